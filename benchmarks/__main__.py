@@ -1,0 +1,50 @@
+"""peft-bench: the verbs of the command line, each of which is a module ``python -m benchmarks.VERB`` with a main."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+
+from benchmarks.cli import guarded
+from methods.options import unknown
+
+VERBS = {
+    "run": "train methods on tasks; leaves records, a leaderboard and a Pareto plot",
+    "tune": "search the hyper-parameters of a method on the validation split",
+    "leaderboard": "make the tables from the records",
+    "pareto": "plot accuracy against trainable parameters from the records",
+    "data": "list, fetch, verify and show data sets",
+    "pretrain": "make the embedded backbones",
+    "speed": "measure what each method costs against the frozen backbone",
+}
+
+
+def available() -> dict[str, str]:
+    """The verbs whose modules are installed, with a line each; imports none of them."""
+    return {verb: line for verb, line in VERBS.items() if find_spec(f"benchmarks.{verb}")}
+
+
+def usage() -> str:
+    """What ``--help`` shows."""
+    verbs = [f"  {verb:<12} {line}" for verb, line in available().items()]
+    end = "`peft-bench VERB --help` shows the options of a verb."
+    return "\n".join(["usage: peft-bench VERB [OPTION ...]", "", "verbs:", *verbs, "", end])
+
+
+@guarded
+def main(argv: Sequence[str] | None = None) -> int:
+    """Hand the arguments after the verb to its module; the exit status is the module's."""
+    verb, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if verb in ("-h", "--help"):
+        print(usage())
+        return 0
+    if verb not in available():
+        raise ValueError(unknown("verb", verb, available()))
+    status: int = import_module(f"benchmarks.{verb}").main(rest)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""Frozen backbones by name: what is known of one before it is built, building one, and the head that fits it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from methods.base import Modality
+
+WEIGHTS = Path(__file__).parent / "weights"
+EMBEDDED: dict[str, Modality] = {"vit_nano": "image", "point_nano": "points"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a backbone comes from; ``mean`` and ``std`` are those its images were normalised with."""
+
+    name: str
+    modality: Modality
+    sha256: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: int | None
+
+
+def modality(name: str) -> Modality:
+    """ "image" or "points", from the name alone; every name that is not a point transformer's is asked of timm."""
+    return "points" if name.partition("@")[0].startswith("point_") else "image"
+
+
+def weights_path(name: str) -> Path | None:
+    """The file that holds the weights: embedded, or given as NAME@PATH; None for a model of the hub.
+
+    Raises:
+        ValueError: the file is not there; the message says which.
+    """
+    model, _, given = name.partition("@")
+    if not given and model not in EMBEDDED:
+        return None
+    path = Path(given) if given else WEIGHTS / f"{model}.safetensors"
+    if not path.is_file():
+        hint = "give NAME@PATH of an existing file" if given else f"make it with: python -m benchmarks.pretrain {model}"
+        raise ValueError(f"weights of backbone '{model}' are missing: {path} is not a file; {hint}")
+    return path
+
+
+@cache
+def source(name: str) -> Source:
+    """What a run's key needs of a backbone.
+
+    Raises:
+        ValueError: unknown name or missing weights.
+    """
+    path = weights_path(name)
+    if modality(name) == "points":
+        digest = _file_sha256(path) if path else "random"
+        return Source(name=name, modality="points", sha256=digest, mean=(), std=(), image_size=None)
+    from benchmarks.backbones.images import image_normalization
+
+    mean, std, size = image_normalization(name)
+    digest = _file_sha256(path) if path else _weights_sha256(name)
+    return Source(name=name, modality="image", sha256=digest, mean=mean, std=std, image_size=size)
+
+
+def build(name: str, *, pretrained: bool = True, drop_path: float = 0.0) -> nn.Module:
+    """The backbone without its class head, in eval mode; fresh weights where ``pretrained`` is false.
+
+    Raises:
+        ValueError: unknown name, missing or unreadable weights.
+    """
+    path = weights_path(name) if pretrained else None
+    if modality(name) == "points":
+        from benchmarks.backbones.points import build_point
+
+        return build_point(name.partition("@")[0], pretrained=pretrained, drop_path=drop_path, weights=path)
+    from benchmarks.backbones.images import build_image
+
+    return build_image(name.partition("@")[0], pretrained=pretrained, drop_path=drop_path, weights=path)
+
+
+def make_head(backbone: nn.Module, in_features: int, classes: int) -> nn.Module:
+    """The classifier of the field: one linear layer for images, the three-layer MLP of Point-MAE for points."""
+    head = getattr(backbone, "make_head", None)
+    if head is not None:
+        return cast("nn.Module", head(in_features, classes))
+    from torch import nn
+
+    linear = nn.Linear(in_features, classes)
+    nn.init.zeros_(linear.bias)
+    nn.init.trunc_normal_(linear.weight, std=0.02)
+    return linear
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _weights_sha256(name: str) -> str:
+    digest = hashlib.sha256()
+    for key, tensor in sorted(build(name).state_dict().items()):
+        digest.update(key.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

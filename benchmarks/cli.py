@@ -1,0 +1,59 @@
+"""What every verb of the command line shares: how a user's mistake is told, and how progress is shown."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+Main = Callable[[Sequence[str] | None], int]
+
+
+def guarded(main: Main) -> Callable[[Sequence[str] | None], int]:
+    """Turn a user's mistake into one line on stderr and exit status 2, and Ctrl-C into status 130."""
+
+    @functools.wraps(main)
+    def wrapper(argv: Sequence[str] | None = None) -> int:
+        try:
+            return main(argv)
+        except ValueError as error:
+            return _complain(str(error), 2)
+        except OSError as error:
+            place = f" {error.filename}" if error.filename else ""
+            return _complain(f"cannot use file{place}: {error.strerror or error}; mend that and repeat the command", 2)
+        except KeyboardInterrupt:
+            return _complain("interrupted; finished runs are kept, repeat the command to continue", 130)
+
+    return wrapper
+
+
+def _complain(message: str, status: int) -> int:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    return status
+
+
+def progress() -> Progress:
+    """A live display on stderr of what, how far and how long to go; silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+    )
+    return Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True)

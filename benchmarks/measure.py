@@ -1,0 +1,111 @@
+"""What a model costs: step times, operations, memory, latency; each measured, none derived from another."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import resource
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+if TYPE_CHECKING:
+    from benchmarks.model import Tuned
+
+_CLEAR_PEAK = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+
+
+class StepClock:
+    """Times the parts of every training step without a host synchronisation inside the step."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
+        self._steps: list[list[tuple[str, Any]]] = []
+
+    @contextmanager
+    def step(self) -> Iterator[Callable[[str], None]]:
+        marks = [("start", self._now())]
+        yield lambda name: marks.append((name, self._now()))
+        self._steps.append(marks)
+
+    def step_ms(self) -> dict[str, float]:
+        """Median milliseconds of each part over all steps."""
+        if self._cuda:
+            torch.cuda.synchronize()
+        parts = defaultdict(list)
+        for marks in self._steps:
+            for (_, start), (name, end) in itertools.pairwise(marks):
+                parts[name].append(start.elapsed_time(end) if self._cuda else (end - start) * 1e3)
+        return {name: statistics.median(times) for name, times in parts.items()}
+
+    def _now(self) -> Any:
+        if not self._cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Forget the peak so far: of the CUDA allocator, or of this process where the kernel allows that (Linux)."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        _CLEAR_PEAK.write_text("5")
+    except OSError:
+        return  # the peak then counts from the start of the process
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Peak bytes since ``reset_peak_memory``: of the CUDA allocator, or resident in this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if _STATUS.exists():
+        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def forward_flops(model: Tuned, x: Tensor) -> int:
+    """Floating-point operations of inference, a sample.
+
+    Counts matrix products, convolutions and attention (torch's FlopCounterMode), a multiply-add as two.
+    """
+    model.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(x)
+    return int(counter.get_total_flops()) // len(x)
+
+
+def training_flops(model: Tuned, x: Tensor, y: Tensor, loss: Callable[[Tuned, Tensor, Tensor], Tensor]) -> int:
+    """Floating-point operations of a training step's forward and backward, a sample; works on a copy."""
+    model = copy.deepcopy(model).train()
+    with FlopCounterMode(display=False) as counter:
+        loss(model, x, y).backward()
+    return int(counter.get_total_flops()) // len(x)
+
+
+def latency_ms(model: Tuned, x: Tensor, repeats: int = 9) -> float:
+    """Median milliseconds of one inference call on the batch ``x``, after two calls to warm up."""
+    model.eval()
+    times = []
+    with torch.inference_mode():
+        for _ in range(repeats + 2):
+            start = time.perf_counter()
+            model(x)
+            if x.device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times[2:])

@@ -1,0 +1,144 @@
+"""python -m benchmarks.run: from the command line to run records, a leaderboard and a Pareto plot."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.cli import guarded, progress
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmarks.spec import Spec
+    from benchmarks.sweep import Sweep
+    from benchmarks.train import Epoch
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of this verb."""
+    p = argparse.ArgumentParser(
+        prog="python -m benchmarks.run",
+        description="Train methods on tasks, keep one record a run, and draw the leaderboard and the Pareto plot. "
+        "Runs that have a record are skipped; repeat a command to continue it.",
+    )
+    p.add_argument("--methods", nargs="+", metavar="NAME", help="methods to compare, or 'all' (default: adapterx lora)")
+    p.add_argument("--suite", metavar="NAME", help="suite of tasks (default: offline)")
+    p.add_argument("--tasks", nargs="+", metavar="NAME", help="tasks of the suite (default: every one)")
+    p.add_argument("--backbone", nargs="+", metavar="NAME", help="backbone of a modality, NAME or NAME@FILE")
+    p.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds (default: 0)")
+    p.add_argument(
+        "--set", nargs="+", default=[], metavar="METHOD.OPTION=VALUE", help="as in lora.rank=16; [4,8] sweeps"
+    )
+    p.add_argument("--recipe", nargs="+", default=[], metavar="FIELD=VALUE", help="as in epochs=20; [10,20] sweeps")
+    p.add_argument("--config", type=Path, metavar="FILE", help="a YAML file with the fields above; options here win")
+    p.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)")
+    p.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="of the matrix products")
+    p.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    p.add_argument("--force", action="store_true", help="run again what has a record")
+    p.add_argument("--fail-fast", action="store_true", help="stop at the first run that fails")
+    p.add_argument("--dry-run", action="store_true", help="show the runs, their parameters and the estimated time")
+    p.add_argument("--list", action="store_true", help="show methods, suites, tasks and backbones")
+    return p
+
+
+@guarded
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; 0 if all runs have a record, 1 if any failed, 2 for a user's mistake."""
+    args = parser().parse_args(argv)
+    from benchmarks import overview, store, sweep
+
+    if args.list:
+        return overview.show_list()
+    device = _device(args.device)
+    specs = sweep.specs(_sweep(args), _dtype(args.dtype, device))
+    if not specs:
+        raise ValueError("nothing to run: none of these methods works on the tasks asked for")
+    if args.dry_run:
+        return overview.show_plan(specs, args.results, device)
+    store.prepare(args.results)
+    todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
+    failed = _execute(todo, args.results, device, args.fail_fast)
+    _report(specs, todo, failed, args.results)
+    return 1 if failed else 0
+
+
+def _sweep(args: argparse.Namespace) -> Sweep:
+    from benchmarks import sweep
+
+    asked = sweep.from_file(args.config) if args.config else sweep.Sweep()
+    given = {
+        n: getattr(args, n) for n in ("methods", "suite", "tasks", "backbone", "seeds") if getattr(args, n) is not None
+    }
+    options = sweep.method_options(sweep.assignments(args.set, "--set"))
+    given["set"] = {m: {**asked.set.get(m, {}), **options.get(m, {})} for m in {*asked.set, *options}}
+    given["recipe"] = {**asked.recipe, **sweep.assignments(args.recipe, "--recipe")}
+    return sweep.merged(asked, given, "command line")
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"unknown device '{name}'; known: auto, cpu, cuda, cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device '{name}' is not supported; known: auto, cpu, cuda, cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device '{name}' is not there: {torch.cuda.device_count()} CUDA devices found; use --device cpu"
+        )
+    return device
+
+
+def _dtype(name: str, device: torch.device) -> Any:
+    from benchmarks.train import auto_dtype
+
+    return str(auto_dtype(device)).removeprefix("torch.") if name == "auto" else name
+
+
+def _execute(todo: Sequence[Spec], results: Path, device: torch.device, fail_fast: bool) -> dict[Spec, str]:
+    from benchmarks.executors import in_process
+
+    with progress() as bar:
+        runs = bar.add_task("runs", total=len(todo))
+        epochs = bar.add_task("epochs", total=1)
+
+        def on_epoch(spec: Spec, epoch: Epoch) -> None:
+            bar.update(epochs, description=str(spec), completed=int(epoch["epoch"] or 0), total=spec.recipe.epochs)
+
+        return in_process(
+            todo, results, device, fail_fast=fail_fast, on_epoch=on_epoch, on_end=lambda spec: bar.advance(runs)
+        )
+
+
+def _report(specs: Sequence[Spec], todo: Sequence[Spec], failed: dict[Spec, str], results: Path) -> None:
+    from rich.console import Console
+
+    from benchmarks import leaderboard, pareto, store
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    done = [spec for spec in specs if store.record_path(results, spec).exists()]
+    if done:
+        frame = store.load(results)
+        for table in leaderboard.tables(frame[frame["key"].isin({spec.key for spec in done})]):
+            console.print(leaderboard.to_rich(table))
+        written = [*leaderboard.write(results), *pareto.write(frame, results / "figures")]
+        console.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True)
+    console.print(f"records: {results / store.RUNS}, task files: {results / store.ADAPTERS}", soft_wrap=True)
+    trained = len([spec for spec in todo if spec in set(done)])
+    console.print(
+        f"{len(specs)} runs: {trained} trained, {len(specs) - len(todo)} already finished, {len(failed)} failed"
+    )
+    for spec, reason in failed.items():
+        console.print(f"failed: {spec}: {reason}", style="red", markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(None))

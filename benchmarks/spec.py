@@ -1,0 +1,110 @@
+"""What one run is (Spec) and what came of it (Result): frozen, JSON, with a key made of all that decides the number."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import methods
+from methods.options import check
+
+if TYPE_CHECKING:
+    from benchmarks.backbones import Source
+    from methods.base import Config
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How every method of a comparison is trained; learning rate and weight decay belong to the method."""
+
+    epochs: int = 30
+    batch_size: int = 32
+    warmup_epochs: int = 3
+    drop_path: float = 0.0
+    label_smoothing: float = 0.0
+    clip_grad: float = 1.0
+    augment: Literal["none", "rotate", "scale_translate"] = "none"
+    normalization: Literal["checkpoint", "imagenet", "none"] = "checkpoint"
+    checkpoint_rule: Literal["last", "best_val", "best_test"] = "last"
+    train_split: Literal["trainval", "train"] = "trainval"
+
+    def __post_init__(self) -> None:
+        check(self.epochs >= 1, f"epochs={self.epochs} must be at least 1")
+        check(self.batch_size >= 2, f"batch_size={self.batch_size} must be at least 2")
+        check(
+            0 <= self.warmup_epochs < self.epochs,
+            f"warmup_epochs={self.warmup_epochs} must be from 0 to epochs - 1 = {self.epochs - 1}",
+        )
+        for name in ("drop_path", "label_smoothing"):
+            check(0 <= getattr(self, name) < 1, f"{name}={getattr(self, name)} must be at least 0 and below 1")
+        check(self.clip_grad >= 0, f"clip_grad={self.clip_grad} must be 0 (off) or positive")
+        check(
+            self.checkpoint_rule != "best_val" or self.train_split == "train",
+            "checkpoint_rule=best_val chooses on val: add train_split=train, which leaves val out of training",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """One run: equal specs give equal numbers."""
+
+    method: str
+    config: Config
+    backbone: Source
+    suite: str
+    task: str
+    classes: int
+    data_fingerprint: str
+    recipe: Recipe
+    seed: int
+    dtype: Literal["float32", "bfloat16"]
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Spec:
+        """The inverse of ``to_json`` after a round through JSON, where tuples became lists."""
+        from benchmarks.backbones import Source
+
+        backbone: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["backbone"].items()}
+        config = methods.config(values["method"], values["config"])
+        replaced = {"backbone": Source(**backbone), "config": config, "recipe": Recipe(**values["recipe"])}
+        return cls(**(values | replaced))
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits of the SHA-256 over the canonical JSON of this spec and the schema version."""
+        text = json.dumps({"schema_version": SCHEMA_VERSION, **self.to_json()}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def stem(self) -> str:
+        """The path of this run's files below a folder, without an ending."""
+        return f"{self.suite}/{self.task}/{self.method.replace(':', '-')}-s{self.seed}-{self.key}"
+
+    def __str__(self) -> str:
+        return f"{self.method} on {self.task}, seed {self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The record of a finished run; accuracies are fractions, other units are in the names."""
+
+    spec: Spec
+    history: list[dict[str, float | int | None]]
+    accuracy: dict[str, Any]
+    params: dict[str, int]
+    cost: dict[str, Any]
+    environment: dict[str, Any]
+    tuning: dict[str, Any] | None = None
+    status: str = field(default="finished", init=False)
+
+    def to_json(self) -> dict[str, Any]:
+        values = dataclasses.asdict(self) | {"spec": self.spec.to_json()}
+        return {"schema_version": SCHEMA_VERSION, "key": self.spec.key, **values}

@@ -1,0 +1,125 @@
+"""One JSON file a run. A record exists only if its run finished; what did not finish leaves a trace of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.spec import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmarks.spec import Result, Spec
+
+RUNS, ADAPTERS, UNFINISHED = "runs", "adapters", "unfinished"
+
+
+def record_path(results: Path, spec: Spec) -> Path:
+    return results / RUNS / f"{spec.stem}.json"
+
+
+def adapter_path(results: Path, spec: Spec) -> Path:
+    return results / ADAPTERS / f"{spec.stem}.safetensors"
+
+
+def prepare(results: Path) -> None:
+    """Make the results folder and see that it can be written.
+
+    Raises:
+        ValueError: it cannot; the message says why.
+    """
+    probe = results / f".writable-{os.getpid()}"
+    try:
+        (results / RUNS).mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+        list((results / RUNS).iterdir())
+    except OSError as error:
+        raise ValueError(
+            f"cannot use results folder {results}: {error.strerror}; give another with --results"
+        ) from None
+
+
+def finished(results: Path, spec: Spec) -> bool:
+    """Whether this very run has a record.
+
+    Raises:
+        ValueError: there is a record that cannot be read.
+    """
+    path = record_path(results, spec)
+    return path.exists() and bool(read(path))
+
+
+def write(results: Path, result: Result) -> Path:
+    """Write a finished run's record, all of it or nothing, and drop the trace of earlier attempts."""
+    path = record_path(results, result.spec)
+    write_atomic(path, json.dumps(result.to_json(), indent=1) + "\n")
+    _trace_path(results, result.spec).unlink(missing_ok=True)
+    return path
+
+
+def write_trace(results: Path, spec: Spec, status: str, reason: str) -> Path:
+    """Say that a run has started, failed or was interrupted; a killed run leaves status "started" behind."""
+    trace = {"status": status, "reason": reason, "key": spec.key, "pid": os.getpid(), "spec": spec.to_json()}
+    path = _trace_path(results, spec)
+    write_atomic(path, json.dumps(trace, indent=1) + "\n")
+    return path
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write under a temporary name, flush to the disk, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """One record as a dict.
+
+    Raises:
+        ValueError: no JSON, not a finished run, or of another schema version.
+    """
+    remedy = "move it away and repeat the command"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read record {path}: {error}; {remedy}") from None
+    needed = {"schema_version", "key", "status", "spec", "history", "accuracy", "params", "cost", "environment"}
+    if not isinstance(record, dict) or not needed <= set(record) or record["status"] != "finished":
+        raise ValueError(f"record {path} is not that of a finished run; {remedy}")
+    if record["schema_version"] != SCHEMA_VERSION:
+        raise ValueError(f"record {path} has schema version {record['schema_version']}, not {SCHEMA_VERSION}; {remedy}")
+    return record
+
+
+def records(results: Path) -> list[dict[str, Any]]:
+    """Every finished run below a results folder, in the order of the paths."""
+    return [read(path) for path in sorted((results / RUNS).rglob("*.json"))]
+
+
+def load(results: Path) -> pd.DataFrame:
+    """One row a finished run, nested fields as dotted columns, without the history.
+
+    Raises:
+        ValueError: no record at all, or one that cannot be read.
+    """
+    import pandas as pd
+
+    rows = records(results)
+    if not rows:
+        raise ValueError(f"no run records below {results / RUNS}; make some with: python -m benchmarks.run")
+    return pd.json_normalize([{k: v for k, v in row.items() if k != "history"} for row in rows])
+
+
+def _trace_path(results: Path, spec: Spec) -> Path:
+    return results / UNFINISHED / f"{spec.stem}.json"

@@ -1,0 +1,204 @@
+"""The one trainer: every method is trained, validated and tested by this code alone."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, cast
+
+import torch
+from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
+from timm.scheduler.cosine_lr import CosineLRScheduler
+from torch import Tensor, nn
+
+from benchmarks.measure import StepClock
+
+if TYPE_CHECKING:
+    from benchmarks.model import Tuned
+    from benchmarks.spec import Recipe
+
+Epoch = dict[str, float | int | None]
+Load = Callable[[str], tuple[Tensor, Tensor]]
+
+
+class Diverged(RuntimeError):
+    """The training loss stopped being a finite number."""
+
+
+class Trainer:
+    """Trains one Tuned model on one task.
+
+    ``load`` maps "train", "val" or "test" to inputs (N, ...) and labels (N,), decoded; they are kept on the device.
+    The test split is not loaded before ``test()``, but under the rule best_test, which reads it every epoch.
+    ``on_epoch`` is called with each new row of ``history``.
+    """
+
+    def __init__(
+        self,
+        model: Tuned,
+        recipe: Recipe,
+        load: Load,
+        *,
+        seed: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    ) -> None:
+        self.model, self.recipe, self.load = model.to(device), recipe, load
+        self.device, self.dtype, self.on_epoch = device, dtype, on_epoch
+        self.generator = torch.Generator().manual_seed(seed)
+        self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        self.history: list[Epoch] = []
+        self.clock = StepClock(device)
+        self.best: tuple[float, dict[str, Tensor]] | None = None
+        self.accuracy_epoch = recipe.epochs
+        self._start = model.trained_state()
+        self._features = False
+        self._splits: dict[str, tuple[Tensor, Tensor]] = {}
+        parts = [self._split(name) for name in (["train", "val"] if recipe.train_split == "trainval" else ["train"])]
+        self.x, self.y = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+        self._splits.clear()
+
+    def train(self) -> None:
+        """Train by the recipe, then go to the epoch that its checkpoint rule names.
+
+        Raises:
+            Diverged: a loss was not finite.
+        """
+        steps = math.ceil(len(self.x) / self.recipe.batch_size)
+        optimizer, scheduler = self._optimizer(steps)
+        for epoch in range(1, self.recipe.epochs + 1):
+            loss = self._epoch(epoch, steps, optimizer, scheduler)
+            self._finish_epoch(epoch, loss, optimizer.param_groups[0]["lr"])
+        if self.best is not None:
+            self.model.load_state_dict(self.best[1], strict=False)
+
+    def validate(self) -> float:
+        """Accuracy on the validation split, in [0, 1]."""
+        return self._accuracy("val")
+
+    def test(self) -> float:
+        """Accuracy on the test split, in [0, 1]; the last thing that a run does."""
+        return self._accuracy("test")
+
+    def restart(self) -> None:
+        """Put back the weights that the model started with; the history goes on."""
+        self.model.load_state_dict(self._start, strict=False)
+        self.best = None
+
+    def cache_features(self) -> None:
+        """Train the head on pooled features computed once: exact where nothing before the head trains or is random."""
+        if self.recipe.augment != "none":
+            return
+        self.model.eval()
+        with torch.inference_mode(), self._autocast():
+            features = torch.cat([self.model.pooled(x).float() for x in self.x.split(256)])
+        self.x, self._features = features.clone(), True
+
+    def batch_loss(self, model: Tuned, x: Tensor, y: Tensor) -> Tensor:
+        """The loss of one training batch, as the method defines it."""
+        with self._autocast():
+            if self._features:
+                return cast(Tensor, self.criterion(model.head(model.method.features(x)), y))
+            return model.method.loss(model, x, y, self.criterion)
+
+    def _optimizer(self, steps: int) -> tuple[torch.optim.Optimizer, CosineLRScheduler]:
+        config = self.model.method.config
+        optimizer = create_optimizer_v2(
+            self.model.method.param_groups(self.model), opt="adamw", lr=config.lr, weight_decay=config.weight_decay
+        )
+        warmup = self.recipe.warmup_epochs * steps
+        scheduler = CosineLRScheduler(
+            optimizer,
+            t_initial=self.recipe.epochs * steps,
+            warmup_t=warmup,
+            warmup_lr_init=config.lr / max(warmup, 1),
+            t_in_epochs=False,
+        )
+        return optimizer, scheduler
+
+    def _epoch(self, epoch: int, steps: int, optimizer: torch.optim.Optimizer, scheduler: CosineLRScheduler) -> float:
+        self.model.train()
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        total = torch.zeros((), device=self.device)
+        # even parts, so that no batch is too small for BatchNorm
+        batches = torch.randperm(len(self.x), generator=self.generator).to(self.device).tensor_split(steps)
+        for step, index in enumerate(batches):
+            scheduler.step_update((epoch - 1) * steps + step)
+            x = augment(self.x[index], self.recipe.augment, self.generator)
+            with self.clock.step() as mark:
+                loss = self.batch_loss(self.model, x, self.y[index])
+                mark("forward")
+                optimizer.zero_grad()
+                loss.backward()
+                mark("backward")
+                if self.recipe.clip_grad:
+                    nn.utils.clip_grad_norm_(trained, self.recipe.clip_grad)
+                optimizer.step()
+                mark("optimizer")
+            total += loss.detach()
+        # the first look at a number on the device: once an epoch, not once a step
+        mean = float(total) / steps
+        if not math.isfinite(mean):
+            raise Diverged(f"the training loss was {mean} in epoch {epoch}; try a lower learning rate")
+        return mean
+
+    def _finish_epoch(self, epoch: int, loss: float, lr: float) -> None:
+        rule = self.recipe.checkpoint_rule
+        row: Epoch = {"epoch": epoch, "train_loss": loss, "lr": lr, "val_accuracy": None, "test_accuracy": None}
+        if self.recipe.train_split == "train":
+            row["val_accuracy"] = self.validate()
+        if rule == "best_test":
+            row["test_accuracy"] = self.test()
+        score = {"last": None, "best_val": row["val_accuracy"], "best_test": row["test_accuracy"]}[rule]
+        if score is not None and (self.best is None or score > self.best[0]):
+            self.best = (score, copy.deepcopy(self.model.trained_state()))
+            self.accuracy_epoch = epoch
+        self.history.append(row)
+        self.on_epoch(row)
+
+    def _split(self, name: str) -> tuple[Tensor, Tensor]:
+        if name not in self._splits:
+            x, y = self.load(name)
+            self._splits[name] = (x.to(self.device), y.to(self.device))
+        return self._splits[name]
+
+    def _accuracy(self, split: str) -> float:
+        x, y = self._split(split)
+        self.model.eval()
+        hits = torch.zeros((), dtype=torch.long, device=self.device)
+        with torch.inference_mode(), self._autocast():
+            for inputs, labels in zip(x.split(256), y.split(256), strict=True):
+                hits += (self.model(inputs).argmax(dim=1) == labels).sum()
+        return int(hits) / len(y)
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+
+def augment(x: Tensor, how: str, generator: torch.Generator) -> Tensor:
+    """Augment a batch of points (B, N, 3): rotation about y, or scale in 2/3..3/2 and shift in +-0.2 per axis."""
+    if how == "none":
+        return x
+    if how == "rotate":
+        angle = torch.rand(len(x), generator=generator).to(x.device) * (2 * math.pi)
+        cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
+        rotation = torch.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], dim=1).view(-1, 3, 3)
+        return x @ rotation
+    scale = 2 / 3 + (3 / 2 - 2 / 3) * torch.rand(len(x), 1, 3, generator=generator)
+    shift = 0.4 * torch.rand(len(x), 1, 3, generator=generator) - 0.2
+    return x * scale.to(x.device) + shift.to(x.device)
+
+
+def auto_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device computes in it, else float32."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() and _has_bf16_units() else torch.float32
+
+
+def _has_bf16_units() -> bool:
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

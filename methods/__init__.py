@@ -1,0 +1,74 @@
+"""What is compared. ``METHODS`` maps a name to where its class lives; nothing is imported before it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from methods.options import unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from methods.base import Backbone, Config, Method
+
+METHODS: dict[str, str] = {
+    "full": "methods.full:Full",
+    "scratch": "methods.full:Scratch",
+    "linear": "methods.linear:Linear",
+    "bitfit": "methods.bitfit:BitFit",
+    "norm": "methods.norm:Norm",
+    "adapter": "methods.adapter:Adapter",
+    "adaptformer": "methods.adaptformer:AdaptFormer",
+    "lora": "methods.lora:LoRA",
+    "adapterx": "methods.adapterx:AdapterX",
+}
+
+ENTRY_POINT_GROUP = "peft_bench.methods"
+
+
+def table() -> dict[str, str]:
+    """METHODS joined by the methods of installed packages; a built-in name cannot be replaced.
+
+    Raises:
+        ValueError: a package registers a name that is taken.
+    """
+    joined = dict(METHODS)
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        if joined.get(entry.name, entry.value) != entry.value:
+            raise ValueError(f"method '{entry.name}' of {entry.value} is already {joined[entry.name]}; rename it")
+        joined[entry.name] = entry.value
+    return joined
+
+
+def get(name: str) -> type[Method]:
+    """The class of a method.
+
+    Raises:
+        ValueError: unknown name; the message has the nearest and all known names.
+    """
+    known = table()
+    if name not in known:
+        raise ValueError(unknown("method", name, known))
+    module, _, attribute = known[name].partition(":")
+    found: type[Method] = getattr(import_module(module), attribute)
+    return found
+
+
+def config(name: str, options: Mapping[str, object]) -> Config:
+    """The configuration of a method from its defaults and some options.
+
+    Raises:
+        ValueError: unknown method or option, or a value that is not allowed; the message names the method.
+    """
+    cls = get(name)
+    try:
+        return cls.Config.parse(options)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def build(name: str, backbone: Backbone, options: Config) -> Method:
+    """Wire a method onto a backbone, which is frozen but for what the method unfreezes."""
+    return get(name)(backbone, options)

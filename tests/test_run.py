@@ -1,0 +1,200 @@
+"""The command line from end to end, in this process, on one small task."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks import run, store
+
+QUICK = ["--tasks", "digits", "--recipe", "epochs=2", "warmup_epochs=0"]
+
+
+def records(results: Path) -> dict[str, dict[str, object]]:
+    return {record["key"]: record for record in store.records(results)}
+
+
+def numbers(results: Path) -> dict[str, object]:
+    """What must be equal in two executions of one spec: everything but times and the environment."""
+    return {key: (record["accuracy"], record["history"], record["params"]) for key, record in records(results).items()}
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The one line on stderr of a command that must end with status 2."""
+    try:
+        status = run.main(list(argv))
+    except SystemExit as exit_:  # argparse's own way out
+        status = int(str(exit_.code))
+    assert status == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = tmp_path_factory.mktemp("finished")
+    assert run.main(["--methods", "linear", "lora", *QUICK, "--results", str(results)]) == 0
+    return results
+
+
+def test_leaves_records_task_files_leaderboard_and_plot(finished: Path) -> None:
+    assert {(r["spec"]["method"], r["spec"]["task"]) for r in records(finished).values()} == {
+        ("linear", "digits"),
+        ("lora", "digits"),
+    }
+    assert {path.suffix for path in finished.glob("leaderboard.*")} == {".md", ".csv", ".tex"}
+    assert {path.name for path in (finished / "figures").iterdir()} == {"pareto.png", "pareto.svg", "pareto.pdf"}
+    assert len(list((finished / store.ADAPTERS).rglob("*.safetensors"))) == 2
+    assert not list((finished / store.UNFINISHED).rglob("*.json"))
+
+
+def test_repeat_trains_nothing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (finished / store.RUNS).rglob("*.json")}
+    assert run.main(["--methods", "linear", "lora", *QUICK, "--results", str(finished)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (finished / store.RUNS).rglob("*.json")} == before
+    assert "2 runs: 0 trained, 2 already finished, 0 failed" in capsys.readouterr().out
+
+
+def test_two_executions_agree_to_the_last_bit(finished: Path, tmp_path: Path) -> None:
+    assert run.main(["--methods", "linear", "lora", *QUICK, "--results", str(tmp_path)]) == 0
+    assert numbers(tmp_path) == numbers(finished)
+
+
+def test_force_runs_again(finished: Path) -> None:
+    path = next((finished / store.RUNS).rglob("linear*.json"))
+    before, old = path.stat().st_mtime_ns, numbers(finished)
+    assert run.main(["--methods", "linear", *QUICK, "--force", "--results", str(finished)]) == 0
+    assert path.stat().st_mtime_ns > before
+    assert numbers(finished) == old
+
+
+def test_a_list_is_swept_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "sweep.yaml"
+    config.write_text("methods: lora\ntasks: digits\nseeds: [0, 1]\nset: {lora: {rank: [2, 4]}}\nrecipe: {epochs: 9}\n")
+    assert run.main(["--config", str(config), "--recipe", "epochs=1", "warmup_epochs=0", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "4 runs" in out
+    assert "nothing was run" in out
+
+
+def test_a_failed_run_is_traced_and_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = ["--set", "full.lr=1e30", "--recipe", "epochs=2", "warmup_epochs=0", "clip_grad=0"]
+    argv = ["--methods", "full", "linear", "--tasks", "digits", *broken, "--results", str(tmp_path)]
+    assert run.main(argv) == 1
+    assert "1 trained, 0 already finished, 1 failed" in capsys.readouterr().out
+    (trace,) = (json.loads(path.read_text()) for path in (tmp_path / store.UNFINISHED).rglob("*.json"))
+    assert trace["status"] == "failed"
+    assert "loss was nan" in trace["reason"]
+    assert [record["spec"]["method"] for record in store.records(tmp_path)] == ["linear"]
+
+
+def test_fail_fast_stops_the_others(tmp_path: Path) -> None:
+    broken = ["--set", "full.lr=1e30", "--recipe", "epochs=2", "warmup_epochs=0", "clip_grad=0", "--fail-fast"]
+    assert run.main(["--methods", "full", "linear", "--tasks", "digits", *broken, "--results", str(tmp_path)]) == 1
+    assert store.records(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "parts"),
+    [
+        (["--methods", "lroa"], ["unknown method 'lroa'", "did you mean 'lora'", "adapterx"]),
+        (["--suite", "ofline"], ["unknown suite 'ofline'", "did you mean 'offline'"]),
+        (["--tasks", "digit"], ["unknown task 'digit'", "did you mean 'digits'"]),
+        (["--backbone", "vit_nanoo"], ["vit_nanoo"]),
+        (["--backbone", "vit_nano@/nowhere.safetensors"], ["/nowhere.safetensors", "missing"]),
+        (["--set", "lora.rnk=4"], ["lora", "unknown option 'rnk'", "did you mean 'rank'"]),
+        (["--set", "lora.rank=many"], ["lora", "rank='many'", "int"]),
+        (["--set", "rank=4"], ["METHOD.OPTION=VALUE"]),
+        (["--set", "ssf.lr=1"], ["ssf", "not among the methods"]),
+        (["--set", "lora.lr=-1"], ["lr=-1"]),
+        (["--recipe", "epochs=-3"], ["epochs=-3", "at least 1"]),
+        (["--recipe", "epoch=3"], ["unknown option 'epoch'", "did you mean 'epochs'"]),
+        (["--recipe", "checkpoint_rule=best"], ["checkpoint_rule", "best_val"]),
+        (["--recipe", "checkpoint_rule=best_val"], ["train_split=train"]),
+        (["--recipe", "epochs"], ["NAME=VALUE"]),
+        (["--seeds", "-1"], ["seed -1"]),
+        (["--device", "tpu7"], ["tpu7", "cpu"]),
+        (["--dtype", "float8"], ["float8", "bfloat16"]),
+        (["--config", "nowhere.yaml"], ["nowhere.yaml"]),
+    ],
+)
+def test_wrong_input_is_one_line(argv: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    line = complaint(capsys, *argv, "--dry-run")
+    assert [part for part in parts if part not in line] == []
+
+
+@pytest.mark.parametrize("text", ["methods: [", "- lora", "method: lora", "seeds: one", "recipe: 3", "\x00"])
+def test_wrong_config_file_is_one_line(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "sweep.yaml"
+    config.write_text(text)
+    assert str(config) in complaint(capsys, "--config", str(config), "--dry-run")
+
+
+def test_a_results_folder_that_is_a_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert "--results" in complaint(capsys, *QUICK, "--results", str(tmp_path / "file"))
+
+
+def test_a_corrupt_record_is_told_and_kept(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = next((finished / store.RUNS).rglob("linear*.json"))
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    try:
+        line = complaint(capsys, "--methods", "linear", *QUICK, "--results", str(finished))
+        assert str(path) in line
+        assert path.read_text() == whole[: len(whole) // 2]
+    finally:
+        path.write_text(whole)
+
+
+def test_a_full_disk_is_one_line_and_loses_no_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, os.strerror(28), "record.json")
+
+    assert run.main(["--methods", "linear", *QUICK, "--results", str(tmp_path)]) == 0
+    before = numbers(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "write", full)
+        assert os.strerror(28) in complaint(capsys, "--methods", "linear", "norm", *QUICK, "--results", str(tmp_path))
+    assert numbers(tmp_path) == before
+
+
+def test_killed_sweep_loses_nothing_and_ends_like_an_undisturbed_one(finished: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.run", "--methods", "linear", "lora", *QUICK, "--results", str(tmp_path)]
+    for _ in range(2):
+        kept = numbers(tmp_path)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and len(records(tmp_path)) == len(kept) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert kept.items() <= numbers(tmp_path).items()
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert numbers(tmp_path) == numbers(finished)
+
+
+def test_interrupted_run_leaves_a_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def ctrl_c(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("benchmarks.executors.run", ctrl_c)
+        assert run.main(["--methods", "linear", *QUICK, "--results", str(tmp_path)]) == 130
+    assert "repeat the command" in capsys.readouterr().err
+    (trace,) = (json.loads(path.read_text()) for path in (tmp_path / store.UNFINISHED).rglob("*.json"))
+    assert trace["status"] == "interrupted"
+
+
+def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["--list"]) == 0
+    out = capsys.readouterr().out
+    assert [word for word in ("adapterx", "scratch", "digits", "solids_hard", "vit_nano") if word not in out] == []

@@ -1,0 +1,164 @@
+"""The trainer: what it may read, what it must repeat, what it must refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import methods
+from benchmarks.model import Tuned
+from benchmarks.spec import Recipe
+from benchmarks.train import Diverged, Trainer, augment
+from tests.conftest import tiny_vit
+
+Load = Callable[[str], tuple[Tensor, Tensor]]
+CPU = torch.device("cpu")
+
+
+class Data:
+    """Two classes told apart by brightness; remembers which splits were read."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def __call__(self, split: str) -> tuple[Tensor, Tensor]:
+        self.read.append(split)
+        size, seed = {"train": (24, 0), "val": (8, 1), "test": (40, 2)}[split]
+        generator = torch.Generator().manual_seed(seed)
+        y = torch.arange(size) % 2
+        x = torch.randint(0, 100, (size, 3, 32, 32), generator=generator) + 150 * y.view(-1, 1, 1, 1)
+        return x.to(torch.uint8), y
+
+
+def model(name: str = "lora", **options: object) -> Tuned:
+    torch.manual_seed(0)
+    backbone = tiny_vit()
+    return Tuned(backbone, methods.build(name, backbone, methods.config(name, options)), nn.Linear(48, 2))
+
+
+def trainer(name: str = "lora", *, data: Load | None = None, lr: float = 1e-2, **recipe: object) -> Trainer:
+    settings = Recipe(**{"epochs": 3, "batch_size": 8, "warmup_epochs": 1, **recipe})  # type: ignore[arg-type]
+    return Trainer(model(name, lr=lr), settings, data or Data(), seed=0, device=CPU, dtype=torch.float32)
+
+
+def test_test_split_is_read_only_by_test() -> None:
+    data = Data()
+    run = trainer(data=data)
+    run.train()
+    assert data.read == ["train", "val"]
+    run.test()
+    run.test()
+    assert data.read == ["train", "val", "test"]
+
+
+def test_validation_samples_stay_out_of_training_when_held_out() -> None:
+    data = Data()
+    run = trainer(data=data, train_split="train")
+    assert data.read == ["train"]
+    assert len(run.x) == 24
+    run.train()
+    assert [row["val_accuracy"] is not None for row in run.history] == [True, True, True]
+
+
+def test_learns_the_task() -> None:
+    run = trainer(epochs=10)
+    run.train()
+    assert run.test() >= 0.95
+
+
+def test_two_runs_of_a_seed_agree_to_the_last_bit() -> None:
+    runs = [trainer("adapterx"), trainer("adapterx")]
+    for run in runs:
+        run.train()
+    assert runs[0].history == runs[1].history
+    states = [run.model.trained_state() for run in runs]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_best_val_goes_back_to_its_epoch() -> None:
+    run = trainer(train_split="train", checkpoint_rule="best_val", epochs=4)
+    scores = iter([0.2, 0.9, 0.9, 0.1])
+    states = []
+
+    def validate() -> float:
+        states.append(run.model.trained_state())
+        return next(scores)
+
+    run.validate = validate  # type: ignore[method-assign]
+    run.train()
+    assert run.accuracy_epoch == 2
+    now = run.model.trained_state()
+    assert all(torch.equal(now[name], states[1][name]) for name in now)
+
+
+def test_best_test_reads_test_every_epoch_and_says_so() -> None:
+    run = trainer(checkpoint_rule="best_test")
+    run.train()
+    assert [row["test_accuracy"] is not None for row in run.history] == [True, True, True]
+
+
+def test_learning_rate_warms_up_then_follows_a_cosine() -> None:
+    run = trainer(epochs=10, warmup_epochs=2, lr=1.0)
+    rates: list[float] = []
+    run.batch_loss = lambda model, x, y: (model(x) * 0).sum()  # type: ignore[method-assign]
+    run.on_epoch = lambda row: rates.append(float(row["lr"] or 0))
+    run.train()
+    assert rates[0] < rates[1]
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    # the last step of the last epoch: step 39 of 40
+    assert rates[-1] == pytest.approx(0.5 * (1 + torch.cos(torch.tensor(torch.pi * 39 / 40)).item()), rel=1e-4)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run() -> None:
+    run = trainer()
+    run.batch_loss = lambda model, x, y: (model(x) * float("inf")).sum()  # type: ignore[method-assign]
+    with pytest.raises(Diverged, match="epoch 1"):
+        run.train()
+
+
+def test_restart_puts_the_first_weights_back() -> None:
+    run = trainer("full")
+    first = run.model.trained_state()
+    run.train()
+    assert any(not torch.equal(first[name], now) for name, now in run.model.trained_state().items())
+    run.restart()
+    assert all(torch.equal(first[name], now) for name, now in run.model.trained_state().items())
+
+
+def test_cached_features_train_the_same_head() -> None:
+    cached, direct = trainer("linear"), trainer("linear")
+    cached.cache_features()
+    for run in (cached, direct):
+        run.train()
+    for one, other in zip(cached.history, direct.history, strict=True):
+        assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
+    assert torch.allclose(cached.model.head.weight, direct.model.head.weight, atol=1e-5)  # type: ignore[arg-type]
+
+
+def test_no_batch_is_too_small_for_batch_norm() -> None:
+    sizes: list[int] = []
+    run = trainer(batch_size=31)  # 32 samples
+    run.batch_loss = lambda model, x, y: sizes.append(len(x)) or model(x).sum()  # type: ignore[method-assign, func-returns-value]
+    run.train()
+    assert sizes == [16, 16] * 3
+
+
+def test_rotation_keeps_height_and_distance_from_the_axis() -> None:
+    points = torch.randn(4, 10, 3)
+    turned = augment(points, "rotate", torch.Generator().manual_seed(0))
+    assert torch.equal(turned[..., 1], points[..., 1])
+    assert torch.allclose(turned[..., ::2].norm(dim=-1), points[..., ::2].norm(dim=-1), atol=1e-5)
+    assert not torch.allclose(turned, points)
+
+
+def test_scale_and_shift_are_one_map_per_cloud_within_their_range() -> None:
+    points = torch.randn(50, 10, 3)
+    moved = augment(points, "scale_translate", torch.Generator().manual_seed(0))
+    scale = (moved[:, 1] - moved[:, 0]) / (points[:, 1] - points[:, 0])
+    shift = moved[:, 0] - points[:, 0] * scale
+    assert torch.allclose(moved, points * scale[:, None] + shift[:, None], atol=1e-4)
+    assert 2 / 3 - 1e-3 <= scale.min() < 0.75 and 1.4 < scale.max() <= 1.5 + 1e-3
+    assert shift.abs().max() <= 0.2 + 1e-3
