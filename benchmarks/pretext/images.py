@@ -1,0 +1,245 @@
+"""Formula-driven images with what is known of them: shapes and strokes on textures, no photograph, digit or letter.
+
+Shapes: B images, K object slots, 32 x 32 pixels, 16 patches of 8 x 8.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    Targets = dict[str, Tensor]
+
+SIZE, PATCH, SLOTS, SEGMENTS = 32, 8, 6, 10
+SOLIDS = ("disc", "triangle", "square", "hexagon", "star4", "star5", "bar", "ring")
+STROKES = ("arc", "wave", "zigzag", "loop", "spiral", "hook", "cross", "fork")
+TEXTURES = ("flat", "gradient", "stripes", "checker", "dots", "noise", "rings", "weave")
+KINDS = len(SOLIDS) + len(STROKES)
+# smallest rotation that maps a kind to itself, in parts of a full turn; 0: any rotation does
+SYMMETRY = (0, 3, 4, 6, 4, 5, 2, 0) + (1, 2, 1, 1, 1, 1, 4, 1)
+HEADS: dict[str, int] = {
+    "kind": KINDS,
+    "x": 8,
+    "y": 8,
+    "size": 4,
+    "rotation": 12,
+    "fill": len(TEXTURES),
+    "hue": 8,
+    "count": SLOTS,
+    "background": len(TEXTURES),
+    "background_angle": 8,
+    "patch_kind": KINDS + 1,
+    "patch_objects": 4,
+    "patch_edge": 8,
+}
+
+
+def render(count: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Targets]:
+    """Draw images: uint8 (B, 3, 32, 32), and int64 targets (B,) of the largest object or (B, 16) of the patches."""
+    draw = Draw(count, generator, device)
+    background, kind, angle = draw.background()
+    objects = draw.objects()
+    image, owner, covered = background, torch.full((count, SIZE, SIZE), KINDS, device=device), []
+    for slot in range(SLOTS):  # the largest object is drawn last, on top
+        mask, color = draw.paint(objects, slot)
+        present = (objects["present"][:, slot]).view(-1, 1, 1)
+        mask = mask * present
+        image = image + (color - image) * mask[:, None]
+        inside = mask > 0.5
+        owner = torch.where(inside, objects["kind"][:, slot].view(-1, 1, 1), owner)
+        covered.append(_patches(inside.float()).amax(-1))
+    image = image + draw.normal(count, 3, SIZE, SIZE) * draw.uniform(0.0, 0.08, count, 1, 1, 1)
+    targets = _main_targets(objects) | {"background": kind, "background_angle": angle}
+    targets["patch_kind"] = _patches(owner.float()).mode(dim=-1).values.long()
+    targets["patch_objects"] = torch.stack(covered).sum(0).long().clamp(max=3)
+    targets["patch_edge"] = _edge_angle(image)
+    return (image.clamp(0, 1) * 255).to(torch.uint8), targets
+
+
+class Draw:
+    """Random numbers and pixel grids of one batch."""
+
+    def __init__(self, count: int, generator: torch.Generator, device: torch.device) -> None:
+        self.count, self.generator, self.device = count, generator, device
+        line = (torch.arange(SIZE, device=device) + 0.5) * (2 / SIZE) - 1
+        self.v, self.u = torch.meshgrid(line, line, indexing="ij")
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(shape, generator=self.generator, device=self.device)
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.generator, device=self.device)
+
+    def integer(self, high: int, *shape: int) -> Tensor:
+        return torch.randint(high, shape, generator=self.generator, device=self.device)
+
+    def colors(self, hue: Tensor) -> Tensor:
+        """Hues in [0, 1) to colours (..., 3) of random saturation and brightness."""
+        phase = torch.tensor([0.0, 1 / 3, 2 / 3], device=self.device)
+        wheel = 0.5 + 0.5 * torch.cos(2 * math.pi * (hue[..., None] - phase))
+        value = self.uniform(0.35, 1.0, *hue.shape, 1)
+        saturation = self.uniform(0.3, 1.0, *hue.shape, 1)
+        return value * (1 - saturation + saturation * wheel)
+
+    def texture(self, kind: Tensor, angle: Tensor, scale: Tensor) -> Tensor:
+        """Scalar textures (B, 32, 32) in [0, 1] of a kind each, turned and scaled."""
+        cos, sin = (f(angle).view(-1, 1, 1) * scale.view(-1, 1, 1) for f in (torch.cos, torch.sin))
+        a, b = cos * self.u + sin * self.v, cos * self.v - sin * self.u
+        a = a + self.uniform(0, 6.28, self.count, 1, 1)
+        coarse = self.normal(self.count, 1, 8, 8)
+        noise = torch.nn.functional.interpolate(coarse, (SIZE, SIZE), mode="bicubic")[:, 0].sigmoid()
+        flow = torch.sigmoid(2 * (cos * self.u + sin * self.v) / scale.view(-1, 1, 1))
+        fine = torch.sin(a) * torch.sin(b)
+        options = (
+            torch.zeros_like(a),
+            flow,
+            torch.sigmoid(6 * torch.sin(a)),
+            torch.sigmoid(12 * fine),
+            torch.sigmoid(8 * (fine.abs() - 0.5)),
+            noise,
+            torch.sigmoid(6 * torch.sin((a.square() + b.square()).sqrt())),
+            torch.sigmoid(8 * torch.maximum(torch.sin(a), torch.sin(b)) - 4),
+        )
+        return torch.stack(options, 1).gather(1, kind.view(-1, 1, 1, 1).expand(-1, 1, SIZE, SIZE))[:, 0]
+
+    def background(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (B, 3, 32, 32), their texture, and the bin of its angle where it has one."""
+        kind = torch.where(self.uniform(0, 1, self.count) < 0.4, 0, self.integer(len(TEXTURES), self.count))
+        angle = self.uniform(0, math.pi, self.count)
+        value = self.texture(kind, angle, self.uniform(5, 14, self.count))
+        one, two = (self.colors(self.uniform(0, 1, self.count)) * self.uniform(0, 1, self.count, 1) for _ in range(2))
+        image = one[..., None, None] + (two - one)[..., None, None] * value[:, None]
+        turned = (kind == 1) | (kind == 2)
+        return image, kind, torch.where(turned, (angle / math.pi * 8).long().clamp(max=7), -1)
+
+    def objects(self) -> dict[str, Tensor]:
+        """Parameters (B, K) of every object; the last slot is the largest and always there."""
+        shape = (self.count, SLOTS)
+        size = self.uniform(0.14, 0.26, *shape)
+        size[:, -1] = self.uniform(0.3, 0.85, self.count)
+        crowd = self.integer(SLOTS, self.count)
+        small = self.uniform(0, 1, self.count) < 0.3
+        size[:, -1] = torch.where(small, self.uniform(0.22, 0.34, self.count), size[:, -1])
+        reach = (1 - size).clamp(min=0.1)
+        return {
+            "present": torch.arange(SLOTS - 1, -1, -1, device=self.device) <= crowd[:, None],
+            "crowd": crowd,
+            "kind": self.integer(KINDS, *shape),
+            "size": size,
+            "x": self.uniform(-1, 1, *shape) * reach,
+            "y": self.uniform(-1, 1, *shape) * reach,
+            "angle": self.uniform(0, 2 * math.pi, *shape),
+            "aspect": self.uniform(0.75, 1.3, *shape),
+            "hue": self.uniform(0, 1, *shape),
+            "fill": torch.where(self.uniform(0, 1, *shape) < 0.5, 0, self.integer(len(TEXTURES), *shape)),
+        }
+
+    def paint(self, objects: dict[str, Tensor], slot: int) -> tuple[Tensor, Tensor]:
+        """Soft mask (B, 32, 32) and colours (B, 3, 32, 32) of one object an image."""
+        one = {name: values[:, slot].view(-1, 1, 1) for name, values in objects.items() if name != "crowd"}
+        u, v = (self.u - one["x"]) / one["size"], (self.v - one["y"]) / one["size"]
+        cos, sin = one["angle"].cos(), one["angle"].sin()
+        a, b = (cos * u + sin * v) * one["aspect"], (cos * v - sin * u) / one["aspect"]
+        distance = _solid(one["kind"], a, b)
+        pen = one["kind"].flatten() >= len(SOLIDS)
+        distance[pen] = self._stroke(one["kind"].flatten()[pen] - len(SOLIDS), a[pen], b[pen])
+        mask = torch.sigmoid(-distance * one["size"] * SIZE * 1.2)
+        color = self.colors(objects["hue"][:, slot])[..., None, None]
+        if slot < SLOTS - 1:  # a fill would not show at the size of the small ones
+            return mask, color
+        other = self.colors(self.uniform(0, 1, self.count))[..., None, None]
+        turn, scale = self.uniform(0, math.pi, self.count), self.uniform(8, 18, self.count)
+        return mask, color + (other - color) * self.texture(objects["fill"][:, slot], turn, scale)[:, None]
+
+    def _stroke(self, kind: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """Distance to a pen line through the points of a stroke figure, less half its width."""
+        points = 0.85 * (_figures(self.device)[kind] + 0.08 * self.normal(len(kind), SEGMENTS + 1, 2))
+        best = torch.full_like(a, 9.0)
+        for i in range(SEGMENTS):
+            start, end = points[:, i, :, None, None], points[:, i + 1, :, None, None]
+            step = end - start
+            along = ((a - start[:, 0]) * step[:, 0] + (b - start[:, 1]) * step[:, 1]) / (step.square().sum(1) + 1e-6)
+            along = along.clamp(0, 1)
+            across, down = a - start[:, 0] - along * step[:, 0], b - start[:, 1] - along * step[:, 1]
+            best = torch.minimum(best, across.square() + down.square())
+        return best.sqrt() - self.uniform(0.1, 0.24, len(kind), 1, 1)
+
+
+def _solid(kind: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Signed distance-like values of the solid kinds: below 0 inside."""
+    radius, angle = (a.square() + b.square()).sqrt(), torch.atan2(b, a)
+    sides = torch.tensor([64, 3, 4, 6, 4, 5, 64, 64] + [4] * len(STROKES), device=a.device)[kind]
+    step = 2 * math.pi / sides
+    folded = (angle % step) - step / 2
+    polygon = radius * folded.cos() / (step / 2).cos() - 1
+    sharp = torch.tensor([0, 0, 0, 0, 0.62, 0.55, 0, 0] + [0] * len(STROKES), device=a.device)[kind]
+    star = radius - (1 - sharp * (1 - (2 * folded / step).abs()))
+    bar = torch.maximum(a.abs() - 1, b.abs() - 0.28)
+    ring = (radius - 0.75).abs() - 0.22
+    out = torch.where(sharp > 0, star, polygon)
+    return torch.where(kind == 6, bar, torch.where(kind == 7, ring, out))
+
+
+def _figures(device: torch.device) -> Tensor:
+    """Polylines of the stroke kinds: (kinds, SEGMENTS + 1, 2)."""
+    t = torch.linspace(0, 1, SEGMENTS + 1, device=device)
+    turn = 2 * math.pi * t
+    lines = {
+        "arc": (torch.cos(turn * 0.5), torch.sin(turn * 0.5) - 0.4),
+        "wave": (2 * t - 1, 0.6 * torch.sin(turn)),
+        "zigzag": (2 * t - 1, 0.5 * (((t * 4) % 2) - 1).abs() * 2 - 0.5),
+        "loop": (torch.cos(turn) * (1 - 0.3 * t), 0.9 * torch.sin(turn) + 0.5 * t.square()),
+        "spiral": (t * torch.cos(2 * turn), t * torch.sin(2 * turn)),
+        "hook": (torch.where(t < 0.5, t * 0, torch.sin(turn) * 0.8), torch.where(t < 0.5, 1 - 3 * t, -0.5 + 0.5 * torch.cos(turn))),
+        "cross": _path(t, [(-1, 0), (1, 0), (0, 0), (0, 1), (0, -1)]),
+        "fork": _path(t, [(-0.8, 1), (0, 0), (0.8, 1), (0, 0), (0, -1)]),
+    }
+    return torch.stack([torch.stack(lines[name], -1) for name in STROKES])
+
+
+def _path(t: Tensor, corners: list[tuple[float, float]]) -> tuple[Tensor, Tensor]:
+    points = torch.tensor(corners, device=t.device)
+    place = t * (len(corners) - 1)
+    low = place.long().clamp(max=len(corners) - 2)
+    point = points[low] + (points[low + 1] - points[low]) * (place - low)[:, None]
+    return point[:, 0], point[:, 1]
+
+
+def _main_targets(objects: dict[str, Tensor]) -> dict[str, Tensor]:
+    main = {name: values[:, -1] for name, values in objects.items() if name != "crowd"}
+    order = torch.tensor(SYMMETRY, device=main["kind"].device)[main["kind"]]
+    turn = (main["angle"] / (2 * math.pi) * order) % 1  # within one period of the shape's symmetry
+    return {
+        "kind": main["kind"],
+        "x": ((main["x"] + 1) * 4).long().clamp(0, 7),
+        "y": ((main["y"] + 1) * 4).long().clamp(0, 7),
+        "size": ((main["size"] - 0.2) / 0.65 * 4).long().clamp(0, 3),
+        "rotation": torch.where(order > 0, (turn * 12).long().clamp(max=11), -1),
+        "fill": main["fill"],
+        "hue": (main["hue"] * 8).long().clamp(max=7),
+        "count": objects["crowd"],
+    }
+
+
+def _patches(x: Tensor) -> Tensor:
+    """(B, 32, 32) -> (B, 16, 64), patches in the order of tokens."""
+    tiles = x.unfold(1, PATCH, PATCH).unfold(2, PATCH, PATCH)
+    return tiles.reshape(len(x), -1, PATCH * PATCH)
+
+
+def _edge_angle(image: Tensor) -> Tensor:
+    """The bin of the main edge direction of every patch by its structure tensor; -1 where there is none."""
+    gray = image.mean(1)
+    du = torch.zeros_like(gray)
+    dv = torch.zeros_like(gray)
+    du[:, :, 1:-1] = gray[:, :, 2:] - gray[:, :, :-2]
+    dv[:, 1:-1] = gray[:, 2:] - gray[:, :-2]
+    uu, vv, uv = (_patches(p).mean(-1) for p in (du * du, dv * dv, du * dv))
+    angle = 0.5 * torch.atan2(2 * uv, uu - vv)
+    strength = ((uu - vv).square() + 4 * uv.square()).sqrt()
+    weak = (strength < 0.3 * (uu + vv)) | (uu + vv < 0.004)
+    return torch.where(weak, -1, ((angle / math.pi + 0.5) * 8).long().clamp(0, 7))
