@@ -224,7 +224,9 @@ class Run:
 
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         if state["job"] != vars(self.job):
-            raise ValueError(f"{self.checkpoint} is of another command ({state['job']}); finish that or delete the file")
+            raise ValueError(
+                f"{self.checkpoint} is of another command ({state['job']}); finish that or delete the file"
+            )
         self.backbone.load_state_dict(state["backbone"])
         self.heads.load_state_dict(state["heads"])
         self.optimizer.load_state_dict(state["optimizer"])

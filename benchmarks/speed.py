@@ -111,7 +111,7 @@ def _step(model: Tuned, x: Tensor, y: Tensor) -> Step:
 
 
 def harness_steps() -> dict[str, Step]:
-    """One training of LoRA on an embedded backbone: a bare loop of the same steps on the same tensors, and the Trainer."""
+    """LoRA on an embedded backbone: a bare loop of the same steps on the same tensors, and the Trainer."""
     from functools import partial
 
     import torch

@@ -168,7 +168,17 @@ def test_a_full_disk_is_one_line_and_loses_no_record(tmp_path: Path, capsys: pyt
 
 
 def test_killed_sweep_loses_nothing_and_ends_like_an_undisturbed_one(finished: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.run", "--methods", "linear", "lora", *QUICK, "--results", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.run",
+        "--methods",
+        "linear",
+        "lora",
+        *QUICK,
+        "--results",
+        str(tmp_path),
+    ]
     for _ in range(2):
         kept = numbers(tmp_path)
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -93,7 +93,9 @@ def _create(name: str, *, pretrained: bool, drop_path: float) -> nn.Module:
         model = timm.create_model(name, pretrained=pretrained, num_classes=0, drop_path_rate=drop_path)
     except (OSError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"cannot build backbone '{name}': {reason}; offline, give a local file as {name}@FILE") from None
+        raise ValueError(
+            f"cannot build backbone '{name}': {reason}; offline, give a local file as {name}@FILE"
+        ) from None
     if not isinstance(model, VisionTransformer):
         raise ValueError(f"backbone '{name}' is a {type(model).__name__}; only timm VisionTransformers are supported")
     return model

@@ -194,7 +194,10 @@ def _figures(device: torch.device) -> Tensor:
         "zigzag": (2 * t - 1, 0.5 * (((t * 4) % 2) - 1).abs() * 2 - 0.5),
         "loop": (torch.cos(turn) * (1 - 0.3 * t), 0.9 * torch.sin(turn) + 0.5 * t.square()),
         "spiral": (t * torch.cos(2 * turn), t * torch.sin(2 * turn)),
-        "hook": (torch.where(t < 0.5, t * 0, torch.sin(turn) * 0.8), torch.where(t < 0.5, 1 - 3 * t, -0.5 + 0.5 * torch.cos(turn))),
+        "hook": (
+            torch.where(t < 0.5, t * 0, torch.sin(turn) * 0.8),
+            torch.where(t < 0.5, 1 - 3 * t, -0.5 + 0.5 * torch.cos(turn)),
+        ),
         "cross": _path(t, [(-1, 0), (1, 0), (0, 0), (0, 1), (0, -1)]),
         "fork": _path(t, [(-0.8, 1), (0, 0), (0.8, 1), (0, 0), (0, -1)]),
     }

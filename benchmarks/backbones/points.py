@@ -1,0 +1,189 @@
+"""The point transformer of Point-MAE and its kin, in pure PyTorch, with timm's blocks.
+
+Shapes: B clouds, N points, G groups of K points, D token width.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from methods.options import unknown
+
+ORIGIN = 1e-3  # squared radius within which pointnet2's kernel never picks a point
+
+
+def farthest_points(points: Tensor, count: int, *, skip_origin: bool = False) -> Tensor:
+    """Indices (B, count) of points (B, N, 3), each farthest from those before it, starting at index 0.
+
+    ``skip_origin`` reproduces pointnet2, which passes over points that lie nearly at the origin.
+    """
+    batch, size, _ = points.shape
+    if count == size and not skip_origin:
+        return torch.arange(size, device=points.device).expand(batch, size)
+    chosen = torch.zeros(batch, count, dtype=torch.long, device=points.device)
+    x, y, z = points.unbind(-1)
+    nearest = torch.full((batch, size), torch.inf, dtype=points.dtype, device=points.device)
+    if skip_origin:
+        nearest = nearest.masked_fill(points.square().sum(-1) <= ORIGIN, -1.0)
+    for i in range(count - 1):
+        last = chosen[:, i : i + 1]
+        distance = (x - x.gather(1, last)).square_()
+        distance += (y - y.gather(1, last)).square_()
+        distance += (z - z.gather(1, last)).square_()
+        nearest = torch.minimum(nearest, distance)
+        chosen[:, i + 1] = nearest.argmax(dim=1)
+    return chosen
+
+
+def group(points: Tensor, groups: int, size: int, *, skip_origin: bool = False) -> tuple[Tensor, Tensor]:
+    """Neighbourhoods (B, G, K, 3) relative to their centres, and the centres (B, G, 3)."""
+    index = farthest_points(points, groups, skip_origin=skip_origin)
+    centers = points.gather(1, index[..., None].expand(-1, -1, 3))
+    near = torch.cdist(centers, points, compute_mode="donot_use_mm_for_euclid_dist").topk(size, largest=False).indices
+    flat = near.flatten(1)[..., None].expand(-1, -1, 3)
+    neighbors = points.gather(1, flat).unflatten(1, (groups, size))
+    return neighbors - centers[:, :, None], centers
+
+
+class Tokenizer(nn.Module):
+    """A small PointNet over every group: (B, G, K, 3) -> (B, G, out); its last layer is max-pooled over the group."""
+
+    def __init__(self, widths: tuple[int, int, int], out: int) -> None:
+        super().__init__()
+        first, second, third = widths
+        self.first_conv = nn.Sequential(
+            nn.Conv1d(3, first, 1), nn.BatchNorm1d(first), nn.ReLU(inplace=True), nn.Conv1d(first, second, 1)
+        )
+        self.second_conv = nn.Sequential(
+            nn.Conv1d(2 * second, third, 1), nn.BatchNorm1d(third), nn.ReLU(inplace=True), nn.Conv1d(third, out, 1)
+        )
+
+    def forward(self, neighborhoods: Tensor) -> Tensor:
+        batch, groups, size, _ = neighborhoods.shape
+        x = self.first_conv(neighborhoods.flatten(0, 1).transpose(1, 2))  # (B G, C, K)
+        x = torch.cat([x.amax(2, keepdim=True).expand(-1, -1, size), x], dim=1)
+        out: Tensor = self.second_conv(x).amax(2)
+        return out.unflatten(0, (batch, groups))
+
+
+class PointTransformer(nn.Module):
+    """Points (B, N, 3) -> pooled features (B, 2 D): the class token and the maximum over patch tokens.
+
+    The defaults are Point-MAE's for ScanObjectNN: 21,825,792 parameters, 22,093,327 with its 15-class head.
+    """
+
+    def __init__(
+        self,
+        *,
+        embed_dim: int = 384,
+        depth: int = 12,
+        num_heads: int = 6,
+        num_groups: int = 128,
+        group_size: int = 32,
+        widths: tuple[int, int, int] = (128, 256, 512),
+        reduced_from: int | None = None,
+        pos_width: int = 128,
+        head_width: int = 256,
+        head_norm: bool = True,
+        drop_path: float = 0.0,
+        skip_origin: bool = False,
+    ) -> None:
+        super().__init__()
+        self.num_groups, self.group_size, self.skip_origin = num_groups, group_size, skip_origin
+        self.num_features, self.head_hidden_size = embed_dim, 2 * embed_dim
+        self.head_width, self.head_norm, self.grad_checkpointing = head_width, head_norm, False
+        self.encoder = Tokenizer(widths, reduced_from or embed_dim)
+        self.reduce_dim = nn.Linear(reduced_from, embed_dim) if reduced_from else nn.Identity()
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
+        self.cls_pos = nn.Parameter(torch.zeros(1, 1, embed_dim))
+        self.pos_embed = nn.Sequential(nn.Linear(3, pos_width), nn.GELU(), nn.Linear(pos_width, embed_dim))
+        rates = torch.linspace(0, drop_path, depth).tolist()
+        layer_norm = partial(nn.LayerNorm, eps=1e-5)
+        self.blocks = nn.ModuleList(
+            Block(embed_dim, num_heads, qkv_bias=False, drop_path=rate, norm_layer=layer_norm) for rate in rates
+        )
+        self.norm = layer_norm(embed_dim)
+        self.apply(_init)
+        for token in (self.cls_token, self.cls_pos):
+            nn.init.trunc_normal_(token, std=0.02)
+
+    def forward_tokens(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled features (B, 2 D) and the patch tokens (B, G, D)."""
+        neighborhoods, centers = group(points, self.num_groups, self.group_size, skip_origin=self.skip_origin)
+        batch = len(points)
+        x = torch.cat([self.cls_token.expand(batch, -1, -1), self.reduce_dim(self.encoder(neighborhoods))], dim=1)
+        pos = torch.cat([self.cls_pos.expand(batch, -1, -1), self.pos_embed(centers)], dim=1)
+        for block in self.blocks:
+            # prompts that a method appended have no position
+            moved = x + F.pad(pos, (0, 0, 0, x.shape[1] - pos.shape[1]))
+            x = checkpoint(block, moved, use_reentrant=False) if self.grad_checkpointing else block(moved)
+        x = self.norm(x)
+        patches = x[:, 1 : 1 + self.num_groups]
+        return torch.cat([x[:, 0], patches.amax(1)], dim=-1), patches
+
+    def forward(self, points: Tensor) -> Tensor:
+        return self.forward_tokens(points)[0]
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute every block in the backward pass instead of keeping its activations."""
+        self.grad_checkpointing = enable
+
+    def make_head(self, in_features: int, classes: int) -> nn.Module:
+        """The field's classifier: in-256-256-classes with BatchNorm, ReLU and dropout 0.5 (Point-BERT: in-256-classes)."""
+        width = self.head_width
+        if not self.head_norm:
+            return nn.Sequential(nn.Linear(in_features, width), nn.ReLU(), nn.Dropout(0.5), nn.Linear(width, classes))
+        layers: list[nn.Module] = []
+        for inputs in (in_features, width):
+            layers += [nn.Linear(inputs, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.5)]
+        return nn.Sequential(*layers, nn.Linear(width, classes))
+
+
+MODELS: dict[str, dict[str, object]] = {
+    "point_mae": {},
+    "point_bert": {"reduced_from": 256, "head_norm": False},
+    "point_nano": {
+        "embed_dim": 96,
+        "num_heads": 3,
+        "num_groups": 16,
+        "group_size": 16,
+        "widths": (32, 64, 96),
+        "pos_width": 64,
+        "head_width": 96,
+    },
+}
+
+
+def build_point(name: str, *, pretrained: bool, drop_path: float, weights: Path | None) -> nn.Module:
+    """A point transformer in eval mode; without ``weights`` it is initialised from torch's generator.
+
+    Raises:
+        ValueError: unknown name, or weights that are missing or do not fit.
+    """
+    if name not in MODELS:
+        raise ValueError(unknown("backbone", name, [*MODELS, "vit_nano"]))
+    if pretrained and weights is None:
+        raise ValueError(f"backbone '{name}' has no weights of its own; give a local file as {name}@FILE")
+    model = PointTransformer(**MODELS[name], drop_path=drop_path)  # type: ignore[arg-type]
+    if weights is not None:
+        try:
+            model.load_state_dict(load_file(weights))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise ValueError(f"cannot load {weights} into backbone '{name}': {' '.join(str(error).split())[:300]}") from None
+    return model.eval()
+
+
+def _init(module: nn.Module) -> None:
+    if isinstance(module, (nn.Linear, nn.Conv1d)):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
