@@ -59,7 +59,7 @@ class Config:
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
         """Draw a configuration from the search space of this method."""
-        return cls(lr=trial.suggest_float("lr", 1e-4, 1e-2, log=True), weight_decay=_suggest_decay(trial))
+        return cls(**suggest_common(trial))
 
     @classmethod
     def parse(cls, values: Mapping[str, object]) -> Self:
@@ -71,8 +71,12 @@ class Config:
         return options.parse(cls, values)
 
 
-def _suggest_decay(trial: optuna.Trial) -> float:
-    return float(trial.suggest_float("weight_decay", 1e-5, 1e-1, log=True))
+def suggest_common(trial: optuna.Trial) -> dict[str, float]:
+    """The fields that every method searches over, from the same ranges."""
+    return {
+        "lr": trial.suggest_float("lr", 1e-4, 3e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-5, 1e-1, log=True),
+    }
 
 
 AnyConfig: TypeAlias = Config  # inside Method the name Config is the class attribute
@@ -119,8 +123,8 @@ class Method(nn.Module):
     """Owns every new weight and acts on a frozen backbone through forward hooks.
 
     Subclasses wire themselves in ``__init__`` with ``before``, ``after``, ``beside`` and ``unfreeze``; each other
-    method below has a default that fits most. The functions handed to the hooks must be modules or bound methods of
-    modules (a closure would not follow a deepcopy).
+    method below has a default that fits most. The functions handed to the hooks must be modules, bound methods of
+    modules, or partials of functions (a closure would not follow a deepcopy).
     """
 
     Config: ClassVar[type[AnyConfig]] = Config

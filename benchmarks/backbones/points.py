@@ -178,7 +178,9 @@ def build_point(name: str, *, pretrained: bool, drop_path: float, weights: Path 
         try:
             model.load_state_dict(load_file(weights))
         except (OSError, SafetensorError, RuntimeError) as error:
-            raise ValueError(f"cannot load {weights} into backbone '{name}': {' '.join(str(error).split())[:300]}") from None
+            raise ValueError(
+                f"cannot load {weights} into backbone '{name}': {' '.join(str(error).split())[:300]}"
+            ) from None
     return model.eval()
 
 

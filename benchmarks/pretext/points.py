@@ -70,9 +70,7 @@ def render(count: int, generator: torch.Generator, device: torch.device) -> tupl
     targets |= {"family": family[:, 0], "parts": parts - 1, "floor": floor, "noise": noise}
     targets["second_family"] = torch.where(parts > 1, family[:, 1], -1)
     targets["arrangement"] = torch.where(parts > 2, arrangement, -1)
-    targets["tall"], targets["flat"] = (
-        _bin(torch.log(scale[:, 0, 1] / scale[:, 0, i]), 1.8, 6) for i in (0, 2)
-    )
+    targets["tall"], targets["flat"] = (_bin(torch.log(scale[:, 0, 1] / scale[:, 0, i]), 1.8, 6) for i in (0, 2))
     targets |= {name: _bin(value, 1.0, 5) for name, value in zip(("taper", "bend", "twist"), change, strict=True)}
     return points, targets | {"patch_family": patch[..., 0], "patch_part": patch[..., 1]}
 

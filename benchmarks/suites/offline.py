@@ -1,0 +1,72 @@
+"""The suite that needs no download: real digits and procedural tasks of VTAB-1K's kinds, and procedural solids."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.suites import Suite, Task, offline_images, offline_points
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TRAIN, VAL, TEST = 240, 60, 1000
+GENERATORS = {**offline_images.TASKS, **offline_points.TASKS}
+REAL = "scikit-learn digits (UCI, 1,797 real 8 x 8 digits)"
+
+
+def _task(name: str, group: str, labels: tuple[str, ...], source: str = "procedural") -> Task:
+    modality = "points" if name in offline_points.TASKS else "image"
+    licence = "CC BY 4.0" if source != "procedural" else "Apache-2.0"
+    counts = {"train": TRAIN, "val": VAL, "test": TEST}
+    return Task(name=name, modality=modality, labels=labels, group=group, source=source, licence=licence, **counts)  # type: ignore[arg-type]
+
+
+_TASKS = (
+    _task("digits", "natural", offline_images.DIGITS, REAL),
+    _task("texture", "natural", tuple(offline_images.TEXTURES)),
+    _task("orientation", "structured", offline_images.ANGLES, REAL + ", turned"),
+    _task("count", "structured", offline_images.COUNTS),
+    _task("location", "structured", offline_images.CELLS),
+    _task("solids", "clean", tuple(offline_points.SOLIDS)),
+    _task("solids_hard", "hard", tuple(offline_points.SOLIDS)),
+)
+
+
+@cache
+def arrays(task: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Every split of a task: inputs and labels, the same bytes on every machine."""
+    sizes = (TRAIN, VAL, TEST)
+    x, y = GENERATORS[task](sizes)
+    edges = np.cumsum(sizes)[:-1]
+    return dict(zip(("train", "val", "test"), zip(np.split(x, edges), np.split(y, edges), strict=True), strict=True))
+
+
+def load(task: str, split: str) -> tuple[Tensor, Tensor]:
+    """Inputs and labels of a split as tensors."""
+    import torch
+
+    x, y = arrays(task)[split]
+    return torch.from_numpy(x), torch.from_numpy(y)
+
+
+@cache
+def fingerprint(task: str) -> str:
+    """SHA-256 over the bytes of all splits."""
+    digest = hashlib.sha256()
+    for split, (x, y) in sorted(arrays(task).items()):
+        digest.update(f"{split} {x.dtype} {x.shape}".encode() + x.tobytes() + y.tobytes())
+    return digest.hexdigest()
+
+
+SUITE = Suite(
+    name="offline",
+    tasks={task.name: task for task in _TASKS},
+    recipes={"image": {"epochs": 20, "warmup_epochs": 2}, "points": {"epochs": 20, "warmup_epochs": 2}},
+    backbones={"image": "vit_nano", "points": "point_nano"},
+    load=load,
+    fingerprint=fingerprint,
+)

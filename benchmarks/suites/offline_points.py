@@ -1,0 +1,219 @@
+"""The point tasks of the offline suite: named things built of boxes and frusta, clean or as a scanner sees them.
+
+Each task maps split sizes to float32 (N, 256, 3) in the unit sphere, y up, and int64 (N,), class-balanced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Split = tuple[int, ...]
+Data = tuple[NDArray[np.float32], NDArray[np.int64]]
+Rng = np.random.Generator
+
+POINTS = 256
+GRID = 1e-4  # coordinates are rounded to this, so that the bytes are the same on every machine
+
+# A part is a box (centre, sizes) or a frustum (centre of its foot, height, lower and upper radius), with an area.
+Part = tuple[float, Callable[[Rng, int], Array]]
+
+
+def box(center: tuple[float, float, float], size: tuple[float, float, float]) -> Part:
+    """The surface of an axis-aligned box."""
+    a, b, c = size
+    areas = np.array([b * c, a * c, a * b])
+
+    def sample(rng: Rng, count: int) -> Array:
+        points = rng.uniform(-0.5, 0.5, (count, 3))
+        axis = rng.choice(3, count, p=areas / areas.sum())
+        points[np.arange(count), axis] = rng.integers(0, 2, count) - 0.5
+        return points * size + center
+
+    return 2 * float(areas.sum()), sample
+
+
+def frustum(foot: tuple[float, float, float], height: float, lower: float, upper: float) -> Part:
+    """The side and the larger end of an upright cone or cylinder."""
+    side, cap = np.pi * (lower + upper) * np.hypot(height, lower - upper), np.pi * max(lower, upper) ** 2
+
+    def sample(rng: Rng, count: int) -> Array:
+        on_cap = rng.uniform(size=count) < cap / (side + cap)
+        t = np.where(on_cap, float(upper > lower), rng.uniform(size=count))
+        radius = (lower + (upper - lower) * t) * np.where(on_cap, np.sqrt(rng.uniform(size=count)), 1.0)
+        angle = rng.uniform(0, 2 * np.pi, count)
+        return np.stack([radius * np.cos(angle), height * t, radius * np.sin(angle)], -1) + foot
+
+    return float(side + cap), sample
+
+
+def _legs(rng: Rng, x: float, z: float, height: float, width: float, y: float = 0.0) -> list[Part]:
+    return [
+        box((sx * (x - width), y + height / 2, sz * (z - width)), (width, height, width))
+        for sx in (-1, 1)
+        for sz in (-1, 1)
+    ]
+
+
+def table(rng: Rng) -> list[Part]:
+    x, z, height = rng.uniform(0.5, 1.0), rng.uniform(0.4, 0.7), rng.uniform(0.5, 0.9)
+    return [box((0, height, 0), (2 * x, 0.08, 2 * z)), *_legs(rng, x, z, height, rng.uniform(0.06, 0.14))]
+
+
+def chair(rng: Rng) -> list[Part]:
+    x, seat, back = rng.uniform(0.4, 0.55), rng.uniform(0.45, 0.65), rng.uniform(0.5, 0.9)
+    rest = box((0, seat + back / 2, -x), (2 * x, back, 0.08))
+    return [box((0, seat, 0), (2 * x, 0.1, 2 * x)), rest, *_legs(rng, x, x, seat, rng.uniform(0.06, 0.12))]
+
+
+def stool(rng: Rng) -> list[Part]:
+    radius, height = rng.uniform(0.35, 0.55), rng.uniform(0.7, 1.1)
+    return [frustum((0, height, 0), 0.1, radius, radius), *_legs(rng, radius * 0.75, radius * 0.75, height, 0.08)]
+
+
+def lamp(rng: Rng) -> list[Part]:
+    height, shade, foot = rng.uniform(1.0, 1.6), rng.uniform(0.35, 0.6), rng.uniform(0.25, 0.45)
+    cover = frustum((0, height - 0.1, 0), rng.uniform(0.35, 0.6), shade, shade * rng.uniform(0.4, 0.7))
+    return [frustum((0, 0, 0), 0.08, foot, foot), frustum((0, 0, 0), height, 0.05, 0.05), cover]
+
+
+def bottle(rng: Rng) -> list[Part]:
+    radius, height, neck = rng.uniform(0.25, 0.4), rng.uniform(0.7, 1.1), rng.uniform(0.08, 0.14)
+    shoulder = rng.uniform(0.15, 0.35)
+    top = frustum((0, height + shoulder, 0), rng.uniform(0.2, 0.45), neck, neck)
+    return [frustum((0, 0, 0), height, radius, radius), frustum((0, height, 0), shoulder, radius, neck), top]
+
+
+def mug(rng: Rng) -> list[Part]:
+    radius, height = rng.uniform(0.4, 0.55), rng.uniform(0.7, 1.1)
+    reach, thick = radius + rng.uniform(0.25, 0.4), 0.1
+    bars = [box((reach - (reach - radius) / 2, y * height, 0), (reach - radius, thick, thick)) for y in (0.25, 0.75)]
+    return [
+        frustum((0, 0, 0), height, radius * 0.95, radius),
+        *bars,
+        box((reach, height / 2, 0), (thick, height / 2, thick)),
+    ]
+
+
+def shelf(rng: Rng) -> list[Part]:
+    x, z, height, boards = rng.uniform(0.5, 0.8), rng.uniform(0.15, 0.3), rng.uniform(1.2, 1.9), int(rng.integers(3, 6))
+    levels = np.linspace(0, height, boards)
+    sides = [box((s * x, height / 2, 0), (0.06, height, 2 * z)) for s in (-1, 1)]
+    return [*sides, *[box((0, float(y), 0), (2 * x, 0.06, 2 * z)) for y in levels]]
+
+
+def stairs(rng: Rng) -> list[Part]:
+    steps, depth, rise, width = (
+        int(rng.integers(4, 7)),
+        rng.uniform(0.22, 0.35),
+        rng.uniform(0.18, 0.3),
+        rng.uniform(0.5, 1.0),
+    )
+    return [box((k * depth, (k + 1) * rise / 2, 0), (depth, (k + 1) * rise, width)) for k in range(steps)]
+
+
+def ladder(rng: Rng) -> list[Part]:
+    width, height, rungs = rng.uniform(0.3, 0.5), rng.uniform(1.5, 2.2), int(rng.integers(5, 9))
+    rails = [box((s * width, height / 2, 0), (0.08, height, 0.08)) for s in (-1, 1)]
+    return [*rails, *[box((0, float(y), 0), (2 * width, 0.07, 0.07)) for y in np.linspace(0.1, 0.9, rungs) * height]]
+
+
+def bed(rng: Rng) -> list[Part]:
+    x, z, height = rng.uniform(0.9, 1.1), rng.uniform(0.45, 0.75), rng.uniform(0.2, 0.35)
+    head, foot = rng.uniform(0.6, 0.9), rng.uniform(0.3, 0.5)
+    ends = [box((-x, head / 2, 0), (0.08, head, 2 * z)), box((x, foot / 2, 0), (0.08, foot, 2 * z))]
+    return [box((0, height, 0), (2 * x, rng.uniform(0.15, 0.25), 2 * z)), *ends]
+
+
+def airplane(rng: Rng) -> list[Part]:
+    length, span, chord, place = (
+        rng.uniform(0.9, 1.2),
+        rng.uniform(0.8, 1.2),
+        rng.uniform(0.2, 0.35),
+        rng.uniform(-0.1, 0.3),
+    )
+    fin = box((-length * 0.9, 0.25, 0), (0.22, 0.4, 0.05))
+    tail = box((-length * 0.9, 0.05, 0), (0.2, 0.04, span * 0.7))
+    return [box((0, 0, 0), (2 * length, 0.2, 0.2)), box((place, 0, 0), (chord, 0.05, 2 * span)), fin, tail]
+
+
+def hammer(rng: Rng) -> list[Part]:
+    handle, head = rng.uniform(1.2, 1.8), rng.uniform(0.3, 0.5)
+    return [frustum((0, 0, 0), handle, 0.07, 0.07), box((0.1, handle, 0), (2 * head, rng.uniform(0.2, 0.3), 0.25))]
+
+
+SOLIDS: dict[str, Callable[[Rng], list[Part]]] = {
+    f.__name__: f for f in (table, chair, stool, lamp, bottle, mug, shelf, stairs, ladder, bed, airplane, hammer)
+}
+
+
+def solids(sizes: Split) -> Data:
+    """Whole things, each class with random proportions, turned about the upright axis."""
+    rng = np.random.default_rng(201)
+    return _build(sizes, rng, lambda kind: _turned(rng, _surface(rng, kind, POINTS), 0.0))
+
+
+def solids_hard(sizes: Split) -> Data:
+    """The same things tilted, cut away, noisy and off centre, with a piece of floor, wall or neighbour."""
+    rng = np.random.default_rng(202)
+    return _build(sizes, rng, lambda kind: _scanned(rng, kind))
+
+
+def _build(sizes: Split, rng: Rng, cloud: Callable[[Callable[[Rng], list[Part]]], Array]) -> Data:
+    labels = np.concatenate([rng.permutation(np.arange(size) % len(SOLIDS)) for size in sizes]).astype(np.int64)
+    makers = list(SOLIDS.values())
+    points = np.stack([cloud(makers[label]) for label in labels])
+    points -= points.mean(1, keepdims=True)
+    points /= np.linalg.norm(points, axis=-1).max(1)[:, None, None]
+    return (np.round(points / GRID) * GRID).astype(np.float32), labels
+
+
+def _surface(rng: Rng, kind: Callable[[Rng], list[Part]], count: int) -> Array:
+    """Points on a thing, evenly by area, stretched a little along each axis."""
+    parts = kind(rng)
+    areas = np.array([area for area, _ in parts])
+    counts = rng.multinomial(count, areas / areas.sum())
+    points = np.concatenate([sample(rng, int(n)) for (_, sample), n in zip(parts, counts, strict=True)])
+    return rng.permutation(points) * rng.uniform(0.85, 1.15, 3)
+
+
+def _turned(rng: Rng, points: Array, tilt: float) -> Array:
+    """Rotated about y by any angle, and about x and z by up to ``tilt`` radians."""
+    angles = (rng.uniform(-tilt, tilt), rng.uniform(0, 2 * np.pi), rng.uniform(-tilt, tilt))
+    for (a, b), angle in zip(((1, 2), (0, 2), (0, 1)), (angles[0], angles[1], angles[2]), strict=True):
+        cos, sin = np.cos(angle), np.sin(angle)
+        first, second = points[:, a].copy(), points[:, b].copy()
+        points[:, a], points[:, b] = cos * first - sin * second, sin * first + cos * second
+    return points
+
+
+def _scanned(rng: Rng, kind: Callable[[Rng], list[Part]]) -> Array:
+    background = int(rng.integers(20, 80))
+    points = _turned(rng, _surface(rng, kind, 2 * POINTS), 0.25)
+    points -= points.mean(0)
+    side = rng.normal(size=3)
+    depth = points @ (side / np.linalg.norm(side))
+    kept = points[depth <= np.quantile(depth, rng.uniform(0.6, 0.9))][: POINTS - background]
+    stray = _stray(rng, points, POINTS - len(kept))
+    return np.concatenate([kept, stray]) + rng.normal(0, rng.uniform(0.01, 0.04), (POINTS, 3))
+
+
+def _stray(rng: Rng, points: Array, count: int) -> Array:
+    """A piece of floor, of a wall, or of a box that stands near by."""
+    low, high = points.min(0), points.max(0)
+    patch = rng.uniform(low - 0.2, high + 0.2, (count, 3))
+    which = rng.integers(3)
+    if which == 0:
+        patch[:, 1] = low[1]
+    elif which == 1:
+        patch[:, 2] = low[2] - 0.1
+    else:
+        _, sample = box((high[0] + 0.3, 0, 0), (0.3, rng.uniform(0.5, 1.2), 0.6))
+        patch = sample(rng, count)
+    return patch
+
+
+TASKS: dict[str, Callable[[Split], Data]] = {"solids": solids, "solids_hard": solids_hard}

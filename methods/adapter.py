@@ -1,0 +1,59 @@
+"""Adapter: a bottleneck in sequence (Houlsby et al. 2019, arXiv:1902.00751; Pfeiffer et al. 2021, arXiv:2005.00247)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Self
+
+from torch import Tensor, nn
+
+from methods import base
+from methods.base import Backbone, Method
+from methods.layers import Bottleneck
+from methods.options import check
+
+if TYPE_CHECKING:
+    import optuna
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterConfig(base.Config):
+    lr: float = 5e-3
+    hidden: int = 8
+    position: Literal["ffn", "both"] = "ffn"
+    act: Literal["relu", "gelu", "quick_gelu"] = "quick_gelu"
+    dropout: float = 0.1
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.hidden >= 1, f"hidden={self.hidden} must be at least 1")
+        check(self.dropout < 1, f"dropout={self.dropout} must be below 1")
+
+    @classmethod
+    def suggest(cls, trial: optuna.Trial) -> Self:
+        return cls(**base.suggest_common(trial), hidden=trial.suggest_categorical("hidden", [4, 8, 16, 32]))
+
+
+class Residual(Bottleneck):
+    """(B, N, D) -> (B, N, D): x + scale * up(dropout(act(down(x))))."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
+
+
+class Adapter(Method):
+    """After the FFN of every block (Pfeiffer), or after attention as well (Houlsby): 156,768 at hidden 8 on ViT-B/16."""
+
+    Config = AdapterConfig
+
+    def __init__(self, backbone: Backbone, config: AdapterConfig) -> None:
+        super().__init__(backbone, config)
+        self.adapters = nn.ModuleList()
+        for block in backbone.blocks:
+            for module in [block.mlp] if config.position == "ffn" else [block.attn, block.mlp]:
+                adapter = Residual(
+                    backbone.num_features, config.hidden, act=config.act, dropout=config.dropout, scale=config.scale
+                )
+                self.adapters.append(adapter)
+                self.after(module, adapter)

@@ -1,0 +1,55 @@
+"""AdaptFormer: a bottleneck parallel to the FFN (Chen et al. 2022, arXiv:2205.13535)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from torch import nn
+
+from methods import base
+from methods.base import Backbone, Method
+from methods.layers import Bottleneck
+from methods.options import check
+
+if TYPE_CHECKING:
+    import optuna
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptFormerConfig(base.Config):
+    lr: float = 5e-3
+    hidden: int = 64
+    scale: float = 0.1
+    dropout: float = 0.1
+    layer_norm: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.hidden >= 1, f"hidden={self.hidden} must be at least 1")
+        check(self.dropout < 1, f"dropout={self.dropout} must be below 1")
+
+    @classmethod
+    def suggest(cls, trial: optuna.Trial) -> Self:
+        return cls(
+            **base.suggest_common(trial),
+            hidden=trial.suggest_categorical("hidden", [8, 16, 32, 64]),
+            scale=trial.suggest_float("scale", 0.05, 4.0, log=True),
+        )
+
+
+class AdaptFormer(Method):
+    """h + FFN(norm2(h)) + scale * up(relu(down(LN(h)))) in every block: 1,208,064 on ViT-B/16."""
+
+    Config = AdaptFormerConfig
+
+    def __init__(self, backbone: Backbone, config: AdaptFormerConfig) -> None:
+        super().__init__(backbone, config)
+        dim = backbone.num_features
+        self.branches = nn.ModuleList()
+        for block in backbone.blocks:
+            adapter = Bottleneck(dim, config.hidden, act="relu", dropout=config.dropout, scale=config.scale)
+            branch = nn.Sequential(nn.LayerNorm(dim), adapter) if config.layer_norm else nn.Sequential(adapter)
+            self.branches.append(branch)
+            # on the residual stream: what enters norm2, added after LayerScale and drop-path
+            self.beside(block.drop_path2, branch, source=block.norm2)

@@ -1,0 +1,23 @@
+"""BitFit: every bias of the backbone (Ben Zaken et al. 2022, arXiv:2106.10199)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from methods import base
+from methods.base import Backbone, Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitFitConfig(base.Config):
+    lr: float = 5e-3
+
+
+class BitFit(Method):
+    """Every bias of the backbone trains: 102,912 on ViT-B/16."""
+
+    Config = BitFitConfig
+
+    def __init__(self, backbone: Backbone, config: BitFitConfig) -> None:
+        super().__init__(backbone, config)
+        self.unfreeze(p for name, p in backbone.named_parameters() if name.endswith("bias"))

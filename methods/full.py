@@ -1,0 +1,30 @@
+"""Full fine-tuning, from pretrained weights or from scratch: the two ends that every method is read against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from methods import base
+from methods.base import Backbone, Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullConfig(base.Config):
+    lr: float = 5e-4
+    weight_decay: float = 5e-2
+
+
+class Full(Method):
+    """Every parameter of the backbone trains, BatchNorm statistics included."""
+
+    Config = FullConfig
+
+    def __init__(self, backbone: Backbone, config: FullConfig) -> None:
+        super().__init__(backbone, config)
+        self.unfreeze(backbone.parameters())
+
+
+class Scratch(Full):
+    """Full training of the same architecture from fresh weights: what pretraining is worth."""
+
+    pretrained = False

@@ -1,0 +1,28 @@
+"""Linear probing: the head alone trains, on features that are computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from methods import base
+from methods.base import Method
+
+if TYPE_CHECKING:
+    from benchmarks.train import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearConfig(base.Config):
+    lr: float = 1e-2
+
+
+class Linear(Method):
+    """Only the head trains; the backbone stays in eval mode."""
+
+    Config = LinearConfig
+    stochastic_backbone = False
+
+    def fit(self, trainer: Trainer) -> None:
+        trainer.cache_features()
+        trainer.train()

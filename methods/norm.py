@@ -1,0 +1,27 @@
+"""Norm tuning: weight and bias of every LayerNorm (as in Basu et al. 2023, arXiv:2304.01610)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from methods import base
+from methods.base import Backbone, Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormConfig(base.Config):
+    lr: float = 5e-3
+
+
+class Norm(Method):
+    """Every LayerNorm of the backbone trains: 38,400 on ViT-B/16."""
+
+    Config = NormConfig
+
+    def __init__(self, backbone: Backbone, config: NormConfig) -> None:
+        super().__init__(backbone, config)
+        for module in backbone.modules():
+            if isinstance(module, nn.LayerNorm):
+                self.unfreeze(module.parameters())
