@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line of this verb."""
     p = argparse.ArgumentParser(
         prog="python -m benchmarks.pretrain",
-        description="Pretrain an embedded backbone on images or points that are drawn while it trains. Writes weights, a "
+        description="Pretrain an embedded backbone on images or points drawn while it trains. Writes weights, a "
         "training log and a model card; an interrupted run continues when the command is repeated.",
     )
     p.add_argument("name", choices=("vit_nano", "point_nano"))
@@ -272,8 +272,8 @@ with torch {torch} on {device}, {threads} thread(s): {samples:,} samples in {sec
 |---|---|---|---|
 {heads}
 
-For comparing fine-tuning methods offline. It is small and knows no natural image or scanned object: results on it do not
-compare with published ones.
+For comparing fine-tuning methods offline. It is small and knows no natural image or scanned object: results on it do
+not compare with published ones.
 """
 
 

@@ -43,7 +43,7 @@ class Residual(Bottleneck):
 
 
 class Adapter(Method):
-    """After the FFN of every block (Pfeiffer), or after attention as well (Houlsby): 156,768 at hidden 8 on ViT-B/16."""
+    """After the FFN of every block (Pfeiffer), or after attention too (Houlsby): 156,768 at hidden 8 on ViT-B/16."""
 
     Config = AdapterConfig
 

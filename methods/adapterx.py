@@ -29,7 +29,7 @@ EMBEDDING_GAIN, EMBEDDING_NORM = 0.32, 1.5  # of X-MoE (Chi et al. 2022, arXiv:2
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterXConfig(base.Config):
-    """``hidden`` of an expert is 64 on images and 28 on points unless given: the widths that meet the published budgets."""
+    """``hidden`` of an expert is 64 on images and 28 on points unless given: these meet the published budgets."""
 
     lr: float = 5e-3
     experts: int = 4
@@ -130,7 +130,7 @@ class PromptGenerator(nn.Module):
 class AdapterX(Method):
     """In block l: u = norm2_l(h), a = SMoA(u), x' = h + FFN(u) + a, and one prompt from a joins the sequence.
 
-    SMoA is one for all blocks. Its experts, router, and per block norm2 and prompt generator, and the class token train:
+    SMoA is one for all blocks. Its experts and router, per block norm2 and prompt generator, and the class token train:
     132,352 + 4,160 + 18,432 + 18,432 + 768 = 174,144 on ViT-B/16. On points the head also sees the mean prompt.
     """
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from methods import base
 from methods.base import Backbone, Method
 
@@ -22,6 +24,15 @@ class Full(Method):
     def __init__(self, backbone: Backbone, config: FullConfig) -> None:
         super().__init__(backbone, config)
         self.unfreeze(backbone.parameters())
+        self._statistics = [
+            (buffer, buffer.clone()) for module in backbone.modules() for buffer in module.buffers(False)
+        ]
+
+    @torch.no_grad()
+    def detach(self) -> None:
+        super().detach()
+        for buffer, original in self._statistics:
+            buffer.copy_(original)
 
 
 class Scratch(Full):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests.conftest import seeded_images, seeded_points
 
 from benchmarks import model, sweep
 from benchmarks.spec import Spec
-from tests.conftest import seeded_images, seeded_points
 
 
 def spec(method: str, task: str) -> Spec:

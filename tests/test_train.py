@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from tests.conftest import tiny_vit
 from torch import Tensor, nn
 
 import methods
 from benchmarks.model import Tuned
 from benchmarks.spec import Recipe
 from benchmarks.train import Diverged, Trainer, augment
-from tests.conftest import tiny_vit
 
 Load = Callable[[str], tuple[Tensor, Tensor]]
 CPU = torch.device("cpu")

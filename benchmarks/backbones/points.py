@@ -138,7 +138,7 @@ class PointTransformer(nn.Module):
         self.grad_checkpointing = enable
 
     def make_head(self, in_features: int, classes: int) -> nn.Module:
-        """The field's classifier: in-256-256-classes with BatchNorm, ReLU and dropout 0.5 (Point-BERT: in-256-classes)."""
+        """The field's classifier: in-256-256-classes with BatchNorm, ReLU and dropout 0.5."""
         width = self.head_width
         if not self.head_norm:
             return nn.Sequential(nn.Linear(in_features, width), nn.ReLU(), nn.Dropout(0.5), nn.Linear(width, classes))

@@ -20,7 +20,7 @@ STROKES = ("arc", "wave", "zigzag", "loop", "spiral", "hook", "cross", "fork")
 TEXTURES = ("flat", "gradient", "stripes", "checker", "dots", "noise", "rings", "weave")
 KINDS = len(SOLIDS) + len(STROKES)
 # smallest rotation that maps a kind to itself, in parts of a full turn; 0: any rotation does
-SYMMETRY = (0, 3, 4, 6, 4, 5, 2, 0) + (1, 2, 1, 1, 1, 1, 4, 1)
+SYMMETRY = (0, 3, 4, 6, 4, 5, 2, 0, 1, 2, 1, 1, 1, 1, 4, 1)
 HEADS: dict[str, int] = {
     "kind": KINDS,
     "x": 8,

@@ -8,12 +8,12 @@ import json
 
 import optuna
 import pytest
-import tiny
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load, save
 
 import methods
+from tests.methods import tiny
 
 LABELS = torch.tensor([0, 1, 2, 3])
 EVERY = pytest.mark.parametrize("modality", tiny.MODALITIES)
@@ -90,7 +90,10 @@ def test_every_trainable_gets_a_finite_gradient(name, modality):
     got = gradients(model, tiny.inputs(modality))
     assert got.keys() == {n for n, p in model.named_parameters() if p.requires_grad}
     assert all(gradient.isfinite().all() for gradient in got.values())
-    assert not [n for n, gradient in got.items() if not gradient.any()]
+    # nothing attends to the prompt of the last block, and only the head for points reads it
+    last = f"method.generators.{tiny.DEPTH - 1}"
+    silent = {f"{last}.gamma", f"{last}.beta"} if (name, modality) == ("adapterx", "image") else set()
+    assert {n for n, gradient in got.items() if not gradient.any()} == silent
 
 
 @METHODS
@@ -172,7 +175,7 @@ def test_a_deepcopy_is_independent(name, modality):
 @METHODS
 @EVERY
 def test_compiled_equals_eager(name, modality):
-    model, x = tiny.trained(name, modality), tiny.inputs(modality)
+    model, x = tiny.trained(name, modality, layers=2), tiny.inputs(modality, 2)  # small: it is slow to trace
     torch._dynamo.reset()
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(x), model(x), rtol=1e-5, atol=1e-5)

@@ -1,33 +1,35 @@
 """Small backbones for the tests of methods, and a transformer written out by hand to check them against.
 
-Shapes: B samples, N tokens, D token width. There is no __init__.py here: it would hide the package ``methods``.
+Shapes: B samples, N tokens, D token width.
 """
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
-from benchmarks.backbones.points import PointTransformer
-from benchmarks.model import Tuned
 from timm.models import VisionTransformer
 from torch import nn
 
 import methods
+from benchmarks.backbones.points import PointTransformer
+from benchmarks.model import Tuned
 
 MODALITIES = ("image", "points")
 WIDTH, DEPTH = 48, 3
 
 
-def backbone(modality):
+def backbone(modality, layers=DEPTH):
     """A pretrained backbone, as far as a method can tell: every weight random, none zero."""
     torch.manual_seed(0)
     if modality == "image":
         built = VisionTransformer(
-            img_size=32, patch_size=8, embed_dim=WIDTH, depth=DEPTH, num_heads=3, mlp_ratio=2, num_classes=0
+            img_size=32, patch_size=8, embed_dim=WIDTH, depth=layers, num_heads=3, mlp_ratio=2, num_classes=0
         )
     else:
         built = PointTransformer(
-            embed_dim=WIDTH, depth=DEPTH, num_heads=3, num_groups=8, group_size=4, widths=(8, 16, 16), pos_width=16
+            embed_dim=WIDTH, depth=layers, num_heads=3, num_groups=8, group_size=4, widths=(8, 16, 16), pos_width=16
         )
     with torch.no_grad():
         for parameter in built.parameters():
@@ -40,17 +42,17 @@ def inputs(modality, count=4):
     return torch.randn(count, 3, 32, 32) if modality == "image" else torch.rand(count, 64, 3) * 2 - 1
 
 
-def wire(name, modality, **options):
+def wire(name, modality, layers=DEPTH, **options):
     """A method on a fresh tiny backbone, with a linear head."""
-    body = backbone(modality)
+    body = backbone(modality, layers)
     torch.manual_seed(2)
     method = methods.build(name, body, methods.config(name, options))
     return Tuned(body, method, nn.Linear(body.head_hidden_size + method.extra_features, 5)).eval()
 
 
-def trained(name, modality, **options):
+def trained(name, modality, layers=DEPTH, **options):
     """The same after some training: every trainable weight has moved by something random."""
-    return move(wire(name, modality, **options))
+    return move(wire(name, modality, layers, **options))
 
 
 @torch.no_grad()
@@ -112,3 +114,18 @@ def vit(body, x, **acts):
 def each_token(f, x):
     """Apply f to one token (D,) at a time: (B, N, D) -> (B, N, D)."""
     return torch.stack([torch.stack([f(token) for token in sample]) for sample in x])
+
+
+@functools.cache
+def vit_base():
+    """ViT-B/16 without its class head, for the published counts."""
+    return VisionTransformer(num_classes=0)
+
+
+def count(name, **options):
+    """Parameters that the method trains on ViT-B/16, head excluded."""
+    body = vit_base()
+    method = methods.build(name, body, methods.config(name, options))
+    total = sum(p.numel() for part in (body, method) for p in part.parameters() if p.requires_grad)
+    method.detach()
+    return total

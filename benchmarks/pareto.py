@@ -1,0 +1,169 @@
+"""python -m benchmarks.pareto: accuracy against trained parameters, with the Pareto frontier of each modality."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.cli import guarded
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C564B", "#7F7F7F", "#BCBD22")
+MARKERS = "osD^vP*Xph"
+FORMATS = ("png", "svg", "pdf")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One method: trained parameters without the head, mean accuracy in percent and half its 95 % interval over seeds."""
+
+    name: str
+    params: float
+    accuracy: float
+    error: float
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of this verb."""
+    p = argparse.ArgumentParser(prog="python -m benchmarks.pareto", description=__doc__)
+    p.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    p.add_argument("--suite", default="offline", metavar="NAME", help="default: offline")
+    p.add_argument("-o", "--out", type=Path, metavar="DIR", help="default: the folder figures of the results")
+    return p
+
+
+@guarded
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw the plot; 2 for a user's mistake."""
+    args = parser().parse_args(argv)
+    from benchmarks.leaderboard import select
+
+    written = write(select(args.results, args.suite), args.out or args.results / "figures")
+    print("written: " + ", ".join(map(str, written)))
+    return 0
+
+
+def points(frame: pd.DataFrame) -> list[Point]:
+    """One point a method of runs that may be compared; a seed counts where it has every task."""
+    from scipy import stats
+
+    tasks, made = frame["spec.task"].nunique(), []
+    for name, runs in frame.groupby("row"):
+        seeds = runs.pivot_table(index="spec.seed", columns="spec.task", values="accuracy.test").dropna()
+        if seeds.shape[1] < tasks or seeds.empty:
+            continue
+        means = seeds.mean(axis=1) * 100
+        error = float(stats.t.ppf(0.975, len(means) - 1) * stats.sem(means)) if len(means) > 1 else 0.0
+        made.append(Point(str(name), float(runs["params.method"].iloc[0]), float(means.mean()), error))
+    return made
+
+
+def frontier(made: Sequence[Point]) -> list[Point]:
+    """The points that no other beats with at most as many parameters, from few to many."""
+    best: list[Point] = []
+    for point in sorted(made, key=lambda p: (p.params, -p.accuracy)):
+        if not best or point.accuracy > best[-1].accuracy:
+            best.append(point)
+    return best
+
+
+def write(frame: pd.DataFrame, out: Path) -> list[Path]:
+    """Write pareto.png, .svg and .pdf into ``out``, a panel for each set of comparable runs; returns their paths."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from benchmarks.leaderboard import comparable
+
+    panels = [group for group in comparable(frame) if points(group)]
+    if not panels:
+        return []
+    with plt.rc_context(
+        {"svg.hashsalt": "peft-vision-bench", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    ):
+        figure, axes = plt.subplots(
+            1, len(panels), figsize=(6.4 * len(panels), 4.6), squeeze=False, layout="constrained"
+        )
+        for axis, group in zip(axes[0], panels, strict=True):
+            _panel(axis, group)
+        out.mkdir(parents=True, exist_ok=True)
+        paths = [out / f"pareto.{ending}" for ending in FORMATS]
+        undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+        for path in paths:
+            figure.savefig(path, dpi=200, metadata=undated[path.suffix[1:]])
+        plt.close(figure)
+    return paths
+
+
+def _panel(axis: Axes, frame: pd.DataFrame) -> None:
+    made = sorted(points(frame), key=lambda p: p.name)
+    trained = [p.params for p in made if p.params > 0] or [1.0]
+    left = min(trained) / 6  # where methods stand that train the head alone: a logarithm has no zero
+    places = {p.name: p.params or left for p in made}
+    best = frontier(made)
+    steps = [*[(places[p.name], p.accuracy) for p in best], (max(trained) * 2.5, best[-1].accuracy)]
+    axis.step(*zip(*steps, strict=True), where="post", color="0.6", linewidth=1.2, linestyle="--", zorder=1)
+    for i, point in enumerate(made):
+        axis.errorbar(
+            places[point.name],
+            point.accuracy,
+            yerr=point.error or None,
+            color=COLORS[i % len(COLORS)],
+            marker=MARKERS[i % len(MARKERS)],
+            markersize=6,
+            capsize=2.5,
+            linewidth=1,
+            linestyle="",
+        )
+    axis.set_xscale("log")
+    axis.set_xlim(left / 2, max(trained) * 2.5)
+    if any(p.params == 0 for p in made):
+        axis.axvline((left * min(trained)) ** 0.5, color="0.85", linewidth=6, zorder=0)
+        axis.text(left, 0.01, "head only", transform=axis.get_xaxis_transform(), ha="center", va="bottom", color="0.4")
+    _label(axis, made, places)
+    first, seeds = frame.iloc[0], frame["spec.seed"].nunique()
+    axis.set_title(
+        f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}", loc="left"
+    )
+    axis.set_xlabel("trained parameters without the head")
+    axis.set_ylabel(f"test accuracy, mean of {frame['spec.task'].nunique()} tasks (%)")
+    note = (
+        f"{seeds} seed{'s' * (seeds > 1)}, 95 % t-interval; rule {first['accuracy.checkpoint_rule']}; dashed: frontier"
+    )
+    axis.text(1, 1.0, note, transform=axis.transAxes, ha="right", va="bottom", fontsize=7, color="0.4")
+    axis.grid(True, color="0.93", zorder=0)
+
+
+def _label(axis: Axes, made: Sequence[Point], places: dict[str, float]) -> None:
+    """Name every point beside it, in the first of some places where it covers no point and no other name."""
+    axis.figure.canvas.draw()
+    marks = [axis.transData.transform((places[p.name], p.accuracy)) for p in made]
+    taken: list[tuple[float, float, float, float]] = [(x - 9, y - 9, x + 9, y + 9) for x, y in marks]
+    unit = axis.figure.dpi / 72
+    for point, (x, y) in zip(made, marks, strict=True):
+        width, height = 5.2 * len(point.name) * unit, 10 * unit
+        for dx, dy in ((8, -3), (8, 6), (8, -12), (-8, -3), (-8, 6), (-8, -12), (8, 16), (8, -22), (-8, 16), (-8, -22)):
+            start = x + dx * unit if dx > 0 else x + dx * unit - width
+            place = (start, y + dy * unit, start + width, y + dy * unit + height)
+            inside = place[0] > axis.bbox.x0 and place[2] < axis.bbox.x1
+            if inside and not any(_overlap(place, other) for other in taken):
+                break
+        taken.append(place)
+        side = "left" if dx > 0 else "right"
+        axis.annotate(point.name, (places[point.name], point.accuracy), (dx, dy), textcoords="offset points", ha=side)
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+if __name__ == "__main__":
+    sys.exit(main(None))

@@ -1,0 +1,55 @@
+"""The sequential adapter."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import methods
+from tests.methods import tiny
+
+ACTS = {"relu": lambda z: z.clamp(min=0), "gelu": F.gelu, "quick_gelu": lambda z: z / (1 + (-1.702 * z).exp())}
+
+
+@pytest.mark.parametrize(("options", "published"), [({"hidden": 8}, 156_768), ({"hidden": 64}, 1_189_632)])
+def test_counts_equal_the_published(options, published):
+    hidden = options["hidden"]
+    assert tiny.count("adapter", **options) == 12 * (2 * 768 * hidden + hidden + 768) == published
+    assert tiny.count("adapter", **options, position="both") == 2 * published
+
+
+@pytest.mark.parametrize("position", ["ffn", "both"])
+@pytest.mark.parametrize("act", sorted(ACTS))
+def test_output_equals_a_loop_over_tokens(position, act):
+    model, x = tiny.trained("adapter", "image", position=position, act=act, scale=0.7), tiny.inputs("image", 2)
+    adapters = list(model.method.adapters)
+
+    def through(adapter, y):
+        down, up = adapter.down, adapter.up
+        one = lambda t: t + 0.7 * (up.weight @ ACTS[act](down.weight @ t + down.bias) + up.bias)  # noqa: E731
+        return tiny.each_token(one, y)
+
+    def after_attention(l, y):
+        return through(adapters[2 * l], y) if position == "both" else y
+
+    def after_ffn(l, y):
+        return through(adapters[2 * l + 1 if position == "both" else l], y)
+
+    with torch.no_grad():
+        expected = tiny.vit(tiny.backbone("image"), x, after_attention=after_attention, after_ffn=after_ffn)
+        torch.testing.assert_close(model.pooled(x), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hidden": 0}, "adapter: hidden=0 must be at least 1"),
+        ({"dropout": 1}, "adapter: dropout=1.0 must be below 1"),
+        ({"position": "fnn"}, "adapter: unknown position 'fnn'; did you mean 'ffn'? known: both, ffn"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(options, message):
+    with pytest.raises(ValueError) as error:
+        methods.config("adapter", options)
+    assert str(error.value) == message

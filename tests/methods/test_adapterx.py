@@ -1,0 +1,203 @@
+"""Adapter-X, against its equations token by token and its published counts."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from timm.models import VisionTransformer
+
+import methods
+from benchmarks.backbones.points import PointTransformer, group
+from tests.methods import tiny
+
+HEADS, EXPERTS, HIDDEN = 3, 4, 8
+
+
+def model_on(modality, **options):
+    return tiny.trained("adapterx", modality, **{"hidden": HIDDEN, **options})
+
+
+def expert(smoa, i, s):
+    """Expert i on one sub-token: W2 relu(W1 s + b1) + b2, its weights cut out of the shared matrices."""
+    own = slice(i * HIDDEN, (i + 1) * HIDDEN)
+    hidden = (smoa.experts.down.weight[own] @ s + smoa.experts.down.bias[own]).clamp(min=0)
+    return smoa.experts.up[own].T @ hidden + smoa.experts.up_bias[i]
+
+
+def probabilities(smoa, s):
+    """softmax over experts of R s . e_i / |e_i| for one sub-token."""
+    z = smoa.router.project.weight @ s
+    scores = torch.stack([(z * e).sum() / e.square().sum().sqrt() for e in smoa.router.embeddings])
+    return scores.exp() / scores.exp().sum()
+
+
+def smoa_by_loop(smoa, u):
+    """(B, N, D) -> a (B, N, D) and N sum f_i P_i, one sub-token at a time."""
+    out, chosen, mean, total = [], [0] * EXPERTS, torch.zeros(EXPERTS), 0
+    for sample in u:
+        rows = []
+        for token in sample:
+            merged = []
+            for s in token.chunk(HEADS):
+                p = probabilities(smoa, s)
+                best = int(p.argmax())
+                merged.append(p[best] * expert(smoa, best, s))
+                chosen[best] += 1
+                mean, total = mean + p, total + 1
+            rows.append(torch.cat(merged))
+        out.append(torch.stack(rows))
+    return torch.stack(out), EXPERTS * sum(chosen[i] / total * mean[i] / total for i in range(EXPERTS))
+
+
+def run_blocks(model, body, h, position):
+    """Blocks by the equations; returns normed tokens with all prompts at the end and the balance terms."""
+    balances = []
+    for l in range(tiny.DEPTH):
+        h = h + F.pad(position, (0, 0, 0, h.shape[1] - position.shape[1]))
+        seen = []
+
+        def beside(l, h, u, seen=seen):
+            a, balance = smoa_by_loop(model.method.smoa, u)
+            seen.append(a)
+            balances.append(balance)
+            return a
+
+        h = tiny.block(body, l, h, beside=beside)
+        generator = model.method.generators[l]
+        prompt = torch.stack([generator.gamma * sum(a) / len(a) + generator.beta for a in seen[0]])
+        h = torch.cat([h, prompt[:, None]], dim=1)
+    return tiny.norm(body.norm, h), torch.stack(balances)
+
+
+def image_by_loop(model, x):
+    tokens = tiny.image_tokens(model.backbone, x)
+    h, balances = run_blocks(model, model.backbone, tokens, torch.zeros(1, 1, tiny.WIDTH))
+    return h[:, 0], balances
+
+
+def points_by_loop(model, x):
+    body = model.backbone
+    neighborhoods, centers = group(x, body.num_groups, body.group_size)
+    tokens = torch.cat([body.cls_token.expand(len(x), -1, -1), body.encoder(neighborhoods)], dim=1)
+    position = torch.cat([body.cls_pos.expand(len(x), -1, -1), body.pos_embed(centers)], dim=1)
+    h, balances = run_blocks(model, body, tokens, position)
+    patches, prompts = h[:, 1 : 1 + body.num_groups], h[:, 1 + body.num_groups :]
+    assert prompts.shape[1] == tiny.DEPTH  # they accumulate
+    return torch.cat([h[:, 0], patches.max(dim=1).values, prompts.mean(dim=1)], dim=-1), balances
+
+
+@pytest.mark.parametrize(("modality", "by_loop"), [("image", image_by_loop), ("points", points_by_loop)])
+def test_output_and_loss_equal_a_loop_over_sub_tokens(modality, by_loop):
+    model, x, y = model_on(modality), tiny.inputs(modality, 2), torch.tensor([0, 3])
+    with torch.no_grad():
+        features, balances = by_loop(model, x)
+        logits = features @ model.head.weight.T + model.head.bias
+        torch.testing.assert_close(model(x), logits, rtol=1e-5, atol=1e-5)
+        loss = model.method.loss(model, x, y, F.cross_entropy)
+        torch.testing.assert_close(loss, F.cross_entropy(logits, y) + 0.01 * balances.mean(), rtol=1e-5, atol=1e-5)
+
+
+def test_dense_smoa_has_the_gradients_of_the_loop():
+    smoa = model_on("image").method.smoa
+    torch.manual_seed(4)
+    u, weight = torch.randn(2, 6, tiny.WIDTH), torch.randn(2, 6, tiny.WIDTH)
+    grads = []
+    for form in (smoa, lambda u: smoa_by_loop(smoa, u)):
+        a, balance = form(u)
+        grads.append(torch.autograd.grad((a * weight).sum() + balance, list(smoa.parameters())))
+    for dense, loop in zip(*grads, strict=True):
+        torch.testing.assert_close(dense, loop, rtol=1e-5, atol=1e-5)
+
+
+def test_count_equals_the_published_on_images():
+    sub = 768 // 3
+    experts = 4 * (sub * 64 + 64 + 64 * sub + sub)
+    router = sub * 16 + 4 * 16
+    assert (experts, router) == (132_352, 4_160)
+    assert tiny.count("adapterx") == experts + router + 12 * 2 * 768 + 12 * 2 * 768 + 768 == 174_144
+
+
+def test_count_equals_the_published_on_points():
+    body = PointTransformer()
+    method = methods.build("adapterx", body, methods.config("adapterx", {}))
+    head = body.make_head(body.head_hidden_size + method.extra_features, 15)
+    trained = {
+        part: sum(p.numel() for p in module.parameters() if p.requires_grad)
+        for part, module in {"backbone": body, "method": method, "head": head}.items()
+    }
+    assert trained == {"backbone": 9_216 + 768, "method": 9_216 + 31_408, "head": 365_839}
+    assert sum(trained.values()) == 416_447
+
+
+def test_one_smoa_serves_all_blocks():
+    names = {n for n, _ in model_on("image").method.named_parameters()}
+    shared = {"router.project.weight", "router.embeddings"}
+    shared |= {"experts.down.weight", "experts.down.bias", "experts.up", "experts.up_bias"}
+    own = {f"generators.{l}.{p}" for l in range(tiny.DEPTH) for p in ("gamma", "beta")}
+    assert names == {f"smoa.{n}" for n in shared} | own
+
+
+def test_loss_rescales_expert_embeddings_that_start_orthogonal():
+    model, x = tiny.wire("adapterx", "image"), tiny.inputs("image")
+    embeddings = model.method.smoa.router.embeddings
+    torch.testing.assert_close(embeddings @ embeddings.T, 0.32**2 * torch.eye(EXPERTS), rtol=0, atol=1e-6)
+    with torch.no_grad():
+        before = model(x)
+        model.method.loss(model, x, torch.arange(4), F.cross_entropy)
+        torch.testing.assert_close(embeddings.norm(dim=-1), torch.full((EXPERTS,), 1.5))
+        torch.testing.assert_close(model(x), before, rtol=1e-5, atol=1e-6)  # the scores do not see the norm
+
+
+def test_experts_start_at_nothing_and_prompts_at_beta():
+    model = tiny.wire("adapterx", "image")
+    a, _ = model.method.smoa(torch.randn(2, 5, tiny.WIDTH))
+    assert not a.any()
+    for generator in model.method.generators:
+        assert torch.equal(generator(a), generator.beta.expand(2, 1, -1))
+
+
+@pytest.mark.parametrize("pool", ["avg", "token"])
+def test_pooling_never_sees_the_prompts(pool):
+    body = VisionTransformer(
+        img_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=3, num_classes=0, global_pool=pool
+    )
+    method = methods.build("adapterx", body.eval(), methods.config("adapterx", {}))
+    body.norm.register_forward_hook(lambda module, args, output: shapes.append(output.shape))
+    shapes = []
+    pooled = body(tiny.inputs("image"))
+    assert shapes in ([(4, 17, 48)], [])  # a mean-pooled ViT may hold its norm elsewhere
+    assert pooled.shape == (4, 48)
+    assert method.features(pooled) is pooled
+
+
+def test_uniform_routing_has_balance_one_and_collapse_has_more():
+    smoa = model_on("image").method.smoa
+    u = torch.randn(4, 9, tiny.WIDTH)
+    with torch.no_grad():
+        smoa.router.project.weight.zero_()  # every probability 1 / N
+        assert math.isclose(float(smoa(u)[1]), 1.0, rel_tol=1e-6)
+        smoa.router.project.weight.normal_()
+        u = torch.randn(1, 1, 16).repeat(4, 9, 3) * 9  # every sub-token the same: one expert gets all
+        assert float(smoa(u)[1]) > 1.5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"experts": 17}, "adapterx: experts=17 must be at most routing_dim=16"),
+        ({"heads": 0}, "adapterx: heads=0 must be at least 1"),
+        ({"hidden": 0}, "adapterx: hidden=0 must be at least 1"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(options, message):
+    with pytest.raises(ValueError) as error:
+        methods.config("adapterx", options)
+    assert str(error.value) == message
+
+
+def test_heads_that_do_not_divide_the_width_are_refused():
+    with pytest.raises(ValueError, match=r"^adapterx: heads=5 must divide the token width 48$"):
+        tiny.wire("adapterx", "image", heads=5)
