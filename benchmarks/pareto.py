@@ -22,7 +22,7 @@ FORMATS = ("png", "svg", "pdf")
 
 @dataclass(frozen=True)
 class Point:
-    """One method: trained parameters without the head, mean accuracy in percent and half its 95 % interval over seeds."""
+    """One method: trained parameters without the head, mean accuracy (%) and half its 95 % interval over seeds."""
 
     name: str
     params: float

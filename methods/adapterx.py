@@ -67,7 +67,8 @@ class Router(nn.Module):
         nn.init.orthogonal_(self.embeddings, gain=EMBEDDING_GAIN)
 
     def forward(self, s: Tensor) -> Tensor:
-        return (self.project(s) @ F.normalize(self.embeddings, dim=-1).T).float().softmax(dim=-1)
+        z: Tensor = self.project(s)
+        return (z @ F.normalize(self.embeddings, dim=-1).T).float().softmax(dim=-1)
 
     @torch.no_grad()
     def rescale(self) -> None:
@@ -93,7 +94,8 @@ class Experts(nn.Module):
     def forward(self, s: Tensor, gate: Tensor) -> Tensor:
         """Sub-tokens (..., W) and gates (..., E), of which one is not 0, to (..., W)."""
         hidden = F.relu(self.down(s)).unflatten(-1, (-1, self.hidden)) * gate[..., None]
-        return hidden.flatten(-2) @ self.up + gate @ self.up_bias
+        out: Tensor = hidden.flatten(-2) @ self.up + gate @ self.up_bias
+        return out
 
 
 class SMoA(nn.Module):
@@ -143,13 +145,14 @@ class AdapterX(Method):
         check(dim % config.heads == 0, f"adapterx: heads={config.heads} must divide the token width {dim}")
         self.balance = config.balance
         self.smoa = SMoA(dim, config, config.hidden or (28 if on_points else 64))
-        self.generators = nn.ModuleList(PromptGenerator(dim) for _ in backbone.blocks)
+        generators = [PromptGenerator(dim) for _ in backbone.blocks]
+        self.generators = nn.ModuleList(generators)
         self.extra_features = dim if on_points else 0
         self._balances = [Tap() for _ in backbone.blocks]
         self._prompts = Tap()
-        tokens = [backbone.cls_token, backbone.cls_pos] if on_points else [backbone.cls_token]
-        self.unfreeze(tokens)
-        for block, generator, balance in zip(backbone.blocks, self.generators, self._balances, strict=True):
+        tokens = [getattr(backbone, name, None) for name in ("cls_token", "cls_pos")]  # a ViT may have neither
+        self.unfreeze(token for token in tokens if token is not None)
+        for block, generator, balance in zip(backbone.blocks, generators, self._balances, strict=True):
             self.unfreeze(block.norm2.parameters())
             prompt = Tap()
             self.beside(block.drop_path2, partial(_adapt, self.smoa, generator, prompt, balance), source=block.mlp)
@@ -165,10 +168,12 @@ class AdapterX(Method):
         """Cross-entropy plus the balance loss of Switch and X-MoE, averaged over the blocks."""
         self.smoa.router.rescale()
         loss = criterion(model(x), y)
-        return loss + self.balance * torch.stack([tap.take() for tap in self._balances]).mean()
+        balance = torch.stack([tap.take() for tap in self._balances]).mean()
+        return loss + balance * self.balance
 
 
 def _adapt(smoa: SMoA, generator: PromptGenerator, prompt: Tap, balance: Tap, u: Tensor) -> Tensor:
+    a: Tensor
     a, balance.value = smoa(u)
     prompt.value = generator(a)
     return a

@@ -71,7 +71,7 @@ class Config:
         return options.parse(cls, values)
 
 
-def suggest_common(trial: optuna.Trial) -> dict[str, float]:
+def suggest_common(trial: optuna.Trial) -> dict[str, Any]:
     """The fields that every method searches over, from the same ranges."""
     return {
         "lr": trial.suggest_float("lr", 1e-4, 3e-2, log=True),

@@ -70,7 +70,7 @@ class LoRA(Method):
         scale = config.alpha / config.rank
         fused = tuple(part for part in PARTS if part in config.targets)
         self.updates = nn.ModuleList()
-        self._linears: list[nn.Linear] = []
+        self._wired: list[tuple[nn.Linear, nn.Module]] = []
         for block in backbone.blocks:
             if fused:
                 self._wire(block.attn.qkv, FusedLowRank(block.attn.qkv.in_features, fused, config.rank, scale))
@@ -81,13 +81,13 @@ class LoRA(Method):
 
     def _wire(self, linear: nn.Linear, update: nn.Module) -> None:
         self.updates.append(update)
-        self._linears.append(linear)
+        self._wired.append((linear, update))
         self.beside(linear, update)
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Add every update to its linear and drop the hooks."""
-        for linear, update in zip(self._linears, self.updates, strict=True):
+        """Add every update to its linear, once and for good, and drop the hooks."""
+        for linear, update in self._wired:
             linear.weight += update.delta()  # type: ignore[operator]
-        self._linears.clear()
+        self._wired.clear()
         self.remove_hooks()

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.conftest import tiny_vit
 from torch import Tensor, nn
 
 import methods

@@ -41,8 +41,8 @@ class Suite:
     """Tasks that are compared together.
 
     ``load(task, split)`` gives inputs and labels of "train", "val" or "test": uint8 images (N, 3, H, W) or float32
-    points (N, P, 3), and int64 (N,). ``fingerprint(task)`` is a digest of all of them. ``recipes`` holds the fields of a
-    Recipe that differ from its defaults, a modality each; ``backbones`` the default backbone.
+    points (N, P, 3), and int64 (N,). ``fingerprint(task)`` is a digest of all of them. ``recipes`` holds the fields of
+    a Recipe that differ from its defaults, a modality each; ``backbones`` the default backbone.
     """
 
     name: str

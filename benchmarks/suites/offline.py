@@ -13,7 +13,7 @@ from benchmarks.suites import Suite, Task, offline_images, offline_points
 if TYPE_CHECKING:
     from torch import Tensor
 
-TRAIN, VAL, TEST = 240, 60, 1000
+TRAIN, VAL, TEST = 160, 40, 1000
 GENERATORS = {**offline_images.TASKS, **offline_points.TASKS}
 REAL = "scikit-learn digits (UCI, 1,797 real 8 x 8 digits)"
 

@@ -34,7 +34,6 @@ GLYPHS = {
     "U": "10001 10001 10001 10001 01110",
     "Z": "11111 00010 00100 01000 11111",
 }
-TARGET = "A"  # what the location task asks for
 
 
 def digits(sizes: Split) -> Data:
@@ -85,16 +84,15 @@ def count(sizes: Split) -> Data:
 
 
 def location(sizes: Split) -> Data:
-    """The cell of a 4 x 4 grid that holds the letter A, among three to six other letters."""
+    """The cell of a 4 x 4 grid where the one large letter has its centre, among three to six small ones."""
     rng = np.random.default_rng(105)
     labels = _balanced(sizes, len(CELLS), rng)
     images = _strewn(rng, len(labels))
-    others = [name for name in GLYPHS if name != TARGET]
     for image, label in zip(images, labels, strict=True):
         cells = rng.permutation(np.delete(np.arange(16), label))[: rng.integers(3, 7)]
         for cell in cells:
-            _stamp(rng, image, int(cell), str(rng.choice(others)))
-        _stamp(rng, image, int(label), TARGET)
+            _stamp(rng, image, int(cell), str(rng.choice(list(GLYPHS))))
+        _stamp_large(rng, image, int(label), str(rng.choice(list(GLYPHS))))
     return _to_bytes(images), labels
 
 
@@ -228,11 +226,25 @@ def _strewn(rng: np.random.Generator, n: int) -> Array:
 
 def _stamp(rng: np.random.Generator, image: Array, cell: int, glyph: str) -> None:
     """Draw a letter of 5 x 5 to 7 x 7 pixels into a cell of 8 x 8, in a bright colour."""
-    bitmap = np.array([[int(bit) for bit in row] for row in GLYPHS[glyph].split()], bool)
-    size = rng.integers(5, 8)
-    scaled = bitmap[np.ix_(*[np.arange(size) * 5 // size] * 2)]
-    row, col = (8 * part + rng.integers(0, 9 - size) for part in divmod(cell, 4))
-    image[:, row : row + size, col : col + size][:, scaled] = rng.uniform(0.55, 1, (3, 1))
+    size = int(rng.integers(5, 8))
+    row, col = (8 * part + int(rng.integers(0, 9 - size)) for part in divmod(cell, 4))
+    _draw(rng, image, glyph, size, row, col)
+
+
+def _stamp_large(rng: np.random.Generator, image: Array, cell: int, glyph: str) -> None:
+    """Draw a letter of 10 x 10 to 12 x 12 pixels with its centre in a cell, cut at the border of the image."""
+    size = int(rng.integers(10, 13))
+    row, col = (8 * part + int(rng.integers(1, 7)) - size // 2 for part in divmod(cell, 4))
+    _draw(rng, image, glyph, size, row, col)
+
+
+def _draw(rng: np.random.Generator, image: Array, glyph: str, size: int, row: int, col: int) -> None:
+    bitmap = np.array([[int(bit) for bit in line] for line in GLYPHS[glyph].split()], bool)
+    rows, cols = (np.arange(start, start + size) for start in (row, col))
+    inside = [(line >= 0) & (line < SIZE) for line in (rows, cols)]
+    scaled = bitmap[np.ix_(np.arange(size)[inside[0]] * 5 // size, np.arange(size)[inside[1]] * 5 // size)]
+    window = image[:, rows[inside[0]][0] : rows[inside[0]][-1] + 1, cols[inside[1]][0] : cols[inside[1]][-1] + 1]
+    window[:, scaled] = rng.uniform(0.55, 1, (3, 1))
 
 
 def _to_bytes(images: Array) -> NDArray[np.uint8]:

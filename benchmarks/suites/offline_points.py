@@ -58,26 +58,106 @@ def _legs(rng: Rng, x: float, z: float, height: float, width: float, y: float = 
     ]
 
 
+def _seat(rng: Rng, x: float, z: float, height: float, legs: float) -> list[Part]:
+    return [box((0, height, 0), (2 * x, rng.uniform(0.08, 0.14), 2 * z)), *_legs(rng, x, z, height, legs)]
+
+
 def table(rng: Rng) -> list[Part]:
-    x, z, height = rng.uniform(0.5, 1.0), rng.uniform(0.4, 0.7), rng.uniform(0.5, 0.9)
-    return [box((0, height, 0), (2 * x, 0.08, 2 * z)), *_legs(rng, x, z, height, rng.uniform(0.06, 0.14))]
+    return _seat(rng, rng.uniform(0.5, 0.9), rng.uniform(0.4, 0.6), rng.uniform(0.5, 0.8), rng.uniform(0.06, 0.14))
 
 
-def chair(rng: Rng) -> list[Part]:
-    x, seat, back = rng.uniform(0.4, 0.55), rng.uniform(0.45, 0.65), rng.uniform(0.5, 0.9)
-    rest = box((0, seat + back / 2, -x), (2 * x, back, 0.08))
-    return [box((0, seat, 0), (2 * x, 0.1, 2 * x)), rest, *_legs(rng, x, x, seat, rng.uniform(0.06, 0.12))]
+def desk(rng: Rng) -> list[Part]:
+    x, z, height = rng.uniform(0.5, 0.9), rng.uniform(0.4, 0.6), rng.uniform(0.5, 0.8)
+    sides = [box((s * x, height / 2, 0), (0.08, height, 2 * z)) for s in (-1, 1)]
+    return [box((0, height, 0), (2 * x, 0.1, 2 * z)), *sides]
+
+
+def pedestal_table(rng: Rng) -> list[Part]:
+    x, height, foot = rng.uniform(0.5, 0.8), rng.uniform(0.5, 0.8), rng.uniform(0.2, 0.4)
+    post = frustum((0, 0, 0), height, rng.uniform(0.07, 0.14), 0.08)
+    return [
+        box((0, height, 0), (2 * x, 0.1, 2 * x * rng.uniform(0.7, 1))),
+        post,
+        box((0, 0, 0), (2 * foot, 0.08, 2 * foot)),
+    ]
 
 
 def stool(rng: Rng) -> list[Part]:
-    radius, height = rng.uniform(0.35, 0.55), rng.uniform(0.7, 1.1)
-    return [frustum((0, height, 0), 0.1, radius, radius), *_legs(rng, radius * 0.75, radius * 0.75, height, 0.08)]
+    x = rng.uniform(0.3, 0.45)
+    return _seat(rng, x, x, rng.uniform(0.6, 1.0), rng.uniform(0.06, 0.12))
 
 
-def lamp(rng: Rng) -> list[Part]:
-    height, shade, foot = rng.uniform(1.0, 1.6), rng.uniform(0.35, 0.6), rng.uniform(0.25, 0.45)
-    cover = frustum((0, height - 0.1, 0), rng.uniform(0.35, 0.6), shade, shade * rng.uniform(0.4, 0.7))
+def chair(rng: Rng) -> list[Part]:
+    x, seat, back = rng.uniform(0.38, 0.55), rng.uniform(0.45, 0.65), rng.uniform(0.4, 0.9)
+    return [*_seat(rng, x, x, seat, rng.uniform(0.06, 0.12)), box((-x, seat + back / 2, 0), (0.1, back, 2 * x))]
+
+
+def armchair(rng: Rng) -> list[Part]:
+    x, seat, back, arm = rng.uniform(0.38, 0.55), rng.uniform(0.45, 0.65), rng.uniform(0.4, 0.9), rng.uniform(0.2, 0.3)
+    arms = [box((0, seat + arm, s * x), (2 * x, 0.08, 0.1)) for s in (-1, 1)]
+    return [*_seat(rng, x, x, seat, rng.uniform(0.06, 0.12)), box((-x, seat + back / 2, 0), (0.1, back, 2 * x)), *arms]
+
+
+def sofa(rng: Rng) -> list[Part]:
+    z, seat, back = rng.uniform(0.8, 1.2), rng.uniform(0.3, 0.4), rng.uniform(0.4, 0.6)
+    arms = [box((0, seat, s * z), (0.8, rng.uniform(0.5, 0.7), 0.15)) for s in (-1, 1)]
+    return [box((0, seat / 2, 0), (0.8, seat, 2 * z)), box((-0.4, back, 0), (0.15, 2 * back, 2 * z)), *arms]
+
+
+def bench(rng: Rng) -> list[Part]:
+    z, seat, back = rng.uniform(0.8, 1.2), rng.uniform(0.4, 0.5), rng.uniform(0.35, 0.6)
+    return [*_seat(rng, 0.35, z, seat, rng.uniform(0.06, 0.12)), box((-0.35, seat + back / 2, 0), (0.08, back, 2 * z))]
+
+
+def bed(rng: Rng) -> list[Part]:
+    z, height, head = rng.uniform(0.5, 0.75), rng.uniform(0.25, 0.35), rng.uniform(0.5, 0.8)
+    return [*_seat(rng, rng.uniform(0.9, 1.1), z, height, 0.1), box((-1.0, head / 2, 0), (0.1, head, 2 * z))]
+
+
+def shelf(rng: Rng) -> list[Part]:
+    x, z, height, boards = (
+        rng.uniform(0.45, 0.7),
+        rng.uniform(0.15, 0.3),
+        rng.uniform(1.2, 1.8),
+        int(rng.integers(4, 7)),
+    )
+    sides = [box((s * x, height / 2, 0), (0.06, height, 2 * z)) for s in (-1, 1)]
+    return [*sides, *[box((0, float(y), 0), (2 * x, 0.06, 2 * z)) for y in np.linspace(0, height, boards)]]
+
+
+def wardrobe(rng: Rng) -> list[Part]:
+    x, z, height = rng.uniform(0.45, 0.7), rng.uniform(0.2, 0.35), rng.uniform(1.2, 1.8)
+    return [box((0, height / 2, 0), (2 * x, height, 2 * z)), box((0, height / 2, z), (0.05, height, 0.05))]
+
+
+def ladder(rng: Rng) -> list[Part]:
+    width, height, rungs = rng.uniform(0.3, 0.5), rng.uniform(1.3, 2.0), int(rng.integers(4, 8))
+    rails = [box((s * width, height / 2, 0), (0.08, height, 0.08)) for s in (-1, 1)]
+    return [*rails, *[box((0, float(y), 0), (2 * width, 0.07, 0.07)) for y in np.linspace(0.1, 0.9, rungs) * height]]
+
+
+def stairs(rng: Rng) -> list[Part]:
+    steps, depth, rise = int(rng.integers(3, 6)), rng.uniform(0.25, 0.4), rng.uniform(0.2, 0.35)
+    width = rng.uniform(0.5, 1.0)
+    return [box((k * depth, (k + 1) * rise / 2, 0), (depth, (k + 1) * rise, width)) for k in range(steps)]
+
+
+def floor_lamp(rng: Rng) -> list[Part]:
+    height, shade, foot = rng.uniform(1.0, 1.6), rng.uniform(0.3, 0.5), rng.uniform(0.2, 0.4)
+    cover = frustum((0, height - 0.1, 0), rng.uniform(0.3, 0.5), shade, shade * rng.uniform(0.4, 0.8))
     return [frustum((0, 0, 0), 0.08, foot, foot), frustum((0, 0, 0), height, 0.05, 0.05), cover]
+
+
+def desk_lamp(rng: Rng) -> list[Part]:
+    height, reach, shade, foot = (
+        rng.uniform(0.8, 1.3),
+        rng.uniform(0.4, 0.7),
+        rng.uniform(0.2, 0.35),
+        rng.uniform(0.25, 0.4),
+    )
+    arm = box((reach / 2, height, 0), (reach, 0.07, 0.07))
+    cover = frustum((reach, height - 0.3, 0), 0.3, shade, shade * 0.4)
+    return [frustum((0, 0, 0), 0.08, foot, foot), frustum((0, 0, 0), height, 0.05, 0.05), arm, cover]
 
 
 def bottle(rng: Rng) -> list[Part]:
@@ -87,67 +167,34 @@ def bottle(rng: Rng) -> list[Part]:
     return [frustum((0, 0, 0), height, radius, radius), frustum((0, height, 0), shoulder, radius, neck), top]
 
 
+def vase(rng: Rng) -> list[Part]:
+    foot, belly, lip = rng.uniform(0.15, 0.25), rng.uniform(0.35, 0.5), rng.uniform(0.15, 0.3)
+    low, high = rng.uniform(0.4, 0.7), rng.uniform(0.4, 0.7)
+    return [frustum((0, 0, 0), low, foot, belly), frustum((0, low, 0), high, belly, lip)]
+
+
 def mug(rng: Rng) -> list[Part]:
-    radius, height = rng.uniform(0.4, 0.55), rng.uniform(0.7, 1.1)
-    reach, thick = radius + rng.uniform(0.25, 0.4), 0.1
-    bars = [box((reach - (reach - radius) / 2, y * height, 0), (reach - radius, thick, thick)) for y in (0.25, 0.75)]
-    return [
-        frustum((0, 0, 0), height, radius * 0.95, radius),
-        *bars,
-        box((reach, height / 2, 0), (thick, height / 2, thick)),
-    ]
+    radius, height = rng.uniform(0.4, 0.55), rng.uniform(0.8, 1.1)
+    reach, thick = radius + rng.uniform(0.2, 0.35), 0.1
+    bars = [box(((reach + radius) / 2, y * height, 0), (reach - radius, thick, thick)) for y in (0.25, 0.75)]
+    return [frustum((0, 0, 0), height, radius, radius), *bars, box((reach, height / 2, 0), (thick, height / 2, thick))]
 
 
-def shelf(rng: Rng) -> list[Part]:
-    x, z, height, boards = rng.uniform(0.5, 0.8), rng.uniform(0.15, 0.3), rng.uniform(1.2, 1.9), int(rng.integers(3, 6))
-    levels = np.linspace(0, height, boards)
-    sides = [box((s * x, height / 2, 0), (0.06, height, 2 * z)) for s in (-1, 1)]
-    return [*sides, *[box((0, float(y), 0), (2 * x, 0.06, 2 * z)) for y in levels]]
-
-
-def stairs(rng: Rng) -> list[Part]:
-    steps, depth, rise, width = (
-        int(rng.integers(4, 7)),
-        rng.uniform(0.22, 0.35),
-        rng.uniform(0.18, 0.3),
-        rng.uniform(0.5, 1.0),
-    )
-    return [box((k * depth, (k + 1) * rise / 2, 0), (depth, (k + 1) * rise, width)) for k in range(steps)]
-
-
-def ladder(rng: Rng) -> list[Part]:
-    width, height, rungs = rng.uniform(0.3, 0.5), rng.uniform(1.5, 2.2), int(rng.integers(5, 9))
-    rails = [box((s * width, height / 2, 0), (0.08, height, 0.08)) for s in (-1, 1)]
-    return [*rails, *[box((0, float(y), 0), (2 * width, 0.07, 0.07)) for y in np.linspace(0.1, 0.9, rungs) * height]]
-
-
-def bed(rng: Rng) -> list[Part]:
-    x, z, height = rng.uniform(0.9, 1.1), rng.uniform(0.45, 0.75), rng.uniform(0.2, 0.35)
-    head, foot = rng.uniform(0.6, 0.9), rng.uniform(0.3, 0.5)
-    ends = [box((-x, head / 2, 0), (0.08, head, 2 * z)), box((x, foot / 2, 0), (0.08, foot, 2 * z))]
-    return [box((0, height, 0), (2 * x, rng.uniform(0.15, 0.25), 2 * z)), *ends]
+def bucket(rng: Rng) -> list[Part]:
+    radius, height = rng.uniform(0.3, 0.45), rng.uniform(0.7, 1.1)
+    return [frustum((0, 0, 0), height, radius, radius * rng.uniform(1.1, 1.4))]
 
 
 def airplane(rng: Rng) -> list[Part]:
-    length, span, chord, place = (
-        rng.uniform(0.9, 1.2),
-        rng.uniform(0.8, 1.2),
-        rng.uniform(0.2, 0.35),
-        rng.uniform(-0.1, 0.3),
-    )
-    fin = box((-length * 0.9, 0.25, 0), (0.22, 0.4, 0.05))
-    tail = box((-length * 0.9, 0.05, 0), (0.2, 0.04, span * 0.7))
-    return [box((0, 0, 0), (2 * length, 0.2, 0.2)), box((place, 0, 0), (chord, 0.05, 2 * span)), fin, tail]
+    length, span, place = rng.uniform(0.9, 1.2), rng.uniform(0.8, 1.2), rng.uniform(-0.1, 0.3)
+    fin, tail = box((-length * 0.9, 0.25, 0), (0.22, 0.4, 0.05)), box((-length * 0.9, 0.05, 0), (0.2, 0.04, span * 0.7))
+    wing = box((place, 0, 0), (rng.uniform(0.2, 0.35), 0.05, 2 * span))
+    return [box((0, 0, 0), (2 * length, 0.2, 0.2)), wing, fin, tail]
 
 
-def hammer(rng: Rng) -> list[Part]:
-    handle, head = rng.uniform(1.2, 1.8), rng.uniform(0.3, 0.5)
-    return [frustum((0, 0, 0), handle, 0.07, 0.07), box((0.1, handle, 0), (2 * head, rng.uniform(0.2, 0.3), 0.25))]
-
-
-SOLIDS: dict[str, Callable[[Rng], list[Part]]] = {
-    f.__name__: f for f in (table, chair, stool, lamp, bottle, mug, shelf, stairs, ladder, bed, airplane, hammer)
-}
+_FURNITURE = (table, desk, pedestal_table, stool, chair, armchair, sofa, bench, bed, shelf, wardrobe)
+_KINDS = (*_FURNITURE, ladder, stairs, floor_lamp, desk_lamp, bottle, vase, mug, bucket, airplane)
+SOLIDS: dict[str, Callable[[Rng], list[Part]]] = {kind.__name__: kind for kind in _KINDS}
 
 
 def solids(sizes: Split) -> Data:

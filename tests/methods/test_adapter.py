@@ -30,11 +30,11 @@ def test_output_equals_a_loop_over_tokens(position, act):
         one = lambda t: t + 0.7 * (up.weight @ ACTS[act](down.weight @ t + down.bias) + up.bias)  # noqa: E731
         return tiny.each_token(one, y)
 
-    def after_attention(l, y):
-        return through(adapters[2 * l], y) if position == "both" else y
+    def after_attention(layer, y):
+        return through(adapters[2 * layer], y) if position == "both" else y
 
-    def after_ffn(l, y):
-        return through(adapters[2 * l + 1 if position == "both" else l], y)
+    def after_ffn(layer, y):
+        return through(adapters[2 * layer + 1 if position == "both" else layer], y)
 
     with torch.no_grad():
         expected = tiny.vit(tiny.backbone("image"), x, after_attention=after_attention, after_ffn=after_ffn)

@@ -55,18 +55,18 @@ def smoa_by_loop(smoa, u):
 def run_blocks(model, body, h, position):
     """Blocks by the equations; returns normed tokens with all prompts at the end and the balance terms."""
     balances = []
-    for l in range(tiny.DEPTH):
+    for layer in range(tiny.DEPTH):
         h = h + F.pad(position, (0, 0, 0, h.shape[1] - position.shape[1]))
         seen = []
 
-        def beside(l, h, u, seen=seen):
+        def beside(layer, h, u, seen=seen):
             a, balance = smoa_by_loop(model.method.smoa, u)
             seen.append(a)
             balances.append(balance)
             return a
 
-        h = tiny.block(body, l, h, beside=beside)
-        generator = model.method.generators[l]
+        h = tiny.block(body, layer, h, beside=beside)
+        generator = model.method.generators[layer]
         prompt = torch.stack([generator.gamma * sum(a) / len(a) + generator.beta for a in seen[0]])
         h = torch.cat([h, prompt[:, None]], dim=1)
     return tiny.norm(body.norm, h), torch.stack(balances)
@@ -136,7 +136,7 @@ def test_one_smoa_serves_all_blocks():
     names = {n for n, _ in model_on("image").method.named_parameters()}
     shared = {"router.project.weight", "router.embeddings"}
     shared |= {"experts.down.weight", "experts.down.bias", "experts.up", "experts.up_bias"}
-    own = {f"generators.{l}.{p}" for l in range(tiny.DEPTH) for p in ("gamma", "beta")}
+    own = {f"generators.{layer}.{p}" for layer in range(tiny.DEPTH) for p in ("gamma", "beta")}
     assert names == {f"smoa.{n}" for n in shared} | own
 
 
@@ -159,16 +159,16 @@ def test_experts_start_at_nothing_and_prompts_at_beta():
         assert torch.equal(generator(a), generator.beta.expand(2, 1, -1))
 
 
-@pytest.mark.parametrize("pool", ["avg", "token"])
-def test_pooling_never_sees_the_prompts(pool):
-    body = VisionTransformer(
-        img_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=3, num_classes=0, global_pool=pool
-    )
-    method = methods.build("adapterx", body.eval(), methods.config("adapterx", {}))
-    body.norm.register_forward_hook(lambda module, args, output: shapes.append(output.shape))
-    shapes = []
+@pytest.mark.parametrize(("pool", "class_token"), [("token", True), ("avg", True), ("avg", False)])
+def test_pooling_never_sees_the_prompts(pool, class_token):
+    tiny_vit = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": 0}
+    body = VisionTransformer(**tiny_vit, global_pool=pool, class_token=class_token).eval()
+    method = methods.build("adapterx", body, methods.config("adapterx", {}))
+    seen = []
+    body.norm.register_forward_hook(lambda module, args, output: seen.append((args[0].shape, output.shape)))
     pooled = body(tiny.inputs("image"))
-    assert shapes in ([(4, 17, 48)], [])  # a mean-pooled ViT may hold its norm elsewhere
+    tokens = 16 + class_token
+    assert seen == [((4, tokens + 2, 48), (4, tokens, 48))]
     assert pooled.shape == (4, 48)
     assert method.features(pooled) is pooled
 

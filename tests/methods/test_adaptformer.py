@@ -22,8 +22,8 @@ def test_output_equals_a_loop_over_tokens(layer_norm):
     model = tiny.trained("adaptformer", "image", hidden=8, scale=0.3, layer_norm=layer_norm)
     x = tiny.inputs("image", 2)
 
-    def beside(l, h, u):
-        branch = model.method.branches[l]
+    def beside(layer, h, u):
+        branch = model.method.branches[layer]
         down, up = branch[-1].down, branch[-1].up
 
         def one(token):

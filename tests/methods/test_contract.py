@@ -175,7 +175,7 @@ def test_a_deepcopy_is_independent(name, modality):
 @METHODS
 @EVERY
 def test_compiled_equals_eager(name, modality):
-    model, x = tiny.trained(name, modality, layers=2), tiny.inputs(modality, 2)  # small: it is slow to trace
+    model, x = tiny.trained(name, modality, layers=2), tiny.inputs(modality)  # small: it is slow to trace
     torch._dynamo.reset()
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(x), model(x), rtol=1e-5, atol=1e-5)

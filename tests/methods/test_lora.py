@@ -24,12 +24,12 @@ def test_default_count_equals_the_published():
 def updates(model, targets):
     """The low-rank pair of every (block, target), in the order in which a block reads them."""
     found, left = {}, list(model.method.updates)
-    for l in range(tiny.DEPTH):
+    for layer in range(tiny.DEPTH):
         if set(targets) & {"q", "k", "v"}:
             fused = left.pop(0).updates
             assert set(fused) == set(targets) & {"q", "k", "v"}
-            found |= {(l, part): fused[part] for part in fused}
-        found |= {(l, part): left.pop(0) for part in ("proj", "fc1", "fc2") if part in targets}
+            found |= {(layer, part): fused[part] for part in fused}
+        found |= {(layer, part): left.pop(0) for part in ("proj", "fc1", "fc2") if part in targets}
     assert not left
     return found
 
@@ -39,17 +39,17 @@ def test_output_equals_the_equations(targets):
     model, x = tiny.trained("lora", "image", rank=4, alpha=6, targets=targets), tiny.inputs("image", 2)
     pairs = updates(model, targets)
 
-    def update(l, part, x):
-        if (l, part) not in pairs:
+    def update(layer, part, x):
+        if (layer, part) not in pairs:
             return torch.zeros(*x.shape[:-1], tiny.WIDTH)
-        a, b = pairs[l, part].down.weight, pairs[l, part].up.weight
+        a, b = pairs[layer, part].down.weight, pairs[layer, part].up.weight
         return tiny.each_token(lambda token: 6 / 4 * (b @ (a @ token)), x)
 
-    def linear(l, name, module, x):
-        out = tiny.plain(l, name, module, x)
+    def linear(layer, name, module, x):
+        out = tiny.plain(layer, name, module, x)
         if name == "qkv":
-            return out + torch.cat([update(l, part, x) for part in "qkv"], dim=-1)
-        return out + update(l, name, x) if name in targets else out
+            return out + torch.cat([update(layer, part, x) for part in "qkv"], dim=-1)
+        return out + update(layer, name, x) if name in targets else out
 
     with torch.no_grad():
         expected = tiny.vit(tiny.backbone("image"), x, linear=linear)

@@ -14,7 +14,7 @@ def test_counts_equal_the_closed_form():
 def test_output_equals_the_equations():
     model, x = tiny.trained("norm", "image"), tiny.inputs("image")
     reference = tiny.backbone("image")
-    names = {f"blocks.{l}.norm{i}.{p}" for l in range(tiny.DEPTH) for i in (1, 2) for p in ("weight", "bias")}
+    names = {f"blocks.{layer}.norm{i}.{p}" for layer in range(tiny.DEPTH) for i in (1, 2) for p in ("weight", "bias")}
     names |= {"norm.weight", "norm.bias"}
     with torch.no_grad():
         for name in names:

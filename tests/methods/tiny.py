@@ -29,7 +29,7 @@ def backbone(modality, layers=DEPTH):
         )
     else:
         built = PointTransformer(
-            embed_dim=WIDTH, depth=layers, num_heads=3, num_groups=8, group_size=4, widths=(8, 16, 16), pos_width=16
+            embed_dim=WIDTH, depth=layers, num_heads=3, num_groups=4, group_size=4, widths=(8, 16, 16), pos_width=16
         )
     with torch.no_grad():
         for parameter in built.parameters():
@@ -64,15 +64,15 @@ def move(model):
     return model
 
 
-def plain(l, name, module, x):
+def plain(layer, name, module, x):
     return x @ module.weight.T + (0 if module.bias is None else module.bias)
 
 
-def same(l, x):
+def same(layer, x):
     return x
 
 
-def nothing(l, h, u):
+def nothing(layer, h, u):
     return 0
 
 
@@ -88,26 +88,26 @@ def norm(module, x):
     return centred / (centred.square().mean(-1, keepdim=True) + module.eps).sqrt() * module.weight + module.bias
 
 
-def block(body, l, h, *, linear=plain, after_attention=same, after_ffn=same, beside=nothing):
-    """Block l on tokens (B, N, D), with the places where methods act."""
-    part = body.blocks[l]
-    q, k, v = linear(l, "qkv", part.attn.qkv, norm(part.norm1, h)).chunk(3, dim=-1)
+def block(body, layer, h, *, linear=plain, after_attention=same, after_ffn=same, beside=nothing):
+    """Block number `layer` on tokens (B, N, D), with the places where methods act."""
+    part = body.blocks[layer]
+    q, k, v = linear(layer, "qkv", part.attn.qkv, norm(part.norm1, h)).chunk(3, dim=-1)
     width, mixed = part.attn.head_dim, []
     for start in range(0, q.shape[-1], width):
         head = slice(start, start + width)
         weights = (q[..., head] @ k[..., head].transpose(1, 2) / width**0.5).softmax(-1)
         mixed.append(weights @ v[..., head])
-    h = h + after_attention(l, linear(l, "proj", part.attn.proj, torch.cat(mixed, dim=-1)))
+    h = h + after_attention(layer, linear(layer, "proj", part.attn.proj, torch.cat(mixed, dim=-1)))
     u = norm(part.norm2, h)
-    ffn = linear(l, "fc2", part.mlp.fc2, F.gelu(linear(l, "fc1", part.mlp.fc1, u)))
-    return h + after_ffn(l, ffn) + beside(l, h, u)
+    ffn = linear(layer, "fc2", part.mlp.fc2, F.gelu(linear(layer, "fc1", part.mlp.fc1, u)))
+    return h + after_ffn(layer, ffn) + beside(layer, h, u)
 
 
 def vit(body, x, **acts):
     """Images to pooled features (B, D): the timm model's forward pass written out."""
     h = image_tokens(body, x)
-    for l in range(len(body.blocks)):
-        h = block(body, l, h, **acts)
+    for layer in range(len(body.blocks)):
+        h = block(body, layer, h, **acts)
     return norm(body.norm, h)[:, 0]
 
 

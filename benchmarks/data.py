@@ -1,0 +1,150 @@
+"""python -m benchmarks.data: list the tasks of the suites, verify them, and draw contact sheets."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.cli import guarded
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from benchmarks.suites import Suite
+
+COLUMNS = 8  # samples of each class on a contact sheet
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of this verb."""
+    p = argparse.ArgumentParser(
+        prog="python -m benchmarks.data", description="List, verify and look at the data of suites."
+    )
+    verbs = p.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("list", help="every task: modality, classes, samples, source, licence, fingerprint")
+    verify = verbs.add_parser(
+        "verify", help="check counts, classes and values of a suite; status 2 if anything is wrong"
+    )
+    verify.add_argument("suite")
+    show = verbs.add_parser("show", help="draw a contact sheet of a task's training samples")
+    show.add_argument("task")
+    show.add_argument("--suite", default="offline", metavar="NAME", help="default: offline")
+    show.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.png", help="a .png, .svg or .pdf file")
+    return p
+
+
+@guarded
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do one of the verbs; 2 for a user's mistake or wrong data."""
+    args = parser().parse_args(argv)
+    from benchmarks import suites
+
+    if args.verb == "list":
+        return show_list()
+    suite = suites.get(args.suite)
+    if args.verb == "show":
+        draw(suite, args.task, args.out)
+        print(f"written: {args.out}")
+        return 0
+    wrong = [line for task in suite.tasks for line in faults(suite, task)]
+    if wrong:
+        raise ValueError(f"suite {suite.name} is not as its table says: {'; '.join(wrong)}")
+    print(f"suite {suite.name}: {len(suite.tasks)} tasks have the samples, classes and values that the table says")
+    return 0
+
+
+def show_list() -> int:
+    """Print the tasks of every suite."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from benchmarks import suites
+
+    for suite in map(suites.get, suites.names()):
+        headings = ("task", "modality", "group", "classes", "train", "val", "test", "source", "licence", "fingerprint")
+        table = Table(*headings, title=f"suite {suite.name}")
+        for name, task in suite.tasks.items():
+            counts = [str(n) for n in (task.classes, task.train, task.val, task.test)]
+            row = [name, task.modality, task.group, *counts, task.source, task.licence, suite.fingerprint(name)[:12]]
+            table.add_row(*row)
+        Console(width=None if sys.stdout.isatty() else 180).print(table)
+    return 0
+
+
+def faults(suite: Suite, name: str) -> list[str]:
+    """What is wrong with a task's data, a line each."""
+    import torch
+
+    task, lines = suite.tasks[name], []
+    for split, expected in (("train", task.train), ("val", task.val), ("test", task.test)):
+        x, y = suite.load(name, split)
+        if len(x) != expected or len(y) != expected:
+            lines.append(f"{name}/{split}: {len(x)} inputs and {len(y)} labels, not {expected}")
+        if y.min() < 0 or y.max() >= task.classes:
+            lines.append(f"{name}/{split}: labels from {int(y.min())} to {int(y.max())}, not 0 to {task.classes - 1}")
+        missing = set(range(task.classes)) - set(y.tolist())
+        if missing:
+            lines.append(f"{name}/{split}: no sample of {[task.labels[i] for i in sorted(missing)]}")
+        if x.is_floating_point() and not torch.isfinite(x).all():
+            lines.append(f"{name}/{split}: values that are not finite")
+    return lines
+
+
+def draw(suite: Suite, name: str, path: Path) -> None:
+    """Draw some training samples of every class, a row or half a row each.
+
+    Raises:
+        ValueError: an unknown task or an ending that is no picture's.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from methods.options import unknown
+
+    if name not in suite.tasks:
+        raise ValueError(f"suite {suite.name}: {unknown('task', name, suite.tasks)}")
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"cannot draw '{path}': the file must end in .png, .svg or .pdf")
+    task = suite.tasks[name]
+    x, y = suite.load(name, "train")
+    space = {"projection": "3d"} if task.modality == "points" else {}
+    figure = plt.figure(figsize=(1.1 * COLUMNS + 1.6, 1.1 * task.classes + 0.6))
+    figure.suptitle(
+        f"{suite.name} / {name}: {task.classes} classes, {task.train} + {task.val} + {task.test} samples", y=0.995
+    )
+    grid = figure.add_gridspec(
+        task.classes, COLUMNS, left=0.16, right=0.99, bottom=0.01, top=1 - 0.5 / (1.1 * task.classes + 0.6)
+    )
+    for row, label in enumerate(task.labels):
+        for column, index in enumerate((y == row).nonzero().flatten()[:COLUMNS].tolist()):
+            axis = figure.add_subplot(grid[row, column], **space)
+            (_draw_points if space else _draw_image)(axis, x[index].numpy())
+        middle = grid[row, 0].get_position(figure)
+        figure.text(0.15, (middle.y0 + middle.y1) / 2, label.replace("_", " "), ha="right", va="center", fontsize=9)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _draw_image(axis: Axes, image: Any) -> None:
+    axis.imshow(image.transpose(1, 2, 0), interpolation="nearest")
+    axis.set_axis_off()
+
+
+def _draw_points(axis: Any, points: Any) -> None:
+    """Points with y up, seen from the front right and above, darker the farther away."""
+    depth = points[:, 0] - points[:, 2]
+    axis.scatter(points[:, 0], points[:, 2], points[:, 1], s=3, c=depth, cmap="viridis", linewidths=0, depthshade=False)
+    axis.set_box_aspect((1, 1, 1), zoom=1.9)
+    axis.set(xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1))
+    axis.view_init(elev=18, azim=-60)
+    axis.set_axis_off()
+
+
+if __name__ == "__main__":
+    sys.exit(main(None))
