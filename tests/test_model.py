@@ -8,10 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.conftest import seeded_images, seeded_points
 
 from benchmarks import model, sweep
 from benchmarks.spec import Spec
+
+
+def seeded_images(count: int, size: int) -> torch.Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def seeded_points(count: int, size: int) -> torch.Tensor:
+    return torch.randn(count, size, 3, generator=torch.Generator().manual_seed(1))
 
 
 def spec(method: str, task: str) -> Spec:

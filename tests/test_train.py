@@ -12,6 +12,7 @@ import methods
 from benchmarks.model import Tuned
 from benchmarks.spec import Recipe
 from benchmarks.train import Diverged, Trainer, augment
+from tests.methods.tiny import WIDTH, backbone
 
 Load = Callable[[str], tuple[Tensor, Tensor]]
 CPU = torch.device("cpu")
@@ -33,9 +34,9 @@ class Data:
 
 
 def model(name: str = "lora", **options: object) -> Tuned:
+    body = backbone("image")
     torch.manual_seed(0)
-    backbone = tiny_vit()
-    return Tuned(backbone, methods.build(name, backbone, methods.config(name, options)), nn.Linear(48, 2))
+    return Tuned(body, methods.build(name, body, methods.config(name, options)), nn.Linear(WIDTH, 2))
 
 
 def trainer(name: str = "lora", *, data: Load | None = None, lr: float = 1e-2, **recipe: object) -> Trainer:

@@ -73,10 +73,10 @@ def texture(sizes: Split) -> Data:
 
 
 def count(sizes: Split) -> Data:
-    """One to eight letters of mixed colours among stray strokes; the class is their number."""
+    """One to eight letters of mixed sizes among stray strokes as bright as they are; the class is their number."""
     rng = np.random.default_rng(104)
     labels = _balanced(sizes, len(COUNTS), rng)
-    images = _strewn(rng, len(labels))
+    images = _strewn(rng, len(labels), brightest=0.9)
     for image, label in zip(images, labels, strict=True):
         for cell in rng.permutation(16)[: label + 1]:
             _stamp(rng, image, int(cell), str(rng.choice(list(GLYPHS))))
@@ -212,13 +212,13 @@ def _two_colors(rng: np.random.Generator, n: int) -> tuple[Array, Array]:
     return np.where(swap, bright, dark), np.where(swap, dark, bright)
 
 
-def _strewn(rng: np.random.Generator, n: int) -> Array:
-    """Dim backgrounds (n, 3, 32, 32) with two to five faint straight strokes each."""
+def _strewn(rng: np.random.Generator, n: int, brightest: float = 0.5) -> Array:
+    """Dim backgrounds (n, 3, 32, 32) with two to five straight strokes each."""
     images = rng.uniform(0, 0.35, (n, 3, 1, 1)) + rng.normal(0, 0.04, (n, 3, SIZE, SIZE))
     row, col = np.mgrid[:SIZE, :SIZE]
     for image in images:
         for _ in range(rng.integers(2, 6)):
-            angle, offset, color = rng.uniform(0, np.pi), rng.uniform(4, 28), rng.uniform(0.1, 0.5, (3, 1))
+            angle, offset, color = rng.uniform(0, np.pi), rng.uniform(4, 28), rng.uniform(0.1, brightest, (3, 1))
             on = np.abs((col - 16) * np.cos(angle) + (row - 16) * np.sin(angle) - offset + 16) < 0.6
             image[:, on] = color
     return images
