@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress
 
 Main = Callable[[Sequence[str] | None], int]
@@ -34,6 +35,13 @@ def guarded(main: Main) -> Callable[[Sequence[str] | None], int]:
 def _complain(message: str, status: int) -> int:
     print("error: " + " ".join(message.split()), file=sys.stderr)
     return status
+
+
+def console() -> Console:
+    """Where tables go: stdout, and wide enough for them where it is no terminal."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 160)
 
 
 def progress() -> Progress:

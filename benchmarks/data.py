@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import guarded
+from benchmarks.cli import console, guarded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def show_list() -> int:
     """Print the tasks of every suite."""
-    from rich.console import Console
     from rich.table import Table
 
     from benchmarks import suites
@@ -70,7 +69,7 @@ def show_list() -> int:
             counts = [str(n) for n in (task.classes, task.train, task.val, task.test)]
             row = [name, task.modality, task.group, *counts, task.source, task.licence, suite.fingerprint(name)[:12]]
             table.add_row(*row)
-        Console(width=None if sys.stdout.isatty() else 180).print(table)
+        console().print(table)
     return 0
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import guarded
+from benchmarks.cli import console, guarded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,13 +46,12 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the leaderboard and show it; 2 for a user's mistake."""
     args = parser().parse_args(argv)
-    from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    out = console()
     for table in tables(select(args.results, args.suite)):
-        console.print(to_rich(table))
+        out.print(to_rich(table))
     written = write(args.results, args.suite)
-    console.print("written: " + ", ".join(map(str, written)), soft_wrap=True)
+    out.print("written: " + ", ".join(map(str, written)), soft_wrap=True)
     return 0
 
 

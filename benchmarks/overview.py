@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 import methods
-from benchmarks import backbones, model, store, suites
+from benchmarks import backbones, cli, model, store, suites
 from benchmarks.spec import Recipe, Spec
 from benchmarks.train import Trainer
 from methods.base import Backbone
@@ -26,13 +25,13 @@ BATCHES = 2  # timed to estimate a run that has no record to go by
 
 def show_list() -> int:
     """Print methods with their paper and parameter counts, suites with their tasks, and backbones."""
-    console = Console()
+    out = cli.console()
     embedded = {name: backbones.build(name) for name in backbones.EMBEDDED}
     table = Table("method", "what and where it is from", *[f"params on {name}" for name in embedded], title="methods")
     for name in methods.table():
         counts = [_method_count(name, backbone_name) for backbone_name in embedded]
         table.add_row(name, _headline(name), *counts)
-    console.print(table)
+    out.print(table)
     for suite in map(suites.get, suites.names()):
         table = Table(
             "task", "modality", "group", "classes", "train", "val", "test", "source", title=f"suite {suite.name}"
@@ -40,12 +39,12 @@ def show_list() -> int:
         for name, task in suite.tasks.items():
             counts = [str(n) for n in (task.classes, task.train, task.val, task.test)]
             table.add_row(name, task.modality, task.group, *counts, task.source)
-        console.print(table)
+        out.print(table)
     table = Table("backbone", "modality", "parameters", title="backbones")
     for name, backbone in embedded.items():
         table.add_row(name, backbones.EMBEDDED[name], f"{sum(p.numel() for p in backbone.parameters()):,}")
     table.add_row("any timm VisionTransformer, as NAME or NAME@FILE", "image", "")
-    console.print(table)
+    out.print(table)
     return 0
 
 
@@ -67,9 +66,9 @@ def show_plan(specs: Sequence[Spec], results: Path, device: torch.device) -> int
         sizes = [str(len({getattr(s, name) for s in members})) for name in ("task", "seed")]
         params = f"{counts['method']:,} + {counts['head']:,}"
         table.add_row(label, *sizes, str(len(members)), str(len(members) - len(open_runs)), params, _duration(seconds))
-    console = Console()
-    console.print(table)
-    console.print(f"{len(specs)} runs, about {_duration(total)} on {device}; nothing was run")
+    out = cli.console()
+    out.print(table)
+    out.print(f"{len(specs)} runs, about {_duration(total)} on {device}; nothing was run")
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import guarded, progress
+from benchmarks.cli import console, guarded, progress
 
 if TYPE_CHECKING:
     import torch
@@ -119,25 +119,22 @@ def _execute(todo: Sequence[Spec], results: Path, device: torch.device, fail_fas
 
 
 def _report(specs: Sequence[Spec], todo: Sequence[Spec], failed: dict[Spec, str], results: Path) -> None:
-    from rich.console import Console
 
     from benchmarks import leaderboard, pareto, store
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    out = console()
     done = [spec for spec in specs if store.record_path(results, spec).exists()]
     if done:
         frame = store.load(results)
         for table in leaderboard.tables(frame[frame["key"].isin({spec.key for spec in done})]):
-            console.print(leaderboard.to_rich(table))
+            out.print(leaderboard.to_rich(table))
         written = [*leaderboard.write(results), *pareto.write(frame, results / "figures")]
-        console.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True)
-    console.print(f"records: {results / store.RUNS}, task files: {results / store.ADAPTERS}", soft_wrap=True)
+        out.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True)
+    out.print(f"records: {results / store.RUNS}, task files: {results / store.ADAPTERS}", soft_wrap=True)
     trained = len([spec for spec in todo if spec in set(done)])
-    console.print(
-        f"{len(specs)} runs: {trained} trained, {len(specs) - len(todo)} already finished, {len(failed)} failed"
-    )
+    out.print(f"{len(specs)} runs: {trained} trained, {len(specs) - len(todo)} already finished, {len(failed)} failed")
     for spec, reason in failed.items():
-        console.print(f"failed: {spec}: {reason}", style="red", markup=False, soft_wrap=True)
+        out.print(f"failed: {spec}: {reason}", style="red", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

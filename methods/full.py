@@ -16,6 +16,11 @@ class FullConfig(base.Config):
     weight_decay: float = 5e-2
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScratchConfig(FullConfig):
+    lr: float = 1e-3
+
+
 class Full(Method):
     """Every parameter of the backbone trains, BatchNorm statistics included."""
 
@@ -38,4 +43,5 @@ class Full(Method):
 class Scratch(Full):
     """Full training of the same architecture from fresh weights: what pretraining is worth."""
 
+    Config = ScratchConfig
     pretrained = False

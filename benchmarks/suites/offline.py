@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TRAIN, VAL, TEST = 160, 40, 1000
+RECIPE = {"epochs": 15, "batch_size": 16, "warmup_epochs": 2}
 GENERATORS = {**offline_images.TASKS, **offline_points.TASKS}
 REAL = "scikit-learn digits (UCI, 1,797 real 8 x 8 digits)"
 
@@ -65,7 +66,7 @@ def fingerprint(task: str) -> str:
 SUITE = Suite(
     name="offline",
     tasks={task.name: task for task in _TASKS},
-    recipes={"image": {"epochs": 20, "warmup_epochs": 2}, "points": {"epochs": 20, "warmup_epochs": 2}},
+    recipes={"image": RECIPE, "points": RECIPE},
     backbones={"image": "vit_nano", "points": "point_nano"},
     load=load,
     fingerprint=fingerprint,

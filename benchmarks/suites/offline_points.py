@@ -219,12 +219,12 @@ def _build(sizes: Split, rng: Rng, cloud: Callable[[Callable[[Rng], list[Part]]]
 
 
 def _surface(rng: Rng, kind: Callable[[Rng], list[Part]], count: int) -> Array:
-    """Points on a thing, evenly by area, stretched a little along each axis."""
+    """Points on a thing, evenly by area, stretched along each axis."""
     parts = kind(rng)
     areas = np.array([area for area, _ in parts])
     counts = rng.multinomial(count, areas / areas.sum())
     points = np.concatenate([sample(rng, int(n)) for (_, sample), n in zip(parts, counts, strict=True)])
-    return rng.permutation(points) * rng.uniform(0.85, 1.15, 3)
+    return rng.permutation(points) * rng.uniform(0.5, 1.5, 3)
 
 
 def _turned(rng: Rng, points: Array, tilt: float) -> Array:
