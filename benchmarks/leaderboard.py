@@ -145,7 +145,7 @@ def _row(runs: pd.DataFrame, tasks: list[str], groups: dict[str, list[str]]) -> 
     """Texts and numbers of one method; a mean over tasks only where no task is missing."""
     accuracy = runs.pivot_table(index="spec.seed", columns="spec.task", values="accuracy.test") * 100
     cells, values = {"seeds": _range(accuracy.count())}, {}
-    columns = {task: accuracy[task] for task in tasks if task in accuracy}
+    columns: dict[str, Any] = {task: accuracy[task] for task in tasks if task in accuracy}
     if len(columns) == len(tasks):
         whole = accuracy.dropna()
         means = {f"{group} mean": whole[members].mean(axis=1) for group, members in groups.items() if len(members) > 1}
@@ -192,10 +192,9 @@ def _row_names(frame: pd.DataFrame) -> list[str]:
         method = str(record["spec.method"])
         known = method in methods.table()
         default = dataclasses.asdict(methods.config(method, {})) if known else {}
-        given = {k.removeprefix("spec.config."): v for k, v in record.items() if str(k).startswith("spec.config.")}
-        changed = [
-            f"{k}={v}" for k, v in sorted(given.items()) if not _missing(v) and _plain(default.get(k)) != _plain(v)
-        ]
+        given = {str(k).removeprefix("spec.config."): v for k, v in record.items() if str(k).startswith("spec.config.")}
+        typed = {k: _restored(v, default.get(k)) for k, v in sorted(given.items()) if not _missing(v)}
+        changed = [f"{k}={v}" for k, v in typed.items() if _plain(default.get(k)) != _plain(v)]
         names.append(" ".join([method, *changed]))
     return names
 
@@ -204,12 +203,17 @@ def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
+def _restored(value: Any, default: Any) -> Any:
+    """An integer again, where a column with gaps made it a float."""
+    return int(value) if isinstance(value, float) and value.is_integer() and not isinstance(default, float) else value
+
+
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
 def _joined(frame: pd.DataFrame, prefix: str) -> list[str]:
-    columns = sorted(column for column in frame if str(column).startswith(prefix))
+    columns = sorted(str(column) for column in frame if str(column).startswith(prefix))
     return [json.dumps(row, default=str) for row in frame[columns].to_dict("records")]
 
 

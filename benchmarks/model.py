@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 class Tuned(nn.Module):
     """A classifier: images (B, 3, H, W) or points (B, N, 3) -> logits (B, classes).
 
-    uint8 images are scaled to [0, 1] and normalised here; float inputs are taken as they are.
+    uint8 images are scaled to [0, 1], resized to ``image_size`` and normalised here; float inputs are taken as they are.
     """
 
     mean: Tensor
@@ -37,16 +38,20 @@ class Tuned(nn.Module):
         head: nn.Module,
         *,
         normalization: tuple[tuple[float, ...], tuple[float, ...]] = ((0.0,), (1.0,)),
+        image_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.backbone, self.method, self.head = backbone, method, head
+        self.backbone, self.method, self.head, self.image_size = backbone, method, head, image_size
         for name, values in zip(("mean", "std"), normalization, strict=True):
             self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
 
     def pooled(self, x: Tensor) -> Tensor:
         """Pooled features (B, head_hidden_size) of the backbone as the method changed it."""
         if x.dtype == torch.uint8:
-            x = (x.float() / 255 - self.mean) / self.std
+            x = x.float() / 255
+            if self.image_size not in (None, x.shape[-1]):
+                x = F.interpolate(x, self.image_size, mode="bicubic", antialias=True).clamp(0, 1)
+            x = (x - self.mean) / self.std
         return cast(Tensor, self.backbone(x))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,7 +101,8 @@ def build(spec: Spec) -> Tuned:
     head = backbones.make_head(backbone, width, spec.classes)
     own = (spec.backbone.mean, spec.backbone.std) if spec.backbone.mean else ((0.0,), (1.0,))
     choices = {"checkpoint": own, "imagenet": IMAGENET, "none": ((0.0,), (1.0,))}
-    return Tuned(backbone, method, head, normalization=choices[spec.recipe.normalization])
+    normalization = choices[spec.recipe.normalization]
+    return Tuned(backbone, method, head, normalization=normalization, image_size=spec.backbone.image_size)
 
 
 def save(model: Tuned, spec: Spec, path: Path) -> int:

@@ -82,7 +82,7 @@ def _estimate_seconds(spec: Spec, results: Path, device: torch.device) -> float:
         and Recipe(**record["spec"]["recipe"]) == spec.recipe
     ]
     if known:
-        return statistics.median(known)
+        return float(statistics.median(known))
     task = suites.get(spec.suite).tasks[spec.task]
     load = partial(suites.get(spec.suite).load, spec.task)
     few = spec.recipe.batch_size * BATCHES

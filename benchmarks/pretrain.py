@@ -283,7 +283,7 @@ def features(backbone: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     if own is not None:
         return own(x)
     tokens = backbone.forward_features(x)  # type: ignore[operator]
-    return backbone.forward_head(tokens), tokens[:, backbone.num_prefix_tokens :]  # type: ignore[operator,misc]
+    return backbone.forward_head(tokens), tokens[:, backbone.num_prefix_tokens :]  # type: ignore[operator]
 
 
 def _pretext(name: str) -> Any:

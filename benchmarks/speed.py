@@ -7,7 +7,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli import guarded
 
@@ -89,12 +89,12 @@ def method_steps(names: Sequence[str], batch_size: int) -> dict[str, Step]:
     torch.manual_seed(0)
     x, y = torch.randn(batch_size, 3, 224, 224), torch.randint(100, (batch_size,))
     steps: dict[str, Step] = {}
-    frozen = timm.create_model("vit_base_patch16_224", num_classes=100).requires_grad_(False)
+    frozen: Any = timm.create_model("vit_base_patch16_224", num_classes=100).requires_grad_(False)
     # the tokens of the patch embedding ask for a gradient, so it flows through every block and no weight gets one
     frozen.patch_embed.register_forward_hook(lambda module, args, output: output.detach().requires_grad_())
     steps["frozen floor"] = lambda: nn.functional.cross_entropy(frozen(x), y).backward()
     for name in names:
-        backbone = timm.create_model("vit_base_patch16_224", num_classes=0)
+        backbone: Any = timm.create_model("vit_base_patch16_224", num_classes=0)
         model = Tuned(backbone, methods.build(name, backbone, methods.config(name, {})), nn.Linear(768, 100)).train()
         steps[name] = _step(model, x, y)
     return steps

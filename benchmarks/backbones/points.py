@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -72,7 +73,7 @@ class Tokenizer(nn.Module):
         x = self.first_conv(neighborhoods.flatten(0, 1).transpose(1, 2))  # (B G, C, K)
         x = torch.cat([x.amax(2, keepdim=True).expand(-1, -1, size), x], dim=1)
         out: Tensor = self.second_conv(x).amax(2)
-        return out.unflatten(0, (batch, groups))
+        return out.view(batch, groups, -1)
 
 
 class PointTransformer(nn.Module):
@@ -107,7 +108,7 @@ class PointTransformer(nn.Module):
         self.cls_pos = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.pos_embed = nn.Sequential(nn.Linear(3, pos_width), nn.GELU(), nn.Linear(pos_width, embed_dim))
         rates = torch.linspace(0, drop_path, depth).tolist()
-        layer_norm = partial(nn.LayerNorm, eps=1e-5)
+        layer_norm: Any = partial(nn.LayerNorm, eps=1e-5)
         self.blocks = nn.ModuleList(
             Block(embed_dim, num_heads, qkv_bias=False, drop_path=rate, norm_layer=layer_norm) for rate in rates
         )

@@ -155,7 +155,8 @@ class Draw:
 def unit_sphere(points: Tensor) -> Tensor:
     """Centre clouds (B, N, 3) and scale them into the unit sphere."""
     points = points - points.mean(1, keepdim=True)
-    return points / points.norm(dim=-1).amax(1).view(-1, 1, 1)
+    reach: Tensor = points.norm(dim=-1).amax(1)
+    return points / reach.view(-1, 1, 1)
 
 
 def _of(values: Tensor, index: Tensor) -> Tensor:

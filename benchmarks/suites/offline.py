@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 TRAIN, VAL, TEST = 160, 40, 1000
 RECIPE = {"epochs": 15, "batch_size": 16, "warmup_epochs": 2}
-GENERATORS = {**offline_images.TASKS, **offline_points.TASKS}
+GENERATORS: dict[str, Callable[[tuple[int, ...]], tuple[Any, Any]]] = {**offline_images.TASKS, **offline_points.TASKS}
 REAL = "scikit-learn digits (UCI, 1,797 real 8 x 8 digits)"
 
 
@@ -38,7 +39,7 @@ _TASKS = (
 
 
 @cache
-def arrays(task: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def arrays(task: str) -> dict[str, tuple[Any, Any]]:
     """Every split of a task: inputs and labels, the same bytes on every machine."""
     sizes = (TRAIN, VAL, TEST)
     x, y = GENERATORS[task](sizes)

@@ -1,0 +1,89 @@
+"""Image backbones: names, local files, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from benchmarks import backbones
+
+TINY = "vit_tiny_patch16_224"
+
+
+def weights() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return {k: v.clone() for k, v in timm.create_model(TINY, num_classes=7).state_dict().items()}
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pth"])
+def test_a_local_file_loads_without_its_class_head(ending: str, tmp_path: Path) -> None:
+    path, state = tmp_path / f"w.{ending}", weights()
+    (save_file if ending == "safetensors" else torch.save)(state, path)
+    model = backbones.build(f"{TINY}@{path}")
+    kept = {k: v for k, v in state.items() if not k.startswith("head.")}
+    assert model.state_dict().keys() == kept.keys()
+    assert all(torch.equal(model.state_dict()[k], v) for k, v in kept.items())
+
+
+def test_normalisation_is_that_of_the_weights() -> None:
+    assert backbones.source("vit_nano").mean == (0.5, 0.5, 0.5)
+    from benchmarks.backbones.images import image_normalization
+
+    assert image_normalization("deit_tiny_patch16_224") == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224)
+    assert image_normalization("vit_tiny_patch16_224") == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 224)
+
+
+class Evil:
+    """Unpickling this makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.mkdir, (str(self.path),))
+
+
+def test_a_malicious_pickle_is_refused_and_does_nothing(tmp_path: Path) -> None:
+    with (tmp_path / "w.pth").open("wb") as file:
+        pickle.dump({"x": Evil(tmp_path / "proof")}, file)
+    with pytest.raises(ValueError, match=r"w\.pth"):
+        backbones.build(f"{TINY}@{tmp_path / 'w.pth'}")
+    assert not (tmp_path / "proof").exists()
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pth", "npz"])
+def test_a_damaged_file_is_one_line(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"w.{ending}"
+    path.write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=rf"w\.{ending}"):
+        backbones.build(f"{TINY}@{path}")
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("vit_base_patch16_224_in21k", "orig_in21k"),
+        ("vit_nanoo", "did you mean 'vit_nano'"),
+        ("resnet18", "VisionTransformer"),
+        (f"{TINY}@/nowhere.pth", "/nowhere.pth"),
+    ],
+)
+def test_what_is_refused_says_why(name: str, part: str) -> None:
+    with pytest.raises(ValueError, match=part):
+        backbones.build(name, pretrained="@" in name)
+
+
+@pytest.mark.skipif("PEFT_BENCH_REALDATA" not in os.environ, reason="PEFT_BENCH_REALDATA is not set")
+def test_real_weights_load_and_give_finite_features() -> None:
+    path = Path(os.environ["PEFT_BENCH_REALDATA"]) / "deit_tiny_patch16_224" / "model.safetensors"
+    model = backbones.build(f"deit_tiny_patch16_224@{path}")
+    with torch.inference_mode():
+        features = model(torch.randn(2, 3, 224, 224))
+    assert features.shape == (2, 192)
+    assert torch.isfinite(features).all()

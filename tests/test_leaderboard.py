@@ -1,0 +1,139 @@
+"""Tables and Pareto points against independent calculations."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from benchmarks import leaderboard, pareto, sweep
+from benchmarks.spec import Result, Spec
+
+ACCURACY = {  # method, task -> accuracies of seeds 0, 1, 2
+    ("lora", "digits"): [0.90, 0.92, 0.94],
+    ("lora", "count"): [0.50, 0.52, 0.57],
+    ("linear", "digits"): [0.70, 0.71, 0.72],
+    ("linear", "count"): [0.30, 0.35, 0.31],
+}
+
+
+def record(spec: Spec, accuracy: float, params: int) -> dict[str, object]:
+    result = Result(
+        spec=spec,
+        history=[],
+        accuracy={"test": accuracy, "val": None, "checkpoint_rule": "last", "epoch": 1, "test_samples": 1000},
+        params={"method": params, "head": 10, "trainable": params + 10, "backbone": 1000, "task_file_bytes": 2000},
+        cost={"train_seconds": 1.0},
+        environment={},
+    )
+    return result.to_json()
+
+
+def frame(accuracy: dict[tuple[str, str], list[float]], **asked: object) -> pd.DataFrame:
+    records = []
+    for (method, task), values in accuracy.items():
+        seeds = tuple(range(len(values)))
+        specs = sweep.specs(sweep.Sweep(methods=(method,), tasks=(task,), seeds=seeds, **asked), "float32")  # type: ignore[arg-type]
+        params = {"lora": 100, "linear": 0, "norm": 50}[method]
+        records += [record(spec, value, params) for spec, value in zip(specs, values, strict=True)]
+    return pd.json_normalize([{k: v for k, v in r.items() if k != "history"} for r in records])
+
+
+def test_cells_are_means_and_sample_deviations_over_seeds() -> None:
+    (table,) = leaderboard.tables(frame(ACCURACY))
+    assert list(table.cells.index) == ["lora", "linear"]
+    digits = [100 * value for value in ACCURACY["lora", "digits"]]
+    assert table.cells.loc["lora", "digits"] == f"{statistics.mean(digits):.1f} ± {statistics.stdev(digits):.1f}"
+    means = [100 * (a + b) / 2 for a, b in zip(ACCURACY["lora", "digits"], ACCURACY["lora", "count"], strict=True)]
+    assert table.cells.loc["lora", "mean"] == f"{statistics.mean(means):.1f} ± {statistics.stdev(means):.1f}"
+    assert table.cells.loc["lora", "seeds"] == "3"
+    assert table.cells.loc["lora", "%"] == "10.00"
+    expected = statistics.mean(means) / 100 * math.exp(-math.log10(100 / 1e7 + 1))
+    assert table.cells.loc["lora", "PPT"] == f"{expected:.3f}"
+
+
+def test_the_best_is_bold_and_so_is_its_equal() -> None:
+    tied = {**ACCURACY, ("norm", "digits"): [0.90, 0.92, 0.94], ("norm", "count"): [0.1, 0.1, 0.1]}
+    (table,) = leaderboard.tables(frame(tied))
+    lines = leaderboard.to_markdown(table).splitlines()
+    rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("|")}
+    assert rows["lora"].count("**92.0 ± 2.0**") == rows["norm"].count("**92.0 ± 2.0**") == 1
+    assert "**" not in rows["linear"]
+
+
+def test_a_method_that_lacks_a_task_gets_no_mean() -> None:
+    (table,) = leaderboard.tables(frame({k: v for k, v in ACCURACY.items() if k != ("linear", "count")}))
+    assert (table.cells.loc["linear", ["count", "mean", "group mean", "PPT"]] == "-").all()
+
+
+def test_runs_of_other_recipes_stand_in_tables_of_their_own() -> None:
+    both = pd.concat([frame(ACCURACY), frame(ACCURACY, recipe={"epochs": 3})], ignore_index=True)
+    made = leaderboard.tables(both)
+    assert len(made) == 2
+    assert {note for table in made for note in table.notes if note.startswith("Recipe")} == {
+        note for table in made for note in [table.notes[3]]
+    }
+
+
+def test_options_off_their_defaults_are_rows_of_their_own() -> None:
+    wide = frame({("lora", "digits"): [0.5], ("lora", "count"): [0.5]}, set={"lora": {"rank": 16}})
+    (table,) = leaderboard.tables(pd.concat([frame(ACCURACY), wide], ignore_index=True))
+    assert set(table.cells.index) == {"lora", "linear", "lora rank=16"}
+
+
+def test_other_data_of_a_task_is_never_averaged_in() -> None:
+    other = frame({("lora", "digits"): [0.1]})
+    other["spec.data_fingerprint"] = "f" * 64
+    (table,) = leaderboard.tables(pd.concat([frame(ACCURACY), other], ignore_index=True))
+    assert "lora data=ffffffff" in table.cells.index
+    assert table.cells.loc["lora data=ffffffff", "digits"] == "10.0"
+
+
+def test_latex_is_escaped() -> None:
+    (table,) = leaderboard.tables(frame(ACCURACY))
+    table.cells.index = pd.Index(["a_b", "c&d%"])
+    text = leaderboard.to_latex(table)
+    assert "a\\_b" in text and "c\\&d\\%" in text and "$\\pm$" in text
+
+
+def test_pareto_points_carry_the_95_percent_t_interval() -> None:
+    (group,) = leaderboard.comparable(frame(ACCURACY))
+    points = {point.name: point for point in pareto.points(group)}
+    means = [100 * (a + b) / 2 for a, b in zip(ACCURACY["lora", "digits"], ACCURACY["lora", "count"], strict=True)]
+    low, high = stats.t.interval(0.95, 2, loc=statistics.mean(means), scale=statistics.stdev(means) / math.sqrt(3))
+    assert points["lora"].accuracy == pytest.approx(statistics.mean(means))
+    assert points["lora"].error == pytest.approx((high - low) / 2)
+
+
+def test_frontier_holds_exactly_the_points_that_none_beats() -> None:
+    made = [
+        pareto.Point(n, p, a, 0.0)
+        for n, p, a in [("a", 0, 50), ("b", 10, 40), ("c", 20, 60), ("d", 20, 55), ("e", 30, 60)]
+    ]
+    beaten = {
+        p.name
+        for p in made
+        for q in made
+        if q.params <= p.params
+        and q.accuracy >= p.accuracy
+        and q is not p
+        and (q.params < p.params or q.accuracy > p.accuracy)
+    }
+    assert {p.name for p in pareto.frontier(made)} == {"a", "b", "c", "d", "e"} - beaten == {"a", "c"}
+
+
+def test_plot_is_written_in_three_formats_and_its_svg_is_repeatable(tmp_path: Path) -> None:
+    paths = pareto.write(frame(ACCURACY), tmp_path / "one")
+    again = pareto.write(frame(ACCURACY), tmp_path / "two")
+    assert [path.name for path in paths] == ["pareto.png", "pareto.svg", "pareto.pdf"]
+    assert paths[1].read_bytes() == again[1].read_bytes()
+
+
+@pytest.mark.parametrize("verb", [leaderboard.main, pareto.main])
+def test_no_records_is_one_line(verb: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verb(["--results", str(tmp_path)]) == 2  # type: ignore[operator]
+    assert capsys.readouterr().err.startswith("error: no run records below")

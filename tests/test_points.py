@@ -1,0 +1,135 @@
+"""The point transformer: sampling and grouping against loops, published totals, what prompts may and may not change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.backbones.points import MODELS, PointTransformer, build_point, farthest_points, group
+
+
+def cloud(batch: int = 3, size: int = 40) -> torch.Tensor:
+    return torch.randn(batch, size, 3, generator=torch.Generator().manual_seed(0))
+
+
+def loop_farthest(points: torch.Tensor, count: int, forbidden: set[int]) -> list[int]:
+    chosen = [0]
+    while len(chosen) < count:
+        best, place = -1.0, -1
+        for i, point in enumerate(points):
+            if i in forbidden:
+                continue
+            distance = min(float((point - points[j]).square().sum()) for j in chosen)
+            if distance > best:
+                best, place = distance, i
+        chosen.append(place)
+    return chosen
+
+
+def test_farthest_points_equal_a_loop() -> None:
+    points = cloud()
+    expected = [loop_farthest(one, 9, set()) for one in points]
+    assert farthest_points(points, 9).tolist() == expected
+
+
+def test_farthest_points_can_pass_over_the_origin_as_pointnet2_does() -> None:
+    points = cloud()
+    points[:, 5], points[:, 7] = 0.0, 0.01
+    expected = [loop_farthest(one, 39 - 1, {5, 7}) for one in points]
+    assert farthest_points(points, 38, skip_origin=True).tolist() == expected
+
+
+def test_a_cloud_of_the_asked_size_is_taken_as_it_is() -> None:
+    assert farthest_points(cloud(2, 6), 6).tolist() == [list(range(6))] * 2
+
+
+def test_groups_are_the_nearest_neighbours_less_their_centre() -> None:
+    points = cloud()
+    neighborhoods, centers = group(points, 5, 4)
+    for one, near, middle in zip(points, neighborhoods, centers, strict=True):
+        for patch, center in zip(near, middle, strict=True):
+            order = sorted(range(len(one)), key=lambda i: float((one[i] - center).square().sum()))[:4]
+            expected = {tuple(round(v, 4) for v in (one[i] - center).tolist()) for i in order}
+            assert {tuple(round(v, 4) for v in row.tolist()) for row in patch} == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "total"),
+    [
+        ("point_mae", 15, 22_093_327),
+        ("point_mae", 40, 22_099_752),
+        ("point_bert", 15, 22_059_535),
+        ("point_bert", 40, 22_065_960),
+    ],
+)
+def test_totals_are_the_published_ones(name: str, classes: int, total: int) -> None:
+    model = PointTransformer(**MODELS[name])  # type: ignore[arg-type]
+    head = model.make_head(model.head_hidden_size, classes)
+    assert sum(p.numel() for part in (model, head) for p in part.parameters()) == total
+
+
+def test_multiply_adds_of_linears_and_convolutions_are_the_published_4_76_giga() -> None:
+    model = PointTransformer().eval()
+    head = model.make_head(768, 15).eval()
+    linear = {torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.convolution}
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        head(model(cloud(1, 2048)))
+    counts = counter.get_flop_counts()["Global"]
+    assert sum(flops for op, flops in counts.items() if op in linear) / 2e9 == pytest.approx(4.7606, abs=1e-3)
+
+
+def tiny() -> PointTransformer:
+    torch.manual_seed(0)
+    return PointTransformer(
+        embed_dim=24, depth=3, num_heads=3, num_groups=6, group_size=4, widths=(8, 8, 8), pos_width=8
+    ).eval()
+
+
+class Append(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, torch.full_like(x[:, :2], 100.0)], dim=1)
+
+
+def test_prompts_at_the_end_join_the_sequence_but_not_the_pooled_patches() -> None:
+    model = tiny()
+    lengths = []
+    model.blocks[0].register_forward_hook(lambda module, args, output: Append()(output))
+    model.blocks[2].register_forward_pre_hook(lambda module, args: lengths.append(args[0].shape[1]))
+    pooled, patches = model.forward_tokens(cloud())
+    assert lengths == [1 + 6 + 2]
+    assert patches.shape == (3, 6, 24)
+    assert torch.equal(pooled[:, 24:], patches.amax(1))
+
+
+def test_position_is_added_before_every_block() -> None:
+    model = tiny()
+    for block in model.blocks:
+        for last in (block.attn.proj, block.mlp.fc2):  # every block passes on what it gets
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+    seen = []
+    model.norm.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    points = cloud()
+    neighborhoods, centers = group(points, 6, 4)
+    model(points)
+    expected = model.encoder(neighborhoods) + 3 * model.pos_embed(centers)
+    assert torch.allclose(seen[0][:, 1:], expected, atol=1e-5)
+
+
+def test_a_sample_does_not_depend_on_its_batch() -> None:
+    model = tiny()
+    points = cloud(4)
+    assert torch.allclose(model(points)[1:2], model(points[1:2]), atol=1e-6)
+
+
+def test_weights_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match=r"cannot load .*x\.safetensors into backbone 'point_nano'"):
+        build_point("point_nano", pretrained=True, drop_path=0.0, weights=tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match="point_mae@FILE"):
+        build_point("point_mae", pretrained=True, drop_path=0.0, weights=None)
