@@ -25,7 +25,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 class Tuned(nn.Module):
     """A classifier: images (B, 3, H, W) or points (B, N, 3) -> logits (B, classes).
 
-    uint8 images are scaled to [0, 1], resized to ``image_size`` and normalised here; float inputs are taken as they are.
+    uint8 images are scaled to [0, 1], resized to ``image_size`` and normalised here; float inputs are kept as they are.
     """
 
     mean: Tensor
