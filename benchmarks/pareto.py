@@ -144,6 +144,8 @@ def _panel(axis: Axes, frame: pd.DataFrame) -> None:
 
 def _label(axis: Axes, made: Sequence[Point], places: dict[str, float]) -> None:
     """Name every point beside it, in the first of some places where it covers no point and no other name."""
+    from matplotlib.patheffects import withStroke
+
     axis.figure.canvas.draw()
     marks = [axis.transData.transform((places[p.name], p.accuracy)) for p in made]
     taken: list[tuple[float, float, float, float]] = [(x - 9, y - 9, x + 9, y + 9) for x, y in marks]
@@ -158,7 +160,10 @@ def _label(axis: Axes, made: Sequence[Point], places: dict[str, float]) -> None:
                 break
         taken.append(place)
         side = "left" if dx > 0 else "right"
-        axis.annotate(point.name, (places[point.name], point.accuracy), (dx, dy), textcoords="offset points", ha=side)
+        name = axis.annotate(
+            point.name, (places[point.name], point.accuracy), (dx, dy), textcoords="offset points", ha=side
+        )
+        name.set_path_effects([withStroke(linewidth=3, foreground="white")])
 
 
 def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
