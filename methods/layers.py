@@ -84,9 +84,10 @@ class Prompts(nn.Module):
         super().__init__()
         bound = (6 / (patch_numbers + dim)) ** 0.5
         self.prompts = nn.Parameter(torch.empty(count, dim).uniform_(-bound, bound))
-        self.replaced, self.dropout = replaced, nn.Dropout(dropout)
+        self.replaced, self.dropout = replaced, dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        own = self.dropout(self.prompts.expand(len(x), -1, -1))  # after the expansion: each sample draws its own
+        # after the expansion: each sample draws its own. No module: hooks of FLOP counters fail on a parameter's view
+        own = F.dropout(self.prompts.expand(len(x), -1, -1), self.dropout, self.training)
         # at the end, so the class token keeps index 0 and the patches theirs
         return torch.cat([x[:, : x.shape[1] - self.replaced], own.to(x.dtype)], dim=1)

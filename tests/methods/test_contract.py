@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from safetensors.torch import load, save
 
 import methods
+from benchmarks import measure
 from tests.methods import tiny
 
 LABELS = torch.tensor([0, 1, 2, 3])
@@ -193,6 +194,15 @@ def test_checkpointing_gives_equal_gradients(name, modality):
     assert kept.keys() == plain.keys()
     for key in plain:
         torch.testing.assert_close(kept[key], plain[key], rtol=1e-5, atol=1e-6)
+
+
+@METHODS
+@EVERY
+def test_its_operations_can_be_counted(name, modality):
+    model, x = tiny.trained(name, modality), tiny.inputs(modality)
+    forward = measure.forward_flops(model, x)
+    training = measure.training_flops(model, x, LABELS, lambda m, x, y: m.method.loss(m, x, y, F.cross_entropy))
+    assert 0 < forward < training
 
 
 @METHODS

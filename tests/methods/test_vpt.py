@@ -8,6 +8,7 @@ from timm.models import VisionTransformer
 from torch import nn
 
 import methods
+from benchmarks import measure
 from benchmarks.backbones.points import group
 from benchmarks.model import Tuned
 from methods.layers import Prompts
@@ -77,6 +78,15 @@ def test_a_mean_pooled_vit_averages_patches_only(name):
         patches = last_tokens(body, "image", x, prompts_of(name, model.method))[:, 1:]
         assert patches.shape[1] == 16
         torch.testing.assert_close(pooled, tiny.norm(body.fc_norm, patches.mean(1)), rtol=1e-5, atol=1e-5)
+
+
+@BOTH
+@pytest.mark.parametrize("prompts", [1, 6])
+def test_operations_are_those_of_a_longer_sequence(name, prompts):
+    n, d = 1 + 16 + prompts, tiny.WIDTH
+    linears = n * (d * 3 * d + d * d + 2 * d * 2 * d)  # qkv, proj, fc1 and fc2
+    products = 16 * 192 * d + tiny.DEPTH * (linears + 2 * n * n * d) + 5 * d  # patches, blocks, head
+    assert measure.forward_flops(tiny.wire(name, "image", prompts=prompts), tiny.inputs("image")) == 2 * products
 
 
 @BOTH
