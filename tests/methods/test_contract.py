@@ -196,7 +196,6 @@ def test_checkpointing_gives_equal_gradients(name, modality):
         torch.testing.assert_close(kept[key], plain[key], rtol=1e-5, atol=1e-6)
 
 
-@METHODS
 @EVERY
 def test_its_operations_can_be_counted(name, modality):
     model, x = tiny.trained(name, modality), tiny.inputs(modality)
