@@ -24,13 +24,14 @@ BATCHES = 2  # timed to estimate a run that has no record to go by
 
 
 def show_list() -> int:
-    """Print methods with their paper and parameter counts, suites with their tasks, and backbones."""
+    """Print methods with their modalities, paper and parameter counts, suites with their tasks, and backbones."""
     out = cli.console()
     embedded = {name: backbones.build(name) for name in backbones.EMBEDDED}
-    table = Table("method", "what and where it is from", *[f"params on {name}" for name in embedded], title="methods")
+    columns = ("method", "modalities", "what and where it is from")
+    table = Table(*columns, *[f"params on {name}" for name in embedded], title="methods")
     for name in methods.table():
         counts = [_method_count(name, backbone_name) for backbone_name in embedded]
-        table.add_row(name, _headline(name), *counts)
+        table.add_row(name, ", ".join(sorted(methods.get(name).modalities)), _headline(name), *counts)
     out.print(table)
     for suite in map(suites.get, suites.names()):
         table = Table(

@@ -104,15 +104,20 @@ def joined(first: Options | Sequence[Options], more: Options) -> Options | Seque
 def specs(sweep: Sweep, dtype: Literal["float32", "bfloat16"]) -> list[Spec]:
     """Every run of a sweep, each once: seeds outermost, so that a whole table is there early.
 
+    A method runs on the tasks of its modalities and is left out on the others.
+
     Raises:
-        ValueError: an unknown name, an option or value that is not allowed, a method that does not fit a task.
+        ValueError: an unknown name, an option or value that is not allowed, a named method that fits none of the tasks.
     """
     suite = suites.get(sweep.suite)
     names = list(methods.table()) if sweep.methods == ("all",) else list(dict.fromkeys(sweep.methods))
     tasks = list(sweep.tasks) or list(suite.tasks)
     for task in tasks:
         check(task in suite.tasks, f"suite {suite.name}: {unknown('task', task, suite.tasks)}")
-    classes = {name: methods.get(name) for name in names}
+    allowed = {name: methods.get(name).modalities for name in names}
+    if sweep.methods != ("all",):
+        for name in names:
+            _check_modality(name, suite, tasks)
     for name in sweep.set:
         check(name in names, f"options set for '{name}', which is not among the methods: {', '.join(names)}")
     chosen = dict(suite.backbones) | {backbones.modality(name): name for name in sweep.backbone}
@@ -123,8 +128,7 @@ def specs(sweep: Sweep, dtype: Literal["float32", "bfloat16"]) -> list[Spec]:
     for seed, task, name in itertools.product(sweep.seeds, tasks, names):
         kind = suite.tasks[task].modality
         check(seed >= 0, f"seed {seed} must not be negative")
-        if kind not in classes[name].modalities:
-            check(sweep.methods == ("all",), f"method '{name}' does not work on {kind}, which task '{task}' is made of")
+        if kind not in allowed[name]:
             continue
         for config, recipe in itertools.product(configs[name], _recipes(suite.recipes[kind], sweep.recipe)):
             spec = Spec(
@@ -141,6 +145,19 @@ def specs(sweep: Sweep, dtype: Literal["float32", "bfloat16"]) -> list[Spec]:
             )
             planned[spec.key] = spec
     return list(planned.values())
+
+
+def _check_modality(name: str, suite: suites.Suite, tasks: Sequence[str]) -> None:
+    """Refuse a method that was asked for by name when none of the tasks is of a modality that it works on."""
+    allowed = methods.get(name).modalities
+    kinds = {suite.tasks[task].modality for task in tasks}
+    fitting = [task.name for task in suite.tasks.values() if task.modality in allowed]
+    check(
+        not kinds.isdisjoint(allowed),
+        f"method '{name}' works on {' and '.join(sorted(allowed))} only, and the tasks asked for are of "
+        f"{' and '.join(sorted(kinds))}: {', '.join(tasks)}; "
+        f"tasks of suite {suite.name} for it: {', '.join(fitting) or 'none'}",
+    )
 
 
 def _configs(name: str, options: Options | Sequence[Options]) -> Iterator[Config]:

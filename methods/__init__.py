@@ -32,6 +32,8 @@ METHODS: dict[str, str] = {
     "fact_tk": "methods.fact:FacTTK",
     "convpass": "methods.convpass:Convpass",
     "repadapter": "methods.repadapter:RepAdapter",
+    "dapt": "methods.dapt:DAPT",
+    "idpt": "methods.idpt:IDPT",
 }
 
 ENTRY_POINT_GROUP = "peft_bench.methods"
@@ -79,5 +81,14 @@ def config(name: str, options: Mapping[str, object]) -> Config:
 
 
 def build(name: str, backbone: Backbone, options: Config) -> Method:
-    """Wire a method onto a backbone, which is frozen but for what the method unfreezes."""
-    return get(name)(backbone, options)
+    """Wire a method onto a backbone, which is frozen but for what the method unfreezes.
+
+    Raises:
+        ValueError: unknown method, one that does not work on backbones of this modality, or options that do not fit.
+    """
+    cls = get(name)
+    given = "points" if hasattr(backbone, "cls_pos") else "image"
+    if given not in cls.modalities:
+        allowed = " and ".join(sorted(cls.modalities))
+        raise ValueError(f"method '{name}' works on {allowed} only; {type(backbone).__name__} is of modality {given}")
+    return cls(backbone, options)

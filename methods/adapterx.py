@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.base import Backbone, Method, Tap
+from methods.layers import PromptGenerator, append, between, set_aside
 from methods.options import check
 from methods.smoa import SMoA
 
@@ -79,18 +80,6 @@ class TokenScale(nn.Module):
         return F.relu(self.linear(u))
 
 
-class PromptGenerator(nn.Module):
-    """One prompt of a block from what SMoA did in it: gamma * mean over tokens of a + beta, (B, N, D) -> (B, 1, D)."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.gamma = nn.Parameter(torch.randn(dim) * 0.02 + 1)
-        self.beta = nn.Parameter(torch.randn(dim) * 0.02)
-
-    def forward(self, a: Tensor) -> Tensor:
-        return self.gamma * a.mean(dim=1, keepdim=True) + self.beta
-
-
 class AdapterX(Method):
     """In block l: u = norm2_l(h), a = SMoA(u), x' = h + FFN(u) + a, and one prompt from a joins the sequence.
 
@@ -123,9 +112,9 @@ class AdapterX(Method):
             adapt = partial(_adapt, smoa, scales[layer], generators[layer], prompt, self._uses[layer])
             self.beside(block.drop_path2, adapt, source=None if config.variant == "sequential" else block.mlp)
             if config.prompts:
-                self.after(block, partial(_append, prompt))
+                self.after(block, partial(append, prompt))
         if config.prompts:
-            self.after(backbone.norm, partial(_set_aside, depth, self._prompts))
+            self.after(backbone.norm, partial(set_aside, depth, self._prompts))
 
     def features(self, pooled: Tensor) -> Tensor:
         """(B, F) -> (B, F), on points [class; mean of prompts; max of patches] (B, F + D)."""
@@ -134,8 +123,7 @@ class AdapterX(Method):
         prompts = self._prompts.take()
         if not self.extra_features:
             return pooled
-        class_token, patches = pooled.chunk(2, dim=-1)
-        return torch.cat([class_token, prompts.mean(dim=1), patches], dim=-1)
+        return between(pooled, prompts.mean(dim=1))
 
     def loss(self, model: Tuned, x: Tensor, y: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Cross-entropy plus the balance loss of Switch and X-MoE, averaged over the blocks."""
@@ -187,14 +175,3 @@ def _adapt(
     if generator is not None:
         prompt.value = generator(a)
     return a
-
-
-def _append(prompt: Tap, x: Tensor) -> Tensor:
-    # at the end, so the class token keeps index 0 and the patches theirs
-    return torch.cat([x, prompt.take().to(x.dtype)], dim=1)
-
-
-def _set_aside(count: int, prompts: Tap, x: Tensor) -> Tensor:
-    """Take the prompts off the sequence, so that no pooling averages them in."""
-    prompts.value = x[:, -count:]
-    return x[:, :-count]

@@ -85,7 +85,6 @@ class Convpass(Method):
     def __init__(self, backbone: Backbone, config: ConvpassConfig) -> None:
         super().__init__(backbone, config)
         vit = cast(Any, backbone)  # what only image backbones have
-        check(hasattr(vit, "patch_embed"), f"convpass: {type(vit).__name__} has no grid of patches; take an image ViT")
         rows, columns = vit.patch_embed.grid_size
         self.bypasses = nn.ModuleList()
         for block in backbone.blocks:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from methods.base import Tap
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "gelu": F.gelu,
@@ -91,3 +93,33 @@ class Prompts(nn.Module):
         own = F.dropout(self.prompts.expand(len(x), -1, -1), self.dropout, self.training)
         # at the end, so the class token keeps index 0 and the patches theirs
         return torch.cat([x[:, : x.shape[1] - self.replaced], own.to(x.dtype)], dim=1)
+
+
+class PromptGenerator(nn.Module):
+    """One prompt from what a block's adapter did: gamma * mean over tokens of a + beta, (B, N, D) -> (B, 1, D)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.randn(dim) * 0.02 + 1)
+        self.beta = nn.Parameter(torch.randn(dim) * 0.02)
+
+    def forward(self, a: Tensor) -> Tensor:
+        return self.gamma * a.mean(dim=1, keepdim=True) + self.beta
+
+
+def append(prompt: Tap, x: Tensor) -> Tensor:
+    """Add the prompt of a tap to the sequence: (B, N, D) -> (B, N + 1, D)."""
+    # at the end, so the class token keeps index 0 and the patches theirs
+    return torch.cat([x, prompt.take().to(x.dtype)], dim=1)
+
+
+def set_aside(count: int, prompts: Tap, x: Tensor) -> Tensor:
+    """Take the prompts off the sequence, so that no pooling averages them in: (B, N + count, D) -> (B, N, D)."""
+    prompts.value = x[:, -count:]
+    return x[:, :-count]
+
+
+def between(pooled: Tensor, token: Tensor) -> Tensor:
+    """The head's three parts of Point-MAE's kin: (B, 2 D) and (B, D) -> [class; token; max of patches] (B, 3 D)."""
+    class_token, patches = pooled.chunk(2, dim=-1)
+    return torch.cat([class_token, token, patches], dim=-1)

@@ -17,20 +17,16 @@ from benchmarks import measure
 from tests.methods import tiny
 
 LABELS = torch.tensor([0, 1, 2, 3])
-IMAGES_ONLY = {"convpass"}
-MERGING = {"lora", "ssf", "fact_tt", "fact_tk", "repadapter"}  # fold their weights into the backbone and leave no hook
-MOVED_AT_START = {
-    "adapterx",
-    "noah",
-    "vpt_shallow",
-    "vpt_deep",
-    "ssf",
-}  # at random values
-EVERY = pytest.mark.parametrize(
-    ("name", "modality"),
-    [(n, m) for n in sorted(methods.METHODS) for m in tiny.MODALITIES if m == "image" or n not in IMAGES_ONLY],
-)
-METHODS = pytest.mark.parametrize("name", sorted(methods.METHODS))
+ONE_MODALITY = {"convpass": {"image"}, "dapt": {"points"}, "idpt": {"points"}}  # all others work on both
+# by a merge that folds weights into the backbone
+HOOKS_KEPT = {"lora": 0, "ssf": 0, "fact_tt": 0, "fact_tk": 0, "repadapter": 0, "dapt": 3 * tiny.DEPTH + 1}
+# prompts and scales that start at random values
+MOVED_AT_START = {"adapterx", "noah", "vpt_shallow", "vpt_deep", "ssf", "dapt", "idpt"}
+NAMES = sorted(methods.METHODS)
+PAIRS = [(name, modality) for name in NAMES for modality in tiny.MODALITIES]
+METHODS = pytest.mark.parametrize("name", NAMES)
+EVERY = pytest.mark.parametrize(("name", "modality"), [(n, m) for n, m in PAIRS if m in methods.get(n).modalities])
+OTHERS = pytest.mark.parametrize(("name", "modality"), [(n, m) for n, m in PAIRS if m not in methods.get(n).modalities])
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +50,8 @@ def unfrozen(name, body):
         "bitfit": {n for n in names if n.rpartition(".")[2] == "bias"},
         "norm": layer_norms,
         "adapterx": {n for n in layer_norms if ".norm2." in n} | tokens,
+        "dapt": tokens,
+        "idpt": tokens,
     }.get(name, set())
 
 
@@ -145,7 +143,7 @@ def test_merge_equals_unmerged(name, modality):
         before, wired = model(x), hooks(model)
         model.method.merge()
         torch.testing.assert_close(model(x), before, rtol=1e-5, atol=1e-5)
-    assert hooks(model) == (0 if name in MERGING else wired)
+    assert hooks(model) == HOOKS_KEPT.get(name, wired)
 
 
 @EVERY
@@ -212,7 +210,8 @@ def test_suggested_config_builds(name):
         trial = study.ask()
         config = cls.suggest(trial)
         assert {"lr", "weight_decay"} <= trial.params.keys()
-        methods.build(name, tiny.backbone("image"), config)
+        for modality in methods.get(name).modalities:
+            methods.build(name, tiny.backbone(modality), config)
 
 
 @METHODS
@@ -222,5 +221,15 @@ def test_config_survives_json(name):
 
 
 @METHODS
-def test_all_modalities_are_named(name):
-    assert methods.get(name).modalities == ({"image"} if name in IMAGES_ONLY else {"image", "points"})
+def test_modalities_are_those_that_the_tests_know_of(name):
+    assert methods.get(name).modalities == ONE_MODALITY.get(name, set(tiny.MODALITIES))
+
+
+@OTHERS
+def test_a_backbone_of_another_modality_is_one_clear_line(name, modality):
+    body, config = tiny.backbone(modality), methods.config(name, {})
+    (allowed,) = ONE_MODALITY[name]
+    with pytest.raises(ValueError) as error:
+        methods.build(name, body, config)
+    kind = type(body).__name__
+    assert str(error.value) == f"method '{name}' works on {allowed} only; {kind} is of modality {modality}"

@@ -123,12 +123,6 @@ def test_convolution_starts_as_the_identity():
         torch.testing.assert_close(bypass.mix(hidden), hidden)
 
 
-def test_a_backbone_without_patches_is_refused():
-    with pytest.raises(ValueError) as error:
-        tiny.wire("convpass", "points")
-    assert str(error.value) == "convpass: PointTransformer has no grid of patches; take an image ViT"
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"hidden": 0}, "hidden=0 must be at least 1"), ({"dropout": 1}, "dropout=1.0 must be below 1")],

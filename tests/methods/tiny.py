@@ -13,7 +13,7 @@ from timm.models import VisionTransformer
 from torch import nn
 
 import methods
-from benchmarks.backbones.points import PointTransformer
+from benchmarks.backbones.points import PointTransformer, group
 from benchmarks.model import Tuned
 
 MODALITIES = ("image", "points")
@@ -58,9 +58,11 @@ def trained(name, modality, layers=DEPTH, **options):
 @torch.no_grad()
 def move(model):
     torch.manual_seed(3)
-    for parameter in model.parameters():
+    for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             parameter += torch.randn_like(parameter) * 0.1
+        if name.endswith(".scale.bias"):
+            parameter += 1  # of a ReLU that, closed on every token, would hide what stands before it
     return model
 
 
@@ -85,6 +87,13 @@ def image_tokens(body, x):
     patches = x.unfold(2, 8, 8).unfold(3, 8, 8).permute(0, 2, 3, 1, 4, 5).reshape(len(x), 16, -1)
     projected = patches @ body.patch_embed.proj.weight.flatten(1).T + body.patch_embed.proj.bias
     return torch.cat([body.cls_token.expand(len(x), -1, -1), projected], dim=1) + body.pos_embed
+
+
+def point_tokens(body, x):
+    """Points (B, 64, 3) to tokens (B, 1 + G, D), class token first, and their positions, added before every block."""
+    neighborhoods, centers = group(x, body.num_groups, body.group_size)
+    tokens = torch.cat([body.cls_token.expand(len(x), -1, -1), body.encoder(neighborhoods)], dim=1)
+    return tokens, torch.cat([body.cls_pos.expand(len(x), -1, -1), body.pos_embed(centers)], dim=1)
 
 
 def norm(module, x):
@@ -118,6 +127,23 @@ def vit(body, x, **acts):
 def each_token(f, x):
     """Apply f to one token (D,) at a time: (B, N, D) -> (B, N, D)."""
     return torch.stack([torch.stack([f(token) for token in sample]) for sample in x])
+
+
+@functools.cache
+def point_mae():
+    """The backbone of Point-MAE's classifier, for the published counts."""
+    return PointTransformer()
+
+
+def count_with_head(name, classes, **options):
+    """Parameters that train on Point-MAE: the method's own and those with all that it unfreezes and the head."""
+    body = point_mae()
+    method = methods.build(name, body, methods.config(name, options))
+    head = body.make_head(body.head_hidden_size + method.extra_features, classes)
+    own = sum(p.numel() for p in method.parameters())
+    total = sum(p.numel() for part in (body, method, head) for p in part.parameters() if p.requires_grad)
+    method.detach()
+    return own, total
 
 
 @functools.cache

@@ -1,0 +1,139 @@
+"""DAPT, against its equations token by token and its published totals."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import pytest
+import torch
+
+import methods
+from tests.methods import tiny
+
+PLACES = ("norm1", "qkv", "proj", "norm2", "fc1", "fc2")  # the order in which scales and shifts are wired
+
+
+@pytest.mark.parametrize(
+    ("hidden", "classes", "head_prompts", "published"), [(64, 15, True, 1_087_771), (72, 40, False, 1_069_716)]
+)
+def test_totals_equal_the_published(hidden, classes, head_prompts, published):
+    own, total = tiny.count_with_head("dapt", classes, hidden=hidden, head_prompts=head_prompts)
+    adapter = 2 * 384 + (2 * 384 * hidden + hidden + 384) + (384 + 1)
+    assert own == 12 * adapter + 112_128  # scales, shifts and prompts
+    head = (3 if head_prompts else 2) * 384 * 256 + 256 * 256 + 256 * classes + 6 * 256 + classes
+    assert total == own + 2 * 384 + head == published
+
+
+@pytest.mark.parametrize(("hidden", "layers"), [(5, 1), (8, 3)])
+def test_counts_equal_the_closed_form(hidden, layers):
+    own = sum(p.numel() for p in tiny.wire("dapt", "points", layers, hidden=hidden).method.parameters())
+    adapter = 2 * tiny.WIDTH * hidden + hidden + 4 * tiny.WIDTH + 1
+    scales = 2 * tiny.WIDTH * (2 + layers * (1 + 3 + 1 + 1 + 4 + 1))
+    assert own == scales + layers * (adapter + 2 * tiny.WIDTH)
+
+
+def gelu(x):
+    return x * (1 + torch.erf(x / math.sqrt(2))) / 2
+
+
+def adapted(adapter, token):
+    """relu(w . n + b) * (up gelu(down n)) of n = LN(h), for one token (D,)."""
+    n = tiny.norm(adapter.norm, token)
+    down, up = adapter.bottleneck.down, adapter.bottleneck.up
+    scale = (adapter.scale.weight[0] @ n + adapter.scale.bias[0]).clamp(min=0)
+    return scale * (up.weight @ gelu(down.weight @ n + down.bias) + up.bias)
+
+
+def scale_shift(part, x):
+    return tiny.each_token(lambda token: part.scale * token + part.shift, x)
+
+
+def by_loop(model, x):
+    """Normed tokens (B, 1 + G + L, D) by the equations, on the untouched backbone but for class token and position."""
+    method, body = model.method, tiny.backbone("points")
+    body.cls_token, body.cls_pos = model.backbone.cls_token, model.backbone.cls_pos
+    first, *parts, last = method.parts
+    at = {(i // len(PLACES), PLACES[i % len(PLACES)]): part for i, part in enumerate(parts)}
+    h, position = tiny.point_tokens(body, x)
+    h = torch.cat([h[:, :1], scale_shift(first, h[:, 1:])], dim=1)
+    for layer in range(tiny.DEPTH):
+        kept = []
+
+        def beside(layer, h, u, kept=kept):
+            kept.append(tiny.each_token(partial(adapted, method.adapters[layer]), h))
+            return kept[0]
+
+        h[:, : position.shape[1]] += position  # prompts have none
+        h = tiny.block(
+            body,
+            layer,
+            h,
+            linear=lambda layer, name, module, x: scale_shift(at[layer, name], tiny.plain(layer, name, module, x)),
+            after_norm=lambda layer, name, x: scale_shift(at[layer, name], x),
+            beside=beside,
+        )
+        gamma, beta = method.generators[layer].gamma, method.generators[layer].beta
+        prompts = [gamma * sum(gelu(token) for token in a) / len(a) + beta for a in kept[0]]
+        h = torch.cat([h, torch.stack(prompts)[:, None]], dim=1)
+    return scale_shift(last, tiny.norm(body.norm, h))
+
+
+@pytest.mark.parametrize("head_prompts", [True, False])
+def test_output_equals_a_loop_over_tokens(head_prompts):
+    model, x = tiny.trained("dapt", "points", hidden=8, head_prompts=head_prompts), tiny.inputs("points", 2)
+    with torch.no_grad():
+        tokens = by_loop(model, x)
+        patches, prompts = tokens[:, 1:5], tokens[:, 5:]
+        assert prompts.shape[1] == tiny.DEPTH  # they accumulate
+        parts = [tokens[:, 0], prompts.mean(dim=1), patches.max(dim=1).values]
+        expected = torch.cat(parts if head_prompts else [parts[0], parts[2]], dim=-1)
+        got = model.method.features(model.pooled(x))
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=2e-5)  # values reach 10 after three blocks
+        torch.testing.assert_close(model(x), got @ model.head.weight.T + model.head.bias)
+
+
+def test_every_adapter_starts_at_nothing_and_some_scales_do_not():
+    method = tiny.wire("dapt", "points").method
+    torch.manual_seed(4)
+    h = torch.randn(2, 50, tiny.WIDTH)
+    with torch.no_grad():
+        for adapter in method.adapters:
+            assert not adapter(h).any()
+            open_ = (adapter.scale(adapter.norm(h)) > 0).float().mean()
+            assert 0.2 < open_ < 0.8  # of a bias of zero; a scale that is zero on every token could not learn
+
+
+@pytest.mark.parametrize("head_prompts", [True, False])
+def test_merge_keeps_adapters_and_prompts_alone(head_prompts):
+    model, x = tiny.trained("dapt", "points", head_prompts=head_prompts), tiny.inputs("points")
+    with torch.no_grad():
+        before = model(x)
+        for _ in range(2):  # a second merge changes nothing
+            model.method.merge()
+            torch.testing.assert_close(model(x), before, rtol=1e-5, atol=1e-5)
+    hooked = {n for n, m in model.backbone.named_modules() if m._forward_hooks or m._forward_pre_hooks}
+    blocks = {f"blocks.{i}{part}" for i in range(tiny.DEPTH) for part in ("", ".norm2", ".drop_path2")}
+    assert hooked == blocks | {"norm"}
+
+
+def test_detach_after_merge_leaves_no_hook():
+    model = tiny.trained("dapt", "points")
+    model.method.merge()
+    model.method.detach()
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.backbone.modules())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hidden": 0}, "dapt: hidden=0 must be at least 1"),
+        ({"dropout": 1.0}, "dapt: dropout=1.0 must be below 1"),
+        ({"head_prompts": "no"}, "dapt: head_prompts='no' must be of type bool"),
+        ({"rank": 64}, "dapt: unknown option 'rank'; known: dropout, head_prompts, hidden, lr, weight_decay"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(options, message):
+    with pytest.raises(ValueError) as error:
+        methods.config("dapt", options)
+    assert str(error.value) == message

@@ -1,0 +1,165 @@
+"""IDPT, against its equations patch by patch and its published totals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import methods
+from methods.idpt import EdgeConv, PromptNetwork, nearest
+from tests.methods import tiny
+
+
+def test_totals_equal_the_published():
+    own, total = tiny.count_with_head("idpt", 15)
+    assert own == 3 * (2 * 384 * 384 + 2 * 384) + (3 * 384 * 384 + 2 * 384) == 1_330_176
+    assert total == own + 2 * 384 + (3 * 384 * 256 + 256 * 256 + 256 * 15 + 6 * 256 + 15) == 1_696_783
+
+
+@pytest.mark.parametrize("options", [{}, {"neighbors": 2}, {"block": 1}])
+def test_the_count_does_not_depend_on_neighbours_or_place(options):
+    own = sum(p.numel() for p in tiny.wire("idpt", "points", **options).method.parameters())
+    assert own == 9 * tiny.WIDTH**2 + 8 * tiny.WIDTH
+
+
+def normalized(norm, rows):
+    """BatchNorm of rows (R, D): of their own statistics in training mode, of the running ones in eval mode."""
+    mean, var = norm.running_mean, norm.running_var
+    if norm.training:
+        mean = rows.mean(dim=0)
+        var = (rows - mean).square().mean(dim=0)
+    return (rows - mean) / (var + norm.eps).sqrt() * norm.weight + norm.bias
+
+
+def leaky(x):
+    return torch.where(x > 0, x, 0.2 * x)
+
+
+def edge_conv_by_loop(conv, clouds):
+    """(B, G, D) -> (B, G, D): edges one by one, [y_j - y_i; y_i] through the whole matrix."""
+    edges = []
+    for y in clouds:
+        for i in range(len(y)):
+            distance = [float((y[j] - y[i]).detach().square().sum()) for j in range(len(y))]
+            near = sorted(range(len(y)), key=distance.__getitem__)[: conv.neighbors]
+            edges.append(torch.stack([conv.linear.weight @ torch.cat([y[j] - y[i], y[i]]) for j in near]))
+    count = len(edges[0])
+    out = leaky(normalized(conv.norm, torch.cat(edges)))
+    return out.view(*clouds.shape[:2], count, -1).max(dim=2).values
+
+
+def prompt_by_loop(network, y):
+    outputs = []
+    for conv in network.convs:
+        y = edge_conv_by_loop(conv, y)
+        outputs.append(y)
+    rows = [network.fuse.weight @ patch for cloud in torch.cat(outputs, dim=-1) for patch in cloud]
+    return leaky(normalized(network.norm, torch.stack(rows))).view(*y.shape[:2], -1).max(dim=1, keepdim=True).values
+
+
+def random_network(neighbors, dim=6):
+    """Random weights and running statistics."""
+    torch.manual_seed(4)
+    network = PromptNetwork(dim, neighbors)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += torch.randn_like(parameter) * 0.3
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 2)
+    return network
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("neighbors", [1, 3, 20])  # of 7 patches
+def test_prompt_and_gradients_equal_a_loop_over_edges(neighbors, training):
+    network, y = random_network(neighbors).train(training), torch.randn(3, 7, 6, requires_grad=True)
+    weight, results = torch.randn(3, 1, 6), []
+    for form in (lambda y: prompt_by_loop(network, y), network):  # the loop first: it moves no running statistics
+        prompt = form(y)
+        results.append((prompt, *torch.autograd.grad((prompt * weight).sum(), [y, *network.parameters()])))
+    for by_loop, got in zip(*results, strict=True):
+        torch.testing.assert_close(got, by_loop, rtol=1e-4, atol=1e-5)  # sums of up to 147 edges in another order
+
+
+def test_a_patch_is_its_own_neighbour_and_few_patches_are_all_neighbours():
+    torch.manual_seed(4)
+    y = torch.randn(2, 5, 8)
+    assert nearest(y, 1)[..., 0].tolist() == [list(range(5))] * 2
+    assert nearest(y, 20).sort(dim=-1).values.tolist() == [[list(range(5))] * 5] * 2
+
+
+def test_edge_conv_moves_running_statistics_by_all_edges():
+    torch.manual_seed(4)
+    conv, y = EdgeConv(6, 3).train(), torch.randn(2, 5, 6)
+    with torch.no_grad():
+        conv(y)
+        edges = [
+            conv.linear.weight @ torch.cat([c[j] - c[i], c[i]])
+            for c in y
+            for i, near in enumerate(nearest(c[None], 3)[0])
+            for j in near
+        ]
+    torch.testing.assert_close(conv.norm.running_mean, 0.1 * torch.stack(edges).mean(dim=0))
+
+
+@pytest.mark.parametrize(("block", "first"), [(None, tiny.DEPTH - 1), (1, 1), (2, 2)])
+def test_output_equals_the_equations(block, first):
+    model, x = tiny.trained("idpt", "points", neighbors=3, block=block), tiny.inputs("points", 2)
+    body = tiny.backbone("points")
+    body.cls_token, body.cls_pos = model.backbone.cls_token, model.backbone.cls_pos
+    with torch.no_grad():
+        h, position = tiny.point_tokens(body, x)
+        for layer in range(tiny.DEPTH):
+            if layer == first:
+                h = torch.cat([h, prompt_by_loop(model.method.network, h[:, 1:])], dim=1)
+            h[:, : position.shape[1]] += position  # the prompt has none
+            h = tiny.block(body, layer, h)
+        h = tiny.norm(body.norm, h)
+        assert h.shape[1] == 1 + body.num_groups + 1
+        expected = torch.cat([h[:, 0], h[:, -1], h[:, 1:-1].max(dim=1).values], dim=-1)
+        got = model.method.features(model.pooled(x))
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(model(x), got @ model.head.weight.T + model.head.bias)
+
+
+def test_in_eval_mode_a_prompt_does_not_depend_on_its_batch():
+    model, x = tiny.trained("idpt", "points"), tiny.inputs("points")
+    with torch.no_grad():
+        torch.testing.assert_close(model(x)[1:2], model(x[1:2]), rtol=1e-5, atol=1e-5)
+
+
+def test_running_statistics_are_saved():
+    model = tiny.trained("idpt", "points")
+    with torch.no_grad():
+        model.train()(tiny.inputs("points"))
+    state = model.trained_state()
+    for name, norm in model.method.named_modules():
+        if isinstance(norm, nn.BatchNorm1d):
+            assert norm.running_mean.any()
+            assert torch.equal(state[f"method.{name}.running_mean"], norm.running_mean)
+            assert torch.equal(state[f"method.{name}.running_var"], norm.running_var)
+
+
+@pytest.mark.parametrize("block", [0, tiny.DEPTH, 11])
+def test_a_block_that_is_not_there_is_one_clear_line(block):
+    with pytest.raises(ValueError) as error:
+        tiny.wire("idpt", "points", block=block)
+    assert str(error.value) == f"idpt: block={block} must be from 1 to 2, the last of this backbone"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"neighbors": 0}, "idpt: neighbors=0 must be at least 1"),
+        ({"block": "last"}, "idpt: block='last' must be of type int"),
+        ({"block": -1}, "idpt: block=-1 must be a finite number that is not negative"),
+        ({"layer": 11}, "idpt: unknown option 'layer'; known: block, lr, neighbors, weight_decay"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(options, message):
+    with pytest.raises(ValueError) as error:
+        methods.config("idpt", options)
+    assert str(error.value) == message
