@@ -17,6 +17,8 @@ from benchmarks import backbones
 from benchmarks.spec import Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from methods.base import Backbone, Method
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -72,7 +74,7 @@ class Tuned(nn.Module):
         return self
 
     def trained_state(self) -> dict[str, Tensor]:
-        """What a task file holds: method, head, unfrozen backbone parameters, trained BatchNorm statistics."""
+        """All that trained: method, head, unfrozen backbone parameters, trained BatchNorm statistics."""
         names = {f"backbone.{n}" for n, p in self.backbone.named_parameters() if p.requires_grad}
         for prefix, module in self.backbone.named_modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.weight.requires_grad:
@@ -109,7 +111,11 @@ def save(model: Tuned, spec: Spec, path: Path) -> int:
     """Write what trained and the spec that rebuilds the rest; atomic. Returns the bytes of the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    save_file(model.trained_state(), partial, metadata={"spec": json.dumps(spec.to_json(), sort_keys=True)})
+    save_file(
+        _change_own(model.trained_state(), model.method.pack),
+        partial,
+        metadata={"spec": json.dumps(spec.to_json(), sort_keys=True)},
+    )
     size = partial.stat().st_size
     partial.replace(path)
     return size
@@ -136,9 +142,17 @@ def load(path: str | Path) -> Tuned:
             f"{path} was trained on other weights of {spec.backbone.name}: {spec.backbone.sha256[:12]}, here {now[:12]}"
         )
     model = build(spec)
-    if set(state) != set(model.trained_state()):
-        raise ValueError(
-            f"{path} does not hold what {spec.method} trains: {sorted(set(state) ^ set(model.trained_state()))}"
-        )
-    model.load_state_dict(state, strict=False)
+    expected = _change_own(model.trained_state(), model.method.pack)
+    if set(state) != set(expected):
+        raise ValueError(f"{path} does not hold what {spec.method} trains: {sorted(set(state) ^ set(expected))}")
+    model.load_state_dict(_change_own(state, model.method.unpack), strict=False)
     return model.eval()
+
+
+def _change_own(
+    state: dict[str, Tensor], change: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Put the method's own tensors, by the names it knows them under, through its ``pack`` or ``unpack``."""
+    own = {name.removeprefix("method."): tensor for name, tensor in state.items() if name.startswith("method.")}
+    others = {name: tensor for name, tensor in state.items() if not name.startswith("method.")}
+    return others | {f"method.{name}": tensor for name, tensor in change(own).items()}

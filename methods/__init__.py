@@ -34,6 +34,8 @@ METHODS: dict[str, str] = {
     "repadapter": "methods.repadapter:RepAdapter",
     "dapt": "methods.dapt:DAPT",
     "idpt": "methods.idpt:IDPT",
+    "bi_adaptformer": "methods.binary:BiAdaptFormer",
+    "bi_lora": "methods.binary:BiLoRA",
 }
 
 ENTRY_POINT_GROUP = "peft_bench.methods"

@@ -212,3 +212,11 @@ class Method(nn.Module):
 
     def merge(self) -> None:
         """Fold the new weights into the backbone where that is exact; the default keeps the hooks."""
+
+    def pack(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What a task file holds of this method's state: the same unless a method stores it in fewer bytes."""
+        return state
+
+    def unpack(self, packed: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The state that ``pack`` packed; may leave this method, as yet untrained, in the form that it belongs to."""
+        return packed

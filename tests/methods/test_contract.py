@@ -18,10 +18,10 @@ from tests.methods import tiny
 
 LABELS = torch.tensor([0, 1, 2, 3])
 ONE_MODALITY = {"convpass": {"image"}, "dapt": {"points"}, "idpt": {"points"}}  # all others work on both
-# by a merge that folds weights into the backbone
-HOOKS_KEPT = {"lora": 0, "ssf": 0, "fact_tt": 0, "fact_tk": 0, "repadapter": 0, "dapt": 3 * tiny.DEPTH + 1}
+MERGING = ("lora", "ssf", "fact_tt", "fact_tk", "repadapter", "bi_lora")
+HOOKS_KEPT = {**dict.fromkeys(MERGING, 0), "dapt": 3 * tiny.DEPTH + 1}  # by a merge that folds into the backbone
 # prompts and scales that start at random values
-MOVED_AT_START = {"adapterx", "noah", "vpt_shallow", "vpt_deep", "ssf", "dapt", "idpt"}
+MOVED_AT_START = {"adapterx", "noah", "vpt_shallow", "vpt_deep", "ssf", "dapt", "idpt", "bi_adaptformer", "bi_lora"}
 NAMES = sorted(methods.METHODS)
 PAIRS = [(name, modality) for name in NAMES for modality in tiny.MODALITIES]
 METHODS = pytest.mark.parametrize("name", NAMES)
