@@ -18,6 +18,7 @@ VERBS = {
     "routing": "draw which experts a run of Adapter-X sends tokens to",
     "architecture": "draw the widths that a run of NOAH has found",
     "features": "draw a run's features by class, before and after tuning",
+    "export": "write a run as a plain timm checkpoint or as an adapter of Hugging Face PEFT",
     "data": "list, fetch, verify and show data sets",
     "pretrain": "make the embedded backbones",
     "speed": "measure what each method costs against the frozen backbone",

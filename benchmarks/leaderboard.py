@@ -190,7 +190,7 @@ def _row_names(frame: pd.DataFrame) -> list[str]:
     names = []
     for record in frame.filter(like="spec.").to_dict("records"):
         method = str(record["spec.method"])
-        known = method in methods.table()
+        known = methods.known(method)
         default = dataclasses.asdict(methods.config(method, {})) if known else {}
         given = {str(k).removeprefix("spec.config."): v for k, v in record.items() if str(k).startswith("spec.config.")}
         typed = {k: _restored(v, default.get(k)) for k, v in sorted(given.items()) if not _missing(v)}

@@ -76,6 +76,7 @@ class Tuned(nn.Module):
     def trained_state(self) -> dict[str, Tensor]:
         """All that trained: method, head, unfrozen backbone parameters, trained BatchNorm statistics."""
         names = {f"backbone.{n}" for n, p in self.backbone.named_parameters() if p.requires_grad}
+        names |= {f"backbone.{n}" for n in self.method.injected}
         for prefix, module in self.backbone.named_modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.weight.requires_grad:
                 names |= {f"backbone.{prefix}.{name}" for name, _ in module.named_buffers()}
@@ -86,7 +87,7 @@ class Tuned(nn.Module):
         """Trainable parameters of method and head, and all of the backbone's."""
         head = sum(p.numel() for p in self.head.parameters() if p.requires_grad)
         trainable = sum(p.numel() for p in self.parameters() if p.requires_grad)
-        backbone = sum(p.numel() for p in self.backbone.parameters())
+        backbone = sum(p.numel() for n, p in self.backbone.named_parameters() if n not in self.method.injected)
         return {"method": trainable - head, "head": head, "trainable": trainable, "backbone": backbone}
 
 
@@ -121,11 +122,11 @@ def save(model: Tuned, spec: Spec, path: Path) -> int:
     return size
 
 
-def load(path: str | Path) -> Tuned:
-    """A trained model from its task file, in eval mode.
+def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
+    """What a task file holds: the spec of its run, and what trained.
 
     Raises:
-        ValueError: the file is missing, is no task file, or does not fit the backbone that it names.
+        ValueError: the file is missing, is no task file, or its backbone has other weights here.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
@@ -141,6 +142,16 @@ def load(path: str | Path) -> Tuned:
         raise ValueError(
             f"{path} was trained on other weights of {spec.backbone.name}: {spec.backbone.sha256[:12]}, here {now[:12]}"
         )
+    return spec, state
+
+
+def load(path: str | Path) -> Tuned:
+    """A trained model from its task file, in eval mode.
+
+    Raises:
+        ValueError: the file is missing, is no task file, or does not fit the backbone that it names.
+    """
+    spec, state = read(path)
     model = build(spec)
     expected = _change_own(model.trained_state(), model.method.pack)
     if set(state) != set(expected):

@@ -32,6 +32,9 @@ def show_list() -> int:
     for name in methods.table():
         counts = [_method_count(name, backbone_name) for backbone_name in embedded]
         table.add_row(name, ", ".join(sorted(methods.get(name).modalities)), _headline(name), *counts)
+    # not by name: to ask Hugging Face PEFT takes seconds
+    bridged = "any tuner of Hugging Face PEFT, as hf:lora or hf:vera; needs the extra hf"
+    table.add_row(f"{methods.BRIDGE}TYPE", "image, points", bridged)
     out.print(table)
     for suite in map(suites.get, suites.names()):
         table = Table(

@@ -39,6 +39,7 @@ METHODS: dict[str, str] = {
 }
 
 ENTRY_POINT_GROUP = "peft_bench.methods"
+BRIDGE = "hf:"  # names of Hugging Face PEFT's tuners: not in the table, for only that package knows them
 
 
 def table() -> dict[str, str]:
@@ -61,12 +62,25 @@ def get(name: str) -> type[Method]:
     Raises:
         ValueError: unknown name; the message has the nearest and all known names.
     """
+    if name.startswith(BRIDGE):
+        from methods import hf
+
+        return hf.get(name)
     known = table()
     if name not in known:
         raise ValueError(unknown("method", name, known))
     module, _, attribute = known[name].partition(":")
     found: type[Method] = getattr(import_module(module), attribute)
     return found
+
+
+def known(name: str) -> bool:
+    """Whether this installation has a method of this name."""
+    try:
+        get(name)
+    except ValueError:
+        return False
+    return True
 
 
 def config(name: str, options: Mapping[str, object]) -> Config:

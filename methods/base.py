@@ -133,6 +133,7 @@ class Method(nn.Module):
     pretrained: ClassVar[bool] = True  # False: build the backbone with fresh weights
     stochastic_backbone: ClassVar[bool] = True  # False: the backbone stays in eval mode, drop-path included
     extra_features: int = 0  # features that ``features`` appends to the pooled ones
+    injected: frozenset[str] = frozenset()  # names of weights and buffers that are new in the backbone's own state
 
     def __init__(self, backbone: Backbone, config: AnyConfig) -> None:
         super().__init__()
@@ -220,3 +221,8 @@ class Method(nn.Module):
     def unpack(self, packed: dict[str, Tensor]) -> dict[str, Tensor]:
         """The state that ``pack`` packed; may leave this method, as yet untrained, in the form that it belongs to."""
         return packed
+
+    @property
+    def folded(self) -> bool:
+        """Whether the backbone alone computes the features: asked after ``merge``."""
+        return not self._handles and not self.injected and not self.extra_features

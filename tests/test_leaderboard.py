@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -137,3 +138,13 @@ def test_plot_is_written_in_three_formats_and_its_svg_is_repeatable(tmp_path: Pa
 def test_no_records_is_one_line(verb: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verb(["--results", str(tmp_path)]) == 2  # type: ignore[operator]
     assert capsys.readouterr().err.startswith("error: no run records below")
+
+
+@pytest.mark.skipif(find_spec("peft") is None, reason="Hugging Face PEFT is not installed")
+def test_a_bridged_method_is_named_by_what_differs_from_its_defaults() -> None:
+    specs = sweep.specs(
+        sweep.Sweep(methods=("hf:lora", "lora"), tasks=("digits",), set={"hf:lora": {"r": [8, 4]}}), "float32"
+    )
+    records = [record(spec, 0.5, 100) for spec in specs]
+    (table,) = leaderboard.tables(pd.json_normalize(records))
+    assert set(table.cells.index) == {"hf:lora", "hf:lora r=4", "lora"}

@@ -177,7 +177,8 @@ def build_point(name: str, *, pretrained: bool, drop_path: float, weights: Path 
     model = PointTransformer(**MODELS[name], drop_path=drop_path)  # type: ignore[arg-type]
     if weights is not None:
         try:
-            model.load_state_dict(load_file(weights))
+            kept = {key: value for key, value in load_file(weights).items() if not key.startswith("head.")}
+            model.load_state_dict(kept)
         except (OSError, SafetensorError, RuntimeError) as error:
             raise ValueError(
                 f"cannot load {weights} into backbone '{name}': {' '.join(str(error).split())[:300]}"

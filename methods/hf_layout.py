@@ -1,0 +1,181 @@
+"""LoRA's weights in the files of Hugging Face PEFT, adapter_model.safetensors and adapter_config.json, both ways.
+
+PEFT itself is not needed. Shapes: D token width, r rank; PEFT has one A (r, D) and one B (3 D, r) for the fused qkv,
+where LoRA here has a pair for each of q, k and v: theirs are ours side by side, zero in B where rows and columns are of
+different parts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from methods.base import Method
+from methods.layers import LowRank
+from methods.lora import PARTS, FusedLowRank, LoRA, LoRAConfig
+from methods.options import check
+
+PREFIX = "base_model.model."
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+ENDINGS = (".lora_A.weight", ".lora_B.weight")
+ALL_TARGETS = (*PARTS, "proj", "fc1", "fc2")
+NOT_OURS = {"use_dora": False, "bias": "none", "fan_in_fan_out": False, "lora_bias": False}
+
+
+class Pair(NamedTuple):
+    """One update: scale * up @ down."""
+
+    down: Tensor
+    up: Tensor
+    scale: float
+
+
+class Folder(NamedTuple):
+    """What a folder in PEFT's layout holds: a pair by the name of its linear, and the other tensors."""
+
+    pairs: dict[str, Pair]
+    rest: dict[str, Tensor]
+
+
+@torch.no_grad()
+def write(method: Method, backbone: nn.Module, head: nn.Module, folder: Path, metadata: Mapping[str, str]) -> None:
+    """Save an unmerged LoRA and its head, which PEFT calls a module to save.
+
+    Raises:
+        ValueError: the method is not LoRA.
+    """
+    if not isinstance(method, LoRA):
+        raise ValueError("only the updates of lora can be written in PEFT's layout")
+    names = {id(module): name for name, module in backbone.named_modules()}
+    state = {f"{PREFIX}head.{name}": tensor for name, tensor in head.state_dict().items()}
+    for linear, update in method._wired:
+        name = names[id(linear)]
+        state |= zip((f"{PREFIX}{name}{ending}" for ending in ENDINGS), _side_by_side(update, name), strict=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: t.cpu().contiguous() for name, t in state.items()}, folder / WEIGHTS, {"format": "pt", **metadata})
+    text = json.dumps(_config(cast(LoRAConfig, method.config)), indent=2)
+    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+
+
+def read(folder: Path) -> Folder:
+    """A folder that PEFT or ``write`` has written.
+
+    Raises:
+        ValueError: files missing or damaged, or something in them that LoRA here does not have.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        with safe_open(str(folder / WEIGHTS), framework="pt") as file:
+            rest = {name.removeprefix(PREFIX): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ValueError(f"cannot read {folder} as PEFT's layout: {error}") from None
+    foreign = [f"{name}={config[name]}" for name, ours in NOT_OURS.items() if config.get(name, ours) != ours]
+    check(config.get("peft_type") == "LORA", f"{folder} holds {config.get('peft_type')}, not LORA")
+    check(not foreign, f"{folder} holds a LoRA that this one does not cover: {', '.join(foreign)}")
+    pairs = {}
+    for name in [key.removesuffix(ENDINGS[0]) for key in rest if key.endswith(ENDINGS[0])]:
+        down, up = (rest.pop(name + ending) for ending in ENDINGS)
+        pairs[name] = Pair(down, up, _scale(config, name, len(down)))
+    return Folder(pairs, rest)
+
+
+def fitting(pairs: Mapping[str, Pair], hint: LoRAConfig) -> LoRAConfig:
+    """``hint`` if it can hold these pairs, else the smallest configuration of its learning rate that can."""
+    pieces = [piece for name, pair in pairs.items() for piece in _pieces(name, pair).items()]
+    rank, used = max([1, *(len(pair.down) for _, pair in pieces)]), {target for target, _ in pieces}
+    if rank <= hint.rank and used <= set(hint.targets):
+        return hint
+    targets: Any = tuple(target for target in ALL_TARGETS if target in used)
+    return replace(hint, rank=rank, alpha=float(rank), targets=targets)
+
+
+@torch.no_grad()
+def fill(method: LoRA, backbone: nn.Module, pairs: Mapping[str, Pair]) -> None:
+    """Give a LoRA, which is as large as ``fitting`` says, the weights of ``read``; its other updates become zero.
+
+    Raises:
+        ValueError: a pair of a linear that the backbone does not have, or has in another size.
+    """
+    names = {id(module): name for name, module in backbone.named_modules()}
+    wired = {names[id(linear)]: (linear, update) for linear, update in method._wired}
+    unknown = [name for name, pair in pairs.items() if name not in wired and pair.up.any()]
+    check(not unknown, f"updates of linears that are not those of this backbone's blocks: {', '.join(unknown)}")
+    for name, (linear, update) in wired.items():
+        size, pair = tuple(linear.weight.shape), pairs.get(name)
+        given = (len(pair.up), pair.down.shape[1]) if pair else size
+        check(given == size, f"the update of {name} is {given[0]} x {given[1]}, its weight {size[0]} x {size[1]}")
+        pieces = _pieces(name, pair) if pair else {}
+        for target, part in _parts(name, update):
+            part.up.weight.zero_()
+            if target in pieces:
+                rank = len(pieces[target].down)
+                part.down.weight[:rank] = pieces[target].down
+                part.up.weight[:, :rank] = pieces[target].up * (pieces[target].scale / part.scale)
+
+
+def _parts(name: str, update: nn.Module) -> list[tuple[str, LowRank]]:
+    """Our pairs on a linear, by target."""
+    if isinstance(update, FusedLowRank):
+        return [(target, cast(LowRank, part)) for target, part in update.updates.items()]
+    return [(name.rpartition(".")[2], cast(LowRank, update))]
+
+
+def _pieces(name: str, pair: Pair) -> dict[str, Pair]:
+    """A pair by target: for the fused qkv the rows of each part that has an update, with the ranks that it uses."""
+    if not name.endswith(".qkv"):
+        return {name.rpartition(".")[2]: pair}
+    used = [(up, up.any(dim=0)) for up in pair.up.chunk(len(PARTS))]
+    return {
+        part: Pair(pair.down[ranks], up[:, ranks], pair.scale)
+        for part, (up, ranks) in zip(PARTS, used, strict=True)
+        if ranks.any()
+    }
+
+
+def _side_by_side(update: nn.Module, name: str) -> tuple[Tensor, Tensor]:
+    """Our pairs on a linear as one: A (n r, in) and B (out, n r) for n parts."""
+    parts = dict(_parts(name, update))
+    down = torch.cat([part.down.weight for part in parts.values()])
+    if not isinstance(update, FusedLowRank):
+        return down, parts.popitem()[1].up.weight
+    rows, first = down.new_zeros(len(PARTS), update.dim, len(down)), 0
+    for target, part in parts.items():
+        rows[PARTS.index(target), :, first : first + len(part.down.weight)] = part.up.weight
+        first += len(part.down.weight)
+    return down, rows.flatten(0, 1)
+
+
+def _config(config: LoRAConfig) -> dict[str, Any]:
+    """adapter_config.json of a LoRA of ours: PEFT takes defaults for the rest."""
+    fused = sum(part in config.targets for part in PARTS)
+    places = {"proj": "attn.proj", "fc1": "mlp.fc1", "fc2": "mlp.fc2"}
+    singles = [place for target, place in places.items() if target in config.targets]
+    return {
+        "peft_type": "LORA",
+        "r": config.rank,
+        "lora_alpha": config.alpha,
+        "rank_pattern": {"attn.qkv": fused * config.rank} if fused > 1 else {},
+        "alpha_pattern": {"attn.qkv": fused * config.alpha} if fused > 1 else {},
+        "target_modules": (["attn.qkv"] if fused else []) + singles,
+        "modules_to_save": ["head"],
+        "bias": "none",
+        "inference_mode": True,
+    }
+
+
+def _scale(config: Mapping[str, Any], name: str, rank: int) -> float:
+    """alpha / rank of a linear, or over the root of the rank; patterns are regular expressions of a name's end."""
+    patterns = config.get("alpha_pattern") or {}
+    named = [alpha for pattern, alpha in patterns.items() if re.match(rf"(.*\.)?({pattern})$", name)]
+    alpha = float(named[0] if named else config["lora_alpha"])
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)

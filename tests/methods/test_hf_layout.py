@@ -1,0 +1,188 @@
+"""LoRA in the files of Hugging Face PEFT: what is written comes back, and PEFT and this project read each other's."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.util import find_spec
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from timm.models import VisionTransformer
+
+import methods
+from methods import hf_layout
+from methods.lora import LoRAConfig
+from tests.methods import tiny
+
+NEEDS_PEFT = pytest.mark.skipif(
+    find_spec("peft") is None, reason="Hugging Face PEFT is not installed: pip install 'peft-vision-bench[hf]'"
+)
+TARGETS = [("q", "v"), ("k",), ("q", "k", "v", "proj", "fc1", "fc2"), ("fc2", "proj"), ("v", "q", "fc1")]
+
+
+def write(model, folder, **metadata):
+    hf_layout.write(model.method, model.backbone, model.head, folder, metadata)
+
+
+def filled(modality, folder, hint, **options):
+    """A fresh LoRA with the weights and the head of a folder."""
+    adapter = hf_layout.read(folder)
+    config = hf_layout.fitting(adapter.pairs, hint)
+    model = tiny.wire("lora", modality, rank=config.rank, alpha=config.alpha, targets=config.targets, **options)
+    hf_layout.fill(model.method, model.backbone, adapter.pairs)
+    model.head.load_state_dict({name.removeprefix("head."): value for name, value in adapter.rest.items()})
+    return model, config
+
+
+def bare():
+    """The image backbone of tiny with a class head, as timm makes it."""
+    model = VisionTransformer(
+        img_size=32, patch_size=8, embed_dim=tiny.WIDTH, depth=tiny.DEPTH, num_heads=3, mlp_ratio=2, num_classes=5
+    )
+    model.load_state_dict(tiny.backbone("image").state_dict(), strict=False)
+    return model.eval()
+
+
+@pytest.mark.parametrize("modality", tiny.MODALITIES)
+@pytest.mark.parametrize("targets", TARGETS)
+def test_what_is_written_comes_back_bit_for_bit(targets, modality, tmp_path):
+    model = tiny.trained("lora", modality, rank=4, alpha=6, targets=targets)
+    write(model, tmp_path, task="digits")
+    again, config = filled(modality, tmp_path, model.method.config)
+    assert config == model.method.config
+    state = again.trained_state()
+    assert all(torch.equal(state[name], value) for name, value in model.trained_state().items())
+
+
+@pytest.mark.parametrize("targets", TARGETS)
+def test_it_comes_back_without_a_hint(targets, tmp_path):
+    model, x = tiny.trained("lora", "image", rank=4, alpha=6, targets=targets), tiny.inputs("image")
+    write(model, tmp_path)
+    again, config = filled("image", tmp_path, LoRAConfig(rank=1, targets=("k",)))
+    if targets != ("k",):
+        assert (config.rank, set(config.targets)) == (4, set(targets))
+    with torch.no_grad():
+        torch.testing.assert_close(again(x), model(x), rtol=1e-5, atol=1e-5)
+
+
+def test_the_folder_holds_what_peft_names_and_nothing_else(tmp_path):
+    model = tiny.trained("lora", "image", rank=4, alpha=6, targets=("q", "v", "fc1"))
+    write(model, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"adapter_model.safetensors", "adapter_config.json"}
+    shapes = {name: tuple(value.shape) for name, value in load_file(tmp_path / hf_layout.WEIGHTS).items()}
+    wide = {"attn.qkv": ((8, 48), (144, 8)), "mlp.fc1": ((4, 48), (96, 4))}
+    expected = {
+        f"base_model.model.blocks.{layer}.{name}.lora_{matrix}.weight": shape
+        for layer in range(tiny.DEPTH)
+        for name, pair in wide.items()
+        for matrix, shape in zip("AB", pair, strict=True)
+    }
+    assert shapes == {**expected, "base_model.model.head.weight": (5, 48), "base_model.model.head.bias": (5,)}
+    config = json.loads((tmp_path / hf_layout.CONFIG).read_text())
+    assert config["rank_pattern"] == {"attn.qkv": 8}
+    assert config["alpha_pattern"] == {"attn.qkv": 12}
+
+
+@NEEDS_PEFT
+@pytest.mark.parametrize("targets", TARGETS)
+def test_peft_reads_what_is_written(targets, tmp_path):
+    from peft import PeftModel
+
+    model, x = tiny.trained("lora", "image", rank=4, alpha=6, targets=targets), tiny.inputs("image")
+    write(model, tmp_path)
+    theirs = PeftModel.from_pretrained(bare(), tmp_path).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(x), model(x), rtol=1e-5, atol=1e-5)
+
+
+@NEEDS_PEFT
+@pytest.mark.parametrize("rslora", [False, True])
+def test_what_peft_writes_is_read(rslora, tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(4)
+    names, ranks = ["attn.qkv", "attn.proj", "mlp.fc2"], {"mlp.fc2": 3}
+    options = LoraConfig(
+        r=2,
+        lora_alpha=7,
+        target_modules=names,
+        rank_pattern=ranks,
+        alpha_pattern={"proj": 5},
+        use_rslora=rslora,
+        modules_to_save=["head"],
+    )
+    theirs, x = get_peft_model(bare(), options).eval(), tiny.inputs("image")
+    tiny.move(theirs)
+    theirs.save_pretrained(tmp_path)
+    ours, config = filled("image", tmp_path, LoRAConfig())
+    assert (config.rank, config.targets) == (3, ("q", "k", "v", "proj", "fc2"))
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
+
+
+def test_an_untrained_adapter_changes_nothing(tmp_path):
+    model, x = tiny.wire("lora", "image", rank=4), tiny.inputs("image")
+    write(model, tmp_path)
+    again, config = filled("image", tmp_path, LoRAConfig(rank=2, targets=("fc1",)))
+    assert config == LoRAConfig(rank=2, targets=("fc1",))
+    with torch.no_grad():
+        assert torch.equal(again(x), model(x))
+
+
+def test_only_lora_is_written(tmp_path):
+    with pytest.raises(ValueError, match="only the updates of lora can be written in PEFT's layout"):
+        write(tiny.wire("bitfit", "image"), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"peft_type": "IA3"}, "holds IA3, not LORA"),
+        ({"use_dora": True}, "holds a LoRA that this one does not cover: use_dora=True"),
+        ({"bias": "all", "lora_bias": True}, "does not cover: bias=all, lora_bias=True"),
+    ],
+)
+def test_what_lora_here_does_not_have_is_refused(change, message, tmp_path):
+    write(tiny.trained("lora", "image"), tmp_path)
+    config = json.loads((tmp_path / hf_layout.CONFIG).read_text())
+    (tmp_path / hf_layout.CONFIG).write_text(json.dumps({**config, **change}))
+    with pytest.raises(ValueError, match=message):
+        hf_layout.read(tmp_path)
+
+
+def test_missing_and_damaged_files_are_refused(tmp_path):
+    for damage in (lambda: None, lambda: (tmp_path / hf_layout.CONFIG).write_text("{")):
+        damage()
+        with pytest.raises(ValueError, match=r"cannot read .* as PEFT's layout"):
+            hf_layout.read(tmp_path)
+
+
+def test_updates_of_other_backbones_are_refused(tmp_path):
+    model = tiny.trained("lora", "image", targets=("fc1",))
+    write(model, tmp_path)
+    state = load_file(tmp_path / hf_layout.WEIGHTS)
+    names = [f"base_model.model.blocks.0.mlp.fc1.lora_{matrix}.weight" for matrix in "AB"]
+    save_file({**state, names[0]: torch.ones(8, 20)}, tmp_path / hf_layout.WEIGHTS)
+    with pytest.raises(ValueError, match=r"the update of blocks\.0\.mlp\.fc1 is 96 x 20, its weight 96 x 48"):
+        filled("image", tmp_path, model.method.config)
+    moved = {name.replace("blocks.2.", "blocks.9."): value for name, value in state.items()}
+    save_file(moved, tmp_path / hf_layout.WEIGHTS)
+    with pytest.raises(ValueError, match=r"not those of this backbone's blocks: blocks\.9\.mlp\.fc1"):
+        filled("image", tmp_path, model.method.config)
+
+
+def test_without_peft_a_bridged_name_is_one_line_that_says_what_to_install(monkeypatch):
+    from methods import hf, hf_config
+
+    monkeypatch.setitem(sys.modules, "peft", None)
+    hf.get.cache_clear()
+    hf_config.kinds.cache_clear()
+    with pytest.raises(
+        ValueError, match=r"methods 'hf:\*' need Hugging Face PEFT .*'peft-vision-bench\[hf\]'"
+    ) as error:
+        methods.config("hf:lora", {})
+    assert "\n" not in str(error.value)
+    assert not methods.known("hf:lora")
