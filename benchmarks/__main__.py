@@ -19,6 +19,7 @@ VERBS = {
     "architecture": "draw the widths that a run of NOAH has found",
     "features": "draw a run's features by class, before and after tuning",
     "export": "write a run as a plain timm checkpoint or as an adapter of Hugging Face PEFT",
+    "catalog": "write the table of all methods, methods/README.md",
     "data": "list, fetch, verify and show data sets",
     "pretrain": "make the embedded backbones",
     "speed": "measure what each method costs against the frozen backbone",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method
+from methods.base import Backbone, Method, Published
 from methods.layers import Bottleneck
 from methods.options import check
 
@@ -46,6 +46,7 @@ class Adapter(Method):
     """After the FFN of every block (Pfeiffer), or after attention too (Houlsby): 156,768 at hidden 8 on ViT-B/16."""
 
     Config = AdapterConfig
+    published = Published(image="0.16 M")
 
     def __init__(self, backbone: Backbone, config: AdapterConfig) -> None:
         super().__init__(backbone, config)

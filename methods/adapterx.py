@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method, Tap
+from methods.base import Backbone, Method, Published, Tap
 from methods.layers import PromptGenerator, append, between, set_aside
 from methods.options import check
 from methods.smoa import SMoA
@@ -88,6 +88,7 @@ class AdapterX(Method):
     """
 
     Config = AdapterXConfig
+    published = Published(image="0.20 %", points="1.88 %")
     identity_at_start = False  # the prompts' betas are not zero
 
     def __init__(self, backbone: Backbone, config: AdapterXConfig) -> None:

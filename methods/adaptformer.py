@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from torch import nn
 
 from methods import base
-from methods.base import Backbone, Method
+from methods.base import Backbone, Method, Published
 from methods.layers import Bottleneck
 from methods.options import check
 
@@ -42,6 +42,7 @@ class AdaptFormer(Method):
     """h + FFN(norm2(h)) + scale * up(relu(down(LN(h)))) in every block: 1,208,064 on ViT-B/16."""
 
     Config = AdaptFormerConfig
+    published = Published(image="0.16 M", options={"hidden": 8, "layer_norm": False})
 
     def __init__(self, backbone: Backbone, config: AdaptFormerConfig) -> None:
         super().__init__(backbone, config)

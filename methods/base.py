@@ -71,6 +71,18 @@ class Config:
         return options.parse(cls, values)
 
 
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """Counts as papers print them, and the options they were counted with where these are not the defaults.
+
+    On images without the head, on points with the one for 15 classes.
+    """
+
+    image: str = ""
+    points: str = ""
+    options: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+
 def suggest_common(trial: optuna.Trial) -> dict[str, Any]:
     """The fields that every method searches over, from the same ranges."""
     return {
@@ -132,6 +144,7 @@ class Method(nn.Module):
     identity_at_start: ClassVar[bool] = True  # the wired, untrained model computes what the frozen backbone does
     pretrained: ClassVar[bool] = True  # False: build the backbone with fresh weights
     stochastic_backbone: ClassVar[bool] = True  # False: the backbone stays in eval mode, drop-path included
+    published: ClassVar[Published] = Published()  # of this very class: a kin of it has its own
     extra_features: int = 0  # features that ``features`` appends to the pooled ones
     injected: frozenset[str] = frozenset()  # names of weights and buffers that are new in the backbone's own state
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from methods import base
-from methods.base import Backbone, Method
+from methods.base import Backbone, Method, Published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +17,7 @@ class BitFit(Method):
     """Every bias of the backbone trains: 102,912 on ViT-B/16."""
 
     Config = BitFitConfig
+    published = Published(image="0.10 M")
 
     def __init__(self, backbone: Backbone, config: BitFitConfig) -> None:
         super().__init__(backbone, config)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Tap
+from methods.base import Backbone, Published, Tap
 from methods.layers import Bottleneck, PromptGenerator, append, between, set_aside
 from methods.options import check
 from methods.ssf import SSF, SSFConfig
@@ -72,6 +72,7 @@ class DAPT(SSF):
     """
 
     Config = DAPTConfig
+    published = Published(points="1.1 M")
     modalities = frozenset({"points"})
 
     def __init__(self, backbone: Backbone, config: DAPTConfig) -> None:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method, Tap
+from methods.base import Backbone, Method, Published, Tap
 from methods.layers import between, set_aside
 from methods.options import check
 
@@ -93,6 +93,7 @@ class IDPT(Method):
     """
 
     Config = IDPTConfig
+    published = Published(points="1.7 M")
     modalities = frozenset({"points"})
     identity_at_start = False  # attention sees the prompt from the first step on
 

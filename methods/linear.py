@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from methods import base
-from methods.base import Method
+from methods.base import Method, Published
 
 if TYPE_CHECKING:
     from benchmarks.train import Trainer
@@ -21,6 +21,7 @@ class Linear(Method):
     """Only the head trains; the backbone stays in eval mode."""
 
     Config = LinearConfig
+    published = Published(image="0")
     stochastic_backbone = False
 
     def fit(self, trainer: Trainer) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method
+from methods.base import Backbone, Method, Published
 from methods.layers import LowRank
 from methods.options import check
 
@@ -64,6 +64,7 @@ class LoRA(Method):
     """W x + (alpha / rank) B A x on the targets of every block: 294,912 at rank 8 on q and v of ViT-B/16."""
 
     Config = LoRAConfig
+    published = Published(image="0.29 M")
 
     def __init__(self, backbone: Backbone, config: LoRAConfig) -> None:
         super().__init__(backbone, config)

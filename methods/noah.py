@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method
+from methods.base import Backbone, Method, Published
 from methods.nested import FAMILIES, NestedAdapter, NestedLowRank, NestedPrompts
 from methods.options import check
 from methods.search import Evolution, Genes, Space
@@ -65,6 +65,7 @@ class NOAH(Method):
     """
 
     Config = NOAHConfig
+    published = Published(image="0.43 M")
     identity_at_start = False  # prompts are not nothing
 
     def __init__(self, backbone: Backbone, config: NOAHConfig) -> None:

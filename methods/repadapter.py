@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method
+from methods.base import Backbone, Method, Published
 from methods.options import check
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class RepAdapter(Method):
     """A linear adapter on what enters MHA and one on what enters the FFN, in every block: 221,184 on ViT-B/16."""
 
     Config = RepAdapterConfig
+    published = Published(image="0.22 M")
 
     def __init__(self, backbone: Backbone, config: RepAdapterConfig) -> None:
         super().__init__(backbone, config)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from methods import base
-from methods.base import Backbone, Method
+from methods.base import Backbone, Method, Published
 from methods.layers import ScaleShift
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SSFConfig(base.Config):
-    lr: float = 5e-3
+    lr: float = 1e-2
 
 
 class SSF(Method):
@@ -28,6 +28,7 @@ class SSF(Method):
     """
 
     Config = SSFConfig
+    published = Published(image="0.21 M")
     identity_at_start = False  # scales are drawn around 1, shifts around 0
 
     def __init__(self, backbone: Backbone, config: SSFConfig) -> None:

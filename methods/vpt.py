@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method
+from methods.base import Backbone, Method, Published
 from methods.layers import Prompts
 from methods.options import check
 
@@ -45,6 +45,7 @@ class VPTShallow(Method):
     """P learned tokens join the sequence before the first block: P D, 38,400 at 50 prompts on ViT-B/16."""
 
     Config = VPTConfig
+    published = Published(image="0.08 M", options={"prompts": 100})
     identity_at_start = False  # attention sees the prompts from the first step on
 
     def __init__(self, backbone: Backbone, config: VPTConfig) -> None:
