@@ -89,6 +89,8 @@ def write_plain(tuned: Tuned, spec: Spec, path: Path) -> None:
 def _card(tuned: Tuned, spec: Spec) -> dict[str, str]:
     """What somebody who finds the file needs to use it; safetensors keeps texts."""
     card = {"format": "pt", "architecture": spec.backbone.name.partition("@")[0], "num_classes": str(spec.classes)}
+    if spec.backbone.modality == "points":
+        card["qkv_bias"] = str(any(name.endswith("attn.qkv.bias") for name in tuned.backbone.state_dict()))
     if spec.backbone.image_size is not None:
         size = str(spec.backbone.image_size)
         card |= {

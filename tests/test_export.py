@@ -59,9 +59,10 @@ def assert_same(logits: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "method", ["lora", "linear", "bitfit", "norm", "full", pytest.param("hf:lora", marks=NEEDS_PEFT)]
-)
+MERGING = ("full", "linear", "bitfit", "norm", "lora", "ssf", "fact_tt", "fact_tk", "repadapter", "bi_lora")
+
+
+@pytest.mark.parametrize("method", [*MERGING, pytest.param("hf:lora", marks=NEEDS_PEFT)])
 def test_a_checkpoint_loads_into_the_bare_architecture(method: str, tmp_path: Path) -> None:
     path, expected, spec = saved(tmp_path, method)
     assert export.main([str(path), "-o", str(tmp_path / "m.safetensors")]) == 0
@@ -88,11 +89,14 @@ def test_a_checkpoint_loads_into_timm_by_the_name_in_it(tmp_path: Path) -> None:
         assert_same(bare.eval()(inputs("digits", 224)), expected)
 
 
-@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("method", MERGING)
 def test_a_point_checkpoint_loads_into_the_point_transformer_and_its_head(method: str, tmp_path: Path) -> None:
     path, expected, spec = saved(tmp_path, method, "solids")
     assert export.main([str(path), "-o", str(tmp_path / "m.safetensors")]) == 0
-    bare = PointTransformer(**MODELS["point_nano"])  # type: ignore[arg-type]
+    with safe_open(tmp_path / "m.safetensors", framework="pt") as file:
+        card = file.metadata()
+    assert card["qkv_bias"] == str(method == "ssf")  # its shift of qkv has nowhere else to go
+    bare = PointTransformer(**MODELS[card["architecture"]], qkv_bias=card["qkv_bias"] == "True")  # type: ignore[arg-type]
     whole = nn.ModuleDict({"body": bare, "head": bare.make_head(bare.head_hidden_size, spec.classes)}).eval()
     state = load_file(tmp_path / "m.safetensors")
     whole.load_state_dict({name if name.startswith("head.") else f"body.{name}": t for name, t in state.items()})
@@ -100,9 +104,10 @@ def test_a_point_checkpoint_loads_into_the_point_transformer_and_its_head(method
         assert_same(whole["head"](bare(inputs("solids"))), expected)
 
 
+@pytest.mark.parametrize("method", ["lora", "ssf"])
 @pytest.mark.parametrize(("task", "name"), [("digits", "vit_nano"), ("solids", "point_nano")])
-def test_a_checkpoint_is_a_backbone_to_tune_again(task: str, name: str, tmp_path: Path) -> None:
-    path, _, _ = saved(tmp_path, "lora", task)
+def test_a_checkpoint_is_a_backbone_to_tune_again(task: str, name: str, method: str, tmp_path: Path) -> None:
+    path, _, _ = saved(tmp_path, method, task)
     assert export.main([str(path), "-o", str(tmp_path / "m.safetensors")]) == 0
     merged = model.load(path)
     merged.method.merge()

@@ -90,6 +90,7 @@ class PointTransformer(nn.Module):
         num_heads: int = 6,
         num_groups: int = 128,
         group_size: int = 32,
+        qkv_bias: bool = False,
         widths: tuple[int, int, int] = (128, 256, 512),
         reduced_from: int | None = None,
         pos_width: int = 128,
@@ -110,7 +111,7 @@ class PointTransformer(nn.Module):
         rates = torch.linspace(0, drop_path, depth).tolist()
         layer_norm: Any = partial(nn.LayerNorm, eps=1e-5)
         self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, qkv_bias=False, drop_path=rate, norm_layer=layer_norm) for rate in rates
+            Block(embed_dim, num_heads, qkv_bias=qkv_bias, drop_path=rate, norm_layer=layer_norm) for rate in rates
         )
         self.norm = layer_norm(embed_dim)
         self.apply(_init)
@@ -174,15 +175,17 @@ def build_point(name: str, *, pretrained: bool, drop_path: float, weights: Path 
         raise ValueError(unknown("backbone", name, [*MODELS, "vit_nano"]))
     if pretrained and weights is None:
         raise ValueError(f"backbone '{name}' has no weights of its own; give a local file as {name}@FILE")
-    model = PointTransformer(**MODELS[name], drop_path=drop_path)  # type: ignore[arg-type]
-    if weights is not None:
-        try:
-            kept = {key: value for key, value in load_file(weights).items() if not key.startswith("head.")}
-            model.load_state_dict(kept)
-        except (OSError, SafetensorError, RuntimeError) as error:
-            raise ValueError(
-                f"cannot load {weights} into backbone '{name}': {' '.join(str(error).split())[:300]}"
-            ) from None
+    try:
+        state = load_file(weights) if weights is not None else {}
+        # exported models may have biases that the architecture as published has not
+        biased = any(key.endswith("attn.qkv.bias") for key in state)
+        model = PointTransformer(**MODELS[name], drop_path=drop_path, qkv_bias=biased)  # type: ignore[arg-type]
+        if weights is not None:
+            model.load_state_dict({key: value for key, value in state.items() if not key.startswith("head.")})
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ValueError(
+            f"cannot load {weights} into backbone '{name}': {' '.join(str(error).split())[:300]}"
+        ) from None
     return model.eval()
 
 
