@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from benchmarks.suites import Suite
 
 COLUMNS = 8  # samples of each class on a contact sheet
+SHOWN = 224  # pixels of images that are decoded from files
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,7 +80,7 @@ def faults(suite: Suite, name: str) -> list[str]:
 
     task, lines = suite.tasks[name], []
     for split, expected in (("train", task.train), ("val", task.val), ("test", task.test)):
-        x, y = suite.load(name, split)
+        x, y = suite.load(name, split, size=SHOWN)
         if len(x) != expected or len(y) != expected:
             lines.append(f"{name}/{split}: {len(x)} inputs and {len(y)} labels, not {expected}")
         if y.min() < 0 or y.max() >= task.classes:
@@ -110,7 +111,7 @@ def draw(suite: Suite, name: str, path: Path) -> None:
         raise ValueError(f"suite {suite.name}: {unknown('task', name, suite.tasks)}")
     figures.check_ending(path)
     task = suite.tasks[name]
-    x, y = suite.load(name, "train")
+    x, y = suite.load(name, "train", size=SHOWN)
     space = {"projection": "3d"} if task.modality == "points" else {}
     figure = plt.figure(figsize=(1.1 * COLUMNS + 1.6, 1.1 * task.classes + 0.6))
     figure.suptitle(

@@ -28,7 +28,7 @@ def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epo
     trainer = Trainer(
         tuned,
         spec.recipe,
-        partial(suites.get(spec.suite).load, spec.task),
+        partial(suites.get(spec.suite).load, spec.task, size=spec.backbone.image_size),
         seed=spec.seed,
         device=device,
         dtype=getattr(torch, spec.dtype),

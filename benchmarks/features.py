@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     spec = Spec.from_json(record["spec"])
     suite = suites.get(spec.suite)
     tuned = model.load(store.adapter_path(args.results, spec))
-    x, y = (values[:SAMPLES] for values in suite.load(spec.task, "test"))
+    x, y = (values[:SAMPLES] for values in suite.load(spec.task, "test", size=spec.backbone.image_size))
     after = _features(tuned, x)
     tuned.method.detach()
     before = _features(tuned, x, frozen=True)

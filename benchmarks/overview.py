@@ -90,7 +90,7 @@ def _estimate_seconds(spec: Spec, results: Path, device: torch.device) -> float:
     if known:
         return float(statistics.median(known))
     task = suites.get(spec.suite).tasks[spec.task]
-    load = partial(suites.get(spec.suite).load, spec.task)
+    load = partial(suites.get(spec.suite).load, spec.task, size=spec.backbone.image_size)
     few = spec.recipe.batch_size * BATCHES
     recipe = dataclasses.replace(spec.recipe, epochs=1, warmup_epochs=0, checkpoint_rule="last", train_split="train")
     trainer = Trainer(

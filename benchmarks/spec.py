@@ -80,7 +80,10 @@ class Spec:
     @property
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 over the canonical JSON of this spec and the schema version."""
-        text = json.dumps({"schema_version": SCHEMA_VERSION, **self.to_json()}, sort_keys=True)
+        values = {"schema_version": SCHEMA_VERSION, **self.to_json()}
+        # weights are known by their digest, wherever they lie
+        values["backbone"] = values["backbone"] | {"name": self.backbone.name.partition("@")[0]}
+        text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property

@@ -122,7 +122,7 @@ def harness_steps() -> dict[str, Step]:
 
     asked = sweep.Sweep(methods=("lora",), tasks=("digits",), recipe={"epochs": 4, "warmup_epochs": 0})
     (spec,) = sweep.specs(asked, "float32")
-    load = partial(suites.get(spec.suite).load, spec.task)
+    load = partial(suites.get(spec.suite).load, spec.task, size=spec.backbone.image_size)
     x, y = (torch.cat(parts) for parts in zip(load("train"), load("val"), strict=True))
     size = spec.recipe.batch_size
 

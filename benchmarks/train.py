@@ -204,7 +204,8 @@ class Trainer:
     def _split(self, name: str) -> tuple[Tensor, Tensor]:
         if name not in self._splits:
             x, y = self.load(name)
-            self._splits[name] = (x.to(self.device), y.to(self.device))
+            # a test split may be larger than the device: it stays where it is, and goes there batch by batch
+            self._splits[name] = (x, y) if name == "test" else (x.to(self.device), y.to(self.device))
         return self._splits[name]
 
     def _accuracy(self, split: str) -> float:
@@ -213,7 +214,7 @@ class Trainer:
         hits = torch.zeros((), dtype=torch.long, device=self.device)
         with torch.inference_mode(), self._autocast():
             for inputs, labels in zip(x.split(256), y.split(256), strict=True):
-                hits += (self.model(inputs).argmax(dim=1) == labels).sum()
+                hits += (self.model(inputs.to(self.device)).argmax(dim=1) == labels.to(self.device)).sum()
         return int(hits) / len(y)
 
     def _autocast(self) -> AbstractContextManager[object]:

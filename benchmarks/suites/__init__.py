@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from methods.options import unknown
 
@@ -15,6 +17,18 @@ if TYPE_CHECKING:
     from methods.base import Modality
 
 SUITES = {"offline": "benchmarks.suites.offline"}
+DATA_ROOT = "PEFT_BENCH_DATA"  # an environment variable, so that worker processes see what --data-root said
+
+
+class Load(Protocol):
+    """How a suite hands out data.
+
+    ``split`` is "train", "val" or "test". Images are uint8 (N, 3, H, W), of ``size`` pixels where a suite decodes
+    files; those that a suite draws keep their own. Points are float32 (N, P, 3); labels int64 (N,). Tensors may be
+    mapped from files: read them in parts.
+    """
+
+    def __call__(self, task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,17 +54,22 @@ class Task:
 class Suite:
     """Tasks that are compared together.
 
-    ``load(task, split)`` gives inputs and labels of "train", "val" or "test": uint8 images (N, 3, H, W) or float32
-    points (N, P, 3), and int64 (N,). ``fingerprint(task)`` is a digest of all of them. ``recipes`` holds the fields of
-    a Recipe that differ from its defaults, a modality each; ``backbones`` the default backbone.
+    ``fingerprint(task)`` is a digest of all samples and labels, and raises ValueError where the data are missing;
+    ``recipes`` holds the fields of a Recipe that differ from its defaults, a modality each; ``backbones`` the default
+    backbone.
     """
 
     name: str
     tasks: Mapping[str, Task]
     recipes: Mapping[Modality, Mapping[str, object]]
     backbones: Mapping[Modality, str]
-    load: Callable[[str, str], tuple[Tensor, Tensor]]
+    load: Load
     fingerprint: Callable[[str], str]
+
+
+def data_root() -> Path:
+    """The folder below which suites look for files: --data-root, else $PEFT_BENCH_DATA, else ``data``."""
+    return Path(os.environ.get(DATA_ROOT, "data"))
 
 
 def names() -> list[str]:

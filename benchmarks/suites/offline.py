@@ -52,8 +52,8 @@ def arrays(task: str) -> dict[str, tuple[Any, Any]]:
     return dict(zip(("train", "val", "test"), zip(np.split(x, edges), np.split(y, edges), strict=True), strict=True))
 
 
-def load(task: str, split: str) -> tuple[Tensor, Tensor]:
-    """Inputs and labels of a split as tensors."""
+def load(task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
+    """Inputs and labels of a split as tensors; images are 32 pixels wide whatever ``size`` is."""
     import torch
 
     x, y = arrays(task)[split]
