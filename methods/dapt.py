@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class DAPTConfig(SSFConfig):
     """``head_prompts``: the head also sees the mean prompt, as the authors have it but for ModelNet40."""
 
-    lr: float = 5e-3
+    lr: float = 1e-2
     hidden: int = 64
     dropout: float = 0.0
     head_prompts: bool = True

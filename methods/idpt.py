@@ -28,7 +28,7 @@ SLOPE = 0.2  # of every LeakyReLU
 class IDPTConfig(base.Config):
     """``block`` counts from 0: the first that sees the prompt, unless given the last (11 of Point-MAE's 12)."""
 
-    lr: float = 5e-3
+    lr: float = 1e-2
     neighbors: int = 20
     block: int | None = None
 

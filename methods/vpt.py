@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class VPTConfig(base.Config):
-    lr: float = 5e-3
+    lr: float = 1e-2
     prompts: int = 50
     dropout: float = 0.1
 
