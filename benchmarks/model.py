@@ -91,13 +91,13 @@ class Tuned(nn.Module):
         return {"method": trainable - head, "head": head, "trainable": trainable, "backbone": backbone}
 
 
-def build(spec: Spec) -> Tuned:
-    """The untrained model of a run; draws from torch's global generator.
+def build(spec: Spec, *, pretrained: bool = True) -> Tuned:
+    """The untrained model of a run; draws from torch's global generator. Without weights where not ``pretrained``.
 
     Raises:
         ValueError: missing or unreadable backbone weights.
     """
-    pretrained = methods.get(spec.method).pretrained
+    pretrained = pretrained and methods.get(spec.method).pretrained
     backbone = backbones.build(spec.backbone.name, pretrained=pretrained, drop_path=spec.recipe.drop_path)
     method = methods.build(spec.method, cast("Backbone", backbone), spec.config)
     width = cast("Backbone", backbone).head_hidden_size + method.extra_features

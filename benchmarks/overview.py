@@ -1,26 +1,14 @@
-"""What there is (--list) and what would happen (--dry-run), as tables."""
+"""What there is (--list), as tables."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import statistics
-import time
-from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import cast
 
-import torch
 from rich.table import Table
 
 import methods
-from benchmarks import backbones, cli, model, store, suites
-from benchmarks.spec import Recipe, Spec
-from benchmarks.train import Trainer
+from benchmarks import backbones, cli, suites
 from methods.base import Backbone
-
-BATCHES = 2  # timed to estimate a run that has no record to go by
 
 
 def show_list() -> int:
@@ -52,61 +40,6 @@ def show_list() -> int:
     return 0
 
 
-def show_plan(specs: Sequence[Spec], results: Path, device: torch.device, workers: int) -> int:
-    """Print the runs of a sweep by method and backbone, what each trains and how long it will take; trains nothing."""
-    groups: dict[tuple[str, str], list[Spec]] = {}
-    for spec in specs:
-        options = json.dumps({"config": dataclasses.asdict(spec.config), "recipe": dataclasses.asdict(spec.recipe)})
-        groups.setdefault((f"{spec.method} on {spec.backbone.name}", options), []).append(spec)
-    table = Table(
-        "method on backbone", "tasks", "seeds", "runs", "finished", "params + head", "estimated time", title="plan"
-    )
-    total = 0.0
-    for (label, _), members in groups.items():
-        open_runs = [spec for spec in members if not store.finished(results, spec)]
-        counts = model.build(members[0]).count()
-        seconds = _estimate_seconds(members[0], results, device) * len(open_runs)
-        total += seconds
-        sizes = [str(len({getattr(s, name) for s in members})) for name in ("task", "seed")]
-        params = f"{counts['method']:,} + {counts['head']:,}"
-        table.add_row(label, *sizes, str(len(members)), str(len(members) - len(open_runs)), params, _duration(seconds))
-    out = cli.console()
-    out.print(table)
-    out.print(
-        f"{len(specs)} runs, about {_duration(total / workers)} on {device}, {workers} at a time; nothing was run"
-    )
-    return 0
-
-
-def _estimate_seconds(spec: Spec, results: Path, device: torch.device) -> float:
-    """Training time of one run: the median of records of its kind, or a few timed batches."""
-    known = [
-        record["cost"]["train_seconds"]
-        for record in store.records(results)
-        if record["spec"]["method"] == spec.method
-        and record["spec"]["backbone"]["name"] == spec.backbone.name
-        and Recipe(**record["spec"]["recipe"]) == spec.recipe
-    ]
-    if known:
-        return float(statistics.median(known))
-    task = suites.get(spec.suite).tasks[spec.task]
-    load = partial(suites.get(spec.suite).load, spec.task, size=spec.backbone.image_size)
-    few = spec.recipe.batch_size * BATCHES
-    recipe = dataclasses.replace(spec.recipe, epochs=1, warmup_epochs=0, checkpoint_rule="last", train_split="train")
-    trainer = Trainer(
-        model.build(spec),
-        recipe,
-        lambda split: (load(split)[0][:few], load(split)[1][:few]),
-        seed=spec.seed,
-        device=device,
-        dtype=getattr(torch, spec.dtype),
-    )
-    start = time.perf_counter()
-    trainer.model.method.fit(trainer)
-    samples = task.train + (task.val if spec.recipe.train_split == "trainval" else 0)
-    return (time.perf_counter() - start) * spec.recipe.epochs * samples / len(trainer.x)
-
-
 def _method_count(name: str, backbone_name: str) -> str:
     cls = methods.get(name)
     if backbones.EMBEDDED[backbone_name] not in cls.modalities:
@@ -122,8 +55,3 @@ def _headline(name: str) -> str:
 
     text = (methods.get(name).__doc__ or import_module(methods.get(name).__module__).__doc__ or "").strip()
     return text.splitlines()[0] if text else ""
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"

@@ -52,19 +52,22 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; 0 if all runs have a record, 1 if any failed, 2 for a user's mistake."""
     args = parser().parse_args(argv)
-    from benchmarks import overview, store, sweep
+    import torch
+
+    from benchmarks import overview, plan, store, sweep
 
     if args.list:
         return overview.show_list()
     device = _device(args.device)
-    specs = sweep.specs(_sweep(args), _dtype(args.dtype, device))
+    specs = sweep.specs(_sweep(args), _dtype(args.dtype, device), absent=args.dry_run)
     if not specs:
         raise ValueError("nothing to run: none of these methods works on the tasks asked for")
+    workers = _workers(args.workers, device, len(specs))  # not of those left, on which no number may depend
+    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     if args.dry_run:
-        return overview.show_plan(specs, args.results, device, _workers(args.workers, device, len(specs)))
+        return plan.show(specs, args.results, device, workers)
     store.prepare(args.results)
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
-    workers = _workers(args.workers, device, len(specs))  # not of those left, on which no number may depend
     failed = _execute(todo, args.results, device, workers=workers, fail_fast=args.fail_fast)
     _report(specs, todo, failed, args.results)
     return 1 if failed else 0
@@ -118,12 +121,9 @@ def _workers(asked: int | None, device: torch.device, runs: int) -> int:
 def _execute(
     todo: Sequence[Spec], results: Path, device: torch.device, *, workers: int, fail_fast: bool
 ) -> dict[Spec, str]:
-    import torch
-
     from benchmarks.executors import in_process
     from benchmarks.workers import side_by_side
 
-    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     busy = min(workers, len(todo))
     with progress() as bar:
         runs = bar.add_task("runs", total=len(todo))

@@ -101,10 +101,11 @@ def joined(first: Options | Sequence[Options], more: Options) -> Options | Seque
     return [{**one, **more} for one in first] if isinstance(first, Sequence) else {**first, **more}
 
 
-def specs(sweep: Sweep, dtype: Literal["float32", "bfloat16"]) -> list[Spec]:
+def specs(sweep: Sweep, dtype: Literal["float32", "bfloat16"], *, absent: bool = False) -> list[Spec]:
     """Every run of a sweep, each once: seeds outermost, so that a whole table is there early.
 
-    A method runs on the tasks of its modalities and is left out on the others.
+    A method runs on the tasks of its modalities and is left out on the others. With ``absent``, data and weights that
+    are not here yet get ABSENT in the place of their digest: enough to plan with, and no record's.
 
     Raises:
         ValueError: an unknown name, an option or value that is not allowed, a named method that fits none of the tasks.
@@ -121,8 +122,13 @@ def specs(sweep: Sweep, dtype: Literal["float32", "bfloat16"]) -> list[Spec]:
     for name in sweep.set:
         check(name in names, f"options set for '{name}', which is not among the methods: {', '.join(names)}")
     chosen = dict(suite.backbones) | {backbones.modality(name): name for name in sweep.backbone}
-    sources = {kind: backbones.source(chosen[kind]) for kind in {suite.tasks[task].modality for task in tasks}}
-    prints = {task: suite.fingerprint(task) for task in tasks}
+    kinds = {suite.tasks[task].modality for task in tasks}
+    if absent:
+        sources = {kind: backbones.source_or_absent(chosen[kind]) for kind in kinds}
+        prints = {task: _fingerprint_or_absent(suite, task) for task in tasks}
+    else:
+        sources = {kind: backbones.source(chosen[kind]) for kind in kinds}
+        prints = {task: suite.fingerprint(task) for task in tasks}
     configs = {name: list(_configs(name, sweep.set.get(name, {}))) for name in names}
     planned: dict[str, Spec] = {}
     for seed, task, name in itertools.product(sweep.seeds, tasks, names):
@@ -145,6 +151,13 @@ def specs(sweep: Sweep, dtype: Literal["float32", "bfloat16"]) -> list[Spec]:
             )
             planned[spec.key] = spec
     return list(planned.values())
+
+
+def _fingerprint_or_absent(suite: suites.Suite, task: str) -> str:
+    try:
+        return suite.fingerprint(task)
+    except ValueError:
+        return backbones.ABSENT
 
 
 def _check_modality(name: str, suite: suites.Suite, tasks: Sequence[str]) -> None:

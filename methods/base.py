@@ -216,6 +216,10 @@ class Method(nn.Module):
         """The story of one run; override for stages."""
         trainer.train()
 
+    def epochs(self, epochs: int) -> float:
+        """How many epochs of training a run of a recipe of so many is worth; to plan with. Override for stages."""
+        return epochs
+
     def report(self, trainer: Trainer) -> dict[str, Any]:
         """What a trained method can tell of itself, for the record: JSON values by name. Never reads the test split."""
         return {}

@@ -24,6 +24,10 @@ class Linear(Method):
     published = Published(image="0")
     stochastic_backbone = False
 
+    def epochs(self, epochs: int) -> float:
+        """One: every sample passes the backbone once."""
+        return 1
+
     def fit(self, trainer: Trainer) -> None:
         trainer.cache_features()
         trainer.train()

@@ -110,6 +110,12 @@ class NOAH(Method):
             self.activate(self.space.draw(lambda choices: int(torch.randint(choices, ()))))
         return criterion(model(x), y)
 
+    def epochs(self, epochs: int) -> float:
+        """Those of supernet and winner; judging a subnet is a forward pass (a third) of the fifth held out."""
+        config: Any = self.config
+        judged = config.population + config.rounds * (config.mutants + config.crossovers)
+        return float(config.supernet_epochs + judged / 15 + epochs)
+
     def fit(self, trainer: Trainer) -> None:
         """Train the supernet, search it on the validation split, start again and train the winner."""
         self._train_supernet(trainer)

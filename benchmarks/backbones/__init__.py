@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from methods.base import Modality
 
 WEIGHTS = Path(__file__).parent / "weights"
+ABSENT = "absent"  # in place of a digest
 EMBEDDED: dict[str, Modality] = {"vit_nano": "image", "point_nano": "points"}
 
 
@@ -66,6 +67,22 @@ def source(name: str) -> Source:
     mean, std, size = image_normalization(name)
     digest = _file_sha256(path) if path else _weights_sha256(name)
     return Source(name=name, modality="image", sha256=digest, mean=mean, std=std, image_size=size)
+
+
+def source_or_absent(name: str) -> Source:
+    """The same of a backbone whose weights may not be here yet; a wrong name or file is still refused."""
+    try:
+        return source(name)
+    except ValueError:
+        if "@" in name:
+            raise
+        build(name, pretrained=False)
+    if modality(name) == "points":
+        return Source(name=name, modality="points", sha256=ABSENT, mean=(), std=(), image_size=None)
+    from benchmarks.backbones.images import image_normalization
+
+    mean, std, size = image_normalization(name)
+    return Source(name=name, modality="image", sha256=ABSENT, mean=mean, std=std, image_size=size)
 
 
 def build(name: str, *, pretrained: bool = True, drop_path: float = 0.0) -> nn.Module:
