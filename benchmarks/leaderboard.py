@@ -95,7 +95,11 @@ def tables(frame: pd.DataFrame) -> list[Table]:
 
 def comparable(frame: pd.DataFrame) -> list[pd.DataFrame]:
     """The records by what must be equal to compare them; ``row`` names the method and its options."""
-    frame = frame.assign(row=_row_names(frame), recipe=_joined(frame, "spec.recipe."))
+    # a backbone is known by its digest, wherever its file lay
+    backbone = frame["spec.backbone.name"].str.partition("@")[0]
+    frame = frame.assign(
+        row=_row_names(frame), recipe=_joined(frame, "spec.recipe."), **{"spec.backbone.name": backbone}
+    )
     same = [
         "spec.suite",
         "spec.backbone.modality",
@@ -126,6 +130,9 @@ def _table(frame: pd.DataFrame) -> Table:
     rows = {name: _row(runs, tasks, groups) for name, runs in frame.groupby("row")}
     order = sorted(rows, key=lambda name: (-rows[name][1].get("mean", -1.0), name))
     cells = pd.DataFrame([rows[name][0] for name in order], index=pd.Index(order, name="method")).fillna("-")
+    reported = _published(frame, groups).reindex(order).fillna("")
+    if reported.any():
+        cells["published"] = reported.replace("", "-")
     values = pd.DataFrame([rows[name][1] for name in order], index=cells.index).reindex(columns=cells.columns)
     first = frame.iloc[0]
     rule = first["accuracy.checkpoint_rule"]
@@ -139,6 +146,18 @@ def _table(frame: pd.DataFrame) -> Table:
         f"Recipe: {_recipe(first)}, {first['spec.dtype']}.",
     )
     return Table(title, notes, cells, values)
+
+
+def _published(frame: pd.DataFrame, groups: dict[str, list[str]]) -> pd.Series[str]:
+    """What papers report for each row's method, whatever its options here."""
+    from benchmarks import published
+
+    first = frame.iloc[0]
+    where = {"backbone": str(first["spec.backbone.name"]), "augment": str(first["spec.recipe.augment"])}
+    methods = frame.groupby("row")["spec.method"].first()
+    return methods.map(
+        lambda method: published.summary(published.find(str(first["spec.suite"]), method, **where), groups)
+    )
 
 
 def _row(runs: pd.DataFrame, tasks: list[str], groups: dict[str, list[str]]) -> tuple[dict[str, str], dict[str, float]]:

@@ -35,7 +35,7 @@ def test_v_petl_benchs_means_come_out_of_its_cells(method: str, mean: float, gro
     by_group = [cells[members].mean() for members in GROUPS.values()]
     assert sum(by_group) / 3 == pytest.approx(group_mean, abs=0.005)
     text = published.summary(found, GROUPS)
-    assert text.startswith(f"mean {mean:.2f}, group mean {group_mean:.2f}")
+    assert text == f"mean {mean:.2f}, group mean {group_mean:.2f}; rule best_test"
 
 
 def test_every_number_names_its_source_and_rule() -> None:
