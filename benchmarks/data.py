@@ -1,8 +1,10 @@
-"""python -m benchmarks.data: list the tasks of the suites, verify them, and draw contact sheets."""
+"""python -m benchmarks.data: list the tasks of the suites, fetch and verify them, and draw contact sheets."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +28,9 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = p.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list", help="every task: modality, classes, samples, source, licence, fingerprint")
+    get = verbs.add_parser("fetch", help="download a suite's files (vtab1k), or say where they are to be had")
+    get.add_argument("suite")
+    get.add_argument("--data-root", metavar="DIR", help="default: $PEFT_BENCH_DATA, else ./data")
     verify = verbs.add_parser(
         "verify", help="check counts, classes and values of a suite; status 2 if anything is wrong"
     )
@@ -45,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if args.verb == "list":
         return show_list()
+    if args.verb == "fetch":
+        return show_fetched(args.suite, args.data_root)
     suite = suites.get(args.suite)
     if args.verb == "show":
         draw(suite, args.task, args.out)
@@ -71,6 +78,19 @@ def show_list() -> int:
             row = [name, task.modality, task.group, *counts, task.source, task.licence, suite.fingerprint(name)[:12]]
             table.add_row(*row)
         console().print(table)
+    return 0
+
+
+def show_fetched(suite: str, root: str | None) -> int:
+    """Fetch a suite's files and print what is there."""
+    from benchmarks import fetch, suites
+
+    if root is not None:
+        os.environ[suites.DATA_ROOT] = root
+    print(fetch.fetch(suite, suites.data_root()))
+    if suite != "offline":
+        where = "" if root is None else f" --data-root {shlex.quote(root)}"
+        print(f"check it with: python -m benchmarks.data verify {suite}{where}")
     return 0
 
 

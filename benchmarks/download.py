@@ -1,0 +1,163 @@
+"""One file of a dataset on the Hugging Face hub, continued after cut connections and in repeated commands.
+
+``hf_hub_download`` of today's huggingface_hub begins at zero when a command is repeated (it reads no partial file
+again), which is too much to lose of gigabytes; so its ``http_get`` writes into a partial file that stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class DownloadError(ValueError):
+    """The hub could not be reached or did not hand out the file; one line on why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """A file on the hub at one commit; ``size`` in bytes."""
+
+    url: str
+    etag: str
+    size: int
+
+    @property
+    def sha256(self) -> str | None:
+        """What the hub says the file's SHA-256 is: the ETag of its large files, nothing for others."""
+        return self.etag if re.fullmatch("[0-9a-f]{64}", self.etag) else None
+
+
+def ask(repository: str, filename: str) -> Remote:
+    """Where the newest version of a dataset's file lies, by HF_ENDPOINT or the hub itself.
+
+    Raises:
+        DownloadError: no connection, no such file, no permission, or an answer that is not a hub's.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    def url(revision: str) -> str:
+        endpoint = os.environ.get("HF_ENDPOINT") or None  # now: the library has read it when it was imported
+        return hf_hub_url(repository, filename, repo_type="dataset", revision=revision, endpoint=endpoint)
+
+    with _explained(url("main")):
+        found = get_hf_file_metadata(url("main"))
+    if found.commit_hash is None or found.etag is None or found.size is None:
+        raise DownloadError(f"{url('main')} does not answer as a Hugging Face hub does")
+    return Remote(url=url(found.commit_hash), etag=found.etag, size=found.size)
+
+
+def download(remote: Remote, target: Path) -> str:
+    """Write the file to ``target`` and return its SHA-256; what an earlier try left of it is not asked for again.
+
+    Raises:
+        DownloadError: the connection was cut and stays so, or the bytes are not those that the hub names.
+        ValueError: there is no room for them.
+        OSError: they cannot be written.
+    """
+    name = f"{target.name}.{hashlib.sha256(remote.etag.encode()).hexdigest()[:8]}.partial"
+    partial = target.with_name(name)
+    for outdated in set(target.parent.glob(f"{target.name}.*.partial")) - {partial}:
+        outdated.unlink()
+    free, rest = shutil.disk_usage(target.parent).free, remote.size - _size(partial, remote.size)
+    if rest > free:
+        room = f"{rest / 1e9:,.1f} GB are to come and {free / 1e9:,.1f} GB are free in {target.parent}"
+        raise ValueError(f"cannot download {target.name}: {room}; free some, or name another folder with --data-root")
+    _complete(remote, partial)
+    found = sha256(partial)
+    if remote.sha256 not in (None, found):
+        partial.unlink()
+        raise DownloadError(f"what came from {remote.url} has sha256 {found}, not {remote.sha256} as the hub says")
+    partial.replace(target)
+    return found
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, with progress in MiB."""
+    from benchmarks.cli import progress
+
+    digest, block = hashlib.sha256(), 2**20
+    with path.open("rb") as file, progress() as bar:
+        shown = bar.add_task("sha256, MiB", total=-(-path.stat().st_size // block))
+        while chunk := file.read(block):
+            digest.update(chunk)
+            bar.advance(shown)
+    return digest.hexdigest()
+
+
+def _complete(remote: Remote, partial: Path) -> None:
+    """Ask for what the partial file lacks, again as long as every try changes something."""
+    while (held := _size(partial, remote.size)) < remote.size:
+        try:
+            with _explained(remote.url):
+                _append(remote, partial, held)
+        except DownloadError as error:
+            now = _size(partial, remote.size)
+            if now != held:  # more, or none of what a server without ranges sent after what was there
+                continue
+            kept = f"{now / 1e6:,.0f} of {remote.size / 1e6:,.0f} MB are kept and the rest is asked for next time"
+            raise DownloadError(f"{error}; {kept}" if now else str(error)) from error
+
+
+def _size(partial: Path, most: int) -> int:
+    """Bytes of a partial file; one that is too long (a server may ignore the range asked for) is thrown away."""
+    size = partial.stat().st_size if partial.exists() else 0
+    if size > most:
+        partial.unlink()
+        return 0
+    return size
+
+
+def _append(remote: Remote, partial: Path, held: int) -> None:
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers, logging
+
+    headers = build_hf_headers(headers={"Accept-Encoding": "identity"})  # a compressed answer would have no ranges
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()  # it warns of every retry; the reason is told once, at the end
+    try:
+        with partial.open("ab") as file:
+            name = remote.url.rpartition("/")[2]
+            http_get(
+                remote.url, file, resume_size=held, headers=headers, expected_size=remote.size, displayed_filename=name
+            )
+    finally:
+        logging.set_verbosity(before)
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Turn what the hub's client raises into one line.
+
+    Its HTTP library has been another in each major version (requests, httpx, httpx2), without a common base class:
+    the bases of its own HTTP error are those of the one in use.
+    """
+    from huggingface_hub.errors import HfHubHTTPError
+
+    failures: tuple[type[BaseException], ...] = (*HfHubHTTPError.__bases__, OSError)
+    try:
+        yield
+    except failures as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of this machine: a full disk, a folder that may not be written
+        raise DownloadError(_reason(error, url)) from error
+
+
+def _reason(error: BaseException, url: str) -> str:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403):
+        login = "if the repository asks for it, log in with 'hf auth login' or set HF_TOKEN"
+        return f"no permission for {url} (HTTP {status}), or no such repository: {login}"
+    if status == 404:
+        return f"there is no {url} (HTTP 404)"
+    if status is not None:
+        return f"{url} answers HTTP {status}: repeat the command later"
+    text = textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" ...")
+    return f"cannot download {url} ({text}): check the connection and repeat the command"

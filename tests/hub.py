@@ -1,0 +1,130 @@
+"""A stand-in for the Hugging Face hub on loopback: a small VTAB-1K, HEAD and GET with ranges, faults on demand."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+import re
+import threading
+import zipfile
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+from benchmarks.fetch import LISTS
+
+COMMIT = "1234567890abcdef1234567890abcdef12345678"
+PATH = "/datasets/XiN0919/VTAB-1k/resolve/{commit}/vtab-1k.zip"
+TASKS = ("caltech101", "cifar", "dtd")
+CHUNK = 10 * 2**20  # of huggingface_hub: it writes whole ones, and what it has of the last is lost with the connection
+
+
+def files() -> dict[str, bytes]:
+    """Three task folders of four lists and an image."""
+    made = {}
+    for task in TASKS:
+        lists = {f"{task}/{name}": b"images/train800/000000.jpg 0\n" for name in LISTS}
+        made |= lists | {f"{task}/images/train800/000000.jpg": hashlib.shake_256(task.encode()).digest(2_000)}
+    return made
+
+
+def packed(members: dict[str, bytes] | None = None) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in (files() if members is None else members).items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def large() -> dict[str, bytes]:
+    """More than a chunk, so that something is left after a cut."""
+    return files() | {"dtd/images/test/000000.jpg": random.Random(0).randbytes(CHUNK + 2**20)}
+
+
+@dataclass(kw_only=True)
+class Hub:
+    """What is served and how."""
+
+    content: bytes
+    path: str
+    plain_etag: bool = False  # as of small files: no SHA-256
+    storage: bool = False  # bytes lie on another host, to which the hub redirects, as it does for large files
+    ranges: bool = True
+    status: int = 200  # another replaces every answer
+    cut: int = 0  # bytes after which the next answer with a body ends
+    status_after_cut: int = 200
+    damage: bytes = b""  # put in place of the first bytes on their way
+    log: list[str] = field(default_factory=list)  # "METHOD path range"
+
+    def __enter__(self) -> Hub:
+        handler = type("Answer", (_Answer,), {"hub": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def etag(self) -> str:
+        return hashlib.md5(self.content).hexdigest() if self.plain_etag else hashlib.sha256(self.content).hexdigest()
+
+    def gets(self) -> list[str]:
+        """The range of every GET of the file itself."""
+        where = "/storage" if self.storage else self.path
+        return [line.split(" ", 2)[2] for line in self.log if line.startswith(f"GET {where.format(commit=COMMIT)} ")]
+
+
+class _Answer(BaseHTTPRequestHandler):
+    hub: ClassVar[Hub]
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        hub, wanted = self.hub, self.headers.get("Range", "")
+        hub.log.append(f"{self.command} {self.path} {wanted}")
+        known = {hub.path.format(commit=revision) for revision in ("main", COMMIT)}
+        headers = {"X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        if hub.status != 200 or self.path not in known | {"/storage"}:
+            self._send(404 if hub.status == 200 else hub.status, headers, b"")
+        elif hub.storage and self.path != "/storage":
+            linked = {"X-Linked-Etag": f'"{hub.etag}"', "X-Linked-Size": str(len(hub.content))}
+            self._send(302, headers | linked | {"Location": f"http://localhost:{hub.port}/storage"}, b"")
+        else:
+            start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and hub.ranges else 0  # type: ignore[index]
+            size = len(hub.content)
+            ranged = {"Content-Range": f"bytes {start}-{size - 1}/{size}"} if start else {}
+            body = hub.damage[start:] + hub.content[max(start, len(hub.damage)) :]
+            self._send(206 if start else 200, headers | ranged | {"ETag": f'"{hub.etag}"'}, body)
+
+    def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        if body and self.hub.cut:
+            body = body[: self.hub.cut]
+            self.hub.cut, self.hub.status, self.close_connection = 0, self.hub.status_after_cut, True
+        self.wfile.write(body)
