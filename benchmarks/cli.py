@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
+import multiprocessing
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,6 +40,13 @@ def _complain(message: str, status: int) -> int:
     return status
 
 
+def add_data_root(parser: argparse.ArgumentParser) -> None:
+    """The option that says where the files of suites lie."""
+    parser.add_argument(
+        "--data-root", type=Path, metavar="DIR", help="where data lie (default: $PEFT_BENCH_DATA, else the folder data)"
+    )
+
+
 def console() -> Console:
     """Where tables go: stdout, and wide enough for them where it is no terminal."""
     from rich.console import Console
@@ -45,7 +55,9 @@ def console() -> Console:
 
 
 def progress() -> Progress:
-    """A live display on stderr of what, how far and how long to go; silent where stderr is no terminal."""
+    """A live display on stderr of what, how far and how long to go; silent in a worker, and where stderr is no
+    terminal.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -64,4 +76,5 @@ def progress() -> Progress:
         TimeElapsedColumn(),
         TextColumn("left"),
     )
-    return Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True)
+    silent = not console.is_terminal or multiprocessing.parent_process() is not None
+    return Progress(*columns, TimeRemainingColumn(), console=console, disable=silent, transient=True)

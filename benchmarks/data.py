@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import console, guarded
+from benchmarks.cli import add_data_root, console, guarded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from benchmarks.suites import Suite
 
 COLUMNS = 8  # samples of each class on a contact sheet
+ROWS = 40  # classes on it
 SHOWN = 224  # pixels of images that are decoded from files
 
 
@@ -27,18 +27,19 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.data", description="List, verify and look at the data of suites."
     )
     verbs = p.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("list", help="every task: modality, classes, samples, source, licence, fingerprint")
+    listing = verbs.add_parser("list", help="every task: modality, classes, samples, source, licence, fingerprint")
     get = verbs.add_parser("fetch", help="download a suite's files (vtab1k), or say where they are to be had")
     get.add_argument("suite")
-    get.add_argument("--data-root", metavar="DIR", help="default: $PEFT_BENCH_DATA, else ./data")
     verify = verbs.add_parser(
-        "verify", help="check counts, classes and values of a suite; status 2 if anything is wrong"
+        "verify", help="check counts, classes, files and values of a suite; status 2 if anything is wrong"
     )
     verify.add_argument("suite")
     show = verbs.add_parser("show", help="draw a contact sheet of a task's training samples")
     show.add_argument("task")
     show.add_argument("--suite", default="offline", metavar="NAME", help="default: offline")
     show.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.png", help="a .png, .svg or .pdf file")
+    for verb in (listing, get, verify, show):
+        add_data_root(verb)
     return p
 
 
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     from benchmarks import suites
 
+    suites.use_data_root(args.data_root)
     if args.verb == "list":
         return show_list()
     if args.verb == "fetch":
@@ -57,9 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         draw(suite, args.task, args.out)
         print(f"written: {args.out}")
         return 0
-    wrong = [line for task in suite.tasks for line in faults(suite, task)]
-    if wrong:
+    if wrong := all_faults(suite):
         raise ValueError(f"suite {suite.name} is not as its table says: {'; '.join(wrong)}")
+    for task in suite.tasks.values():
+        print(f"{task.name}: {task.classes} classes, {task.train} + {task.val} + {task.test} samples")
     print(f"suite {suite.name}: {len(suite.tasks)} tasks have the samples, classes and values that the table says")
     return 0
 
@@ -70,32 +73,62 @@ def show_list() -> int:
 
     from benchmarks import suites
 
-    for suite in map(suites.get, suites.names()):
+    known, none_of_own = suites.listed()
+    for suite in known:
         headings = ("task", "modality", "group", "classes", "train", "val", "test", "source", "licence", "fingerprint")
         table = Table(*headings, title=f"suite {suite.name}")
         for name, task in suite.tasks.items():
             counts = [str(n) for n in (task.classes, task.train, task.val, task.test)]
-            row = [name, task.modality, task.group, *counts, task.source, task.licence, suite.fingerprint(name)[:12]]
+            row = [name, task.modality, task.group, *counts, task.source, task.licence, _fingerprint(suite, name)]
             table.add_row(*row)
         console().print(table)
+    if none_of_own:
+        console().print(none_of_own, markup=False, soft_wrap=True)
     return 0
 
 
-def show_fetched(suite: str, root: str | None) -> int:
+def show_fetched(suite: str, root: Path | None) -> int:
     """Fetch a suite's files and print what is there."""
     from benchmarks import fetch, suites
 
-    if root is not None:
-        os.environ[suites.DATA_ROOT] = root
     print(fetch.fetch(suite, suites.data_root()))
     if suite != "offline":
-        where = "" if root is None else f" --data-root {shlex.quote(root)}"
+        where = "" if root is None else f" --data-root {shlex.quote(str(root))}"
         print(f"check it with: python -m benchmarks.data verify {suite}{where}")
     return 0
 
 
+def _fingerprint(suite: Suite, task: str) -> str:
+    from benchmarks.suites import Missing, data_root
+
+    try:
+        return suite.fingerprint(task)[:12]
+    except Missing:
+        return f"not below {data_root()}"
+    except ValueError:
+        return f"wrong: see verify {suite.name}"
+
+
+def all_faults(suite: Suite) -> list[str]:
+    """What is wrong with the data of a suite, a line a fault; one line for all tasks without data."""
+    from benchmarks.suites import Missing
+
+    lines, absent = [], dict[str, str]()
+    for task in suite.tasks:
+        try:
+            lines += faults(suite, task)
+        except Missing as error:
+            absent[task] = str(error)
+    if absent:
+        lines.append(f"no data of {len(absent)} of {len(suite.tasks)} tasks: {', '.join(absent)}")
+        lines.append(next(iter(absent.values())))
+    return lines
+
+
 def faults(suite: Suite, name: str) -> list[str]:
     """What is wrong with a task's data, a line each."""
+    if suite.faults is not None:
+        return suite.faults(name)
     import torch
 
     task, lines = suite.tasks[name], []
@@ -130,17 +163,17 @@ def draw(suite: Suite, name: str, path: Path) -> None:
     if name not in suite.tasks:
         raise ValueError(f"suite {suite.name}: {unknown('task', name, suite.tasks)}")
     figures.check_ending(path)
-    task = suite.tasks[name]
+    task, shown = suite.tasks[name], suite.tasks[name].labels[:ROWS]
     x, y = suite.load(name, "train", size=SHOWN)
     space = {"projection": "3d"} if task.modality == "points" else {}
-    figure = plt.figure(figsize=(1.1 * COLUMNS + 1.6, 1.1 * task.classes + 0.6))
-    figure.suptitle(
-        f"{suite.name} / {name}: {task.classes} classes, {task.train} + {task.val} + {task.test} samples", y=0.995
-    )
+    figure = plt.figure(figsize=(1.1 * COLUMNS + 1.6, 1.1 * len(shown) + 0.6))
+    more = f", {ROWS} here" if task.classes > ROWS else ""
+    counts = f"{task.classes} classes{more}, {task.train} + {task.val} + {task.test} samples"
+    figure.suptitle(f"{suite.name} / {name}: {counts}", y=0.995)
     grid = figure.add_gridspec(
-        task.classes, COLUMNS, left=0.16, right=0.99, bottom=0.01, top=1 - 0.5 / (1.1 * task.classes + 0.6)
+        len(shown), COLUMNS, left=0.16, right=0.99, bottom=0.01, top=1 - 0.5 / (1.1 * len(shown) + 0.6)
     )
-    for row, label in enumerate(task.labels):
+    for row, label in enumerate(shown):
         for column, index in enumerate((y == row).nonzero().flatten()[:COLUMNS].tolist()):
             axis = figure.add_subplot(grid[row, column], **space)
             (_draw_points if space else _draw_image)(axis, x[index].numpy())

@@ -24,7 +24,8 @@ def show_list() -> int:
     bridged = "any tuner of Hugging Face PEFT, as hf:lora or hf:vera; needs the extra hf"
     table.add_row(f"{methods.BRIDGE}TYPE", "image, points", bridged)
     out.print(table)
-    for suite in map(suites.get, suites.names()):
+    known, none_of_own = suites.listed()
+    for suite in known:
         table = Table(
             "task", "modality", "group", "classes", "train", "val", "test", "source", title=f"suite {suite.name}"
         )
@@ -32,6 +33,8 @@ def show_list() -> int:
             counts = [str(n) for n in (task.classes, task.train, task.val, task.test)]
             table.add_row(name, task.modality, task.group, *counts, task.source)
         out.print(table)
+    if none_of_own:
+        out.print(none_of_own, markup=False, soft_wrap=True)
     table = Table("backbone", "modality", "parameters", title="backbones")
     for name, backbone in embedded.items():
         table.add_row(name, backbones.EMBEDDED[name], f"{sum(p.numel() for p in backbone.parameters()):,}")

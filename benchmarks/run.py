@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import console, guarded, progress
+from benchmarks.cli import add_data_root, console, guarded, progress
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--methods", nargs="+", metavar="NAME", help="methods to compare, or 'all' (default: adapterx lora)")
     p.add_argument("--suite", metavar="NAME", help="suite of tasks (default: offline)")
     p.add_argument("--tasks", nargs="+", metavar="NAME", help="tasks of the suite (default: every one)")
+    add_data_root(p)
     p.add_argument("--backbone", nargs="+", metavar="NAME", help="backbone of a modality, NAME or NAME@FILE")
     p.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds (default: 0)")
     p.add_argument(
@@ -54,8 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     import torch
 
-    from benchmarks import overview, plan, store, sweep
+    from benchmarks import overview, plan, store, suites, sweep
 
+    suites.use_data_root(args.data_root)
     if args.list:
         return overview.show_list()
     device = _device(args.device)
@@ -68,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return plan.show(specs, args.results, device, workers)
     store.prepare(args.results)
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
+    _decode(todo)
     failed = _execute(todo, args.results, device, workers=workers, fail_fast=args.fail_fast)
     _report(specs, todo, failed, args.results)
     return 1 if failed else 0
@@ -116,6 +119,16 @@ def _workers(asked: int | None, device: torch.device, runs: int) -> int:
     if asked is not None and asked < 1:
         raise ValueError(f"--workers {asked} must be at least 1")
     return min(asked or workers.default(device, runs), max(runs, 1))
+
+
+def _decode(todo: Sequence[Spec]) -> None:
+    """Have suites decode their files before any run, so that damage is told first and no run waits for another's."""
+    from benchmarks import suites
+
+    loads = {name: suites.get(name).load for name in {spec.suite for spec in todo}}
+    for suite, task, size in dict.fromkeys((spec.suite, spec.task, spec.backbone.image_size) for spec in todo):
+        for split in ("train", "val", "test"):
+            loads[suite](task, split, size=size)
 
 
 def _execute(

@@ -122,13 +122,10 @@ def specs(sweep: Sweep, dtype: Literal["float32", "bfloat16"], *, absent: bool =
     for name in sweep.set:
         check(name in names, f"options set for '{name}', which is not among the methods: {', '.join(names)}")
     chosen = dict(suite.backbones) | {backbones.modality(name): name for name in sweep.backbone}
-    kinds = {suite.tasks[task].modality for task in tasks}
-    if absent:
-        sources = {kind: backbones.source_or_absent(chosen[kind]) for kind in kinds}
-        prints = {task: _fingerprint_or_absent(suite, task) for task in tasks}
-    else:
-        sources = {kind: backbones.source(chosen[kind]) for kind in kinds}
-        prints = {task: suite.fingerprint(task) for task in tasks}
+    # data first: they are looked for faster than weights
+    prints = {task: (_fingerprint_or_absent(suite, task) if absent else suite.fingerprint(task)) for task in tasks}
+    source = backbones.source_or_absent if absent else backbones.source
+    sources = {kind: source(chosen[kind]) for kind in {suite.tasks[task].modality for task in tasks}}
     configs = {name: list(_configs(name, sweep.set.get(name, {}))) for name in names}
     planned: dict[str, Spec] = {}
     for seed, task, name in itertools.product(sweep.seeds, tasks, names):
@@ -156,7 +153,7 @@ def specs(sweep: Sweep, dtype: Literal["float32", "bfloat16"], *, absent: bool =
 def _fingerprint_or_absent(suite: suites.Suite, task: str) -> str:
     try:
         return suite.fingerprint(task)
-    except ValueError:
+    except suites.Missing:
         return backbones.ABSENT
 
 

@@ -16,8 +16,17 @@ if TYPE_CHECKING:
 
     from methods.base import Modality
 
-SUITES = {"offline": "benchmarks.suites.offline"}
+FOLDER = "folder"  # made of what lies below the data root, whose name it takes
+SUITES = {
+    "offline": "benchmarks.suites.offline",
+    "vtab1k": "benchmarks.suites.vtab1k",
+    FOLDER: "benchmarks.suites.folder",
+}
 DATA_ROOT = "PEFT_BENCH_DATA"  # an environment variable, so that worker processes see what --data-root said
+
+
+class Missing(ValueError):
+    """Data that are not where they were looked for."""
 
 
 class Load(Protocol):
@@ -54,9 +63,9 @@ class Task:
 class Suite:
     """Tasks that are compared together.
 
-    ``fingerprint(task)`` is a digest of all samples and labels, and raises ValueError where the data are missing;
+    ``fingerprint(task)`` is a digest of all samples and labels, and raises Missing where there are no data;
     ``recipes`` holds the fields of a Recipe that differ from its defaults, a modality each; ``backbones`` the default
-    backbone.
+    backbone. ``faults(task)`` says what is wrong with a task's files, for a suite that reads files.
     """
 
     name: str
@@ -65,11 +74,18 @@ class Suite:
     backbones: Mapping[Modality, str]
     load: Load
     fingerprint: Callable[[str], str]
+    faults: Callable[[str], list[str]] | None = None
 
 
 def data_root() -> Path:
     """The folder below which suites look for files: --data-root, else $PEFT_BENCH_DATA, else ``data``."""
-    return Path(os.environ.get(DATA_ROOT, "data"))
+    return Path(os.path.abspath(os.environ.get(DATA_ROOT, "data")))  # a link keeps its name, by which a suite goes
+
+
+def use_data_root(root: Path | None) -> None:
+    """Look for files below ``root`` from here on, in the processes started from this one as well."""
+    if root is not None:
+        os.environ[DATA_ROOT] = os.path.abspath(root)
 
 
 def names() -> list[str]:
@@ -83,7 +99,21 @@ def get(name: str) -> Suite:
     Raises:
         ValueError: unknown name; the message has the nearest and all known ones.
     """
+    root = data_root()
+    if name == FOLDER or (name not in SUITES and name == root.name):
+        from benchmarks.suites import folder
+
+        return folder.suite(root)
     if name not in SUITES:
-        raise ValueError(unknown("suite", name, SUITES))
+        raise ValueError(f"{unknown('suite', name, SUITES)}; one of your own goes by its folder: --data-root DIR")
     found: Suite = import_module(SUITES[name]).SUITE
     return found
+
+
+def listed() -> tuple[list[Suite], str | None]:
+    """Every suite there is, and why there is none of the data root, if so."""
+    built_in = [get(name) for name in names() if name != FOLDER]
+    try:
+        return [*built_in, get(FOLDER)], None
+    except ValueError as error:
+        return built_in, f"suite {FOLDER}: {error}"

@@ -1,0 +1,108 @@
+"""Images decoded and resized once, into a file that every later run maps into its memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.suites.contents import CACHE, cache_root, each, fingerprint
+from benchmarks.suites.layouts import Layout, Sample
+from methods.options import check
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+INTERPOLATION = "bicubic"
+DEEP = ("I", "F")  # Pillow's modes of more than 8 bits a channel, which it would clip
+
+
+def load(layout: Layout, split: str, size: int | None) -> tuple[Tensor, Tensor]:
+    """Images of a split, uint8 (N, 3, size, size), and labels, int64 (N,).
+
+    Both sides become ``size`` long, whatever the image's shape. The images are mapped from the cache: they are read
+    where they are touched, and must not be written.
+
+    Raises:
+        ValueError: no size, a file that is missing or no image, or no space for the cache.
+    """
+    import numpy as np
+    import torch
+
+    check(size is not None, f"{layout.folder}: images are decoded from files, so say at which size")
+    assert size is not None
+    samples = layout.splits[split]
+    path = _file(layout, split, size)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)
+        images = torch.from_numpy(np.memmap(path, dtype=np.uint8, mode="r", shape=(len(samples), 3, size, size)))
+    return images, torch.tensor([label for _, label in samples])
+
+
+def decode(path: Path, size: int) -> bytes:
+    """An image file as the bytes of uint8 (3, size, size) in RGB; a turn that its EXIF data ask for is not made.
+
+    Raises:
+        ValueError: it cannot be read, or has more than 8 bits a channel; the message has the file and the reason.
+    """
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            check(not image.mode.startswith(DEEP), f"{image.mode} pixels, more than 8 bits a channel; convert it")
+            pixels = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+    except Exception as error:  # Pillow's parsers raise whatever a damaged file leads them into
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ValueError(f"cannot decode {path}: {reason}") from None
+    return np.asarray(pixels).transpose(2, 0, 1).tobytes()
+
+
+def _file(layout: Layout, split: str, size: int) -> Path:
+    """The file with the pixels of a split, made if there is none; of processes that want it, one makes it."""
+    from filelock import FileLock
+
+    samples = layout.splits[split]
+    key = hashlib.sha256(f"{fingerprint(layout.folder, samples)} {size} {INTERPOLATION}".encode()).hexdigest()
+    name = f"{layout.folder.name}-{split}-{size}-{key[:16]}"
+    path, total = cache_root() / "images" / f"{name}.u8", len(samples) * 3 * size * size
+    if not _whole(path, total):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):  # the system takes it back when its holder dies
+            if not _whole(path, total):
+                _check_space(path, total)
+                _write(path, layout.folder, samples, size)
+    return path
+
+
+def _whole(path: Path, size_bytes: int) -> bool:
+    return path.is_file() and path.stat().st_size == size_bytes
+
+
+def _check_space(path: Path, size_bytes: int) -> None:
+    free = shutil.disk_usage(path.parent).free
+    check(
+        size_bytes < free,
+        f"{path.name} needs {size_bytes / 1e9:.1f} GB and {path.parent} has {free / 1e9:.1f} GB free; "
+        f"make room, or name a cache folder elsewhere in ${CACHE}",
+    )
+
+
+def _write(path: Path, folder: Path, samples: Sequence[Sample], size: int) -> None:
+    """Write under another name, flush to the disk, rename: a file of the right name is whole."""
+    unfinished = path.with_suffix(".partial")  # one name, so that those of killed processes do not pile up
+    paths = [folder / name for name, _ in samples]
+    try:
+        with unfinished.open("wb") as file:
+            for pixels in each(partial(decode, size=size), paths, f"decode {path.stem.rpartition('-')[0]}"):
+                file.write(pixels)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

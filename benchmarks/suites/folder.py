@@ -1,0 +1,146 @@
+"""A suite of one's own: every folder below the data root that holds images or point clouds in a known layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.suites import SUITES, Missing, Suite, Task, clouds, contents, decoded, layouts, verify
+from benchmarks.suites.holdout import hold_out
+from methods.options import check
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchmarks.suites.layouts import Layout
+    from methods.base import Modality
+
+SHARED: dict[str, object] = {"warmup_epochs": 10, "drop_path": 0.1}
+RECIPES: dict[Modality, dict[str, object]] = {
+    "image": SHARED | {"epochs": 100, "batch_size": 64},
+    "points": SHARED | {"epochs": 300, "batch_size": 32, "clip_grad": 10.0},
+}
+KNOWN = (
+    "train800.txt, val200.txt and test.txt (lines 'PATH LABEL'), or train/CLASS/*.jpg and test/CLASS/*.jpg, "
+    "or ply_data_train*.h5 and ply_data_test*.h5"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """A task and how its files are read."""
+
+    task: Task
+    load: Callable[[str, int | None], tuple[Tensor, Tensor]]
+    fingerprint: Callable[[], str]
+    faults: Callable[[], list[str]]
+
+
+def suite(root: Path) -> Suite:
+    """The suite of a folder, by whose name it goes: its subfolders are the tasks, or it is itself the only one.
+
+    Raises:
+        Missing: no such folder, or none in a known layout below it.
+        ValueError: a name that another suite has, or files that are not as their layout says.
+    """
+    if not root.is_dir():
+        raise Missing(f"the folder {root} is not there; say with --data-root DIR where the data lie")
+    name = root.name
+    check(bool(name) and name not in SUITES, f"a suite is called '{name}' already; rename the folder {root}")
+    found, wrong = _find(root)
+    check(not wrong, "; ".join(wrong))
+    if not found:
+        raise Missing(f"no task in {root} or in a folder in it; a task has {KNOWN}; say where with --data-root DIR")
+    present = {data.task.modality for data in found.values()}
+    backbones: dict[Modality, str] = {"image": "vit_nano", "points": "point_nano"}
+    return Suite(
+        name=name,
+        tasks={task: data.task for task, data in found.items()},
+        recipes={kind: RECIPES[kind] for kind in RECIPES if kind in present},
+        backbones={kind: backbones[kind] for kind in RECIPES if kind in present},
+        load=lambda task, split, *, size: found[task].load(split, size),
+        fingerprint=lambda task: found[task].fingerprint(),
+        faults=lambda task: found[task].faults(),
+    )
+
+
+def _find(root: Path) -> tuple[dict[str, Data], list[str]]:
+    """The tasks by name, and what is wrong with those that are not complete."""
+    found: dict[str, Data] = {}
+    wrong: list[str] = []
+    below = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for folder in [root, *below]:
+        try:
+            data = _data(folder)
+        except ValueError as error:
+            wrong.append(str(error))
+            continue
+        if data:
+            found[data.task.name] = data
+        if folder == root and (found or wrong):
+            break
+    return found, wrong
+
+
+def _data(folder: Path) -> Data | None:
+    if any(folder.glob("ply_data_*.h5")):
+        return _points(folder)
+    layout = layouts.find(folder)
+    return _images(layout) if layout else None
+
+
+def _images(layout: Layout) -> Data:
+    return Data(
+        task=_task(layout.folder, "image", layout.labels, *map(len, layout.splits.values())),
+        load=partial(decoded.load, layout),
+        fingerprint=partial(contents.task_fingerprint, layout),
+        faults=partial(verify.images, layout),
+    )
+
+
+def _points(folder: Path) -> Data:
+    files = sorted(folder.glob("ply_data_*.h5"))
+    labels = _point_labels(folder, tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+    names, classes = clouds.names(folder), 1 + int(max(y.max() for y in labels.values()))
+    check(not names or classes <= len(names), f"{folder}: label {classes - 1}, but only {len(names)} names of classes")
+    train, val = hold_out(labels["train"])
+    check(len(val) > 0, f"{folder}: no class has a second sample to validate on")
+
+    def load(split: str, size: int | None) -> tuple[Tensor, Tensor]:
+        import torch
+
+        x, y = clouds.read(folder, "test" if split == "test" else "train")
+        chosen: Any = {"train": train, "val": val, "test": slice(None)}[split]
+        return torch.from_numpy(x[chosen]), torch.from_numpy(y[chosen])
+
+    def faults() -> list[str]:
+        splits = {"train": clouds.read(folder, "train"), "test": clouds.read(folder, "test")}
+        return verify.points(folder, splits, task.classes)
+
+    shown = names or tuple(str(label) for label in range(classes))
+    task = _task(folder, "points", shown, len(train), len(val), len(labels["test"]))
+    fingerprint = partial(contents.fingerprint, folder, [(path.name, 0) for path in files])
+    return Data(task=task, load=load, fingerprint=fingerprint, faults=faults)
+
+
+@cache
+def _point_labels(folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> dict[str, Any]:
+    """Labels of the samples for training and for testing; read once a process, for that reads the points as well."""
+    return {"train": clouds.read(folder, "train")[1], "test": clouds.read(folder, "test")[1]}
+
+
+def _task(folder: Path, modality: Modality, labels: tuple[str, ...], train: int, val: int, test: int) -> Task:
+    return Task(
+        name=folder.name,
+        modality=modality,
+        labels=labels,
+        group="own",
+        train=train,
+        val=val,
+        test=test,
+        source="own files",
+        licence="not known",
+    )

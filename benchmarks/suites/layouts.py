@@ -1,0 +1,133 @@
+"""The two layouts in which image tasks lie on disk: VTAB-1K's lists, and a folder a class (ImageFolder)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.suites.holdout import hold_out
+from methods.options import check
+
+Sample = tuple[str, int]  # a path relative to the task's folder, with forward slashes, and a label
+
+LISTS = {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"}
+EVERYTHING = "train800val200.txt"  # the first two lists together
+ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+MOST_CLASSES = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """An image task on disk: the names of its classes, and the samples of each of its three splits."""
+
+    folder: Path
+    labels: tuple[str, ...]
+    splits: Mapping[str, tuple[Sample, ...]]
+
+
+def find(folder: Path) -> Layout | None:
+    """The task that a folder holds in one of the layouts; None if it has the training samples of neither.
+
+    Raises:
+        ValueError: a task that is not complete or not as its layout says.
+    """
+    if (folder / LISTS["train"]).is_file():
+        return lists(folder)
+    return image_folder(folder) if (folder / "train").is_dir() else None
+
+
+def lists(folder: Path) -> Layout:
+    """A task in VTAB-1K's layout, whose classes have no names but their numbers.
+
+    The lists are ``train800.txt``, ``val200.txt`` and ``test.txt``, however many lines they have.
+
+    Raises:
+        ValueError: a list is missing, empty or has a line that is not an image below the folder and a label.
+    """
+    missing = [name for name in LISTS.values() if not (folder / name).is_file()]
+    check(not missing, f"{folder}: no {', no '.join(missing)}; the layout of VTAB-1K has {', '.join(LISTS.values())}")
+    splits = {split: read_list(folder / name) for split, name in LISTS.items()}
+    highest = max(label for samples in splits.values() for _, label in samples)
+    return Layout(folder=folder, labels=tuple(str(i) for i in range(highest + 1)), splits=splits)
+
+
+def read_list(path: Path) -> tuple[Sample, ...]:
+    """The samples of one list, a line ``PATH LABEL`` each; empty lines count for nothing."""
+    samples = []
+    try:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if line.strip():
+                samples.append(_sample(line, path, number))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: no text in UTF-8: {error.reason} at byte {error.start}") from None
+    check(bool(samples), f"{path}: lists no image")
+    return tuple(samples)
+
+
+def _sample(line: str, listing: Path, number: int) -> Sample:
+    """One line; a list may have a hundred thousand, so that no message is made before it is needed."""
+    path, *rest = line.strip().rsplit(maxsplit=1)
+    label = rest[0] if rest else ""
+    if not rest:
+        reason = f"'{line}' is not 'PATH LABEL'"
+    elif not (label.isascii() and label.isdigit()):
+        reason = f"label '{label}' is not a number from 0"
+    elif len(label) > 9 or int(label) >= MOST_CLASSES:
+        reason = f"label {label} is above {MOST_CLASSES - 1}"
+    elif path[0] in "/\\" or path[1:2] == ":" or "\0" in path or ".." in path.replace("\\", "/").split("/"):
+        reason = f"path '{path}' leaves the folder; give one below it"
+    else:
+        return path, int(label)
+    raise ValueError(f"{listing}, line {number}: {reason}")
+
+
+def image_folder(folder: Path) -> Layout:
+    """A task with a folder a class below ``train``, ``test`` and, if there is one, ``val``.
+
+    Without ``val`` a tenth of the training samples is held out, the same one every time.
+
+    Raises:
+        ValueError: no ``test``, no classes, a class without images or one that is not in ``train``.
+    """
+    check((folder / "test").is_dir(), f"{folder}: has a folder train, but no folder test")
+    labels = _classes(folder / "train")
+    check(bool(labels), f"{folder / 'train'}: has no folder a class")
+    splits = {split: _class_samples(folder, split, labels) for split in ("train", "test")}
+    if (folder / "val").is_dir():
+        splits["val"] = _class_samples(folder, "val", labels)
+    else:
+        samples = splits["train"]
+        kept, held = hold_out([label for _, label in samples])
+        check(len(held) > 0, f"{folder}: no class has a second image to validate on; add images or a folder val")
+        splits["train"], splits["val"] = tuple(samples[i] for i in kept), tuple(samples[i] for i in held)
+    return Layout(folder=folder, labels=tuple(labels), splits={split: splits[split] for split in LISTS})
+
+
+def _classes(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _class_samples(folder: Path, split: str, labels: Sequence[str]) -> tuple[Sample, ...]:
+    present = _classes(folder / split)
+    foreign = [name for name in present if name not in labels]
+    check(
+        not foreign, f"{folder / split}: class '{', '.join(foreign)}' is not among those of train: {', '.join(labels)}"
+    )
+    samples: list[Sample] = []
+    for label, name in enumerate(labels):
+        paths = _images(folder, f"{split}/{name}") if name in present else []
+        check(bool(paths) or name not in present, f"{folder / split / name}: has no image ({', '.join(ENDINGS)})")
+        samples += [(path, label) for path in paths]
+    check(bool(samples), f"{folder / split}: has no image of the classes of train: {', '.join(labels)}")
+    return tuple(samples)
+
+
+def _images(folder: Path, below: str) -> list[str]:
+    """Every image below a class folder, however deep, in an order that no file system changes."""
+    found = []
+    for place, _, names in os.walk(folder / below, followlinks=True):
+        inside = Path(place).relative_to(folder).as_posix()
+        found += [f"{inside}/{name}" for name in names if name.lower().endswith(ENDINGS) and not name.startswith(".")]
+    return sorted(found)

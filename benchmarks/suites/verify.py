@@ -1,0 +1,78 @@
+"""What is wrong with a task's files, a line a fault."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.suites import layouts
+from benchmarks.suites.contents import each
+from benchmarks.suites.decoded import decode
+
+if TYPE_CHECKING:
+    from benchmarks.suites.layouts import Layout
+
+SHOWN = 3  # of many faults of a kind
+SIZE = 8  # pixels; a file is decoded whole before it is resized
+
+
+def images(layout: Layout) -> list[str]:
+    """Splits that share a sample, lists that disagree, classes without a sample, files that do not decode."""
+    name = layout.folder.name
+    lines = [f"{name}: {fault}" for fault in [*_shared(layout), *_disagreement(layout)]]
+    present = {label for samples in layout.splits.values() for _, label in samples}
+    empty = [label for index, label in enumerate(layout.labels) if index not in present]
+    lines += [f"{name}: no sample of class {_some(empty)}"] if empty else []
+    paths = sorted({layout.folder / path for samples in layout.splits.values() for path, _ in samples})
+    broken = [fault for fault in each(_undecodable, paths, f"verify {name}") if fault]
+    return lines + ([f"{name}: {len(broken)} of {len(paths)} images do not decode: {_some(broken)}"] if broken else [])
+
+
+def points(folder: Path, splits: Mapping[str, tuple[Any, Any]], classes: int) -> list[str]:
+    """Coordinates that are not finite numbers, and classes that have no sample in a split."""
+    import numpy as np
+
+    lines = []
+    for split, (x, y) in splits.items():
+        if not np.isfinite(x).all():
+            lines.append(f"{folder.name}/{split}: coordinates that are not finite numbers")
+        if missing := sorted(set(range(classes)) - set(y.tolist())):
+            lines.append(f"{folder.name}/{split}: no sample of class {_some(map(str, missing))}")
+    return lines
+
+
+def _shared(layout: Layout) -> list[str]:
+    paths = {split: {path for path, _ in samples} for split, samples in layout.splits.items()}
+    shared = {(a, b): sorted(paths[a] & paths[b]) for a, b in combinations(paths, 2)}
+    return [f"{len(both)} images of {a} are also in {b}: {_some(both)}" for (a, b), both in shared.items() if both]
+
+
+def _disagreement(layout: Layout) -> list[str]:
+    """Between the lists of train and val, and the one of both, which nothing reads but by which others train."""
+    path = layout.folder / layouts.EVERYTHING
+    if not path.is_file():
+        return []
+    try:
+        listed = Counter(layouts.read_list(path))
+    except ValueError as error:
+        return [str(error)]
+    apart = Counter((*layout.splits["train"], *layout.splits["val"]))
+    odd = sorted(f"{sample[0]} {sample[1]}" for sample in (listed - apart) + (apart - listed))
+    both = f"{layouts.LISTS['train']} and {layouts.LISTS['val']}"
+    return [f"{path.name} is not {both} together: {len(odd)} lines differ: {_some(odd)}"] if odd else []
+
+
+def _undecodable(path: Path) -> str | None:
+    try:
+        decode(path, SIZE)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
