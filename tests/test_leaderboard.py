@@ -148,3 +148,12 @@ def test_a_bridged_method_is_named_by_what_differs_from_its_defaults() -> None:
     records = [record(spec, 0.5, 100) for spec in specs]
     (table,) = leaderboard.tables(pd.json_normalize(records))
     assert set(table.cells.index) == {"hf:lora", "hf:lora r=4", "lora"}
+
+
+def test_published_numbers_stand_beside_ours_with_their_rule() -> None:
+    sweeps = sweep.Sweep(suite="vtab1k", methods=("lora", "norm"), backbone=("vit_nano",))
+    records = [record(spec, 0.5, 100) for spec in sweep.specs(sweeps, "float32", absent=True)]
+    (table,) = leaderboard.tables(pd.json_normalize(records))
+    assert dict(table.cells["published"]) == {"lora": "mean 72.25, group mean 74.60; rule best_test", "norm": "-"}
+    (own,) = leaderboard.tables(frame(ACCURACY))
+    assert "published" not in own.cells

@@ -70,17 +70,16 @@ def source(name: str) -> Source:
 
 
 def source_or_absent(name: str) -> Source:
-    """The same of a backbone whose weights may not be here yet; a wrong name or file is still refused."""
-    try:
+    """The same of a backbone whose weights may not be here yet: nothing is downloaded, a wrong name still refused."""
+    if weights_path(name) is not None:
         return source(name)
-    except ValueError:
-        if "@" in name:
-            raise
-        build(name, pretrained=False)
     if modality(name) == "points":
+        build(name, pretrained=False)
         return Source(name=name, modality="points", sha256=ABSENT, mean=(), std=(), image_size=None)
-    from benchmarks.backbones.images import image_normalization
+    from benchmarks.backbones.images import image_normalization, is_downloaded
 
+    if is_downloaded(name):
+        return source(name)
     mean, std, size = image_normalization(name)
     return Source(name=name, modality="image", sha256=ABSENT, mean=mean, std=std, image_size=size)
 

@@ -63,6 +63,20 @@ def image_normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]
     return tuple(data["mean"]), tuple(data["std"]), int(data["input_size"][-1])
 
 
+def is_downloaded(name: str) -> bool:
+    """Whether the weights of a model of the hub are on this machine already.
+
+    Raises:
+        ValueError: timm knows no such model.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    with torch.device("meta"):
+        config = _create(name, pretrained=False, drop_path=0.0).pretrained_cfg
+    repository = config.get("hf_hub_id") if isinstance(config, dict) else None
+    return repository is not None and isinstance(try_to_load_from_cache(repository, "model.safetensors"), str)
+
+
 def build_image(name: str, *, pretrained: bool, drop_path: float, weights: Path | None) -> nn.Module:
     """An image backbone without its class head, in eval mode.
 
