@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
     from methods.base import Modality
 
-SUITES = {"offline": "benchmarks.suites.offline"}
+SUITES = {
+    "offline": "benchmarks.suites.offline",
+    "scanobjectnn": "benchmarks.suites.scanobjectnn",
+    "modelnet40": "benchmarks.suites.modelnet40",
+}
 DATA_ROOT = "PEFT_BENCH_DATA"  # an environment variable, so that worker processes see what --data-root said
 
 
@@ -33,7 +37,9 @@ class Load(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One classification task; ``train``, ``val`` and ``test`` count samples."""
+    """One classification task; ``train``, ``val`` and ``test`` count samples, ``lacking`` those of ``train`` that one
+    published copy of the data lacks.
+    """
 
     name: str
     modality: Modality
@@ -44,6 +50,7 @@ class Task:
     test: int
     source: str
     licence: str
+    lacking: int = 0
 
     @property
     def classes(self) -> int:
