@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_origin, get_type_hints
@@ -122,6 +122,7 @@ def specs(sweep: Sweep, dtype: Literal["float32", "bfloat16"]) -> list[Spec]:
         check(name in names, f"options set for '{name}', which is not among the methods: {', '.join(names)}")
     chosen = dict(suite.backbones) | {backbones.modality(name): name for name in sweep.backbone}
     sources = {kind: backbones.source(chosen[kind]) for kind in {suite.tasks[task].modality for task in tasks}}
+    _check_weights(sources.values(), names)
     prints = {task: suite.fingerprint(task) for task in tasks}
     configs = {name: list(_configs(name, sweep.set.get(name, {}))) for name in names}
     planned: dict[str, Spec] = {}
@@ -158,6 +159,17 @@ def _check_modality(name: str, suite: suites.Suite, tasks: Sequence[str]) -> Non
         f"{' and '.join(sorted(kinds))}: {', '.join(tasks)}; "
         f"tasks of suite {suite.name} for it: {', '.join(fitting) or 'none'}",
     )
+
+
+def _check_weights(sources: Iterable[backbones.Source], names: Sequence[str]) -> None:
+    """Refuse an architecture that comes without weights to methods that start from some."""
+    for source in sources:
+        needing = [n for n in names if methods.get(n).pretrained and source.modality in methods.get(n).modalities]
+        check(
+            source.sha256 != backbones.RANDOM or not needing,
+            f"backbone '{source.name}' has no weights of its own to start from with {', '.join(needing[:3])}; give a "
+            f"local file with --backbone {source.name}@FILE",
+        )
 
 
 def _configs(name: str, options: Options | Sequence[Options]) -> Iterator[Config]:

@@ -130,7 +130,7 @@ class Trainer:
 
     def cache_features(self) -> None:
         """Train the head on pooled features computed once: exact where nothing before the head trains or is random."""
-        if self.recipe.augment != "none":
+        if self.recipe.augment != "none" or any(p.requires_grad for p in self.model.backbone.parameters()):
             return
         self.model.eval()
         with torch.inference_mode(), self._autocast():

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from methods.base import Modality
 
 WEIGHTS = Path(__file__).parent / "weights"
+RANDOM = "random"  # in place of the digest of weights that there are not
 EMBEDDED: dict[str, Modality] = {"vit_nano": "image", "point_nano": "points"}
 
 
@@ -59,7 +60,7 @@ def source(name: str) -> Source:
     """
     path = weights_path(name)
     if modality(name) == "points":
-        digest = _file_sha256(path) if path else "random"
+        digest = _file_sha256(path) if path else RANDOM
         return Source(name=name, modality="points", sha256=digest, mean=(), std=(), image_size=None)
     from benchmarks.backbones.images import image_normalization
 
