@@ -237,8 +237,15 @@ def _joined(frame: pd.DataFrame, prefix: str) -> list[str]:
 
 
 def _recipe(run: pd.Series[Any]) -> str:
+    """Every field of a recipe; one that records were given later is named only where it is off its default."""
+    import dataclasses
+
+    from benchmarks.spec import Recipe
+
     fields = {str(k).removeprefix("spec.recipe."): v for k, v in run.items() if str(k).startswith("spec.recipe.")}
-    return ", ".join(f"{name} {value}" for name, value in fields.items())
+    default = {field.name: field.default for field in dataclasses.fields(Recipe)}
+    named = {name: _restored(value, default.get(name)) for name, value in fields.items() if not _missing(value)}
+    return ", ".join(f"{name} {value}" for name, value in named.items())
 
 
 def _spread(seeds: pd.Series[float]) -> str:

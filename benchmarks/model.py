@@ -94,18 +94,27 @@ class Tuned(nn.Module):
 def build(spec: Spec, *, pretrained: bool = True) -> Tuned:
     """The untrained model of a run; draws from torch's global generator. Without weights where not ``pretrained``.
 
+    What the backbone's checkpoint does not have (the class token of Point-MAE and its position) starts fresh, so it
+    trains with every method.
+
     Raises:
         ValueError: missing or unreadable backbone weights.
     """
     pretrained = pretrained and methods.get(spec.method).pretrained
     backbone = backbones.build(spec.backbone.name, pretrained=pretrained, drop_path=spec.recipe.drop_path)
     method = methods.build(spec.method, cast("Backbone", backbone), spec.config)
+    _train_fresh(backbone, method)
     width = cast("Backbone", backbone).head_hidden_size + method.extra_features
     head = backbones.make_head(backbone, width, spec.classes)
     own = (spec.backbone.mean, spec.backbone.std) if spec.backbone.mean else ((0.0,), (1.0,))
     choices = {"checkpoint": own, "imagenet": IMAGENET, "none": ((0.0,), (1.0,))}
     normalization = choices[spec.recipe.normalization]
     return Tuned(backbone, method, head, normalization=normalization, image_size=spec.backbone.image_size)
+
+
+def _train_fresh(backbone: nn.Module, method: Method) -> None:
+    fresh: frozenset[str] = getattr(backbone, "fresh", frozenset())
+    method.unfreeze(p for name, p in backbone.named_parameters() if name in fresh and not p.requires_grad)
 
 
 def save(model: Tuned, spec: Spec, path: Path) -> int:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 import methods
 from benchmarks import backbones, cli, suites
+from benchmarks.backbones.points import PUBLISHED
 from methods.base import Backbone
 
 
@@ -39,6 +40,7 @@ def show_list() -> int:
     for name, backbone in embedded.items():
         table.add_row(name, backbones.EMBEDDED[name], f"{sum(p.numel() for p in backbone.parameters()):,}")
     table.add_row("any timm VisionTransformer, as NAME or NAME@FILE", "image", "")
+    table.add_row(f"{', '.join(PUBLISHED)}, as NAME@FILE or NAME_1k@FILE", "points", "")
     out.print(table)
     return 0
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import methods
-from methods.options import check
+from methods.options import LATER, as_json, check
 
 if TYPE_CHECKING:
     from benchmarks.backbones import Source
@@ -20,7 +20,10 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How every method of a comparison is trained; learning rate and weight decay belong to the method."""
+    """How every method of a comparison is trained; learning rate and weight decay belong to the method.
+
+    ``votes``: logits of a test cloud are the mean over it and votes - 1 randomly scaled copies.
+    """
 
     epochs: int = 30
     batch_size: int = 32
@@ -32,6 +35,7 @@ class Recipe:
     normalization: Literal["checkpoint", "imagenet", "none"] = "checkpoint"
     checkpoint_rule: Literal["last", "best_val", "best_test"] = "last"
     train_split: Literal["trainval", "train"] = "trainval"
+    votes: int = field(default=1, metadata=LATER)
 
     def __post_init__(self) -> None:
         check(self.epochs >= 1, f"epochs={self.epochs} must be at least 1")
@@ -42,6 +46,7 @@ class Recipe:
         )
         for name in ("drop_path", "label_smoothing"):
             check(0 <= getattr(self, name) < 1, f"{name}={getattr(self, name)} must be at least 0 and below 1")
+        check(self.votes >= 1, f"votes={self.votes} must be at least 1")
         check(self.clip_grad >= 0, f"clip_grad={self.clip_grad} must be 0 (off) or positive")
         check(
             self.checkpoint_rule != "best_val" or self.train_split == "train",
@@ -64,8 +69,13 @@ class Spec:
     seed: int
     dtype: Literal["float32", "bfloat16"]
 
+    def __post_init__(self) -> None:
+        fits = self.recipe.votes == 1 or self.backbone.modality == "points"
+        check(fits, f"recipe: votes={self.recipe.votes} is for point clouds; task '{self.task}' is one of images")
+
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """All fields; those added after runs had been recorded only where they are off their defaults."""
+        return as_json(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Spec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_origin, get_type_hints
@@ -126,6 +126,7 @@ def specs(sweep: Sweep, dtype: Literal["float32", "bfloat16"], *, absent: bool =
     prints = {task: (_fingerprint_or_absent(suite, task) if absent else suite.fingerprint(task)) for task in tasks}
     source = backbones.source_or_absent if absent else backbones.source
     sources = {kind: source(chosen[kind]) for kind in {suite.tasks[task].modality for task in tasks}}
+    _check_weights(sources.values(), names)
     configs = {name: list(_configs(name, sweep.set.get(name, {}))) for name in names}
     planned: dict[str, Spec] = {}
     for seed, task, name in itertools.product(sweep.seeds, tasks, names):
@@ -168,6 +169,17 @@ def _check_modality(name: str, suite: suites.Suite, tasks: Sequence[str]) -> Non
         f"{' and '.join(sorted(kinds))}: {', '.join(tasks)}; "
         f"tasks of suite {suite.name} for it: {', '.join(fitting) or 'none'}",
     )
+
+
+def _check_weights(sources: Iterable[backbones.Source], names: Sequence[str]) -> None:
+    """Refuse an architecture that comes without weights to methods that start from some."""
+    for source in sources:
+        needing = [n for n in names if methods.get(n).pretrained and source.modality in methods.get(n).modalities]
+        check(
+            source.sha256 != backbones.RANDOM or not needing,
+            f"backbone '{source.name}' has no weights of its own to start from with {', '.join(needing[:3])}; give a "
+            f"local file with --backbone {source.name}@FILE",
+        )
 
 
 def _configs(name: str, options: Options | Sequence[Options]) -> Iterator[Config]:

@@ -18,6 +18,7 @@ from timm.optim import create_optimizer_v2
 from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import Tensor, nn
 
+from benchmarks.augment import augment, random_scale
 from benchmarks.measure import StepClock
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ class Trainer:
         return self._accuracy("val")
 
     def test(self) -> float:
-        """Accuracy on the test split, in [0, 1]; the last thing that a run does."""
-        return self._accuracy("test")
+        """Accuracy on the test split, in [0, 1], by the recipe's votes; the last thing that a run does."""
+        return self._accuracy("test", self.recipe.votes)
 
     def restart(self) -> None:
         """Put back the weights and random numbers that the run started with; the history goes on."""
@@ -129,7 +130,7 @@ class Trainer:
 
     def cache_features(self) -> None:
         """Train the head on pooled features computed once: exact where nothing before the head trains or is random."""
-        if self.recipe.augment != "none":
+        if self.recipe.augment != "none" or any(p.requires_grad for p in self.model.backbone.parameters()):
             return
         self.model.eval()
         with torch.inference_mode(), self._autocast():
@@ -208,31 +209,24 @@ class Trainer:
             self._splits[name] = (x, y) if name == "test" else (x.to(self.device), y.to(self.device))
         return self._splits[name]
 
-    def _accuracy(self, split: str) -> float:
+    def _accuracy(self, split: str, votes: int = 1) -> float:
         x, y = self._split(split)
         self.model.eval()
+        generator = torch.Generator().manual_seed(self.seed)
         hits = torch.zeros((), dtype=torch.long, device=self.device)
         with torch.inference_mode(), self._autocast():
             for inputs, labels in zip(x.split(256), y.split(256), strict=True):
-                hits += (self.model(inputs.to(self.device)).argmax(dim=1) == labels.to(self.device)).sum()
+                logits = self._logits(inputs.to(self.device), votes, generator)
+                hits += (logits.argmax(dim=1) == labels.to(self.device)).sum()
         return int(hits) / len(y)
+
+    def _logits(self, x: Tensor, votes: int, generator: torch.Generator) -> Tensor:
+        """Logits (B, classes): of the inputs as they are, or the mean with those of votes - 1 scaled copies."""
+        voices = [self.model(x if vote == 0 else x * random_scale(x, generator)).float() for vote in range(votes)]
+        return torch.stack(voices).mean(dim=0)
 
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
-
-
-def augment(x: Tensor, how: str, generator: torch.Generator) -> Tensor:
-    """Augment a batch of points (B, N, 3): rotation about y, or scale in 2/3..3/2 and shift in +-0.2 per axis."""
-    if how == "none":
-        return x
-    if how == "rotate":
-        angle = torch.rand(len(x), generator=generator).to(x.device) * (2 * math.pi)
-        cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
-        rotation = torch.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], dim=1).view(-1, 3, 3)
-        return x @ rotation
-    scale = 2 / 3 + (3 / 2 - 2 / 3) * torch.rand(len(x), 1, 3, generator=generator)
-    shift = 0.4 * torch.rand(len(x), 1, 3, generator=generator) - 0.2
-    return x * scale.to(x.device) + shift.to(x.device)
 
 
 def auto_dtype(device: torch.device) -> torch.dtype:

@@ -12,6 +12,10 @@ from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
 
+# The metadata of a dataclass field that was added after runs had been recorded: at its default it is left out of the
+# JSON of specs, so that the keys of older records hold. That default must never change again.
+LATER = types.MappingProxyType({"later": True})
+
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """One line for a name that is not known: what was given, the nearest, and all that is allowed."""
@@ -66,6 +70,18 @@ def _number(name: str, value: object) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{name}={value!r} must be a finite number")
     return number
+
+
+def as_json(value: Any) -> dict[str, Any]:
+    """A dataclass as nested dicts, without the fields marked LATER that are at their defaults."""
+    values = dataclasses.asdict(value)
+    for field in dataclasses.fields(value):
+        own = getattr(value, field.name)
+        if "later" in field.metadata and own == field.default:
+            del values[field.name]
+        elif dataclasses.is_dataclass(own):
+            values[field.name] = as_json(own)
+    return values
 
 
 def check(condition: bool, message: str) -> None:

@@ -80,6 +80,17 @@ def test_runs_of_other_recipes_stand_in_tables_of_their_own() -> None:
     }
 
 
+def test_votes_are_named_where_there_are_several_and_stand_apart_from_older_records() -> None:
+    old = {("lora", "solids"): [0.5], ("lora", "solids_hard"): [0.4]}
+    both = pd.concat([frame(old), frame(old, recipe={"votes": 10})], ignore_index=True)
+    recipes = [next(note for note in table.notes if note.startswith("Recipe")) for table in leaderboard.tables(both)]
+    assert sorted("votes 10" in note for note in recipes) == [False, True]
+    assert sorted(note.count("votes") for note in recipes) == [0, 1]
+    assert not any("nan" in note for note in recipes)
+    (alone,) = leaderboard.tables(frame(old))
+    assert alone.notes[3] in recipes
+
+
 def test_options_off_their_defaults_are_rows_of_their_own() -> None:
     wide = frame({("lora", "digits"): [0.5], ("lora", "count"): [0.5]}, set={"lora": {"rank": 16}})
     (table,) = leaderboard.tables(pd.concat([frame(ACCURACY), wide], ignore_index=True))

@@ -85,18 +85,45 @@ def test_spec_survives_json() -> None:
 def test_key_differs_with_everything_that_decides_the_number() -> None:
     import dataclasses
 
-    asked = spec("lora", "digits")
+    asked = spec("lora", "solids")
     changes = [
         {"seed": 1},
         {"dtype": "bfloat16"},
         {"data_fingerprint": "other"},
-        {"task": "texture"},
+        {"task": "solids_hard"},
         {"backbone": dataclasses.replace(asked.backbone, sha256="other")},
         {"recipe": dataclasses.replace(asked.recipe, epochs=asked.recipe.epochs + 1)},
+        {"recipe": dataclasses.replace(asked.recipe, votes=2)},
         {"config": dataclasses.replace(asked.config, lr=0.5)},
     ]
     keys = {asked.key, *(dataclasses.replace(asked, **change).key for change in changes)}  # type: ignore[arg-type]
     assert len(keys) == len(changes) + 1
+
+
+def test_a_field_that_records_were_given_later_changes_no_key_at_its_default() -> None:
+    import dataclasses
+
+    path = next((Path(__file__).parents[1] / "results" / "runs" / "offline" / "solids").glob("lora-s0-*.json"))
+    record = json.loads(path.read_text())
+    assert "votes" not in record["spec"]["recipe"]
+    old = Spec.from_json(record["spec"])
+    assert (
+        old.recipe.votes == 1 and old.key == record["key"] and old.to_json() == Spec.from_json(old.to_json()).to_json()
+    )
+    assert json.loads(json.dumps(old.to_json())) == record["spec"]
+    new = dataclasses.replace(old, recipe=dataclasses.replace(old.recipe, votes=10))
+    assert new.key != old.key and new.to_json()["recipe"]["votes"] == 10
+    assert Spec.from_json(json.loads(json.dumps(new.to_json()))) == new
+
+
+def test_votes_on_images_are_refused() -> None:
+    asked = sweep.Sweep(methods=("lora",), recipe={"votes": 10})
+    with pytest.raises(ValueError, match=r"^recipe: votes=10 is for point clouds; task 'digits' is one of images$"):
+        sweep.specs(asked, "float32")
+    points = sweep.Sweep(methods=("lora",), tasks=("solids",), recipe={"votes": 10})
+    assert [one.recipe.votes for one in sweep.specs(points, "float32")] == [10]
+    with pytest.raises(ValueError, match="votes=0 must be at least 1"):
+        sweep.specs(sweep.Sweep(tasks=("solids",), recipe={"votes": 0}), "float32")
 
 
 def test_files_that_are_no_task_files_are_refused(tmp_path: Path) -> None:

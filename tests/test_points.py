@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.backbones.points import MODELS, PointTransformer, build_point, farthest_points, group
+from benchmarks.backbones.points import MODELS, PUBLISHED, PointTransformer, build_point, farthest_points, group
 
 
 def cloud(batch: int = 3, size: int = 40) -> torch.Tensor:
@@ -63,6 +63,9 @@ def test_groups_are_the_nearest_neighbours_less_their_centre() -> None:
     [
         ("point_mae", 15, 22_093_327),
         ("point_mae", 40, 22_099_752),
+        ("point_act", 15, 22_093_327),
+        ("point_recon", 40, 22_099_752),
+        ("point_mae_1k", 40, 22_099_752),
         ("point_bert", 15, 22_059_535),
         ("point_bert", 40, 22_065_960),
     ],
@@ -71,6 +74,12 @@ def test_totals_are_the_published_ones(name: str, classes: int, total: int) -> N
     model = PointTransformer(**MODELS[name])  # type: ignore[arg-type]
     head = model.make_head(model.head_hidden_size, classes)
     assert sum(p.numel() for part in (model, head) for p in part.parameters()) == total
+
+
+def test_every_published_architecture_has_one_for_1024_points() -> None:
+    for name in PUBLISHED:
+        assert MODELS[f"{name}_1k"] == MODELS[name] | {"num_groups": 64}
+    assert PointTransformer().num_groups == 128
 
 
 def test_multiply_adds_of_linears_and_convolutions_are_the_published_4_76_giga() -> None:

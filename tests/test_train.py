@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 import methods
+from benchmarks.augment import augment
 from benchmarks.model import Tuned
 from benchmarks.spec import Recipe
-from benchmarks.train import Diverged, Trainer, augment
+from benchmarks.train import Diverged, Trainer
 from tests.methods.tiny import WIDTH, backbone
 
 Load = Callable[[str], tuple[Tensor, Tensor]]
@@ -161,3 +162,67 @@ def test_scale_and_shift_are_one_map_per_cloud_within_their_range() -> None:
     assert torch.allclose(moved, points * scale[:, None] + shift[:, None], atol=1e-4)
     assert 2 / 3 - 1e-3 <= scale.min() < 0.75 and 1.4 < scale.max() <= 1.5 + 1e-3
     assert shift.abs().max() <= 0.2 + 1e-3
+
+
+class Clouds:
+    """Points of two classes told apart by their extent along x."""
+
+    def __call__(self, split: str) -> tuple[Tensor, Tensor]:
+        y = torch.arange(300) % 2
+        x = torch.rand(len(y), 12, 3, generator=torch.Generator().manual_seed(len(split))) - 0.5
+        x[..., 0] *= 1 + y[:, None]
+        return x, y
+
+
+class Extent(nn.Module):
+    """Logits that are larger for class 1 the farther a cloud reaches along x; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(x.clone())
+        reach = x[..., 0].abs().amax(dim=1)
+        return torch.stack([torch.full_like(reach, 0.72), reach], dim=1)
+
+
+def voting(votes: int, seed: int = 0) -> tuple[Trainer, Extent]:
+    """A trainer for its test alone, which asks a model that can be followed by hand."""
+    run = trainer(data=Clouds(), votes=votes)
+    run.model, run.seed = Extent(), seed  # type: ignore[assignment]
+    return run, run.model  # type: ignore[return-value]
+
+
+def test_votes_are_the_mean_logits_of_the_cloud_and_of_scaled_copies() -> None:
+    run, asked = voting(4)
+    accuracy = run.test()
+    plain, y = Clouds()("test")
+    first, second = (torch.stack(asked.seen[start : start + 4]) for start in (0, 4))  # batches of 256 and the rest
+    clouds = torch.cat([first, second], dim=1)
+    assert torch.equal(clouds[0], plain)
+    factors = clouds[1:] / plain
+    assert torch.allclose(factors, factors[:, :, :1].expand_as(factors), rtol=1e-4)  # one an axis of a cloud
+    assert factors.min() >= 2 / 3 - 1e-4 and factors.max() <= 3 / 2 + 1e-4 and factors.std() > 0.2
+    logits = torch.stack([Extent()(copy) for copy in clouds]).sum(0) / 4
+    assert accuracy == int((logits.argmax(1) == y).sum()) / len(y)
+    assert accuracy != voting(1)[0].test()
+
+
+def test_votes_are_the_same_again_and_another_seed_draws_others() -> None:
+    runs = [voting(3), voting(3), voting(3, seed=1)]
+    for run, _ in runs:
+        run.test()
+    runs[0][0].test()
+    first, again, other = (asked.seen for _, asked in runs)
+    assert all(torch.equal(one, two) for one, two in zip(first, again + again, strict=True))
+    assert torch.equal(first[0], other[0]) and not torch.equal(first[1], other[1])
+
+
+def test_one_vote_asks_once_and_validation_never_votes() -> None:
+    run, asked = voting(1)
+    run.test()
+    assert len(asked.seen) == 2
+    run, asked = voting(5)
+    run.validate()
+    assert len(asked.seen) == 2

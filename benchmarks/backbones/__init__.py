@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights"
 ABSENT = "absent"  # in place of a digest
+RANDOM = "random"  # in place of the digest of weights that there are not
 EMBEDDED: dict[str, Modality] = {"vit_nano": "image", "point_nano": "points"}
 
 
@@ -60,7 +61,7 @@ def source(name: str) -> Source:
     """
     path = weights_path(name)
     if modality(name) == "points":
-        digest = _file_sha256(path) if path else "random"
+        digest = _file_sha256(path) if path else RANDOM
         return Source(name=name, modality="points", sha256=digest, mean=(), std=(), image_size=None)
     from benchmarks.backbones.images import image_normalization
 

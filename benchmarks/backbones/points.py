@@ -11,12 +11,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from benchmarks.backbones import checkpoints
 from methods.options import unknown
 
 ORIGIN = 1e-3  # squared radius within which pointnet2's kernel never picks a point
@@ -79,7 +78,8 @@ class Tokenizer(nn.Module):
 class PointTransformer(nn.Module):
     """Points (B, N, 3) -> pooled features (B, 2 D): the class token and the maximum over patch tokens.
 
-    The defaults are Point-MAE's for ScanObjectNN: 21,825,792 parameters, 22,093,327 with its 15-class head.
+    The defaults are Point-MAE's for ScanObjectNN: 21,825,792 parameters, 22,093,327 with its 15-class head. ``fresh``
+    names the parameters that the loaded checkpoint does not have: they train whatever the method is.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class PointTransformer(nn.Module):
         self.num_groups, self.group_size, self.skip_origin = num_groups, group_size, skip_origin
         self.num_features, self.head_hidden_size = embed_dim, 2 * embed_dim
         self.head_width, self.head_norm, self.grad_checkpointing = head_width, head_norm, False
+        self.fresh: frozenset[str] = frozenset()
         self.encoder = Tokenizer(widths, reduced_from or embed_dim)
         self.reduce_dim = nn.Linear(reduced_from, embed_dim) if reduced_from else nn.Identity()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
@@ -150,9 +151,15 @@ class PointTransformer(nn.Module):
         return nn.Sequential(*layers, nn.Linear(width, classes))
 
 
-MODELS: dict[str, dict[str, object]] = {
+PUBLISHED: dict[str, dict[str, object]] = {  # by whose weights: those of three go into one architecture
     "point_mae": {},
+    "point_act": {},
+    "point_recon": {},
     "point_bert": {"reduced_from": 256, "head_norm": False},
+}
+MODELS: dict[str, dict[str, object]] = {
+    **PUBLISHED,  # 128 groups, for clouds of 2,048 points
+    **{f"{name}_1k": {**options, "num_groups": 64} for name, options in PUBLISHED.items()},  # for 1,024 points
     "point_nano": {
         "embed_dim": 96,
         "num_heads": 3,
@@ -176,16 +183,14 @@ def build_point(name: str, *, pretrained: bool, drop_path: float, weights: Path 
     if pretrained and weights is None:
         raise ValueError(f"backbone '{name}' has no weights of its own; give a local file as {name}@FILE")
     try:
-        state = load_file(weights) if weights is not None else {}
+        state = checkpoints.read(weights) if weights is not None else {}
         # exported models may have biases that the architecture as published has not
         biased = any(key.endswith("attn.qkv.bias") for key in state)
         model = PointTransformer(**MODELS[name], drop_path=drop_path, qkv_bias=biased)  # type: ignore[arg-type]
         if weights is not None:
-            model.load_state_dict({key: value for key, value in state.items() if not key.startswith("head.")})
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise ValueError(
-            f"cannot load {weights} into backbone '{name}': {' '.join(str(error).split())[:300]}"
-        ) from None
+            model.fresh = checkpoints.fill(model, state)
+    except ValueError as error:
+        raise ValueError(f"cannot load {weights} into backbone '{name}': {error}") from None
     return model.eval()
 
 

@@ -20,6 +20,8 @@ FOLDER = "folder"  # made of what lies below the data root, whose name it takes
 SUITES = {
     "offline": "benchmarks.suites.offline",
     "vtab1k": "benchmarks.suites.vtab1k",
+    "scanobjectnn": "benchmarks.suites.scanobjectnn",
+    "modelnet40": "benchmarks.suites.modelnet40",
     FOLDER: "benchmarks.suites.folder",
 }
 DATA_ROOT = "PEFT_BENCH_DATA"  # an environment variable, so that worker processes see what --data-root said
@@ -42,7 +44,9 @@ class Load(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One classification task; ``train``, ``val`` and ``test`` count samples."""
+    """One classification task; ``train``, ``val`` and ``test`` count samples, ``lacking`` those of ``train`` that one
+    published copy of the data lacks.
+    """
 
     name: str
     modality: Modality
@@ -53,6 +57,7 @@ class Task:
     test: int
     source: str
     licence: str
+    lacking: int = 0
 
     @property
     def classes(self) -> int:

@@ -1,34 +1,147 @@
-"""Point clouds in files ``ply_data_{train,test}*.h5``, the layout of ModelNet40's."""
+"""Point clouds in HDF5 files: read and checked, divided into splits, put into the unit sphere, fingerprinted.
+
+Shapes: N clouds, P points. Clouds are a pair of points float32 (N, P, 3) and labels int64 (N,).
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.suites.holdout import hold_out
 from methods.options import check
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Clouds = tuple[NDArray[np.float32], NDArray[np.int64]]
+NAMES = "shape_names.txt"
+RECIPE = {"epochs": 300, "batch_size": 32, "warmup_epochs": 10, "clip_grad": 10.0, "drop_path": 0.1}  # Point-MAE's
 
 
-def read(folder: Path, split: Literal["train", "test"]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Points, float32 (n, P, 3), and labels, int64 (n,), of all files of a split."""
-    import h5py
-    import numpy as np
+def read(folder: Path, split: Literal["train", "test"]) -> Clouds:
+    """All clouds of ``ply_data_{split}*.h5`` below a folder, in the natural order of the files' numbers.
 
-    x, y = [], []
-    for path in sorted(folder.glob(f"ply_data_{split}*.h5")):
-        try:
-            with h5py.File(path) as file:
-                x.append(np.asarray(file["data"], dtype=np.float32))
-                y.append(np.asarray(file["label"], dtype=np.int64).reshape(-1))
-        except (OSError, KeyError) as error:
-            raise ValueError(f"cannot read {path}: {error}") from None
-    check(bool(x), f"{folder}: no ply_data_{split}*.h5")
-    return np.concatenate(x), np.concatenate(y)
+    Raises:
+        ValueError: no such file, or one that is damaged or holds something else; the message names it.
+    """
+    known = len(names(folder)) if (folder / NAMES).is_file() else None
+    return joined([(path, read_file(path, known)) for path in _files(folder, split)])
 
 
 def names(folder: Path) -> tuple[str, ...]:
-    """The names of the classes, in the order of their labels; none without ``shape_names.txt``."""
-    path = folder / "shape_names.txt"
-    return tuple(path.read_text(encoding="utf-8").split()) if path.is_file() else ()
+    """The classes that ``shape_names.txt`` of a folder lists, or numbers where it has none."""
+    path = folder / NAMES
+    if path.is_file():
+        return tuple(path.read_text(encoding="utf-8").split())
+    labels = [read_file(file, None)[1] for file in _files(folder, "train")]
+    return tuple(str(number) for number in range(int(np.concatenate(labels).max()) + 1))
+
+
+def read_file(path: Path, classes: int | None) -> Clouds:
+    """The clouds of one HDF5 file: data (N, P, 3), label (N,) or (N, 1), below ``classes`` where that is known.
+
+    Raises:
+        ValueError: no such file, a damaged one, a missing key, a wrong shape, a NaN, a label out of range.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            missing = {"data", "label"} - set(file)
+            check(not missing, f"{path} has no dataset {' or '.join(sorted(missing))}; it has: {', '.join(file)}")
+            points, labels = np.asarray(file["data"]), np.asarray(file["label"])
+    except OSError as error:
+        reason = "no such file" if not path.exists() else " ".join(str(error).split())[:200]
+        raise ValueError(f"cannot read {path} as HDF5: {reason}; get the file again") from None
+    return checked(path, points, labels, classes)
+
+
+def checked(path: Path, points: NDArray[Any], labels: NDArray[Any], classes: int | None) -> Clouds:
+    """Points and labels in their own types.
+
+    Raises:
+        ValueError: shapes, values or labels are not those of clouds; the message names ``path``.
+    """
+    check(points.ndim == 3 and points.shape[2] == 3, f"{path}: data has the shape {points.shape}, not (N, P, 3)")
+    fits = labels.shape in ((len(points),), (len(points), 1))
+    check(fits, f"{path}: label has the shape {labels.shape}, not ({len(points)},) as data has {len(points)} clouds")
+    check(len(points) > 0, f"{path} holds no cloud")
+    bad = ~np.isfinite(points).all(axis=(1, 2))
+    check(not bad.any(), f"{path}: cloud {int(bad.argmax())} has values that are not finite")
+    numbers = labels.reshape(-1).astype(np.int64)
+    low, high = int(numbers.min()), int(numbers.max())
+    top = high if classes is None else classes - 1
+    check(low >= 0 and high <= top, f"{path}: labels go from {low} to {high}, not from 0 to {top}")
+    return points.astype(np.float32, copy=False), numbers
+
+
+def joined(parts: Sequence[tuple[Path, Clouds]]) -> Clouds:
+    """The clouds of several files one after the other.
+
+    Raises:
+        ValueError: they do not all have as many points as those of the first file.
+    """
+    size = parts[0][1][0].shape[1]
+    for path, (points, _) in parts:
+        check(points.shape[1] == size, f"{path} has clouds of {points.shape[1]} points, {parts[0][0]} of {size}")
+    return np.concatenate([points for _, (points, _) in parts]), np.concatenate([labels for _, (_, labels) in parts])
+
+
+def write(path: Path, clouds: Clouds) -> None:
+    """Write clouds as ``read_file`` reads them, under a temporary name until the file is whole."""
+    import h5py
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with h5py.File(partial, "w") as file:
+            file["data"], file["label"] = clouds
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def unit_sphere(path: Path, clouds: Clouds, points: int) -> Clouds:
+    """The first ``points`` of every cloud, centred, and scaled so that the farthest lies on the unit sphere.
+
+    Raises:
+        ValueError: the clouds have fewer points, or one has all its points in one place; the message names ``path``.
+    """
+    x, labels = clouds
+    check(x.shape[1] >= points, f"{path} has clouds of {x.shape[1]} points; {points} are needed")
+    x = x[:, :points] - x[:, :points].mean(axis=1, keepdims=True)
+    radius = np.sqrt(np.square(x).sum(axis=2).max(axis=1))
+    check(bool((radius > 0).all()), f"{path}: cloud {int(radius.argmin())} has all its points in one place")
+    return x / radius[:, None, None], labels
+
+
+def divided(train: Clouds, test: Clouds) -> dict[str, Clouds]:
+    """The splits of a data set that has none for validation: a tenth of train is held out, the same every time."""
+    points, labels = train
+    parts = zip(("train", "val"), hold_out(labels), strict=True)
+    return {name: (points[index], labels[index]) for name, index in parts} | {"test": test}
+
+
+def digest(splits: Mapping[str, Clouds]) -> str:
+    """SHA-256 over the bytes of all splits."""
+    sha256 = hashlib.sha256()
+    for split, (x, y) in sorted(splits.items()):
+        sha256.update(f"{split} {x.dtype} {x.shape}".encode() + x.tobytes() + y.tobytes())
+    return sha256.hexdigest()
+
+
+def _files(folder: Path, split: str) -> list[Path]:
+    found = sorted(folder.glob(f"ply_data_{split}*.h5"), key=_natural)
+    check(bool(found), f"{folder} has no file ply_data_{split}*.h5")
+    return found
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """A key that sorts 2 before 10."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

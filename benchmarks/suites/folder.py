@@ -104,8 +104,8 @@ def _images(layout: Layout) -> Data:
 def _points(folder: Path) -> Data:
     files = sorted(folder.glob("ply_data_*.h5"))
     labels = _point_labels(folder, tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
-    names, classes = clouds.names(folder), 1 + int(max(y.max() for y in labels.values()))
-    check(not names or classes <= len(names), f"{folder}: label {classes - 1}, but only {len(names)} names of classes")
+    names, highest = clouds.names(folder), int(max(y.max() for y in labels.values()))
+    check(highest < len(names), f"{folder}: a test cloud has label {highest}, but train has only {len(names)} classes")
     train, val = hold_out(labels["train"])
     check(len(val) > 0, f"{folder}: no class has a second sample to validate on")
 
@@ -120,8 +120,7 @@ def _points(folder: Path) -> Data:
         splits = {"train": clouds.read(folder, "train"), "test": clouds.read(folder, "test")}
         return verify.points(folder, splits, task.classes)
 
-    shown = names or tuple(str(label) for label in range(classes))
-    task = _task(folder, "points", shown, len(train), len(val), len(labels["test"]))
+    task = _task(folder, "points", names, len(train), len(val), len(labels["test"]))
     fingerprint = partial(contents.fingerprint, folder, [(path.name, 0) for path in files])
     return Data(task=task, load=load, fingerprint=fingerprint, faults=faults)
 

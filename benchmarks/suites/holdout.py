@@ -1,35 +1,36 @@
-"""A validation split for data that come without one."""
+"""Validation samples for data sets that come without any: held out of the training samples by a seeded draw."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from methods.options import check
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 def hold_out(
-    labels: Sequence[int] | NDArray[Any], seed: int = 0, fraction: float = 0.1
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Indices (int64, ascending) of the samples to train on and of those to validate on, drawn class by class.
+    labels: Sequence[int] | NDArray[np.int64], seed: int = 0, fraction: float = 0.1
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ascending indices to train on and to validate on, ``round(fraction * n)`` of n samples, balanced over classes.
 
-    Of each class ``fraction`` is held out, rounded, but at least one sample, and never its last one.
+    At least one is held out where a class has two. Every class gives its share, rounded up where the share has the
+    largest remainders, and keeps one sample at least.
 
     Raises:
         ValueError: a fraction that is not between 0 and 1.
     """
-    import numpy as np
-
     check(0 < fraction < 1, f"fraction={fraction} must be above 0 and below 1")
-    labels = np.asarray(labels).reshape(-1)
     # floats, for numpy keeps their stream from release to release, which it does not promise for permutations
-    order = np.random.default_rng(seed).random(len(labels))
-    held = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        (members,) = np.nonzero(labels == label)
-        count = min(max(1, int(len(members) * fraction + 0.5)), len(members) - 1)
-        held[members[np.argsort(order[members], kind="stable")[:count]]] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
+    drawn = np.random.default_rng(seed).random(len(labels))
+    labels, total = np.asarray(labels), max(1, round(fraction * len(labels)))
+    classes, counts = np.unique(labels, return_counts=True)
+    taken = np.minimum(np.floor(fraction * counts), counts - 1).astype(int)
+    order = np.argsort(taken - fraction * counts, kind="stable")
+    rest = [i for i in order if taken[i] + 1 < counts[i]]
+    taken[rest[: max(0, total - int(taken.sum()))]] += 1
+    chosen = [np.flatnonzero(labels == one) for one in classes]
+    chosen = [members[np.argsort(drawn[members], kind="stable")[:n]] for members, n in zip(chosen, taken, strict=True)]
+    held = np.sort(np.concatenate([np.empty(0, np.int64), *chosen]))
+    return np.setdiff1d(np.arange(len(labels)), held), held

@@ -1,0 +1,152 @@
+"""Pickles of plain data: numbers, texts, lists, tuples, dicts and numpy arrays, read without calling what they name.
+
+A pickle is a program that names what it wants called. Here every name is looked up in ``STAND_INS``, whose entries only
+decode bytes. Not even numpy's own functions are called: a crafted state can make them take bytes for pointers.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from io import BufferedReader
+
+BROKEN = (
+    pickle.UnpicklingError,
+    *(EOFError, AttributeError, ImportError, LookupError, TypeError, ValueError, ArithmeticError),
+    *(MemoryError, RecursionError),
+)
+PLAIN = (bool, int, float, str, bytes, type(None))
+
+
+class Kind:
+    """What stands in for a numpy.dtype: numbers of a fixed size, never objects or records."""
+
+    def __init__(self, code: str, *unused: object) -> None:
+        if not re.fullmatch(r"[<>=|]?(\?|[biuf]\d{0,2})", code):
+            raise pickle.UnpicklingError(f"it holds an array of dtype {code!r}, which is no plain number")
+        self.dtype: np.dtype[Any] = np.dtype(code)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, order, *compound = state[:5]
+        if any(part is not None for part in compound):
+            raise pickle.UnpicklingError("it holds an array of records")
+        if order in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(order)
+
+
+class Array:
+    """What stands in for a numpy.ndarray until its state has come."""
+
+    values: NDArray[Any] | None = None
+
+    def __setstate__(self, state: tuple[int, tuple[int, ...], Kind, bool, bytes]) -> None:
+        _, shape, kind, fortran, raw = state
+        self.values = _decoded(raw, kind, shape, "F" if fortran else "C")
+
+
+def _decoded(raw: bytes, kind: Kind, shape: tuple[int, ...], order: str) -> NDArray[Any]:
+    if not isinstance(raw, (bytes, bytearray)) or not isinstance(kind, Kind):
+        raise pickle.UnpicklingError("it holds an array that is not given as bytes")
+    return np.frombuffer(raw, kind.dtype).reshape(shape, order="F" if order == "F" else "C")
+
+
+def _array(*unused: object) -> Array:
+    return Array()
+
+
+def _buffer(raw: bytes, kind: Kind, shape: tuple[int, ...], order: str) -> Array:
+    array = Array()
+    array.values = _decoded(raw, kind, shape, order)
+    return array
+
+
+def _scalar(kind: Kind, raw: bytes) -> int | float | bool:
+    return cast("int | float | bool", _decoded(raw, kind, (1,), "C")[0].item())
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    return b""
+
+
+_NUMPY: dict[str, Callable[..., Any]] = {
+    "multiarray._reconstruct": _array,
+    "multiarray.scalar": _scalar,
+    "numeric._frombuffer": _buffer,
+}
+STAND_INS: Mapping[str, Callable[..., Any]] = {
+    "numpy.dtype": Kind,
+    "numpy.ndarray": Array,
+    "_codecs.encode": _latin1,  # how older protocols write bytes,
+    "__builtin__.bytes": _no_bytes,  # and none of them
+    **{f"numpy.{core}.{name}": stand_in for core in ("core", "_core") for name, stand_in in _NUMPY.items()},
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str, /) -> Any:
+        found = STAND_INS.get(f"{module}.{name}")
+        if found is None:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return found
+
+
+class _Counted:
+    """A file that tells how many bytes were read of it."""
+
+    def __init__(self, file: BufferedReader, advance: Callable[[int], object]) -> None:
+        self._file, self._advance = file, advance
+
+    def read(self, size: int) -> bytes:
+        return self._told(self._file.read(size))
+
+    def readline(self) -> bytes:
+        return self._told(self._file.readline())
+
+    def _told(self, data: bytes) -> bytes:
+        self._advance(len(data))
+        return data
+
+
+def load(path: Path, advance: Callable[[int], object] = lambda size: None) -> Any:
+    """The data of one pickle; ``advance`` hears of every number of bytes read.
+
+    Raises:
+        ValueError: the file is damaged, or holds anything but plain data, which is not run; the message names it.
+    """
+    with path.open("rb") as file:
+        try:
+            return _plain(_Unpickler(_Counted(file, advance)).load())
+        except BROKEN as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ValueError(f"refused {path}: it is no whole pickle of plain arrays and lists: {reason}") from None
+
+
+def _plain(value: Any) -> Any:
+    """The same with arrays in place of what stood in for them.
+
+    Raises:
+        UnpicklingError: something is of another kind.
+    """
+    if type(value) in PLAIN:
+        return value
+    if type(value) in (list, tuple):
+        return type(value)(_plain(item) for item in value)
+    if type(value) is dict:
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Array) and value.values is not None:
+        return value.values
+    raise pickle.UnpicklingError(f"it holds a {type(value).__name__}")

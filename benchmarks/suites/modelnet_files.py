@@ -1,0 +1,111 @@
+"""The layouts in which ModelNet40 goes round, each read to clouds of raw coordinates, and where they are looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import pickles
+from benchmarks.suites import clouds, data_root
+from benchmarks.suites.clouds import Clouds
+from methods.options import check
+
+Split = Literal["train", "test"]
+Advance = Callable[[int], object]
+
+_LIST = (
+    "airplane bathtub bed bench bookshelf bottle bowl car chair cone cup curtain desk door dresser flower_pot "
+    "glass_box guitar keyboard lamp laptop mantel monitor night_stand person piano plant radio range_hood sink "
+    "sofa stairs stool table tent toilet tv_stand vase wardrobe xbox"
+)
+NAMES = tuple(_LIST.split())
+SPLITS: tuple[Split, Split] = ("train", "test")
+POINTS = 1024  # of every cloud, the first
+CONVERTED, HDF5, TEXT = "modelnet40", "modelnet40_ply_hdf5_2048", "modelnet40_normal_resampled"
+FEWSHOT = "ModelNetFewshot"
+PLACES = (".", "modelnet40", "ModelNet40", "ModelNet")
+
+
+def find(name: str) -> Iterator[Path]:
+    """The folders of this name below the data root, directly or in one named after the data set."""
+    places = (data_root() / place / name for place in PLACES)
+    return (place for place in places if place.is_dir())
+
+
+def pickle_path(folder: Path, split: Split) -> Path:
+    """The file of clouds that Point-BERT's authors prepared: 8,192 points each, in farthest-point order."""
+    return folder / f"modelnet40_{split}_8192pts_fps.dat"
+
+
+def list_path(folder: Path, split: Split) -> Path:
+    """The list of the text clouds of a split, a name such as airplane_0001 a line."""
+    return folder / f"modelnet40_{split}.txt"
+
+
+def read_pickle(path: Path, advance: Advance) -> Clouds:
+    """Clouds of a pickled pair of lists, points (P, 3 or more) and labels; ``advance`` hears of the bytes read.
+
+    Raises:
+        ValueError: the pickle holds something else, which is not run.
+    """
+    value = pickles.load(path, advance)
+    fits = isinstance(value, (list, tuple)) and len(value) >= 2 and all(isinstance(part, list) for part in value[:2])
+    check(fits and len(value[0]) == len(value[1]) > 0, f"{path} does not hold two lists, of points and of labels")
+    return _stacked(path, list(zip(value[0], value[1], strict=True)), len(NAMES))
+
+
+def read_fewshot(path: Path, way: int) -> tuple[Clouds, Clouds]:
+    """The clouds to train and to test on of one fold: pickled lists of (points, label, ...) under these two names.
+
+    Raises:
+        ValueError: the pickle holds something else, which is not run.
+    """
+    value = pickles.load(path)
+    fits = isinstance(value, dict) and all(isinstance(value.get(name), list) and value[name] for name in SPLITS)
+    check(fits, f"{path} does not hold two lists named {' and '.join(SPLITS)}")
+    train, test = (_stacked(path, value[name], way) for name in SPLITS)
+    return train, test
+
+
+def read_text(folder: Path, split: Split, advance: Advance) -> Clouds:
+    """Clouds of text files, x,y,z and more a line; ``advance`` hears of every file.
+
+    Raises:
+        ValueError: a file that is missing or holds something else, or a class that is unknown.
+    """
+    samples = []
+    for name in list_path(folder, split).read_text(encoding="utf-8").split():
+        label = name.rpartition("_")[0]
+        check(label in NAMES, f"{list_path(folder, split)} lists '{name}', which is of no class of ModelNet40")
+        samples.append((_text_cloud(folder / label / f"{name}.txt"), NAMES.index(label)))
+        advance(1)
+    check(bool(samples), f"{list_path(folder, split)} is empty")
+    return _stacked(folder, samples, len(NAMES))
+
+
+def _text_cloud(path: Path) -> NDArray[np.float32]:
+    """The first points of one text file, (POINTS, 3); the rest is not read."""
+    try:
+        found = np.loadtxt(path, dtype=np.float32, delimiter=",", usecols=(0, 1, 2), max_rows=POINTS, ndmin=2)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read cloud {path}: {' '.join(str(error).split())[:200]}") from None
+    check(len(found) == POINTS, f"{path} has {len(found)} points; {POINTS} are needed")
+    return found
+
+
+def _stacked(path: Path, samples: list[Any], classes: int) -> Clouds:
+    """Pairs of a cloud (P, 3 or more) and its label as one array each, of the first points alone."""
+    clouds_, labels = [], []
+    for number, sample in enumerate(samples):
+        check(isinstance(sample, tuple) and len(sample) >= 2, f"{path}: sample {number} is no pair of points and label")
+        points, label = np.asarray(sample[0]), np.asarray(sample[1])
+        fits = points.ndim == 2 and points.shape[1] >= 3 and len(points) >= POINTS and points.dtype.kind == "f"
+        check(fits, f"{path}: sample {number} has points of shape {points.shape}, not ({POINTS} or more, 3 or more)")
+        check(label.size == 1 and label.dtype.kind in "iu", f"{path}: sample {number} has no whole number as its label")
+        clouds_.append(points[:POINTS, :3].astype(np.float32))
+        labels.append(int(label.reshape(())))
+    return clouds.checked(path, np.stack(clouds_), np.array(labels), classes)

@@ -1,0 +1,155 @@
+"""Point clouds in HDF5: what is read, what is refused, how a tenth is held out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from benchmarks.suites import clouds
+from benchmarks.suites.holdout import hold_out
+
+
+def made(count: int, seed: int = 0, points: int = 8) -> clouds.Clouds:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(count, points, 3)).astype(np.float32), np.arange(count) % 3
+
+
+def write(path: Path, data: object, label: object) -> None:
+    with h5py.File(path, "w") as file:
+        file["data"], file["label"] = data, label
+
+
+@pytest.mark.parametrize("column", [True, False])
+def test_files_are_read_in_the_order_of_their_numbers(column: bool, tmp_path: Path) -> None:
+    x, y = made(24)
+    for part in range(12):
+        some = slice(2 * part, 2 * part + 2)
+        label = y[some, None].astype(np.uint8) if column else y[some].astype(np.int32)
+        write(tmp_path / f"ply_data_train{part}.h5", x[some], label)
+    write(tmp_path / "ply_data_test0.h5", x[:3], y[:3])
+    points, labels = clouds.read(tmp_path, "train")
+    assert (points.dtype, labels.dtype) == (np.float32, np.int64)
+    assert np.array_equal(points, x) and np.array_equal(labels, y)
+    assert np.array_equal(clouds.read(tmp_path, "test")[0], x[:3])
+
+
+def test_names_come_from_their_file_or_are_numbers(tmp_path: Path) -> None:
+    write(tmp_path / "ply_data_train0.h5", *made(5))
+    assert clouds.names(tmp_path) == ("0", "1", "2")
+    (tmp_path / "shape_names.txt").write_text("bed\nnight_stand\nsofa\n")
+    assert clouds.names(tmp_path) == ("bed", "night_stand", "sofa")
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def drop_label(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        del file["label"]
+
+
+def change(key: str, edit: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
+    def apply(path: Path) -> None:
+        with h5py.File(path, "a") as file:
+            value = edit(np.asarray(file[key]))
+            del file[key]
+            file[key] = value
+
+    return apply
+
+
+def with_nan(x: np.ndarray) -> np.ndarray:
+    x[1, 2, 0] = np.nan
+    return x
+
+
+@pytest.mark.parametrize(
+    ("damage", "part"),
+    [
+        (truncate, "as HDF5: .*truncated"),
+        (lambda path: path.write_text("text"), "as HDF5"),
+        (Path.unlink, "no file ply_data_train"),
+        (drop_label, "no dataset label; it has: data"),
+        (change("data", lambda x: x[..., :2]), r"shape \(6, 8, 2\), not \(N, P, 3\)"),
+        (change("data", lambda x: x[:0]), r"shape \(6,\), not \(0,\)"),
+        (change("data", with_nan), "cloud 1 has values that are not finite"),
+        (change("label", lambda y: y[:-1]), r"label has the shape \(5,\), not \(6,\)"),
+        (change("label", lambda y: y + 1), "labels go from 1 to 3, not from 0 to 2"),
+        (change("label", lambda y: y - 1), "labels go from -1 to 1, not from 0"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named(damage: Callable[[Path], object], part: str, tmp_path: Path) -> None:
+    path = tmp_path / "ply_data_train0.h5"
+    write(path, *made(6))
+    (tmp_path / "shape_names.txt").write_text("a b c")
+    damage(path)
+    with pytest.raises(ValueError, match=part) as raised:
+        clouds.read(tmp_path, "train")
+    assert str(tmp_path) in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_files_of_other_sizes_are_not_mixed(tmp_path: Path) -> None:
+    write(tmp_path / "ply_data_train0.h5", *made(3))
+    write(tmp_path / "ply_data_train1.h5", *made(3, points=9))
+    with pytest.raises(ValueError, match=r"train1\.h5 has clouds of 9 points, .*train0\.h5 of 8"):
+        clouds.read(tmp_path, "train")
+
+
+def test_what_is_written_is_read_and_leaves_nothing_else(tmp_path: Path) -> None:
+    x, y = made(4)
+    clouds.write(tmp_path / "new" / "train.h5", (x, y))
+    points, labels = clouds.read_file(tmp_path / "new" / "train.h5", 3)
+    assert np.array_equal(points, x) and np.array_equal(labels, y)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["train.h5"]
+
+
+def test_unit_sphere_equals_a_loop_over_clouds() -> None:
+    x, y = made(5, points=30)
+    points, labels = clouds.unit_sphere(Path("x"), (x * 7 + 3, y), 20)
+    for one, got in zip(x * 7 + 3, points, strict=True):
+        middle = one[:20] - one[:20].mean(0)
+        assert np.allclose(got, middle / max(np.linalg.norm(row) for row in middle), atol=1e-5)
+    assert points.dtype == np.float32 and np.array_equal(labels, y)
+
+
+@pytest.mark.parametrize(
+    ("x", "part"),
+    [(np.ones((2, 30, 3), np.float32), "cloud 0 has all its points in one place"), (made(2)[0], "20 are needed")],
+)
+def test_clouds_without_extent_or_points_are_refused(x: np.ndarray, part: str) -> None:
+    with pytest.raises(ValueError, match=part):
+        clouds.unit_sphere(Path("x"), (x, np.zeros(2, np.int64)), 20)
+
+
+def test_a_tenth_is_held_out_of_every_class_and_is_the_same_every_time() -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2, 3], [400, 207, 35, 2]))
+    train, val = hold_out(labels)
+    assert len(val) == round(0.1 * len(labels)) == 64
+    assert np.array_equal(np.sort(np.concatenate([train, val])), np.arange(len(labels)))
+    counts = np.bincount(labels[val], minlength=4)
+    assert (np.abs(counts - 0.1 * np.bincount(labels)) < 1).all()
+    assert all(np.array_equal(*pair) for pair in zip(hold_out(labels), (train, val), strict=True))
+    assert not np.array_equal(hold_out(labels, seed=1)[1], val)
+
+
+@pytest.mark.parametrize("counts", [[1, 1, 1, 30], [2, 2, 2], [1], [1] * 20])
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.95])
+def test_every_class_keeps_a_sample_to_train_on(counts: list[int], fraction: float) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    train, val = hold_out(labels, fraction=fraction)
+    assert set(labels[train]) == set(labels) and len(train) + len(val) == len(labels)
+
+
+@pytest.mark.skipif("PEFT_BENCH_REALDATA" not in os.environ, reason="PEFT_BENCH_REALDATA is not set")
+def test_real_modelnet10_is_read_whole() -> None:
+    folder = Path(os.environ["PEFT_BENCH_REALDATA"]) / "modelnet10_voxel_hdf5_1024"
+    train, test = clouds.read(folder, "train"), clouds.read(folder, "test")
+    assert (train[0].shape, test[0].shape) == ((3898, 1024, 3), (889, 1024, 3))
+    assert len(clouds.names(folder)) == 10
+    assert set(train[1]) == set(test[1]) == set(range(10))

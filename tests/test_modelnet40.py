@@ -1,0 +1,180 @@
+"""ModelNet40: one set of clouds from each of its layouts, and the few-shot folds."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import data, suites
+from benchmarks.suites import clouds, modelnet40
+from benchmarks.suites.modelnet_files import NAMES
+
+SUITE = suites.get("modelnet40")
+TRAIN, TEST = 80, 40
+
+
+def made(count: int, seed: int) -> clouds.Clouds:
+    rng = np.random.default_rng(seed)
+    return rng.normal(2, 3, size=(count, 1100, 3)).astype(np.float32), np.arange(count) % 40
+
+
+PARTS = {"train": made(TRAIN, 0), "test": made(TEST, 1)}
+
+
+def write_hdf5(root: Path) -> None:
+    folder = root / "modelnet40_ply_hdf5_2048"
+    for split, (x, y) in PARTS.items():
+        for part, some in enumerate(np.array_split(np.arange(len(y)), 2)):
+            clouds.write(folder / f"ply_data_{split}{part}.h5", (x[some], y[some, None]))
+    (folder / "shape_names.txt").write_text("\n".join(NAMES))
+
+
+def write_text(root: Path, splits: tuple[str, ...] = ("train", "test")) -> None:
+    folder = root / "modelnet40_normal_resampled"
+    for split in splits:
+        x, y = PARTS[split]
+        listed = [f"{NAMES[label]}_{split}{number:04d}" for number, label in enumerate(y)]
+        for name, cloud in zip(listed, x, strict=True):
+            path = folder / name.rpartition("_")[0] / f"{name}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savetxt(path, np.hstack([cloud, cloud]), delimiter=",", fmt="%.6f")
+        (folder / f"modelnet40_{split}.txt").write_text("\n".join(listed) + "\n")
+
+
+def write_converted(root: Path) -> None:
+    for split, part in PARTS.items():
+        clouds.write(root / "modelnet40" / f"{split}.h5", part)
+
+
+def write_fold(root: Path, *, way: int = 5, shot: int = 10, folder: str = "5way_10shot", protocol: int = 4) -> None:
+    rng = np.random.default_rng(way)
+    fold = {
+        split: [
+            (rng.normal(size=(1100, 6)).astype(np.float32), label, np.int32(label + 7))
+            for label in range(way)
+            for _ in range(count)
+        ]
+        for split, count in (("train", shot), ("test", 20))
+    }
+    path = root / "ModelNetFewshot" / folder / "0.pkl"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(pickle.dumps(fold, protocol))
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty data root, and a table that expects the small data."""
+    monkeypatch.setenv(suites.DATA_ROOT, str(tmp_path))
+    task = modelnet40.TASKS["modelnet40"]
+    changed = replace(task, train=TRAIN - TRAIN // 10, val=TRAIN // 10, test=TEST)
+    monkeypatch.setitem(modelnet40.TASKS, "modelnet40", changed)
+    return tmp_path
+
+
+def test_table_has_the_published_counts() -> None:
+    full = SUITE.tasks["modelnet40"]
+    assert (full.train + full.val, full.test, full.classes) == (9843, 2468, 40)
+    folds = {name: task for name, task in SUITE.tasks.items() if name != "modelnet40"}
+    assert set(folds) == {f"{way}way_{shot}shot_{fold}" for way in (5, 10) for shot in (10, 20) for fold in range(10)}
+    for name, task in folds.items():
+        way, shot = (int(part.removesuffix(kind)) for part, kind in zip(name.split("_"), ("way", "shot"), strict=False))
+        assert (task.classes, task.train + task.val, task.test) == (way, way * shot, way * 20)
+    assert len(NAMES) == len(set(NAMES)) == 40 and list(NAMES) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("write", [write_hdf5, write_text, write_converted])
+def test_every_layout_gives_the_first_1024_points_in_the_unit_sphere(write: object, small: Path) -> None:
+    write(small)  # type: ignore[operator]
+    expected = {}
+    for split, (x, y) in PARTS.items():
+        first = x[:, :1024].astype(np.float64)
+        middle = first - first.mean(1, keepdims=True)
+        expected[split] = middle / np.linalg.norm(middle, axis=2).max(1)[:, None, None], y
+    x, y = SUITE.load("modelnet40", "test", size=None)
+    assert np.allclose(x.numpy(), expected["test"][0], atol=1e-5) and np.array_equal(y.numpy(), expected["test"][1])
+    parts = [SUITE.load("modelnet40", split, size=None) for split in ("train", "val")]
+    assert [len(y) for _, y in parts] == [72, 8]
+    near = [np.abs(expected["train"][0] - one.numpy()).max((1, 2)) for x, _ in parts for one in x]
+    found = [int(distances.argmin()) for distances in near]
+    assert sorted(found) == list(range(TRAIN)) and max(distances.min() for distances in near) < 1e-5
+    labels = [int(label) for _, y in parts for label in y]
+    assert labels == [int(expected["train"][1][index]) for index in found]
+
+
+def test_verify_takes_the_copy_that_lacks_three_clouds_and_no_shorter_one(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_hdf5(small)
+    task = modelnet40.TASKS["modelnet40"]
+    # three fewer of 9,843 leave a tenth as large as it was
+    monkeypatch.setitem(modelnet40.TASKS, "modelnet40", replace(task, train=task.train + 3))
+    lines = data.faults(SUITE, "modelnet40")
+    assert not [line for line in lines if "inputs" in line]
+    modelnet40._splits.cache_clear()
+    monkeypatch.setitem(modelnet40.TASKS, "modelnet40", replace(task, train=task.train + 4))
+    with pytest.raises(ValueError, match=r"has 80 training and 40 test clouds, not 84 and 40"):
+        data.faults(SUITE, "modelnet40")
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_fold_of_every_pickle_protocol_is_read(protocol: int, small: Path) -> None:
+    write_fold(small, protocol=protocol)
+    assert data.faults(SUITE, "5way_10shot_0") == []
+    x, y = SUITE.load("5way_10shot_0", "test", size=None)
+    assert x.shape == (100, 1024, 3) and y.bincount().tolist() == [20] * 5
+    assert x.norm(dim=2).amax(1).numpy() == pytest.approx(np.ones(100), abs=1e-5)
+
+
+def test_one_task_alone_can_be_verified(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_fold(small)
+    assert data.main(["verify", "modelnet40", "5way_10shot_0"]) == 0
+    assert "5way_10shot_0" in capsys.readouterr().out
+    for argv, part in ((["5way_10shot_1"], "1.pkl"), (["5way_10shot"], "did you mean '5way_10shot_")):
+        assert data.main(["verify", "modelnet40", *argv]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert part in line
+
+
+def test_a_fold_is_found_under_both_names_of_its_folder(small: Path) -> None:
+    write_fold(small, way=10, shot=20, folder="10way20shot")
+    assert data.faults(SUITE, "10way_20shot_0") == []
+    assert len(SUITE.load("10way_20shot_0", "val", size=None)[1]) == 20
+
+
+def test_missing_data_are_one_line_with_the_layouts(small: Path) -> None:
+    with pytest.raises(ValueError, match=r"modelnet40_ply_hdf5_2048 .* modelnet40_normal_resampled"):
+        SUITE.fingerprint("modelnet40")
+    with pytest.raises(ValueError, match=r"ModelNetFewshot/10way_20shot/3\.pkl"):
+        SUITE.fingerprint("10way_20shot_3")
+
+
+def test_classes_in_another_order_are_refused(small: Path) -> None:
+    write_hdf5(small)
+    (small / "modelnet40_ply_hdf5_2048" / "shape_names.txt").write_text("\n".join(NAMES[::-1]))
+    with pytest.raises(ValueError, match=r"shape_names\.txt does not list the classes of ModelNet40"):
+        SUITE.load("modelnet40", "train", size=None)
+
+
+def cut(path: Path) -> None:
+    path.write_text("\n".join(path.read_text().splitlines()[:1000]))
+
+
+@pytest.mark.parametrize(
+    ("damage", "part"),
+    [
+        (cut, "has 1000 points; 1024 are needed"),
+        (lambda path: path.write_text("1,2,x\n"), "cannot read cloud"),
+        (Path.unlink, "cannot read cloud"),
+    ],
+)
+def test_a_damaged_text_cloud_is_named(damage: object, part: str, small: Path) -> None:
+    write_text(small)
+    path = small / "modelnet40_normal_resampled" / "bed" / "bed_train0002.txt"
+    damage(path)  # type: ignore[operator]
+    with pytest.raises(ValueError, match=part) as raised:
+        SUITE.load("modelnet40", "train", size=None)
+    assert "bed_train0002.txt" in str(raised.value)

@@ -1,0 +1,102 @@
+"""ScanObjectNN: its three variants found where the field keeps them, divided, as the files have them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import data, suites
+from benchmarks.suites import clouds, scanobjectnn
+
+SUITE = suites.get("scanobjectnn")
+PATHS = {
+    "obj_bg": "main_split/{}_objectdataset.h5",
+    "obj_only": "main_split_nobg/{}_objectdataset.h5",
+    "pb_t50_rs": "main_split/{}_objectdataset_augmentedrot_scale75.h5",
+}
+
+
+def made(count: int, seed: int) -> clouds.Clouds:
+    rng = np.random.default_rng(seed)
+    return rng.normal(3, 2, size=(count, 2048, 3)).astype(np.float32), np.arange(count) % 15
+
+
+def write(root: Path) -> dict[str, tuple[clouds.Clouds, clouds.Clouds]]:
+    """Small data in the published layout: 150 training and 30 test clouds a task."""
+    written = {}
+    for seed, (task, path) in enumerate(PATHS.items()):
+        written[task] = made(150, seed), made(30, seed + 10)
+        for split, part in zip(("training", "test"), written[task], strict=True):
+            clouds.write(root / path.format(split), part)
+    return written
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty data root, and a table that expects the small data."""
+    monkeypatch.setenv(suites.DATA_ROOT, str(tmp_path))
+    for name, task in scanobjectnn.TASKS.items():
+        monkeypatch.setitem(scanobjectnn.TASKS, name, replace(task, train=135, val=15, test=30))
+    return tmp_path
+
+
+def test_table_has_the_published_counts() -> None:
+    counts = {name: (task.train + task.val, task.test, task.classes) for name, task in SUITE.tasks.items()}
+    assert counts == {"obj_bg": (2309, 581, 15), "obj_only": (2309, 581, 15), "pb_t50_rs": (11416, 2882, 15)}
+    assert [task.val for task in SUITE.tasks.values()] == [231, 231, 1142]
+
+
+@pytest.mark.parametrize("place", ["scanobjectnn", "ScanObjectNN", "."])
+def test_splits_are_the_files_as_they_are(place: str, small: Path) -> None:
+    written = write(small / place)
+    for task, (train, test) in written.items():
+        assert data.faults(SUITE, task) == []
+        parts = [SUITE.load(task, split, size=None) for split in ("train", "val")]
+        rows = {row.tobytes(): int(y) for x, labels in parts for row, y in zip(x.numpy(), labels, strict=True)}
+        assert rows == {row.tobytes(): int(y) for row, y in zip(*train, strict=True)}
+        x, y = SUITE.load(task, "test", size=None)
+        assert torch.equal(x, torch.from_numpy(test[0])) and torch.equal(y, torch.from_numpy(test[1]))
+
+
+def test_fingerprints_tell_data_apart_and_hold(small: Path) -> None:
+    written = write(small / "scanobjectnn")
+    prints = {task: SUITE.fingerprint(task) for task in SUITE.tasks}
+    assert len(set(prints.values())) == 3
+    scanobjectnn._splits.cache_clear()
+    scanobjectnn._fingerprint.cache_clear()
+    assert SUITE.fingerprint("obj_bg") == prints["obj_bg"]
+    (x, y), _ = written["obj_bg"]
+    x[0, 0, 0] += 1
+    clouds.write(small / "scanobjectnn" / PATHS["obj_bg"].format("training"), (x, y))
+    scanobjectnn._splits.cache_clear()
+    scanobjectnn._fingerprint.cache_clear()
+    assert SUITE.fingerprint("obj_bg") != prints["obj_bg"]
+
+
+def test_missing_data_are_one_line_with_the_page_and_the_layout(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert data.main(["verify", "scanobjectnn"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    for part in ("https://hkust-vgd.github.io/scanobjectnn/", "terms of use", "main_split/training_objectdataset.h5"):
+        assert part in line
+
+
+def test_list_says_what_is_not_here(
+    small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(suites.SUITES, "offline")  # which takes its time
+    assert data.main(["list"]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if "pb_t50_rs" in line]
+    assert len(rows) == 1 and "not" in rows[0]
+
+
+def test_a_short_file_is_named_with_its_count(small: Path) -> None:
+    write(small / "scanobjectnn")
+    clouds.write(small / "scanobjectnn" / PATHS["obj_only"].format("test"), made(29, 0))
+    with pytest.raises(ValueError, match=r"test_objectdataset\.h5 has 29 clouds of 2048 points, not 30 of 2048"):
+        SUITE.load("obj_only", "train", size=None)
