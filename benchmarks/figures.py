@@ -26,7 +26,7 @@ def add_arguments(p: ArgumentParser) -> None:
 def title(record: Mapping[str, Any]) -> str:
     """Method, task, backbone, seed and key of a run."""
     spec = record["spec"]
-    backbone = spec["backbone"]["name"]
+    backbone = spec["backbone"]["name"].partition("@")[0]
     return (
         f"{spec['method']} on {spec['suite']} / {spec['task']}, {backbone}, seed {spec['seed']} ({record['key'][:8]})"
     )

@@ -81,7 +81,7 @@ def write(frame: pd.DataFrame, out: Path) -> list[Path]:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from benchmarks.leaderboard import comparable
+    from benchmarks.tables import comparable
 
     panels = [group for group in comparable(frame) if points(group)]
     if not panels:

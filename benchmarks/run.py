@@ -162,13 +162,13 @@ def _execute(
 
 
 def _report(specs: Sequence[Spec], todo: Sequence[Spec], failed: dict[Spec, str], results: Path) -> None:
-    from benchmarks import leaderboard, pareto, store
+    from benchmarks import leaderboard, pareto, store, tables
 
     out = console()
     done = [spec for spec in specs if store.record_path(results, spec).exists()]
     if done:
         frame = store.load(results)
-        for table in leaderboard.tables(frame[frame["key"].isin({spec.key for spec in done})]):
+        for table in tables.tables(frame[frame["key"].isin({spec.key for spec in done})]):
             out.print(leaderboard.to_rich(table))
         written = [*leaderboard.write(results), *pareto.write(frame, results / "figures")]
         out.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmarks import leaderboard, pareto, sweep
+from benchmarks import leaderboard, pareto, sweep, tables
 from benchmarks.spec import Result, Spec
 
 ACCURACY = {  # method, task -> accuracies of seeds 0, 1, 2
@@ -45,7 +45,7 @@ def frame(accuracy: dict[tuple[str, str], list[float]], **asked: object) -> pd.D
 
 
 def test_cells_are_means_and_sample_deviations_over_seeds() -> None:
-    (table,) = leaderboard.tables(frame(ACCURACY))
+    (table,) = tables.tables(frame(ACCURACY))
     assert list(table.cells.index) == ["lora", "linear"]
     digits = [100 * value for value in ACCURACY["lora", "digits"]]
     assert table.cells.loc["lora", "digits"] == f"{statistics.mean(digits):.1f} ± {statistics.stdev(digits):.1f}"
@@ -59,7 +59,7 @@ def test_cells_are_means_and_sample_deviations_over_seeds() -> None:
 
 def test_the_best_is_bold_and_so_is_its_equal() -> None:
     tied = {**ACCURACY, ("norm", "digits"): [0.90, 0.92, 0.94], ("norm", "count"): [0.1, 0.1, 0.1]}
-    (table,) = leaderboard.tables(frame(tied))
+    (table,) = tables.tables(frame(tied))
     lines = leaderboard.to_markdown(table).splitlines()
     rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("|")}
     assert rows["lora"].count("**92.0 ± 2.0**") == rows["norm"].count("**92.0 ± 2.0**") == 1
@@ -67,13 +67,13 @@ def test_the_best_is_bold_and_so_is_its_equal() -> None:
 
 
 def test_a_method_that_lacks_a_task_gets_no_mean() -> None:
-    (table,) = leaderboard.tables(frame({k: v for k, v in ACCURACY.items() if k != ("linear", "count")}))
+    (table,) = tables.tables(frame({k: v for k, v in ACCURACY.items() if k != ("linear", "count")}))
     assert (table.cells.loc["linear", ["count", "mean", "group mean", "PPT"]] == "-").all()
 
 
 def test_runs_of_other_recipes_stand_in_tables_of_their_own() -> None:
     both = pd.concat([frame(ACCURACY), frame(ACCURACY, recipe={"epochs": 3})], ignore_index=True)
-    made = leaderboard.tables(both)
+    made = tables.tables(both)
     assert len(made) == 2
     assert {note for table in made for note in table.notes if note.startswith("Recipe")} == {
         note for table in made for note in [table.notes[3]]
@@ -83,37 +83,37 @@ def test_runs_of_other_recipes_stand_in_tables_of_their_own() -> None:
 def test_votes_are_named_where_there_are_several_and_stand_apart_from_older_records() -> None:
     old = {("lora", "solids"): [0.5], ("lora", "solids_hard"): [0.4]}
     both = pd.concat([frame(old), frame(old, recipe={"votes": 10})], ignore_index=True)
-    recipes = [next(note for note in table.notes if note.startswith("Recipe")) for table in leaderboard.tables(both)]
+    recipes = [next(note for note in table.notes if note.startswith("Recipe")) for table in tables.tables(both)]
     assert sorted("votes 10" in note for note in recipes) == [False, True]
     assert sorted(note.count("votes") for note in recipes) == [0, 1]
     assert not any("nan" in note for note in recipes)
-    (alone,) = leaderboard.tables(frame(old))
+    (alone,) = tables.tables(frame(old))
     assert alone.notes[3] in recipes
 
 
 def test_options_off_their_defaults_are_rows_of_their_own() -> None:
     wide = frame({("lora", "digits"): [0.5], ("lora", "count"): [0.5]}, set={"lora": {"rank": 16}})
-    (table,) = leaderboard.tables(pd.concat([frame(ACCURACY), wide], ignore_index=True))
+    (table,) = tables.tables(pd.concat([frame(ACCURACY), wide], ignore_index=True))
     assert set(table.cells.index) == {"lora", "linear", "lora rank=16"}
 
 
 def test_other_data_of_a_task_is_never_averaged_in() -> None:
     other = frame({("lora", "digits"): [0.1]})
     other["spec.data_fingerprint"] = "f" * 64
-    (table,) = leaderboard.tables(pd.concat([frame(ACCURACY), other], ignore_index=True))
+    (table,) = tables.tables(pd.concat([frame(ACCURACY), other], ignore_index=True))
     assert "lora data=ffffffff" in table.cells.index
     assert table.cells.loc["lora data=ffffffff", "digits"] == "10.0"
 
 
 def test_latex_is_escaped() -> None:
-    (table,) = leaderboard.tables(frame(ACCURACY))
+    (table,) = tables.tables(frame(ACCURACY))
     table.cells.index = pd.Index(["a_b", "c&d%"])
     text = leaderboard.to_latex(table)
     assert "a\\_b" in text and "c\\&d\\%" in text and "$\\pm$" in text
 
 
 def test_pareto_points_carry_the_95_percent_t_interval() -> None:
-    (group,) = leaderboard.comparable(frame(ACCURACY))
+    (group,) = tables.comparable(frame(ACCURACY))
     points = {point.name: point for point in pareto.points(group)}
     means = [100 * (a + b) / 2 for a, b in zip(ACCURACY["lora", "digits"], ACCURACY["lora", "count"], strict=True)]
     low, high = stats.t.interval(0.95, 2, loc=statistics.mean(means), scale=statistics.stdev(means) / math.sqrt(3))
@@ -157,14 +157,40 @@ def test_a_bridged_method_is_named_by_what_differs_from_its_defaults() -> None:
         sweep.Sweep(methods=("hf:lora", "lora"), tasks=("digits",), set={"hf:lora": {"r": [8, 4]}}), "float32"
     )
     records = [record(spec, 0.5, 100) for spec in specs]
-    (table,) = leaderboard.tables(pd.json_normalize(records))
+    (table,) = tables.tables(pd.json_normalize(records))
     assert set(table.cells.index) == {"hf:lora", "hf:lora r=4", "lora"}
 
 
 def test_published_numbers_stand_beside_ours_with_their_rule() -> None:
     sweeps = sweep.Sweep(suite="vtab1k", methods=("lora", "norm"), backbone=("vit_nano",))
     records = [record(spec, 0.5, 100) for spec in sweep.specs(sweeps, "float32", absent=True)]
-    (table,) = leaderboard.tables(pd.json_normalize(records))
+    (table,) = tables.tables(pd.json_normalize(records))
     assert dict(table.cells["published"]) == {"lora": "mean 72.25, group mean 74.60; rule best_test", "norm": "-"}
-    (own,) = leaderboard.tables(frame(ACCURACY))
+    (own,) = tables.tables(frame(ACCURACY))
     assert "published" not in own.cells
+
+
+def test_many_options_get_a_letter_and_a_note() -> None:
+    options = {"rank": 2, "alpha": 3.0, "weight_decay": 0.1, "lr": 0.5}
+    frames = [frame(ACCURACY), frame({("lora", "digits"): [0.8]}, set={"lora": options})]
+    (table,) = tables.tables(pd.concat(frames, ignore_index=True))
+    assert set(table.cells.index) == {"lora", "linear", "lora [a]"}
+    assert table.notes[-1] == "lora [a]: alpha=3.0 lr=0.5 rank=2 weight_decay=0.1."
+
+
+def test_searches_have_a_table_of_their_cost() -> None:
+    found = frame({("norm", "digits"): [0.5, 0.7]})
+    searched = {
+        "report.supernet.steps": [300, 300],
+        "report.supernet.seconds": [0.5, 0.3],
+        "report.search.subnets": [110, 114],
+        "report.search.seconds": [0.1, 0.3],
+        "report.search.params": [900, 1100],
+        "report.search.val_accuracy": [0.71, 0.72],
+    }
+    both = pd.concat([frame(ACCURACY), found.assign(**searched)], ignore_index=True)
+    _, table = tables.tables(both)
+    assert table.title == "offline: what searches cost, image"
+    assert list(table.cells.index) == ["norm on digits"]
+    cells = ["2", "300", "0", "112", "0", "60", "1,000", "71.5"]
+    assert list(table.cells.loc["norm on digits"]) == cells
