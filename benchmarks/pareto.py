@@ -61,7 +61,7 @@ def points(frame: pd.DataFrame) -> list[Point]:
             continue
         means = seeds.mean(axis=1) * 100
         error = float(stats.t.ppf(0.975, len(means) - 1) * stats.sem(means)) if len(means) > 1 else 0.0
-        made.append(Point(str(name), float(runs["params.method"].iloc[0]), float(means.mean()), error))
+        made.append(Point(str(name), float(runs["params.method"].mean()), float(means.mean()), error))
     return made
 
 

@@ -156,13 +156,14 @@ def _row(runs: pd.DataFrame, tasks: list[str], groups: dict[str, list[str]]) -> 
     for name, seeds in columns.items():
         cells[name], values[name] = _spread(seeds.dropna()), round(float(seeds.mean()), 1)
     one = runs.iloc[0]
-    cells["params"] = f"{int(one['params.method']):,}"
+    params = float(runs["params.method"].mean())  # a search finds another number each time
+    cells["params"] = _range(runs["params.method"])
     cells["head"] = _range(runs["params.head"])
-    cells["%"] = f"{100 * one['params.method'] / one['params.backbone']:.2f}"
+    cells["%"] = f"{100 * params / one['params.backbone']:.2f}"
     cells["file"] = _bytes(float(runs["params.task_file_bytes"].median()))
     cells["seconds"] = f"{runs['cost.train_seconds'].median():.1f}"
     if "mean" in values:
-        values["PPT"] = round(ppt(float(columns["mean"].mean()) / 100, float(one["params.method"])), 3)
+        values["PPT"] = round(ppt(float(columns["mean"].mean()) / 100, params), 3)
         cells["PPT"] = f"{values['PPT']:.3f}"
     return cells, values
 
