@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C564B", "#7F7F7F", "#BCBD22")
 MARKERS = "osD^vP*Xph"
+FAR = 3.5  # times as far below the median as the best is above it
 FORMATS = ("png", "svg", "pdf")
 
 
@@ -86,14 +87,15 @@ def write(frame: pd.DataFrame, out: Path) -> list[Path]:
     panels = [group for group in comparable(frame) if points(group)]
     if not panels:
         return []
+    names = sorted({row for panel in panels for row in panel["row"]})  # one color and marker in all panels
     with plt.rc_context(
         {"svg.hashsalt": "peft-vision-bench", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     ):
         figure, axes = plt.subplots(
-            1, len(panels), figsize=(6.4 * len(panels), 4.6), squeeze=False, layout="constrained"
+            len(panels), 1, figsize=(9.6, 5.4 * len(panels)), squeeze=False, layout="constrained"
         )
-        for axis, group in zip(axes[0], panels, strict=True):
-            _panel(axis, group)
+        for axis, group in zip(axes[:, 0], panels, strict=True):
+            _panel(axis, group, names)
         out.mkdir(parents=True, exist_ok=True)
         paths = [out / f"pareto.{ending}" for ending in FORMATS]
         undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -103,7 +105,7 @@ def write(frame: pd.DataFrame, out: Path) -> list[Path]:
     return paths
 
 
-def _panel(axis: Axes, frame: pd.DataFrame) -> None:
+def _panel(axis: Axes, frame: pd.DataFrame, names: Sequence[str]) -> None:
     made = sorted(points(frame), key=lambda p: p.name)
     trained = [p.params for p in made if p.params > 0] or [1.0]
     left = min(trained) / 6  # where methods stand that train the head alone: a logarithm has no zero
@@ -111,16 +113,20 @@ def _panel(axis: Axes, frame: pd.DataFrame) -> None:
     best = frontier(made)
     steps = [*[(places[p.name], p.accuracy) for p in best], (max(trained) * 2.5, best[-1].accuracy)]
     axis.step(*zip(*steps, strict=True), where="post", color="0.6", linewidth=1.2, linestyle="--", zorder=1)
-    for i, point in enumerate(made):
+    floor = _floor(made)
+    for point in made:
+        below, i = point.accuracy < floor, names.index(point.name)
         axis.errorbar(
             places[point.name],
-            point.accuracy,
-            yerr=point.error or None,
+            max(point.accuracy, floor),
+            yerr=None if below else point.error or None,
             color=COLORS[i % len(COLORS)],
-            marker=MARKERS[i % len(MARKERS)],
+            marker="v" if below else MARKERS[i % len(MARKERS)],
             markersize=6,
             capsize=2.5,
             linewidth=1,
+            elinewidth=0.8,
+            alpha=0.9,
             linestyle="",
         )
     axis.set_xscale("log")
@@ -128,7 +134,9 @@ def _panel(axis: Axes, frame: pd.DataFrame) -> None:
     if any(p.params == 0 for p in made):
         axis.axvline((left * min(trained)) ** 0.5, color="0.85", linewidth=6, zorder=0)
         axis.text(left, 0.01, "head only", transform=axis.get_xaxis_transform(), ha="center", va="bottom", color="0.4")
-    _label(axis, made, places)
+    height = best[-1].accuracy - floor
+    axis.set_ylim(floor - 0.04 * height, best[-1].accuracy + 0.2 * height)
+    _label(axis, made, places, floor)
     first, seeds = frame.iloc[0], frame["spec.seed"].nunique()
     axis.set_title(
         f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}", loc="left"
@@ -142,32 +150,23 @@ def _panel(axis: Axes, frame: pd.DataFrame) -> None:
     axis.grid(True, color="0.93", zorder=0)
 
 
-def _label(axis: Axes, made: Sequence[Point], places: dict[str, float]) -> None:
-    """Name every point beside it, in the first of some places where it covers no point and no other name."""
-    from matplotlib.patheffects import withStroke
+def _label(axis: Axes, made: Sequence[Point], places: dict[str, float], floor: float) -> None:
+    """Name every point, moved to where names cover neither points nor each other; a line leads to one that is far."""
+    from adjustText import adjust_text
 
-    axis.figure.canvas.draw()
-    marks = [axis.transData.transform((places[p.name], p.accuracy)) for p in made]
-    taken: list[tuple[float, float, float, float]] = [(x - 9, y - 9, x + 9, y + 9) for x, y in marks]
-    unit = axis.figure.dpi / 72
-    for point, (x, y) in zip(made, marks, strict=True):
-        width, height = 5.2 * len(point.name) * unit, 10 * unit
-        for dx, dy in ((8, -3), (8, 6), (8, -12), (-8, -3), (-8, 6), (-8, -12), (8, 16), (8, -22), (-8, 16), (-8, -22)):
-            start = x + dx * unit if dx > 0 else x + dx * unit - width
-            place = (start, y + dy * unit, start + width, y + dy * unit + height)
-            inside = place[0] > axis.bbox.x0 and place[2] < axis.bbox.x1
-            if inside and not any(_overlap(place, other) for other in taken):
-                break
-        taken.append(place)
-        side = "left" if dx > 0 else "right"
-        name = axis.annotate(
-            point.name, (places[point.name], point.accuracy), (dx, dy), textcoords="offset points", ha=side
-        )
-        name.set_path_effects([withStroke(linewidth=3, foreground="white")])
+    x, y = [places[p.name] for p in made], [max(p.accuracy, floor) for p in made]
+    names = [p.name if p.accuracy >= floor else f"{p.name} {p.accuracy:.1f}" for p in made]
+    texts = [axis.text(across, up, name, fontsize=8.5) for across, up, name in zip(x, y, names, strict=True)]
+    line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 4}
+    adjust_text(texts, x=x, y=y, ax=axis, expand=(1.15, 1.4), max_move=None, arrowprops=line, iter_lim=600)
 
 
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+def _floor(made: Sequence[Point]) -> float:
+    """Where the axis ends: what is far below most stands at this edge, with its value, or it would squeeze the rest."""
+    from statistics import median
+
+    middle, best = median(p.accuracy for p in made), max(p.accuracy for p in made)
+    return max(min(p.accuracy for p in made), middle - FAR * (best - middle))
 
 
 if __name__ == "__main__":
