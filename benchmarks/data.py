@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli import add_data_root, console, guarded
+from benchmarks.files.root import Missing, data_root, use_data_root
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     from benchmarks import suites
 
-    suites.use_data_root(args.data_root)
+    use_data_root(args.data_root)
     if args.verb == "list":
         return show_list()
     if args.verb == "fetch":
@@ -97,9 +98,9 @@ def show_list() -> int:
 
 def show_fetched(suite: str, root: Path | None) -> int:
     """Fetch a suite's files and print what is there."""
-    from benchmarks import fetch, suites
+    from benchmarks.files import fetch
 
-    print(fetch.fetch(suite, suites.data_root()))
+    print(fetch.fetch(suite, data_root()))
     if suite != "offline":
         where = "" if root is None else f" --data-root {shlex.quote(str(root))}"
         print(f"check it with: python -m benchmarks.data verify {suite}{where}")
@@ -107,8 +108,6 @@ def show_fetched(suite: str, root: Path | None) -> int:
 
 
 def _fingerprint(suite: Suite, task: str) -> str:
-    from benchmarks.suites import Missing, data_root
-
     try:
         return suite.fingerprint(task)[:12]
     except Missing:
@@ -119,8 +118,6 @@ def _fingerprint(suite: Suite, task: str) -> str:
 
 def all_faults(suite: Suite, tasks: Sequence[str]) -> list[str]:
     """What is wrong with the data of tasks, a line a fault; one line for all that have no data."""
-    from benchmarks.suites import Missing
-
     lines, absent = [], dict[str, str]()
     for task in tasks:
         try:
@@ -135,7 +132,7 @@ def all_faults(suite: Suite, tasks: Sequence[str]) -> list[str]:
 
 def convert(name: str) -> int:
     """Convert a data set below the data root, and say what was written."""
-    from benchmarks.suites import convert as conversions
+    from benchmarks.files import convert as conversions
 
     print("written: " + ", ".join(str(path) for path in conversions.convert(name)))
     return 0

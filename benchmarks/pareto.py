@@ -134,7 +134,7 @@ def _panel(axis: Axes, frame: pd.DataFrame, names: Sequence[str]) -> None:
     if any(p.params == 0 for p in made):
         axis.axvline((left * min(trained)) ** 0.5, color="0.85", linewidth=6, zorder=0)
         axis.text(left, 0.01, "head only", transform=axis.get_xaxis_transform(), ha="center", va="bottom", color="0.4")
-    height = best[-1].accuracy - floor
+    height = max(best[-1].accuracy - floor, 1.0)
     axis.set_ylim(floor - 0.04 * height, best[-1].accuracy + 0.2 * height)
     _label(axis, made, places, floor)
     first, seeds = frame.iloc[0], frame["spec.seed"].nunique()

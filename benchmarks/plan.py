@@ -14,6 +14,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks import backbones, cli, model, published, store, suites
+from benchmarks.files.root import data_root
 from benchmarks.spec import Recipe, Spec
 from benchmarks.train import Trainer
 
@@ -123,7 +124,7 @@ def _missing(specs: Sequence[Spec]) -> list[str]:
     lines = []
     if tasks:
         suite = specs[0].suite
-        lines.append(f"not below {suites.data_root()}: the data of {len(tasks)} tasks of {suite} ({', '.join(tasks)})")
+        lines.append(f"not below {data_root()}: the data of {len(tasks)} tasks of {suite} ({', '.join(tasks)})")
     if weights:
         lines.append(f"not here: the weights of {', '.join(weights)}; the parameters were counted without them")
     return lines

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli import add_data_root, console, guarded, progress
+from benchmarks.files.root import use_data_root
 
 if TYPE_CHECKING:
     import torch
@@ -55,9 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     import torch
 
-    from benchmarks import overview, plan, store, suites, sweep
+    from benchmarks import overview, plan, store, sweep
 
-    suites.use_data_root(args.data_root)
+    use_data_root(args.data_root)
     if args.list:
         return overview.show_list()
     device = _device(args.device)

@@ -12,6 +12,7 @@ import yaml
 
 import methods
 from benchmarks import backbones, suites
+from benchmarks.files.root import Missing
 from benchmarks.spec import Recipe, Spec
 from methods.base import Config
 from methods.options import check, parse, unknown
@@ -154,7 +155,7 @@ def specs(sweep: Sweep, dtype: Literal["float32", "bfloat16"], *, absent: bool =
 def _fingerprint_or_absent(suite: suites.Suite, task: str) -> str:
     try:
         return suite.fingerprint(task)
-    except suites.Missing:
+    except Missing:
         return backbones.ABSENT
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
-from benchmarks.fetch import LISTS
+from benchmarks.files.fetch import LISTS
 
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
 PATH = "/datasets/XiN0919/VTAB-1k/resolve/{commit}/vtab-1k.zip"

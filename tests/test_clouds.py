@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks.suites import clouds
-from benchmarks.suites.holdout import hold_out
+from benchmarks.files import clouds
+from benchmarks.files.holdout import hold_out
 
 
 def made(count: int, seed: int = 0, points: int = 8) -> clouds.Clouds:

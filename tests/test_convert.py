@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import data, pickles, suites
-from benchmarks.suites import clouds
-from benchmarks.suites.modelnet_files import NAMES
+from benchmarks import data, suites
+from benchmarks.files import clouds, pickles
+from benchmarks.files.modelnet import NAMES
+from benchmarks.files.root import DATA_ROOT
 from tests.test_modelnet40 import PARTS, write_text
 
 FOLDER = "modelnet40_normal_resampled"
@@ -94,7 +95,7 @@ def test_a_cut_pickle_is_one_line(kept: int, tmp_path: Path) -> None:
 def test_conversion_keeps_the_first_points_and_labels(
     from_text: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(suites.DATA_ROOT, "elsewhere")
+    monkeypatch.setenv(DATA_ROOT, "elsewhere")
     (write_text if from_text else write_pickles)(tmp_path)
     assert data.main(["convert", "modelnet40", "--data-root", str(tmp_path)]) == 0
     assert "train.h5" in capsys.readouterr().out
@@ -107,7 +108,7 @@ def test_conversion_keeps_the_first_points_and_labels(
 def test_pickles_that_are_not_converted_are_answered_with_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(suites.DATA_ROOT, str(tmp_path))
+    monkeypatch.setenv(DATA_ROOT, str(tmp_path))
     write_pickles(tmp_path)
     with pytest.raises(ValueError, match=r"python -m benchmarks\.data convert modelnet40"):
         suites.get("modelnet40").fingerprint("modelnet40")
@@ -116,7 +117,7 @@ def test_pickles_that_are_not_converted_are_answered_with_the_command(
 def test_a_failed_conversion_leaves_no_file_of_its_split(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(suites.DATA_ROOT, "elsewhere")
+    monkeypatch.setenv(DATA_ROOT, "elsewhere")
     write_pickles(tmp_path)
     path = tmp_path / FOLDER / "modelnet40_train_8192pts_fps.dat"
     path.write_bytes(pickle.dumps([[Evil(tmp_path / "proof")], [0]]))
@@ -133,7 +134,7 @@ def test_a_failed_conversion_leaves_no_file_of_its_split(
 def test_wrong_input_is_one_line(
     argv: list[str], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(suites.DATA_ROOT, str(tmp_path))
+    monkeypatch.setenv(DATA_ROOT, str(tmp_path))
     assert data.main(argv) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert part in line

@@ -16,7 +16,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import pil_to_tensor, resize
 
-from benchmarks.suites import contents, decoded, layouts
+from benchmarks.files import contents, decoded, layouts
 from tests.layout_files import write_image, write_lists
 
 ROOT = Path(__file__).parents[1]
@@ -146,7 +146,7 @@ def test_memory_stays_small_when_a_large_cache_is_opened(tmp_path: Path, cache: 
 WRITER = """
 import sys, time
 from pathlib import Path
-from benchmarks.suites import decoded, layouts
+from benchmarks.files import decoded, layouts
 whole = decoded.decode
 decoded.decode = lambda path, size: print(path) or time.sleep(float(sys.argv[2])) or whole(path, size)
 decoded._file(layouts.lists(Path(sys.argv[1])), "test", 8)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from benchmarks import unpack
+from benchmarks.files import unpack
 from tests.hub import CHUNK, PATH, Hub, files, large, packed
 
 ROOT = Path(__file__).parents[1]

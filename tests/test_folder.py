@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from benchmarks import data, overview, run, store, suites
-from benchmarks.suites import contents
+from benchmarks.files import contents
+from benchmarks.files.root import DATA_ROOT
 from tests.layout_files import write_image_folder, write_lists
 
 QUICK = ["--methods", "linear", "--recipe", "epochs=2", "warmup_epochs=0", "batch_size=8"]
@@ -21,7 +22,7 @@ QUICK = ["--methods", "linear", "--recipe", "epochs=2", "warmup_epochs=0", "batc
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder named mine, which is the data root."""
     monkeypatch.setenv(contents.CACHE, str(tmp_path / "cache"))
-    monkeypatch.setenv(suites.DATA_ROOT, str(tmp_path / "mine"))
+    monkeypatch.setenv(DATA_ROOT, str(tmp_path / "mine"))
     (tmp_path / "mine").mkdir()
     return tmp_path / "mine"
 
@@ -151,7 +152,7 @@ def test_a_run_from_end_to_end_and_its_repetition(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_all(root)
-    monkeypatch.setenv(suites.DATA_ROOT, str(tmp_path / "not-this-one"))
+    monkeypatch.setenv(DATA_ROOT, str(tmp_path / "not-this-one"))
     argv = [
         "--suite",
         "folder",

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.suites import layouts
-from benchmarks.suites.holdout import hold_out
+from benchmarks.files import layouts
+from benchmarks.files.holdout import hold_out
 from tests.layout_files import write_image, write_image_folder, write_lists
 
 

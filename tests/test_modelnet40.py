@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from benchmarks import data, suites
-from benchmarks.suites import clouds, modelnet40
-from benchmarks.suites.modelnet_files import NAMES
+from benchmarks.files import clouds
+from benchmarks.files.modelnet import NAMES
+from benchmarks.files.root import DATA_ROOT
+from benchmarks.suites import modelnet40
 
 SUITE = suites.get("modelnet40")
 TRAIN, TEST = 80, 40
@@ -68,7 +70,7 @@ def write_fold(root: Path, *, way: int = 5, shot: int = 10, folder: str = "5way_
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty data root, and a table that expects the small data."""
-    monkeypatch.setenv(suites.DATA_ROOT, str(tmp_path))
+    monkeypatch.setenv(DATA_ROOT, str(tmp_path))
     task = modelnet40.TASKS["modelnet40"]
     changed = replace(task, train=TRAIN - TRAIN // 10, val=TRAIN // 10, test=TEST)
     monkeypatch.setitem(modelnet40.TASKS, "modelnet40", changed)

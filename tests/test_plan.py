@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import backbones, published, run, store, suites, sweep
+from benchmarks.files.root import DATA_ROOT
 
 CONFIGS = Path(__file__).parents[1] / "benchmarks" / "configs"
 MISSION = ["full", "linear", "adapter", "lora", "noah", "mosa", "adapterx"]
@@ -15,7 +16,7 @@ MISSION = ["full", "linear", "adapter", "lora", "noah", "mosa", "adapterx"]
 
 @pytest.fixture(autouse=True)
 def _no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(suites.DATA_ROOT, str(tmp_path / "none"))
+    monkeypatch.setenv(DATA_ROOT, str(tmp_path / "none"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
 
 

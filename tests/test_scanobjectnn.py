@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from benchmarks import data, suites
-from benchmarks.suites import clouds, scanobjectnn
+from benchmarks.files import clouds
+from benchmarks.files.root import DATA_ROOT
+from benchmarks.suites import scanobjectnn
 
 SUITE = suites.get("scanobjectnn")
 PATHS = {
@@ -38,7 +40,7 @@ def write(root: Path) -> dict[str, tuple[clouds.Clouds, clouds.Clouds]]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty data root, and a table that expects the small data."""
-    monkeypatch.setenv(suites.DATA_ROOT, str(tmp_path))
+    monkeypatch.setenv(DATA_ROOT, str(tmp_path))
     for name, task in scanobjectnn.TASKS.items():
         monkeypatch.setitem(scanobjectnn.TASKS, name, replace(task, train=135, val=15, test=30))
     return tmp_path

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import unpack
-from benchmarks.fetch import LISTS
+from benchmarks.files import unpack
+from benchmarks.files.fetch import LISTS
 
 TASK = {"cifar/test.txt": b"a 0\n", "cifar/images/a.jpg": b"jpeg"}
 

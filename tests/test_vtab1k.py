@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from benchmarks import data, suites, sweep
-from benchmarks.suites import Missing, contents, vtab1k
+from benchmarks.files import contents
+from benchmarks.files.root import DATA_ROOT, Missing
+from benchmarks.suites import vtab1k
 from tests.layout_files import write_image, write_lists
 
 SUITE = suites.get("vtab1k")
@@ -43,7 +45,7 @@ PUBLISHED = {
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(contents.CACHE, str(tmp_path / "cache"))
-    monkeypatch.setenv(suites.DATA_ROOT, str(tmp_path / "data"))
+    monkeypatch.setenv(DATA_ROOT, str(tmp_path / "data"))
     return tmp_path / "data"
 
 

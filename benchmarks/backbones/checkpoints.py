@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from benchmarks import pickles
+from benchmarks.files import pickles
 from methods.options import check
 
 CONTAINERS = ("base_model", "model", "state_dict")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from benchmarks.files.root import data_root
 from methods.options import unknown
 
 if TYPE_CHECKING:
@@ -24,11 +23,6 @@ SUITES = {
     "modelnet40": "benchmarks.suites.modelnet40",
     FOLDER: "benchmarks.suites.folder",
 }
-DATA_ROOT = "PEFT_BENCH_DATA"  # an environment variable, so that worker processes see what --data-root said
-
-
-class Missing(ValueError):
-    """Data that are not where they were looked for."""
 
 
 class Load(Protocol):
@@ -80,17 +74,6 @@ class Suite:
     load: Load
     fingerprint: Callable[[str], str]
     faults: Callable[[str], list[str]] | None = None
-
-
-def data_root() -> Path:
-    """The folder below which suites look for files: --data-root, else $PEFT_BENCH_DATA, else ``data``."""
-    return Path(os.path.abspath(os.environ.get(DATA_ROOT, "data")))  # a link keeps its name, by which a suite goes
-
-
-def use_data_root(root: Path | None) -> None:
-    """Look for files below ``root`` from here on, in the processes started from this one as well."""
-    if root is not None:
-        os.environ[DATA_ROOT] = os.path.abspath(root)
 
 
 def names() -> list[str]:

@@ -8,14 +8,16 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.suites import SUITES, Missing, Suite, Task, clouds, contents, decoded, layouts, verify
-from benchmarks.suites.holdout import hold_out
+from benchmarks.files import clouds, contents, decoded, layouts, verify
+from benchmarks.files.holdout import hold_out
+from benchmarks.files.root import Missing
+from benchmarks.suites import SUITES, Suite, Task
 from methods.options import check
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmarks.suites.layouts import Layout
+    from benchmarks.files.layouts import Layout
     from methods.base import Modality
 
 SHARED: dict[str, object] = {"warmup_epochs": 10, "drop_path": 0.1}

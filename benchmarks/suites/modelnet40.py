@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.suites import Missing, Suite, Task, clouds, data_root
-from benchmarks.suites.modelnet_files import (
+from benchmarks.files import clouds
+from benchmarks.files.modelnet import (
     CONVERTED,
     FEWSHOT,
     HDF5,
@@ -21,6 +21,8 @@ from benchmarks.suites.modelnet_files import (
     read_fewshot,
     read_text,
 )
+from benchmarks.files.root import Missing, data_root
+from benchmarks.suites import Suite, Task
 from methods.options import check
 
 if TYPE_CHECKING:

@@ -6,7 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.suites import Missing, Suite, Task, clouds, data_root
+from benchmarks.files import clouds
+from benchmarks.files.root import Missing, data_root
+from benchmarks.suites import Suite, Task
 from methods.options import check
 
 if TYPE_CHECKING:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.suites import Missing, Suite, Task, contents, data_root, decoded, layouts, verify
+from benchmarks.files import contents, decoded, layouts, verify
+from benchmarks.files.root import Missing, data_root
+from benchmarks.suites import Suite, Task
 from methods.options import check
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmarks.suites.layouts import Layout
+    from benchmarks.files.layouts import Layout
 
 SUBFOLDER = "vtab-1k"  # as the archive unpacks
 RECIPE = {"epochs": 100, "batch_size": 64, "warmup_epochs": 10, "drop_path": 0.1}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.suites.holdout import hold_out
+from benchmarks.files.holdout import hold_out
 from methods.options import check
 
 Sample = tuple[str, int]  # a path relative to the task's folder, with forward slashes, and a label

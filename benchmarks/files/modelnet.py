@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import pickles
-from benchmarks.suites import clouds, data_root
-from benchmarks.suites.clouds import Clouds
+from benchmarks.files import clouds, pickles
+from benchmarks.files.clouds import Clouds
+from benchmarks.files.root import data_root
 from methods.options import check
 
 Split = Literal["train", "test"]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.download import DownloadError, ask, download, sha256
-from benchmarks.unpack import sealed, unpack
+from benchmarks.files.download import DownloadError, ask, download, sha256
+from benchmarks.files.unpack import sealed, unpack
 from methods.options import unknown
 
 REPOSITORY = "XiN0919/VTAB-1k"

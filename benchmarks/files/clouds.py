@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.suites.holdout import hold_out
+from benchmarks.files.holdout import hold_out
 from methods.options import check
 
 Clouds = tuple[NDArray[np.float32], NDArray[np.int64]]

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.cli import progress
-from benchmarks.suites import clouds, data_root
-from benchmarks.suites.clouds import Clouds
-from benchmarks.suites.modelnet_files import (
+from benchmarks.files import clouds
+from benchmarks.files.clouds import Clouds
+from benchmarks.files.modelnet import (
     CONVERTED,
     SPLITS,
     TEXT,
@@ -21,6 +21,7 @@ from benchmarks.suites.modelnet_files import (
     read_pickle,
     read_text,
 )
+from benchmarks.files.root import data_root
 from methods.options import unknown
 
 

@@ -8,12 +8,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.suites import layouts
-from benchmarks.suites.contents import each
-from benchmarks.suites.decoded import decode
+from benchmarks.files import layouts
+from benchmarks.files.contents import each
+from benchmarks.files.decoded import decode
 
 if TYPE_CHECKING:
-    from benchmarks.suites.layouts import Layout
+    from benchmarks.files.layouts import Layout
 
 SHOWN = 3  # of many faults of a kind
 SIZE = 8  # pixels; a file is decoded whole before it is resized

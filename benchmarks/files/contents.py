@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmarks.cli import progress
+from benchmarks.files.layouts import Layout, Sample
 from benchmarks.store import write_atomic
-from benchmarks.suites.layouts import Layout, Sample
 
 T = TypeVar("T")
 R = TypeVar("R")

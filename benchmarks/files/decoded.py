@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.suites.contents import CACHE, cache_root, each, fingerprint
-from benchmarks.suites.layouts import Layout, Sample
+from benchmarks.files.contents import CACHE, cache_root, each, fingerprint
+from benchmarks.files.layouts import Layout, Sample
 from methods.options import check
 
 if TYPE_CHECKING:
