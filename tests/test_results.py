@@ -10,12 +10,15 @@ import pytest
 from benchmarks import leaderboard, store, sweep
 
 ROOT = Path(__file__).parents[1]
+FOLDERS = [ROOT / "results", *(path.parent for path in sorted((ROOT / "results").glob(f"*/{store.RUNS}")))]
+EACH = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 
 
-def test_committed_tables_are_those_of_the_committed_records(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "results" / store.RUNS, tmp_path / store.RUNS)
+@EACH
+def test_committed_tables_are_those_of_the_committed_records(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / store.RUNS, tmp_path / store.RUNS)
     for path in leaderboard.write(tmp_path):
-        assert path.read_text() == (ROOT / "results" / path.name).read_text()
+        assert path.read_text() == (folder / path.name).read_text()
 
 
 def test_readme_shows_the_committed_leaderboard() -> None:
@@ -24,11 +27,21 @@ def test_readme_shows_the_committed_leaderboard() -> None:
     assert shown.strip() == (ROOT / "results" / "leaderboard.md").read_text().strip()
 
 
-def test_every_committed_record_is_under_its_own_key() -> None:
+@EACH
+def test_every_committed_record_is_under_its_own_key_and_of_committed_code(folder: Path) -> None:
     from benchmarks.spec import Spec
 
-    for record in store.records(ROOT / "results"):
+    for record in store.records(folder):
         assert Spec.from_json(record["spec"]).key == record["key"]
+        assert not record["environment"]["dirty"]
+
+
+@pytest.mark.parametrize(
+    ("config", "folder"), [("offline", ROOT / "results"), ("adapterx_ablation", ROOT / "results" / "adapterx_ablation")]
+)
+def test_committed_records_are_all_of_their_command_and_no_others(config: str, folder: Path) -> None:
+    asked = sweep.specs(sweep.from_file(ROOT / "benchmarks" / "configs" / f"{config}.yaml"), "float32")
+    assert {record["key"] for record in store.records(folder)} == {spec.key for spec in asked}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "configs").glob("*.yaml")), ids=lambda path: path.stem)
