@@ -6,9 +6,11 @@ import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from benchmarks import backbones
@@ -29,6 +31,54 @@ def test_a_local_file_loads_without_its_class_head(ending: str, tmp_path: Path) 
     kept = {k: v for k, v in state.items() if not k.startswith("head.")}
     assert model.state_dict().keys() == kept.keys()
     assert all(torch.equal(model.state_dict()[k], v) for k, v in kept.items())
+
+
+def google(state: dict[str, torch.Tensor], heads: int) -> dict[str, np.ndarray]:
+    """The same weights under the names and in the axes of Google's .npz files."""
+    block = "Transformer/encoderblock_"
+    out = {
+        "cls": state["cls_token"],
+        "embedding/kernel": state["patch_embed.proj.weight"].permute(2, 3, 1, 0),
+        "embedding/bias": state["patch_embed.proj.bias"],
+        "Transformer/posembed_input/pos_embedding": state["pos_embed"],
+        "Transformer/encoder_norm/scale": state["norm.weight"],
+        "Transformer/encoder_norm/bias": state["norm.bias"],
+    }
+    for i in range(12):
+        own = {key.removeprefix(f"blocks.{i}."): value for key, value in state.items()}
+        norms, attention, dense = (f"{block}{i}/{name}" for name in ("LayerNorm_", "MultiHead", "MlpBlock_3/Dense_"))
+        attention += "DotProductAttention_1"
+        for theirs, ours in ((0, "norm1"), (2, "norm2")):
+            out |= {f"{norms}{theirs}/scale": own[f"{ours}.weight"], f"{norms}{theirs}/bias": own[f"{ours}.bias"]}
+        for theirs, ours in ((0, "fc1"), (1, "fc2")):
+            out[f"{dense}{theirs}/kernel"] = own[f"mlp.{ours}.weight"].T
+            out[f"{dense}{theirs}/bias"] = own[f"mlp.{ours}.bias"]
+        parts = zip(own["attn.qkv.weight"].chunk(3), own["attn.qkv.bias"].chunk(3), strict=True)
+        for part, (weight, bias) in zip(("query", "key", "value"), parts, strict=True):
+            out[f"{attention}/{part}/kernel"] = weight.T.unflatten(1, (heads, -1))
+            out[f"{attention}/{part}/bias"] = bias.unflatten(0, (heads, -1))
+        out[f"{attention}/out/kernel"] = own["attn.proj.weight"].T.unflatten(0, (heads, -1))
+        out[f"{attention}/out/bias"] = own["attn.proj.bias"]
+    return {name: tensor.numpy() for name, tensor in out.items()}
+
+
+def test_weights_in_googles_layout_load(tmp_path: Path) -> None:
+    state = weights()
+    np.savez(tmp_path / "w.npz", **google(state, heads=3))  # type: ignore[arg-type]
+    loaded = backbones.build(f"{TINY}@{tmp_path / 'w.npz'}").state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in loaded.items())
+
+
+def test_position_embeddings_are_resampled_to_another_image_size(tmp_path: Path) -> None:
+    state = weights()
+    save_file(state, tmp_path / "w.safetensors")
+    large = backbones.build(f"vit_tiny_patch16_384@{tmp_path / 'w.safetensors'}")
+    assert backbones.source(f"vit_tiny_patch16_384@{tmp_path / 'w.safetensors'}").image_size == 384
+    grid = state["pos_embed"][:, 1:].view(1, 14, 14, -1).permute(0, 3, 1, 2)
+    expected = F.interpolate(grid, (24, 24), mode="bicubic", antialias=True).flatten(2).transpose(1, 2)
+    assert isinstance(large.pos_embed, torch.Tensor)
+    torch.testing.assert_close(large.pos_embed[:, 1:], expected)
+    assert torch.equal(large.pos_embed[:, :1], state["pos_embed"][:, :1])
 
 
 def test_normalisation_is_that_of_the_weights() -> None:

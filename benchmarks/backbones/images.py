@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.data import resolve_model_data_config
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from timm.models.vision_transformer_hybrid import ConvStem, HybridEmbed
 from torch import nn
 
@@ -122,7 +122,9 @@ def _load(model: nn.Module, name: str, path: Path) -> None:
             model.load_pretrained(str(path))  # type: ignore[operator]  # timm reads Google's layout, without pickles
             return
         state = load_file(path) if path.suffix == ".safetensors" else _unwrap(torch.load(path, weights_only=True))
-        kept = {key: value.float() for key, value in state.items() if not key.startswith(("head.", "head_dist."))}
+        # timm's own filter: it knows other projects' names, and resamples position embeddings to another image size
+        filtered = checkpoint_filter_fn(state, model) if isinstance(model, VisionTransformer) else state
+        kept = {key: value.float() for key, value in filtered.items() if not key.startswith(("head.", "head_dist."))}
         model.load_state_dict(kept)
     except (OSError, SafetensorError, RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
