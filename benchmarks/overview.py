@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import cast
 
 from rich.table import Table
+from torch import nn
 
 import methods
 from benchmarks import backbones, cli, suites
@@ -19,7 +21,7 @@ def show_list() -> int:
     columns = ("method", "modalities", "what and where it is from")
     table = Table(*columns, *[f"params on {name}" for name in embedded], title="methods")
     for name in methods.table():
-        counts = [_method_count(name, backbone_name) for backbone_name in embedded]
+        counts = [_method_count(name, backbone_name, body) for backbone_name, body in embedded.items()]
         table.add_row(name, ", ".join(sorted(methods.get(name).modalities)), _headline(name), *counts)
     # not by name: to ask Hugging Face PEFT takes seconds
     bridged = "any tuner of Hugging Face PEFT, as hf:lora or hf:vera; needs the extra hf"
@@ -45,11 +47,11 @@ def show_list() -> int:
     return 0
 
 
-def _method_count(name: str, backbone_name: str) -> str:
+def _method_count(name: str, backbone_name: str, body: nn.Module) -> str:
     cls = methods.get(name)
     if backbones.EMBEDDED[backbone_name] not in cls.modalities:
         return "-"
-    backbone = backbones.build(backbone_name)
+    backbone = copy.deepcopy(body)  # faster than to build one anew
     method = methods.build(name, cast(Backbone, backbone), cls.Config())
     trained = [*method.parameters(), *backbone.parameters()]
     return f"{sum(p.numel() for p in trained if p.requires_grad):,}"

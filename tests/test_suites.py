@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import data, suites
+from benchmarks.files.contents import CACHE
 from benchmarks.suites import offline
 
 SUITE = suites.get("offline")
@@ -29,11 +30,22 @@ def test_no_sample_is_in_two_splits(task: str) -> None:
 
 
 def test_data_is_the_same_when_it_is_made_again() -> None:
-    before = {task: SUITE.fingerprint(task) for task in SUITE.tasks}
+    before = {task: offline.digest(task) for task in SUITE.tasks}
     offline.arrays.cache_clear()
-    offline.fingerprint.cache_clear()
-    assert {task: SUITE.fingerprint(task) for task in SUITE.tasks} == before
+    assert {task: offline.digest(task) for task in SUITE.tasks} == before
     assert len(set(before.values())) == len(before)
+
+
+def test_fingerprints_are_those_of_the_data_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE, str(tmp_path))
+    offline.fingerprint.cache_clear()
+    assert SUITE.fingerprint("digits") == offline.digest("digits")
+    offline.fingerprint.cache_clear()
+    monkeypatch.setattr(offline, "arrays", None)
+    remembered = SUITE.fingerprint("digits")
+    (kept,) = (tmp_path / "fingerprints").iterdir()
+    assert kept.read_text() == remembered
+    offline.fingerprint.cache_clear()
 
 
 @pytest.mark.parametrize("task", ["digits", "solids"])
