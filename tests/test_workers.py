@@ -20,7 +20,7 @@ from benchmarks.spec import Spec
 TASKS, RECIPE = ("digits", "texture"), {"epochs": 2, "warmup_epochs": 0}
 COMMAND = [sys.executable, "-m", "benchmarks.run", "--methods", "linear", "lora", "--tasks", *TASKS]
 QUICK = [*COMMAND, "--recipe", *(f"{name}={value}" for name, value in RECIPE.items()), "--workers", "2", "--results"]
-KILLS = int(os.environ.get("PEFT_BENCH_KILLS", "2"))
+KILLS = int(os.environ.get("PEFT_BENCH_KILLS", "1"))
 
 
 def numbers(results: Path) -> dict[str, object]:
