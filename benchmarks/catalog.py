@@ -106,7 +106,8 @@ def _row(name: str, bodies: Mapping[Modality, nn.Module], small: Mapping[Modalit
         counts[kind][1] = f"{model.count()['trainable']:,}"
         counts[kind][2] = _published(name, kind, bodies[kind])
     count, _, published = counts["image"]
-    what, paper = _headline(cls)
+    what, papers = headline(cls)
+    paper = ", ".join(f"[{number}](https://arxiv.org/abs/{number})" for number in papers)
     modality = " and ".join(sorted(cls.modalities))
     return [f"`{name}`", what, paper, places, trains, count, published, *counts["points"], merges, modality]
 
@@ -179,14 +180,13 @@ def _published(name: str, kind: Modality, body: nn.Module) -> str:
     return f"{getattr(published, kind)} ({given}: {_wired(name, body, published.options).count()['method']:,})"
 
 
-def _headline(cls: type[Method]) -> tuple[str, str]:
-    """What a method is and its papers, from the first sentence of its module, or of its class where that cites none."""
+def headline(cls: type[Method]) -> tuple[str, list[str]]:
+    """What a method is and its arXiv numbers: from the start of its module, or of its class where that cites none."""
     text = " ".join((sys.modules[cls.__module__].__doc__ or "").split("\n\n")[0].split())
     papers = re.findall(r"arXiv:(\d{4}\.\d{5})", text)
-    links = ", ".join(f"[{paper}](https://arxiv.org/abs/{paper})" for paper in papers)
     if not papers:
-        return " ".join((cls.__doc__ or "").split("\n\n")[0].split()).rstrip("."), ""
-    return re.sub(r"^[^:]*: | \(.*", "", text), links
+        return " ".join((cls.__doc__ or "").split("\n\n")[0].split()).rstrip("."), []
+    return re.sub(r"^[^:]*: | \(.*", "", text), papers
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from torch import nn
 import methods
 from benchmarks import backbones, cli, suites
 from benchmarks.backbones.points import PUBLISHED
+from benchmarks.catalog import headline
 from methods.base import Backbone
 
 
@@ -22,7 +23,7 @@ def show_list() -> int:
     table = Table(*columns, *[f"params on {name}" for name in embedded], title="methods")
     for name in methods.table():
         counts = [_method_count(name, backbone_name, body) for backbone_name, body in embedded.items()]
-        table.add_row(name, ", ".join(sorted(methods.get(name).modalities)), _headline(name), *counts)
+        table.add_row(name, ", ".join(sorted(methods.get(name).modalities)), _described(name), *counts)
     # not by name: to ask Hugging Face PEFT takes seconds
     bridged = "any tuner of Hugging Face PEFT, as hf:lora or hf:vera; needs the extra hf"
     table.add_row(f"{methods.BRIDGE}TYPE", "image, points", bridged)
@@ -57,8 +58,6 @@ def _method_count(name: str, backbone_name: str, body: nn.Module) -> str:
     return f"{sum(p.numel() for p in trained if p.requires_grad):,}"
 
 
-def _headline(name: str) -> str:
-    from importlib import import_module
-
-    text = (methods.get(name).__doc__ or import_module(methods.get(name).__module__).__doc__ or "").strip()
-    return text.splitlines()[0] if text else ""
+def _described(name: str) -> str:
+    what, papers = headline(methods.get(name))
+    return what + (f" (arXiv:{', '.join(papers)})" if papers else "")

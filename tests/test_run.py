@@ -193,4 +193,8 @@ def test_interrupted_run_leaves_a_trace(tmp_path: Path, capsys: pytest.CaptureFi
 def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["--list"]) == 0
     out = capsys.readouterr().out
-    assert [word for word in ("adapterx", "scratch", "digits", "solids_hard", "vit_nano") if word not in out] == []
+    assert [
+        word
+        for word in ("adapterx", "2406.03051", "2106.09685", "scratch", "digits", "solids_hard", "vit_nano")
+        if word not in out
+    ] == []
