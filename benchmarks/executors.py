@@ -15,26 +15,17 @@ import torch
 
 from benchmarks import measure, model, store, suites
 from benchmarks.spec import Result, Spec
-from benchmarks.train import Epoch, Trainer
+from benchmarks.train import Epoch, Load, Trainer
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "safetensors")
 
 
 def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epoch], None]) -> Result:
     """Train and test one model; writes its task file and returns its record."""
-    torch.manual_seed(spec.seed)
     measure.reset_peak_memory(device)
-    tuned = model.build(spec)
-    trainer = Trainer(
-        tuned,
-        spec.recipe,
-        partial(suites.get(spec.suite).load, spec.task, size=spec.backbone.image_size),
-        seed=spec.seed,
-        device=device,
-        dtype=getattr(torch, spec.dtype),
-        on_epoch=on_epoch,
-        scratch=store.scratch_path(results, spec),
-    )
+    load = partial(suites.get(spec.suite).load, spec.task, size=spec.backbone.image_size)
+    trainer = prepare(spec, load, device, on_epoch, store.scratch_path(results, spec))
+    tuned = trainer.model
     start = time.perf_counter()
     tuned.method.fit(trainer)
     cost = {"train_seconds": time.perf_counter() - start, "peak_memory_bytes": measure.peak_memory_bytes(device)}
@@ -49,6 +40,23 @@ def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epo
         report=report,
         cost=cost,
         environment=environment() | {"device": _device_name(device), "dtype": spec.dtype},
+    )
+
+
+def prepare(
+    spec: Spec, load: Load, device: torch.device, on_epoch: Callable[[Epoch], None], scratch: Path | None = None
+) -> Trainer:
+    """Seed torch, build what a spec says and put it before its trainer."""
+    torch.manual_seed(spec.seed)
+    return Trainer(
+        model.build(spec),
+        spec.recipe,
+        load,
+        seed=spec.seed,
+        device=device,
+        dtype=getattr(torch, spec.dtype),
+        on_epoch=on_epoch,
+        scratch=scratch,
     )
 
 

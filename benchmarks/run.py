@@ -7,9 +7,11 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from benchmarks.cli import add_data_root, console, guarded, progress
+from benchmarks import arguments
+from benchmarks.arguments import add_device, add_sweep
+from benchmarks.cli import console, guarded, progress
 from benchmarks.files.root import use_data_root
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from benchmarks.spec import Spec
-    from benchmarks.sweep import Sweep
     from benchmarks.train import Epoch
 
 
@@ -28,21 +29,19 @@ def parser() -> argparse.ArgumentParser:
         description="Train methods on tasks, keep one record a run, and draw the leaderboard and the Pareto plot. "
         "Runs that have a record are skipped; repeat a command to continue it.",
     )
-    p.add_argument("--methods", nargs="+", metavar="NAME", help="methods to compare, or 'all' (default: adapterx lora)")
-    p.add_argument("--suite", metavar="NAME", help="suite of tasks (default: offline)")
-    p.add_argument("--tasks", nargs="+", metavar="NAME", help="tasks of the suite (default: every one)")
-    add_data_root(p)
-    p.add_argument("--backbone", nargs="+", metavar="NAME", help="backbone of a modality, NAME or NAME@FILE")
+    add_sweep(p)
     p.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds (default: 0)")
-    p.add_argument(
-        "--set", nargs="+", default=[], metavar="METHOD.OPTION=VALUE", help="as in lora.rank=16; [4,8] sweeps"
-    )
-    p.add_argument("--recipe", nargs="+", default=[], metavar="FIELD=VALUE", help="as in epochs=20; [10,20] sweeps")
-    p.add_argument("--config", type=Path, metavar="FILE", help="a YAML file with the fields above; options here win")
-    p.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)")
-    p.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="of the matrix products")
+    add_device(p)
     p.add_argument("--workers", type=int, metavar="N", help="runs side by side (default: up to 4 on a CPU, 1 on a GPU)")
     p.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    p.add_argument(
+        "--tuned",
+        nargs="?",
+        type=Path,
+        const=Path(),
+        metavar="DIR",
+        help="with the configurations that benchmarks.tune found (default: the folder configs of the results)",
+    )
     p.add_argument("--force", action="store_true", help="run again what has a record")
     p.add_argument("--fail-fast", action="store_true", help="stop at the first run that fails")
     p.add_argument("--dry-run", action="store_true", help="show the runs, their parameters and the estimated time")
@@ -56,16 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     import torch
 
-    from benchmarks import overview, plan, store, sweep
+    from benchmarks import overview, plan, store
 
     use_data_root(args.data_root)
     if args.list:
         return overview.show_list()
-    device = _device(args.device)
-    specs = sweep.specs(_sweep(args), _dtype(args.dtype, device), absent=args.dry_run)
+    device = arguments.device(args.device)
+    specs = _specs(args, device)
     if not specs:
         raise ValueError("nothing to run: none of these methods works on the tasks asked for")
-    workers = _workers(args.workers, device, len(specs))  # not of those left, on which no number may depend
+    workers = arguments.workers(args.workers, device, len(specs))  # not of those left, on which no number may depend
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     if args.dry_run:
         return plan.show(specs, args.results, device, workers)
@@ -77,49 +76,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _sweep(args: argparse.Namespace) -> Sweep:
-    from benchmarks import sweep
+def _specs(args: argparse.Namespace, device: torch.device) -> list[Spec]:
+    from benchmarks import sweep, tuned
 
-    asked = sweep.from_file(args.config) if args.config else sweep.Sweep()
-    given = {
-        n: getattr(args, n) for n in ("methods", "suite", "tasks", "backbone", "seeds") if getattr(args, n) is not None
-    }
-    options = sweep.method_options(sweep.assignments(args.set, "--set"))
-    given["set"] = {m: sweep.joined(asked.set.get(m, {}), options.get(m, {})) for m in [*asked.set, *options]}
-    given["recipe"] = {**asked.recipe, **sweep.assignments(args.recipe, "--recipe")}
-    return sweep.merged(asked, given, "command line")
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"unknown device '{name}'; known: auto, cpu, cuda, cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise ValueError(f"device '{name}' is not supported; known: auto, cpu, cuda, cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device '{name}' is not there: {torch.cuda.device_count()} CUDA devices found; use --device cpu"
-        )
-    return device
-
-
-def _dtype(name: str, device: torch.device) -> Any:
-    from benchmarks.train import auto_dtype
-
-    return str(auto_dtype(device)).removeprefix("torch.") if name == "auto" else name
-
-
-def _workers(asked: int | None, device: torch.device, runs: int) -> int:
-    from benchmarks import workers
-
-    if asked is not None and asked < 1:
-        raise ValueError(f"--workers {asked} must be at least 1")
-    return min(asked or workers.default(device, runs), max(runs, 1))
+    asked = arguments.sweep(args)
+    specs = sweep.specs(asked, arguments.dtype(args.dtype, device), absent=args.dry_run)
+    if args.tuned is None:
+        return specs
+    if asked.set:
+        raise ValueError(f"--tuned takes every option from a study: leave out those set for {', '.join(asked.set)}")
+    return tuned.apply(specs, args.results / tuned.CONFIGS if args.tuned == Path() else args.tuned)
 
 
 def _decode(todo: Sequence[Spec]) -> None:

@@ -56,7 +56,10 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """One run: equal specs give equal numbers."""
+    """One run: equal specs give equal numbers.
+
+    ``tuning`` says which study chose the configuration; it is told in the record, and not part of what a run is.
+    """
 
     method: str
     config: Config
@@ -68,14 +71,15 @@ class Spec:
     recipe: Recipe
     seed: int
     dtype: Literal["float32", "bfloat16"]
+    tuning: dict[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         fits = self.recipe.votes == 1 or self.backbone.modality == "points"
         check(fits, f"recipe: votes={self.recipe.votes} is for point clouds; task '{self.task}' is one of images")
 
     def to_json(self) -> dict[str, Any]:
-        """All fields; those added after runs had been recorded only where they are off their defaults."""
-        return as_json(self)
+        """All fields but ``tuning``; those added after runs had been recorded only where off their defaults."""
+        return {name: value for name, value in as_json(self).items() if name != "tuning"}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Spec:
@@ -116,9 +120,8 @@ class Result:
     cost: dict[str, Any]
     environment: dict[str, Any]
     report: dict[str, Any] = field(default_factory=dict)
-    tuning: dict[str, Any] | None = None
     status: str = field(default="finished", init=False)
 
     def to_json(self) -> dict[str, Any]:
-        values = dataclasses.asdict(self) | {"spec": self.spec.to_json()}
+        values = dataclasses.asdict(self) | {"spec": self.spec.to_json(), "tuning": self.spec.tuning}
         return {"schema_version": SCHEMA_VERSION, "key": self.spec.key, **values}

@@ -114,7 +114,7 @@ def _receive(worker: Worker, results: Path) -> Epoch | str | None:
 def _serve(connection: Connection, results: Path, device: torch.device, threads: int) -> None:
     """A worker's life: run what comes, tell every epoch and the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    threading.Thread(target=follow_parent, daemon=True).start()
     torch.set_num_threads(threads)
     while True:
         spec: Spec = connection.recv()
@@ -128,7 +128,7 @@ def _send(connection: Connection, epoch: Epoch) -> None:
     connection.send(epoch)
 
 
-def _follow_parent() -> None:
+def follow_parent() -> None:
     """Die with the parent, however it died, so that a repeated command finds no rival."""
     parent = multiprocessing.parent_process()
     assert parent is not None

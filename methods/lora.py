@@ -33,6 +33,11 @@ class LoRAConfig(base.Config):
             len(set(self.targets)) == len(self.targets) > 0, f"targets={self.targets} must be different and not empty"
         )
 
+    @property
+    def alpha_over_rank(self) -> float:
+        """What the search varies in the place of alpha."""
+        return self.alpha / self.rank
+
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
         rank = trial.suggest_categorical("rank", [2, 4, 8, 16])
