@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     import torch
 
-    from benchmarks import overview, plan, store
+    from benchmarks import overview, plan, store, suites
 
     use_data_root(args.data_root)
     if args.list:
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return plan.show(specs, args.results, device, workers)
     store.prepare(args.results)
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
-    _decode(todo)
+    suites.decode(todo, splits=("train", "val", "test"))
     failed = _execute(todo, args.results, device, workers=workers, fail_fast=args.fail_fast)
     _report(specs, todo, failed, args.results)
     return 1 if failed else 0
@@ -86,16 +86,6 @@ def _specs(args: argparse.Namespace, device: torch.device) -> list[Spec]:
     if asked.set:
         raise ValueError(f"--tuned takes every option from a study: leave out those set for {', '.join(asked.set)}")
     return tuned.apply(specs, args.results / tuned.CONFIGS if args.tuned == Path() else args.tuned)
-
-
-def _decode(todo: Sequence[Spec]) -> None:
-    """Have suites decode their files before any run, so that damage is told first and no run waits for another's."""
-    from benchmarks import suites
-
-    loads = {name: suites.get(name).load for name in {spec.suite for spec in todo}}
-    for suite, task, size in dict.fromkeys((spec.suite, spec.task, spec.backbone.image_size) for spec in todo):
-        for split in ("train", "val", "test"):
-            loads[suite](task, split, size=size)
 
 
 def _execute(

@@ -7,12 +7,11 @@ often they were killed. A trial without a sign of life for the storage's grace p
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -24,9 +23,9 @@ from benchmarks.spec import Spec
 from benchmarks.train import Diverged, Epoch
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
     from torch import Tensor
 
+    from benchmarks.databases import Place
     from benchmarks.train import Load, Trainer
 
 RANDOM_TRIALS = 5  # before TPE has enough to go by
@@ -54,44 +53,12 @@ class Search:
 
     @property
     def name(self) -> str:
-        """The study's name: suite, method, task, and a digest of all that a trial does not choose."""
-        return f"{self.base.suite}/{self.base.method}/{self.base.task}/{self.base.key[:8]}"
+        """The study's name: suite, method, task, a digest of all that a trial does not choose, and what is fixed."""
+        fixed = "".join(f"+{name}" for name in self.fixed)
+        return f"{self.base.suite}/{self.base.method}/{self.base.task}/{self.base.key[:8]}{fixed}"
 
     def __str__(self) -> str:
         return f"{self.base.method} on {self.base.task}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """An SQL database that holds studies, and the seconds without a sign of life after which a trial is dead."""
-
-    url: str
-    grace_seconds: int
-
-    @cached_property
-    def storage(self) -> BaseStorage:
-        """The open database, made if it is not there.
-
-        Raises:
-            ValueError: no such database, or one that refuses.
-        """
-        from optuna.exceptions import StorageInternalError
-        from sqlalchemy.exc import SQLAlchemyError
-
-        waits = {"connect_args": {"timeout": 60}} if self.url.startswith("sqlite") else {"pool_pre_ping": True}
-        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-        optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-        try:
-            return optuna.storages.RDBStorage(
-                self.url,
-                engine_kwargs=waits,
-                heartbeat_interval=max(1, self.grace_seconds // 4),
-                grace_period=self.grace_seconds,
-            )
-        except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as error:
-            reason = str(error.__cause__ or error).splitlines()[0]
-            given = _without_password(self.url)
-            raise ValueError(f"cannot use storage {given}: {reason}; give another with --storage") from None
 
 
 def study(search: Search, where: Place) -> optuna.Study:
@@ -260,13 +227,3 @@ def _allowed(distribution: optuna.distributions.BaseDistribution, value: Any) ->
         return value in distribution.choices
     assert isinstance(distribution, optuna.distributions.FloatDistribution | optuna.distributions.IntDistribution)
     return value is not None and distribution.low <= value <= distribution.high
-
-
-def _without_password(url: str) -> str:
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url

@@ -16,8 +16,9 @@ from benchmarks.files.root import use_data_root
 if TYPE_CHECKING:
     import torch
 
+    from benchmarks.databases import Place
     from benchmarks.spec import Spec
-    from benchmarks.studies import Place, Search
+    from benchmarks.studies import Search
     from benchmarks.sweep import Sweep
 
 JUDGED = {"train_split": "train", "checkpoint_rule": "last"}
@@ -57,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"--{name.replace('_', '-')} {getattr(args, name)} must be at least {least}")
     import torch
 
-    from benchmarks import store, studies
+    from benchmarks import store, suites
+    from benchmarks.databases import Place
 
     use_data_root(args.data_root)
     device = arguments.device(args.device)
@@ -67,9 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     url = args.storage or f"sqlite:///{args.results / 'tuning.db'}"
     workers = arguments.workers(args.workers, device, args.trials * len(searches))
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
-    where = studies.Place(url=url, grace_seconds=args.grace_seconds)
-    broken = _search(searches, where, device, workers)
-    _report(searches, where, args.results)
+    where = Place(url=url, grace_seconds=args.grace_seconds)
+    suites.decode([search.base for search in searches], splits=("train", "val"))
+    with where.watched():
+        broken = _search(searches, where, device, workers)
+        _report(searches, where, args.results)
     for line in broken:
         console().print(f"failed: {line}", style="red", markup=False, soft_wrap=True)
     return 1 if broken else 0

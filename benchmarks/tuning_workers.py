@@ -19,7 +19,8 @@ from benchmarks import studies
 from benchmarks.workers import follow_parent
 
 if TYPE_CHECKING:
-    from benchmarks.studies import Place, Search
+    from benchmarks.databases import Place
+    from benchmarks.studies import Search
 
 WAIT_SECONDS = 0.5
 OnTrial = Callable[["Search"], None]
@@ -91,7 +92,11 @@ def _serve(told: Any, where: Place, device: torch.device, threads: int, searches
     threading.Thread(target=follow_parent, daemon=True).start()
     torch.set_num_threads(threads)
     try:
-        for search, reason in in_process(searches, where, device, lambda search: told.put((search, None))).items():
-            told.put((search, reason))
+        with where.watched():
+            broken = in_process(searches, where, device, lambda search: told.put((search, None)))
+    except ValueError as error:
+        broken = {searches[0]: str(error)}
     except KeyboardInterrupt:
         return
+    for search, reason in broken.items():
+        told.put((search, reason))

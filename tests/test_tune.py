@@ -22,7 +22,8 @@ import torch
 
 import methods
 from benchmarks import run, store, studies, suites, sweep, tune, tuned
-from benchmarks.studies import Place, Search
+from benchmarks.databases import Place
+from benchmarks.studies import Search
 from methods.linear import Linear
 
 RECIPE = ["--recipe", "epochs=3", "warmup_epochs=0"]
@@ -259,6 +260,28 @@ def test_a_storage_that_is_none_is_told_in_one_line(url: str, told: str, capsys:
     line = complaint(capsys, *QUICK, "--storage", url)
     assert told in line
     assert "--storage" in line
+
+
+def test_a_storage_that_dies_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fill(*_: object) -> None:
+        (tmp_path / "tuning.db").write_bytes(b"nothing of use" * 1000)
+        studies.study(search(), place(tmp_path)).get_trials()
+
+    monkeypatch.setattr(studies, "_fill", fill)
+    line = complaint(capsys, *QUICK, "--workers", "1", "--results", str(tmp_path))
+    assert "storage sqlite://" in line
+    assert "not a database" in line
+
+
+def test_what_is_fixed_makes_a_study_of_its_own_and_stays(tmp_path: Path) -> None:
+    asked = {"methods": ("linear",), "tasks": ("digits",), "recipe": {"epochs": 3, "warmup_epochs": 0}}
+    (wanted,) = tune.plan(sweep.Sweep(**asked, set={"linear": {"lr": 0.01}}), "float32", seed=0, trials=3)
+    assert wanted.base == search().base  # 0.01 is the default
+    assert wanted.name != search().name
+    work(wanted, place(tmp_path))
+    assert {trial.user_attrs["config"]["lr"] for trial in trials(wanted, place(tmp_path))} == {0.01}
 
 
 def test_a_password_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:

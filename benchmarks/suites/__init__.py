@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +13,7 @@ from methods.options import unknown
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from benchmarks.spec import Spec
     from methods.base import Modality
 
 FOLDER = "folder"  # made of what lies below the data root, whose name it takes
@@ -105,3 +106,11 @@ def listed() -> tuple[list[Suite], str | None]:
         return [*built_in, get(FOLDER)], None
     except ValueError as error:
         return built_in, f"suite {FOLDER}: {error}"
+
+
+def decode(specs: Sequence[Spec], splits: Sequence[str]) -> None:
+    """Have suites decode their files before any run, so that damage is told first and no run waits for another's."""
+    loads = {name: get(name).load for name in {spec.suite for spec in specs}}
+    for suite, task, size in dict.fromkeys((spec.suite, spec.task, spec.backbone.image_size) for spec in specs):
+        for split in splits:
+            loads[suite](task, split, size=size)

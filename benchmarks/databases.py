@@ -1,0 +1,78 @@
+"""The SQL databases that hold Optuna studies."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """An SQL database that holds studies, and the seconds without a sign of life after which a trial is dead."""
+
+    url: str
+    grace_seconds: int
+
+    @cached_property
+    def storage(self) -> BaseStorage:
+        """The open database, made if it is not there.
+
+        Raises:
+            ValueError: no such database, or one that refuses.
+        """
+        import optuna
+
+        waits = {"connect_args": {"timeout": 60}} if self.url.startswith("sqlite") else {"pool_pre_ping": True}
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+        optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+        try:
+            return optuna.storages.RDBStorage(
+                self.url,
+                engine_kwargs=waits,
+                heartbeat_interval=max(1, self.grace_seconds // 4),
+                grace_period=self.grace_seconds,
+            )
+        except _failures(ImportError, RuntimeError) as error:
+            raise ValueError(f"cannot use storage {self}: {_reason(error)}; give another with --storage") from None
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Tell in one line of a database that stops answering.
+
+        Raises:
+            ValueError: it did.
+        """
+        try:
+            yield
+        except _failures() as error:
+            raise ValueError(
+                f"storage {self} failed: {_reason(error)}; what is finished is kept, repeat the command to go on"
+            ) from None
+
+    def __str__(self) -> str:
+        """The URL without its password."""
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            return make_url(self.url).render_as_string(hide_password=True)
+        except ArgumentError:
+            return self.url
+
+
+def _failures(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return StorageInternalError, SQLAlchemyError, *others
+
+
+def _reason(error: Exception) -> str:
+    return str(error.__cause__ or error).splitlines()[0]
