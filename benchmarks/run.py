@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import add_data_root, console, guarded, progress
+from benchmarks.cli import add_data_root, console, guarded, progress, warn
 from benchmarks.files.root import use_data_root
+from benchmarks.tracking import add_tracking
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from benchmarks.spec import Spec
     from benchmarks.sweep import Sweep
+    from benchmarks.tracking.sink import Sink
     from benchmarks.train import Epoch
 
 
@@ -43,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="of the matrix products")
     p.add_argument("--workers", type=int, metavar="N", help="runs side by side (default: up to 4 on a CPU, 1 on a GPU)")
     p.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    add_tracking(p)
     p.add_argument("--force", action="store_true", help="run again what has a record")
     p.add_argument("--fail-fast", action="store_true", help="stop at the first run that fails")
     p.add_argument("--dry-run", action="store_true", help="show the runs, their parameters and the estimated time")
@@ -57,8 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     import torch
 
     from benchmarks import overview, plan, store, sweep
+    from benchmarks.tracking.address import address, shown
+    from benchmarks.tracking.sink import Sink
 
     use_data_root(args.data_root)
+    uri = address(args.tracking)
     if args.list:
         return overview.show_list()
     device = _device(args.device)
@@ -72,8 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     store.prepare(args.results)
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
     _decode(todo)
-    failed = _execute(todo, args.results, device, workers=workers, fail_fast=args.fail_fast)
-    _report(specs, todo, failed, args.results)
+    with Sink(uri, args.results, todo, warn=warn) as sink:
+        failed = _execute(todo, args.results, device, workers=workers, fail_fast=args.fail_fast, sink=sink)
+        _report(specs, todo, failed, args.results)
+    if uri and sink.uploaded:
+        console().print(f"in MLflow: {sink.uploaded} runs, experiment {todo[0].suite}, {shown(uri)}", soft_wrap=True)
     return 1 if failed else 0
 
 
@@ -133,7 +142,7 @@ def _decode(todo: Sequence[Spec]) -> None:
 
 
 def _execute(
-    todo: Sequence[Spec], results: Path, device: torch.device, *, workers: int, fail_fast: bool
+    todo: Sequence[Spec], results: Path, device: torch.device, *, workers: int, fail_fast: bool, sink: Sink
 ) -> dict[Spec, str]:
     from benchmarks.executors import in_process
     from benchmarks.workers import side_by_side
@@ -144,6 +153,7 @@ def _execute(
         shown: dict[Spec, TaskID] = {}
 
         def on_epoch(spec: Spec, epoch: Epoch) -> None:
+            sink.epoch(spec, epoch)
             if spec not in shown:
                 shown[spec] = bar.add_task(str(spec))
             bar.update(
@@ -154,6 +164,7 @@ def _execute(
             )
 
         def on_end(spec: Spec) -> None:
+            sink.end(spec)
             bar.advance(runs)
             if spec in shown:
                 bar.remove_task(shown.pop(spec))
