@@ -20,6 +20,7 @@ VERBS = {
     "features": "draw a run's features by class, before and after tuning",
     "export": "write a run as a plain timm checkpoint or as an adapter of Hugging Face PEFT",
     "catalog": "write the table of all methods, methods/README.md",
+    "tracking": "upload the records that MLflow does not have yet",
     "data": "list, fetch, verify and show data sets",
     "pretrain": "make the embedded backbones",
     "speed": "measure what each method costs against the frozen backbone",

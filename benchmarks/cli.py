@@ -40,6 +40,11 @@ def _complain(message: str, status: int) -> int:
     return status
 
 
+def warn(message: str) -> None:
+    """Tell on stderr, in one line, what went wrong without stopping anything."""
+    print("warning: " + " ".join(message.split()), file=sys.stderr)
+
+
 def add_data_root(parser: argparse.ArgumentParser) -> None:
     """The option that says where the files of suites lie."""
     parser.add_argument(

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 
 from benchmarks import arguments
 from benchmarks.arguments import add_device, add_sweep
-from benchmarks.cli import console, guarded, progress
+from benchmarks.cli import console, guarded, progress, warn
 from benchmarks.files.root import use_data_root
+from benchmarks.tracking import add_tracking
 
 if TYPE_CHECKING:
     import torch
     from rich.progress import TaskID
 
     from benchmarks.spec import Spec
+    from benchmarks.tracking.sink import Sink
     from benchmarks.train import Epoch
 
 
@@ -42,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="with the configurations that benchmarks.tune found (default: the folder configs of the results)",
     )
+    add_tracking(p)
     p.add_argument("--force", action="store_true", help="run again what has a record")
     p.add_argument("--fail-fast", action="store_true", help="stop at the first run that fails")
     p.add_argument("--dry-run", action="store_true", help="show the runs, their parameters and the estimated time")
@@ -56,8 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     import torch
 
     from benchmarks import overview, plan, store, suites
+    from benchmarks.tracking.address import address, shown
+    from benchmarks.tracking.sink import Sink
 
     use_data_root(args.data_root)
+    uri = address(args.tracking)
     if args.list:
         return overview.show_list()
     device = arguments.device(args.device)
@@ -71,8 +77,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     store.prepare(args.results)
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
     suites.decode(todo, splits=("train", "val", "test"))
-    failed = _execute(todo, args.results, device, workers=workers, fail_fast=args.fail_fast)
-    _report(specs, todo, failed, args.results)
+    with Sink(uri, args.results, todo, warn=warn) as sink:
+        failed = _execute(todo, args.results, device, workers=workers, fail_fast=args.fail_fast, sink=sink)
+        _report(specs, todo, failed, args.results)
+    if uri and sink.uploaded:
+        console().print(f"in MLflow: {sink.uploaded} runs, experiment {todo[0].suite}, {shown(uri)}", soft_wrap=True)
     return 1 if failed else 0
 
 
@@ -89,7 +98,7 @@ def _specs(args: argparse.Namespace, device: torch.device) -> list[Spec]:
 
 
 def _execute(
-    todo: Sequence[Spec], results: Path, device: torch.device, *, workers: int, fail_fast: bool
+    todo: Sequence[Spec], results: Path, device: torch.device, *, workers: int, fail_fast: bool, sink: Sink
 ) -> dict[Spec, str]:
     from benchmarks.executors import in_process
     from benchmarks.workers import side_by_side
@@ -100,6 +109,7 @@ def _execute(
         shown: dict[Spec, TaskID] = {}
 
         def on_epoch(spec: Spec, epoch: Epoch) -> None:
+            sink.epoch(spec, epoch)
             if spec not in shown:
                 shown[spec] = bar.add_task(str(spec))
             bar.update(
@@ -110,6 +120,7 @@ def _execute(
             )
 
         def on_end(spec: Spec) -> None:
+            sink.end(spec)
             bar.advance(runs)
             if spec in shown:
                 bar.remove_task(shown.pop(spec))

@@ -26,6 +26,11 @@ def adapter_path(results: Path, spec: Spec) -> Path:
     return results / ADAPTERS / f"{spec.stem}.safetensors"
 
 
+def trace_path(results: Path, spec: Spec) -> Path:
+    """Where a run that has no record says why."""
+    return results / UNFINISHED / f"{spec.stem}.json"
+
+
 def scratch_path(results: Path, spec: Spec) -> Path:
     """Where a run of several stages keeps what it has done until it is finished."""
     return results / UNFINISHED / spec.stem
@@ -63,7 +68,7 @@ def write(results: Path, result: Result) -> Path:
     """Write a finished run's record, all of it or nothing, and drop the trace of earlier attempts."""
     path = record_path(results, result.spec)
     write_atomic(path, json.dumps(result.to_json(), indent=1) + "\n")
-    _trace_path(results, result.spec).unlink(missing_ok=True)
+    trace_path(results, result.spec).unlink(missing_ok=True)
     shutil.rmtree(scratch_path(results, result.spec), ignore_errors=True)
     return path
 
@@ -71,7 +76,7 @@ def write(results: Path, result: Result) -> Path:
 def write_trace(results: Path, spec: Spec, status: str, reason: str) -> Path:
     """Say that a run has started, failed or was interrupted; a killed run leaves status "started" behind."""
     trace = {"status": status, "reason": reason, "key": spec.key, "pid": os.getpid(), "spec": spec.to_json()}
-    path = _trace_path(results, spec)
+    path = trace_path(results, spec)
     write_atomic(path, json.dumps(trace, indent=1) + "\n")
     return path
 
@@ -143,7 +148,3 @@ def load(results: Path) -> pd.DataFrame:
     if not rows:
         raise ValueError(f"no run records below {results / RUNS}; make some with: python -m benchmarks.run")
     return pd.json_normalize([{k: v for k, v in row.items() if k != "history"} for row in rows])
-
-
-def _trace_path(results: Path, spec: Spec) -> Path:
-    return results / UNFINISHED / f"{spec.stem}.json"

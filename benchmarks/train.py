@@ -79,7 +79,7 @@ class Trainer:
         epochs = self.recipe.epochs
         for epoch, loss, lr in self._epochs(self.x, self.y, epochs, self.model.method.config.lr):
             self._finish_epoch(epoch, loss, lr)
-            self.tell("train", epoch, epochs)
+            self.tell("train", epoch, epochs, self.history[-1])
         if self.best is not None:
             self.model.load_state_dict(self.best[1], strict=False)
 
@@ -92,9 +92,9 @@ class Trainer:
         steps = epochs * math.ceil(len(x) / self.recipe.batch_size)
         return {"steps": steps, "seconds": time.perf_counter() - start, "losses": losses}
 
-    def tell(self, stage: str, done: int, total: int) -> None:
-        """Say how far a stage is."""
-        self.on_epoch({"stage": stage, "epoch": done, "epochs": total})
+    def tell(self, stage: str, done: int, total: int, row: Epoch | None = None) -> None:
+        """Say how far a stage is, and what the history has of the epoch, if it is one that is recorded."""
+        self.on_epoch({**(row or {}), "stage": stage, "epoch": done, "epochs": total})
 
     def keep(self, name: str, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Keep the outcome of a stage for a repetition of this run, if it is a run with a place for that."""

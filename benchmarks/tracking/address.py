@@ -1,0 +1,59 @@
+"""Which MLflow gets the runs: from the option, else the environment, else a file of this folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+DEFAULT = "sqlite:///mlflow.db"
+SERVERS, DATABASES = ("http", "https"), ("sqlite", "postgresql", "mysql", "mssql")
+
+
+def address(asked: str | None) -> str | None:
+    """The tracking URI, or None for off; imports nothing of MLflow and asks no server.
+
+    Raises:
+        ValueError: no address of a server or database, or that of a file in a folder that is not there.
+    """
+    uri = (os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT) if asked is None else asked
+    if uri == "off":
+        return None
+    source = "MLFLOW_TRACKING_URI" if asked is None else "--tracking"
+    scheme, mark, rest = uri.partition("://")
+    if not mark or scheme.partition("+")[0] not in (*SERVERS, *DATABASES) or not _names_a_place(scheme, rest):
+        raise ValueError(
+            f"{source}: no MLflow can be at '{shown(uri)}'; give off, http://HOST:PORT, https://HOST, "
+            "sqlite:///FILE.db, or the URI of a postgresql, mysql or mssql database"
+        )
+    path = sqlite_path(uri)
+    if path is not None and not path.parent.is_dir():
+        raise ValueError(f"{source}: '{uri}' is in a folder that does not exist; make {path.parent} or give another")
+    return uri
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The database file, absolute, if it is one of SQLite."""
+    scheme, _, rest = uri.partition(":///")
+    return Path(rest).absolute() if scheme.partition("+")[0] == "sqlite" else None
+
+
+def shown(uri: str) -> str:
+    """The URI as people may see it: without the password or token before the host."""
+    return without_secret(uri, uri)
+
+
+def without_secret(text: str, uri: str) -> str:
+    """A text, such as an error of MLflow's, without the password or token of a URI."""
+    login, at, _ = uri.partition("://")[2].partition("/")[0].rpartition("@")
+    return text.replace(login + at, "***@") if at else text
+
+
+def _names_a_place(scheme: str, rest: str) -> bool:
+    if scheme.partition("+")[0] == "sqlite":
+        return rest.startswith("/") and not rest.endswith("/")
+    try:
+        parts = urlsplit(f"{scheme}://{rest}")
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is no number
+        return False

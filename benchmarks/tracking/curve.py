@@ -1,0 +1,48 @@
+"""The training curve of a run: loss, accuracies where they were measured, and learning rate, by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import figures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PANELS = {
+    "training loss": {"train_loss": ""},
+    "accuracy (%)": {"val_accuracy": "validation", "test_accuracy": "test"},
+    "learning rate": {"lr": ""},
+}
+
+
+def draw(record: Mapping[str, Any]) -> Figure:
+    """A panel each for what the record's history has."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    history = record["history"]
+    measured = {title: [n for n in names if history[0].get(n) is not None] for title, names in PANELS.items()}
+    shown = {title: names for title, names in measured.items() if names}
+    height = 1.0 + 1.9 * len(shown)
+    figure = Figure(figsize=(6.4, height), dpi=100)
+    # a layout that is not computed takes half the time, and there is one picture a run
+    figure.subplots_adjust(left=0.13, right=0.97, top=1 - 0.45 / height, bottom=0.5 / height, hspace=0.15)
+    figure.suptitle(figures.title(record), fontsize=9, y=1 - 0.12 / height, va="top")
+    axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, (title, names) in zip(axes, shown.items(), strict=True):
+        scale = 100 if title.startswith("accuracy") else 1
+        for name in names:
+            values = [row[name] * scale for row in history]
+            axis.plot([row["epoch"] for row in history], values, marker=".", label=PANELS[title][name])
+        axis.set_ylabel(title)
+        axis.grid(True, color="0.93")
+        if len(names) > 1 or PANELS[title][names[0]]:
+            axis.legend(frameon=False, fontsize=8)
+    axes[-1].set_xlabel("epoch")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure

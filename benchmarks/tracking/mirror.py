@@ -1,0 +1,186 @@
+"""One experiment of an MLflow, as this package uses it; the only module that imports mlflow."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import logging
+import os
+import platform
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import store
+from benchmarks.tracking import fields
+from benchmarks.tracking.address import sqlite_path, without_secret
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
+
+# what MLflow takes in one request
+METRICS_A_BATCH, PARAMS_A_BATCH, RUNS_A_PAGE = 1000, 100, 1000
+SETTINGS = {
+    # a server that does not answer is given up in half a minute, not in the quarter of an hour of MLflow's defaults
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+class Mirror:
+    """The runs of one suite in MLflow. Every method may raise what ``failures`` names."""
+
+    def __init__(self, uri: str, suite: str) -> None:
+        prepare()
+        from mlflow import MlflowClient
+
+        self.client = MlflowClient(tracking_uri=uri)
+        self.experiment = _experiment(self.client, uri, suite)
+
+    def start(self, name: str, *, tags: Mapping[str, str], params: Mapping[str, str], start_ms: int) -> str:
+        """Begin a run; returns MLflow's id of it."""
+        source = {"mlflow.source.name": "peft-vision-bench", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
+        run = self.client.create_run(self.experiment, start_time=start_ms, run_name=name, tags={**source, **tags})
+        run_id = str(run.info.run_id)
+        self._log_params(run_id, params)
+        return run_id
+
+    def log(self, run_id: str, rows: Iterable[Mapping[str, Any]], times_ms: Iterable[int]) -> None:
+        """Log epochs of a record's history, each at its time."""
+        from mlflow.entities import Metric
+
+        self._log_metrics(
+            run_id,
+            [
+                Metric(name, value, time, row["epoch"])
+                for row, time in zip(rows, times_ms, strict=True)
+                for name, value in fields.per_epoch(row).items()
+            ],
+        )
+
+    def finish(self, run_id: str, record: Mapping[str, Any], files: Iterable[Path], end_ms: int) -> None:
+        """Log all that a record has beyond its history; a run is complete when, and only when, this returns."""
+        from mlflow.entities import Metric, RunTag
+
+        metrics = [Metric(name, value, end_ms, 0) for name, value in fields.final(record).items()]
+        self._log_metrics(run_id, metrics)
+        tags = [RunTag(name, value) for name, value in fields.outcome(record).items()]
+        self.client.log_batch(run_id, tags=tags)
+        for path in files:
+            self.client.log_artifact(run_id, str(path))
+        self._log_curve(run_id, record)
+        self.end(run_id, "FINISHED", end_ms, complete=fields.digest(record))
+
+    def finish_sweep(self, run_id: str, results: Path, end_ms: int) -> None:
+        """Give a sweep's run the tables and plots of its results folder."""
+        for path in sorted(results.glob("leaderboard.*")):
+            self.client.log_artifact(run_id, str(path))
+        if (results / "figures").is_dir():
+            self.client.log_artifacts(run_id, str(results / "figures"), "figures")
+        self.end(run_id, "FINISHED", end_ms, complete="sweep")
+
+    def end(self, run_id: str, status: str, end_ms: int, *, complete: str = "", reason: str = "") -> None:
+        """End a run, and say last that all of it is here."""
+        if reason:
+            self.client.set_tag(run_id, "reason", fields.text(reason))
+        self.client.set_terminated(run_id, status, end_ms)
+        if complete:
+            self.client.set_tag(run_id, fields.COMPLETE, complete)
+
+    def delete(self, run_ids: Iterable[str]) -> None:
+        """Move runs to MLflow's bin."""
+        for run_id in run_ids:
+            self.client.delete_run(run_id)
+
+    def runs(self, condition: str = "") -> Iterator[Run]:
+        """Runs of this experiment, a page a request, the latest first."""
+        token: str | None = None
+        while token != "":
+            page = self.client.search_runs([self.experiment], condition, max_results=RUNS_A_PAGE, page_token=token)
+            yield from page
+            token = page.token or ""
+
+    def _log_params(self, run_id: str, params: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+
+        made = [Param(name, value) for name, value in params.items()]
+        for i in range(0, len(made), PARAMS_A_BATCH):
+            self.client.log_batch(run_id, params=made[i : i + PARAMS_A_BATCH])
+
+    def _log_metrics(self, run_id: str, metrics: Sequence[Metric]) -> None:
+        for i in range(0, len(metrics), METRICS_A_BATCH):
+            self.client.log_batch(run_id, metrics=metrics[i : i + METRICS_A_BATCH])
+
+    def _log_curve(self, run_id: str, record: Mapping[str, Any]) -> None:
+        from benchmarks.tracking import curve
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "training.png"
+            curve.draw(record).savefig(path)
+            self.client.log_artifact(run_id, str(path))
+
+
+def prepare() -> None:
+    """Import mlflow, which takes seconds, with settings that the environment may overrule."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it tells of every retry
+    import mlflow  # noqa: F401
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What it raises where an MLflow does not answer, refuses, or wants a database driver that is not installed."""
+    from mlflow.exceptions import MlflowException
+
+    return (MlflowException, OSError, ImportError)
+
+
+def reason(error: BaseException, uri: str) -> str:
+    """Why MLflow failed in one short line: the first cause, not the ten lines of retries about it."""
+    first = error
+    while (cause := first.__cause__ or first.__context__) is not None:
+        first = cause
+    words = " ".join(without_secret(str(first), uri).split())
+    return f"{type(first).__name__}: {words[:200]}"
+
+
+def origin(results: Path) -> str:
+    """A short name of a results folder on this machine that does not tell its path."""
+    return hashlib.sha256(f"{platform.node()}:{results.resolve()}".encode()).hexdigest()[:16]
+
+
+def files(results: Path, stem: str) -> list[Path]:
+    """The record of a run, and its task file if it is there."""
+    adapter = results / store.ADAPTERS / f"{stem}.safetensors"
+    return [results / store.RUNS / f"{stem}.json", *([adapter] if adapter.exists() else [])]
+
+
+def _experiment(client: MlflowClient, uri: str, suite: str) -> str:
+    """The id of the suite's experiment, which is made if it is not there."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(suite)
+    if found is None:
+        database = sqlite_path(uri)
+        # beside the database, wherever the command is given
+        place = (database.parent / "mlartifacts" / suite).as_uri() if database else None
+        try:
+            return str(client.create_experiment(suite, artifact_location=place))
+        except MlflowException:  # another sweep was faster
+            found = client.get_experiment_by_name(suite)
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        return ""

@@ -1,0 +1,101 @@
+"""Upload the records that MLflow does not have yet; a repetition uploads nothing."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import store
+from benchmarks.cli import progress
+from benchmarks.tracking import fields
+from benchmarks.tracking.address import shown
+from benchmarks.tracking.mirror import Mirror, failures, files, origin, reason
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+Records = dict[str, dict[str, Any]]  # by stem: suite/task/method-sSEED-KEY
+
+
+def sync(uri: str, results: Path) -> tuple[int, int]:
+    """Upload every record without a complete run in MLflow; returns how many these were, and how many were there.
+
+    A half-uploaded run of the same record is replaced. Not to be used beside a sweep into the same folder.
+
+    Raises:
+        ValueError: no records, one that cannot be read, or an MLflow that does not answer.
+    """
+    root = results / store.RUNS
+    suites: defaultdict[str, Records] = defaultdict(dict)
+    for path in sorted(root.rglob("*.json")):
+        record = store.read(path)
+        suites[record["spec"]["suite"]][str(path.relative_to(root).with_suffix(""))] = record
+    if not suites:
+        raise ValueError(f"no run records below {root}; make some with: python -m benchmarks.run")
+    uploaded, total = 0, sum(map(len, suites.values()))
+    with progress() as bar:
+        task = bar.add_task("comparing with MLflow", total=total)
+        try:
+            for suite, records in suites.items():
+                folder = Folder(Mirror(uri, suite), results, records)
+                bar.update(task, description=f"uploading {suite}", advance=len(records) - len(folder.missing))
+                uploaded += folder.upload(lambda: bar.advance(task))
+        except failures() as error:
+            raise ValueError(
+                f"MLflow at {shown(uri)} failed: {reason(error, uri)}; mend that and repeat the command"
+            ) from None
+    return uploaded, total - uploaded
+
+
+class Folder:
+    """The records of one suite in a results folder, beside what MLflow has of them."""
+
+    def __init__(self, mirror: Mirror, results: Path, records: Records) -> None:
+        self.mirror, self.results = mirror, results
+        self.tags = {fields.ORIGIN: origin(results)}
+        self.halves: defaultdict[str, list[Run]] = defaultdict(list)
+        self.sweeps: list[str] = []
+        complete = set()
+        for run in mirror.runs():
+            tags = run.data.tags
+            if fields.COMPLETE in tags:
+                complete.add((tags.get(fields.KEY), tags[fields.COMPLETE]))
+            elif tags.get(fields.ORIGIN) == self.tags[fields.ORIGIN] and fields.KEY in tags:
+                self.halves[tags[fields.KEY]].append(run)
+            elif tags.get(fields.ORIGIN) == self.tags[fields.ORIGIN]:
+                self.sweeps.append(run.info.run_id)
+        self.missing = {s: r for s, r in records.items() if (r["key"], fields.digest(r)) not in complete}
+
+    def upload(self, on_run: Callable[[], None]) -> int:
+        """Upload what is missing, then end the sweeps that were cut off; returns how many runs these were."""
+        if self.missing and not self.sweeps:
+            self.sweeps.append(self._start_sweep())
+        for stem, record in self.missing.items():
+            self._upload(stem, record)
+            on_run()
+        for sweep in self.sweeps:
+            self.mirror.finish_sweep(sweep, self.results, int(time.time() * 1000))
+        return len(self.missing)
+
+    def _start_sweep(self) -> str:
+        specs = [record["spec"] for record in self.missing.values()]
+        name, tags = f"records of {self.results.name} ({len(specs)} runs)", self.tags | {"suite": specs[0]["suite"]}
+        return self.mirror.start(name, tags=tags, params=fields.sweep(specs), start_ms=int(time.time() * 1000))
+
+    def _upload(self, stem: str, record: Mapping[str, Any]) -> None:
+        spec, paths, halves = record["spec"], files(self.results, stem), self.halves[record["key"]]
+        sweeps = [run.data.tags.get(fields.PARENT) for run in halves]
+        parent = next((sweep for sweep in self.sweeps if sweep in sweeps), self.sweeps[0])
+        tags = {**self.tags, **fields.tags(record["key"], spec), fields.PARENT: parent}
+        # a record tells no time of day: it was written at its file's, right after training
+        end_ms = int(paths[0].stat().st_mtime * 1000)
+        start_ms = end_ms - int(record["cost"]["train_seconds"] * 1000)
+        run_id = self.mirror.start(fields.name(spec), tags=tags, params=fields.params(spec), start_ms=start_ms)
+        history = record["history"]
+        times_ms = [start_ms + (end_ms - start_ms) * (i + 1) // len(history) for i in range(len(history))]
+        self.mirror.log(run_id, history, times_ms)
+        self.mirror.finish(run_id, record, paths, end_ms)
+        self.mirror.delete(run.info.run_id for run in halves)
