@@ -142,7 +142,10 @@ def _panel(axis: Axes, frame: pd.DataFrame, names: Sequence[str]) -> None:
         f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}", loc="left"
     )
     axis.set_xlabel("trained parameters without the head")
-    axis.set_ylabel(f"test accuracy, mean of {frame['spec.task'].nunique()} tasks (%)")
+    tasks = sorted(set(frame["spec.task"]))
+    axis.set_ylabel(
+        f"test accuracy, mean of {len(tasks)} tasks (%)" if len(tasks) > 1 else f"test accuracy, {tasks[0]} (%)"
+    )
     note = (
         f"{seeds} seed{'s' * (seeds > 1)}, 95 % t-interval; rule {first['accuracy.checkpoint_rule']}; dashed: frontier"
     )
