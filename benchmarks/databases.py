@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
+
+
+PAUSES = (0.5, 1.0, 0.0)  # seconds: of two processes that make the tables at once, one fails and finds them made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +36,18 @@ class Place:
         waits = {"connect_args": {"timeout": 60}} if self.url.startswith("sqlite") else {"pool_pre_ping": True}
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-        try:
-            return optuna.storages.RDBStorage(
-                self.url,
-                engine_kwargs=waits,
-                heartbeat_interval=max(1, self.grace_seconds // 4),
-                grace_period=self.grace_seconds,
-            )
-        except _failures(ImportError, RuntimeError) as error:
-            raise ValueError(f"cannot use storage {self}: {_reason(error)}; give another with --storage") from None
+        for pause in PAUSES:
+            try:
+                return optuna.storages.RDBStorage(
+                    self.url,
+                    engine_kwargs=waits,
+                    heartbeat_interval=max(1, self.grace_seconds // 4),
+                    grace_period=self.grace_seconds,
+                )
+            except _failures(ImportError, RuntimeError) as error:
+                failure = _reason(error)
+                time.sleep(pause)
+        raise ValueError(f"cannot use storage {self}: {failure}; give another with --storage")
 
     @contextmanager
     def watched(self) -> Iterator[None]:

@@ -204,14 +204,14 @@ def test_a_trial_taken_for_dead_that_ends_after_all_costs_nothing(tmp_path: Path
 
 
 def test_two_processes_share_a_storage_and_lose_no_trial(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.tune", *QUICK, "--trials", "16", "--workers", "1"]
+    command = [sys.executable, "-m", "benchmarks.tune", *QUICK, "--trials", "8", "--workers", "1"]
     both = [subprocess.Popen([*command, "--results", str(tmp_path)], stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
-    check_whole(search(16), place(tmp_path), tmp_path)
+    check_whole(search(8), place(tmp_path), tmp_path)
 
 
 def test_tuning_killed_at_random_moments_ends_with_exactly_its_trials(tmp_path: Path) -> None:
-    argv = [*QUICK, "--trials", "16", "--workers", "2", "--grace-seconds", "6", "--results", str(tmp_path)]
+    argv = [*QUICK, "--trials", "8", "--workers", "2", "--grace-seconds", "6", "--results", str(tmp_path)]
     command, moments = [sys.executable, "-m", "benchmarks.tune", *argv], random.Random(0)
     for _ in range(KILLS):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -221,7 +221,7 @@ def test_tuning_killed_at_random_moments_ends_with_exactly_its_trials(tmp_path: 
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert subprocess.run(command, capture_output=True).returncode == 0
-    check_whole(search(16), place(tmp_path), tmp_path)
+    check_whole(search(8), place(tmp_path), tmp_path)
 
 
 def test_ctrl_c_fails_the_trial_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
