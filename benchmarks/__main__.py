@@ -15,6 +15,7 @@ VERBS = {
     "tune": "search the hyper-parameters of a method on the validation split",
     "leaderboard": "make the tables from the records",
     "pareto": "plot accuracy against trainable parameters from the records",
+    "ranks": "draw the mean ranks of methods with their critical difference",
     "routing": "draw which experts a run of Adapter-X sends tokens to",
     "architecture": "draw the widths that a run of NOAH has found",
     "features": "draw a run's features by class, before and after tuning",

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.cli import console, guarded
-from benchmarks.tables import Table, tables
+from benchmarks.tables import Table, comparable, tables
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table as RichTable
 
 COMMAND = "python -m benchmarks.leaderboard"
+BESIDE_THE_POINT = ("head", "PPT", "%", "backward ms", "optimizer ms")  # in a terminal, and means of groups
+MANY_TASKS = 8  # more are too wide for a terminal
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,6 +25,15 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog=COMMAND, description="Regenerate the leaderboard from the run records alone.")
     p.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     p.add_argument("--suite", metavar="NAME", help="only runs of this suite (default: every suite)")
+    instead = p.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--compare", nargs=2, metavar="ROW", help="show two rows against each other, and write nothing"
+    )
+    instead.add_argument(
+        "--published",
+        metavar="SUITE",
+        help="write what papers report of vtab1k, scanobjectnn or modelnet40 beside ours",
+    )
     return p
 
 
@@ -32,9 +43,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     out = console()
-    for table in tables(select(args.results, args.suite)):
-        out.print(to_rich(table))
-    written = write(args.results, args.suite)
+    if args.compare:
+        from benchmarks import comparison
+
+        for line in comparison.lines(select(args.results, args.suite), *args.compare):
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
+        return 0
+    if args.published:
+        from benchmarks import suites
+
+        table, written = write_published(args.results, args.published)
+        tasks = [str(name) for name in table.cells if name in suites.get(args.published).tasks]
+        out.print(to_rich(table, hidden=tasks if len(tasks) > MANY_TASKS else ()))
+    else:
+        from benchmarks import ranks
+
+        frame = select(args.results, args.suite)
+        for table in tables(frame):
+            out.print(to_rich(table))
+        written = [*write(args.results, args.suite), *ranks.write(frame, args.results / "figures")]
     out.print("written: " + ", ".join(map(str, written)), soft_wrap=True)
     return 0
 
@@ -72,6 +99,29 @@ def write(results: Path, suite: str | None = None) -> list[Path]:
     return paths
 
 
+def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
+    """Write published/SUITE.md and .csv and the figure below ``results``: what papers report, beside our records.
+
+    Raises:
+        ValueError: no paper's numbers of that suite.
+    """
+    from benchmarks import store
+    from benchmarks.published import beside, figure
+    from benchmarks.store import write_atomic
+
+    beside.check(suite)
+    recorded = any((results / store.RUNS).rglob("*.json"))
+    groups = comparable(store.load(results)) if recorded else []
+    table = beside.table(suite, groups)
+    made = f"Made from `benchmarks/published/*.csv` and the run records by `{COMMAND} --published {suite}`."
+    texts = {"md": f"{to_markdown(table)}\n\n{made}\n", "csv": to_csv([table])}
+    paths = [results / beside.FOLDER / f"{suite}.{ending}" for ending in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        write_atomic(path, text)
+    drawn = figure.write(groups, results / beside.FOLDER) if suite in figure.PANELS else []
+    return table, [*paths, *drawn]
+
+
 def _best(table: Table) -> pd.DataFrame:
     """Where a cell is the best of its column, ties at the shown precision included."""
     return table.values.eq(table.values.max()) & table.values.notna()
@@ -84,8 +134,12 @@ def _marked(table: Table, mark: str) -> pd.DataFrame:
 
 def to_markdown(table: Table) -> str:
     """A heading, a table with the best in bold, and what its columns mean."""
-    notes = "\n".join(f"- {note}" for note in table.notes)
-    return f"### {table.title}\n\n{_marked(table, '**{}**').to_markdown(disable_numparse=True)}\n\n{notes}"
+    cells = _marked(table, "**{}**")
+    # wide, and in most tables the same in every row
+    alike = [name for name in ("head",) if name in cells and cells[name].nunique() == 1 < len(cells)]
+    said = [f"{name}: {cells[name].iloc[0]} in every row." for name in alike]
+    notes = "\n".join(f"- {note}" for note in (*table.notes, *said))
+    return f"### {table.title}\n\n{cells.drop(columns=alike).to_markdown(disable_numparse=True)}\n\n{notes}"
 
 
 def to_latex(table: Table) -> str:
@@ -114,17 +168,20 @@ def to_csv(made: Sequence[Table]) -> str:
     return str(frame[["table", *[c for c in frame.columns if c != "table"]]].to_csv(index=False, lineterminator="\n"))
 
 
-def to_rich(table: Table) -> RichTable:
-    """The columns of most use, for a terminal."""
+def to_rich(table: Table, hidden: Container[str] | None = None) -> RichTable:
+    """The columns of most use, for a terminal, or all but the ``hidden`` ones."""
+    from rich.markup import escape
     from rich.table import Table as RichTable
 
-    shown = [c for c in table.cells.columns if c not in ("head", "file", "PPT", "group mean", "%")]
+    if hidden is None:
+        hidden = {*BESIDE_THE_POINT, *(str(c) for c in table.cells if str(c).endswith(" mean"))}
+    shown = [c for c in table.cells.columns if c not in hidden]
     rich = RichTable("method", title=table.title)
     for column in shown:
         rich.add_column(column, justify="right")
     marked = _marked(table, "[bold]{}[/bold]")[shown]
     for name, row in zip(marked.index, marked.values, strict=True):
-        rich.add_row(str(name), *map(str, row))
+        rich.add_row(escape(str(name)), *map(str, row))  # escaped, or "noah [a]" would lose its letter
     return rich
 
 

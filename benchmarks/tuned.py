@@ -72,7 +72,7 @@ def _tuned(spec: Spec, file: Path) -> Spec:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         config = methods.config(spec.method, found["config"])
-        told = {name: found[name] for name in ("study", "trials", "split", "val_accuracy", "search_seed")}
+        told = {name: found[name] for name in ("study", "trials", "split", "val_accuracy", "fixed", "search_seed")}
         conditions = {name: found[name] for name in SAME}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"cannot read {file}: {error}; tune again, or take the file away") from None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 from scipy import stats
 
-from benchmarks import leaderboard, pareto, sweep, tables
+from benchmarks import leaderboard, pareto, rows, sweep, tables
 from benchmarks.spec import Result, Spec
 
 ACCURACY = {  # method, task -> accuracies of seeds 0, 1, 2
@@ -57,13 +59,80 @@ def test_cells_are_means_and_sample_deviations_over_seeds() -> None:
     assert table.cells.loc["lora", "PPT"] == f"{expected:.3f}"
 
 
+def test_tuned_runs_are_one_row_whatever_was_found_for_each_task() -> None:
+    told = {"study": "s", "trials": 12, "split": "val", "val_accuracy": 0.5, "fixed": ["rank"], "search_seed": 0}
+    records = []
+    for options in ({"rank": 4, "lr": 0.1}, {"rank": 4, "lr": 0.2}):
+        (first, second) = sweep.specs(
+            sweep.Sweep(methods=("lora",), tasks=("digits", "count"), set={"lora": options}), "float32"
+        )
+        spec = first if options["lr"] == 0.1 else second
+        records.append(record(replace(spec, tuning=told), 0.9, 100))
+        records.append(record(first, 0.8, 100))
+    (table,) = tables.tables(pd.json_normalize([{k: v for k, v in r.items() if k != "history"} for r in records]))
+    assert table.cells.loc["lora rank=4 tuned, 12 trials", ["digits", "count"]].tolist() == ["90.0", "90.0"]
+    assert {str(row) for row in table.cells.index if "tuned" not in str(row)} == {
+        "lora lr=0.1 rank=4",
+        "lora lr=0.2 rank=4",
+    }
+
+
+def test_the_mean_has_its_t_interval_and_rows_their_rank_and_verdict() -> None:
+    (table,) = tables.tables(frame(ACCURACY))
+    means = [100 * (a + b) / 2 for a, b in zip(ACCURACY["lora", "digits"], ACCURACY["lora", "count"], strict=True)]
+    half = 4.303 * statistics.stdev(means) / math.sqrt(3)
+    mean = statistics.mean(means)
+    assert table.cells.loc["lora", "95 % interval"] == f"{mean - half:.1f} to {mean + half:.1f}"
+    assert list(table.cells["against best"]) == ["best", "below"]
+    assert list(table.cells["rank"]) == ["1.0", "2.0"]
+
+
+def test_one_seed_has_no_interval_and_no_verdict() -> None:
+    (table,) = tables.tables(frame({key: values[:1] for key, values in ACCURACY.items()}))
+    assert list(table.cells["95 % interval"]) == ["-", "-"]
+    assert list(table.cells["against best"]) == ["best", "-"]
+
+
+def test_a_row_without_every_task_is_outside_ranks_and_verdicts() -> None:
+    three = {**ACCURACY, ("norm", "digits"): [0.99, 0.99, 0.99]}
+    (table,) = tables.tables(frame(three))
+    assert (table.cells.loc["norm", ["rank", "against best", "95 % interval", "mean"]] == "-").all()
+    assert dict(table.cells["rank"].drop("norm")) == {"lora": "1.0", "linear": "2.0"}
+
+
+def test_rows_are_named_once_for_all_runs_that_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    once = frame(ACCURACY)
+    named: list[object] = []
+    known = rows._name
+    monkeypatch.setattr(rows, "_name", lambda record, default: (named.append(record), known(record, default))[1])
+    (group,) = tables.comparable(pd.concat([once] * 50, ignore_index=True))
+    assert len(group) == 50 * len(once) and set(group["row"]) == {"lora", "linear"}
+    assert len(named) == 2
+
+
+def test_a_head_that_is_the_same_in_every_row_is_said_once() -> None:
+    (table,) = tables.tables(frame(ACCURACY))
+    text = leaderboard.to_markdown(table)
+    assert "head" in table.cells and "| head" not in text
+    assert "- head: 10 in every row." in text
+    assert "head" in leaderboard.to_csv([table]).splitlines()[0]
+
+
+def test_a_row_with_a_letter_keeps_it_in_a_terminal() -> None:
+    (table,) = tables.tables(frame(ACCURACY))
+    table.cells.index = pd.Index(["lora [a]", "linear"])
+    console = Console(record=True, width=200)
+    console.print(leaderboard.to_rich(table))
+    assert "lora [a]" in console.export_text()
+
+
 def test_the_best_is_bold_and_so_is_its_equal() -> None:
     tied = {**ACCURACY, ("norm", "digits"): [0.90, 0.92, 0.94], ("norm", "count"): [0.1, 0.1, 0.1]}
     (table,) = tables.tables(frame(tied))
     lines = leaderboard.to_markdown(table).splitlines()
-    rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("|")}
-    assert rows["lora"].count("**92.0 ± 2.0**") == rows["norm"].count("**92.0 ± 2.0**") == 1
-    assert "**" not in rows["linear"]
+    shown = {line.split("|")[1].strip(): line for line in lines if line.startswith("|")}
+    assert shown["lora"].count("**92.0 ± 2.0**") == shown["norm"].count("**92.0 ± 2.0**") == 1
+    assert "**" not in shown["linear"]
 
 
 def test_a_method_that_lacks_a_task_gets_no_mean() -> None:

@@ -299,7 +299,7 @@ class TestTunedRuns:
         found = json.loads(tuned.path(results / tuned.CONFIGS, search().base).read_text())
         assert record["spec"]["config"] == found["config"]
         assert record["tuning"] == {
-            name: found[name] for name in ("study", "trials", "split", "val_accuracy", "search_seed")
+            name: found[name] for name in ("study", "trials", "split", "val_accuracy", "fixed", "search_seed")
         }
         assert "tuning" not in record["spec"]
 

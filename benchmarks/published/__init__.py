@@ -14,6 +14,7 @@ FOLDER = Path(__file__).parent
 # this benchmark's point backbones by the papers' names
 POINTS = {"point_mae": "pointmae", "point_bert": "pointbert", "point_act": "act", "point_recon": "recon_plain"}
 VTAB_TASKS = 19  # that a group mean of a figure is over
+CELLS = "cells"  # a number of one task each, as a table prints them
 FIGURE = {"mean of three group means": "group mean"}
 
 
@@ -21,12 +22,14 @@ FIGURE = {"mean of three group means": "group mean"}
 def numbers() -> pd.DataFrame:
     """Every number: suite, method, task (or "group mean"), accuracy in percent, backbone, augment, rule, source.
 
-    Figures and second-hand quotes do not say which epoch they report: their rule is "unknown".
+    Figures and second-hand quotes do not say which epoch they report: their rule is "unknown". ``params_m`` are
+    millions of trained parameters, without the head for images and with it for points, ``params_percent`` the same as
+    a figure shows them; NaN where the source has none. ``aggregate`` is what a number is over.
     """
     import pandas as pd
 
-    images = pd.read_csv(FOLDER / "vtab1k.csv").assign(suite="vtab1k", augment="none")
-    points = pd.read_csv(FOLDER / "pointcloud.csv")
+    images = pd.read_csv(FOLDER / "vtab1k.csv").assign(suite="vtab1k", augment="none", aggregate=CELLS)
+    points = pd.read_csv(FOLDER / "pointcloud.csv").assign(aggregate=CELLS)
     # scanobjectnn_obj_bg is the task obj_bg of the suite scanobjectnn, modelnet40 the only one of its own
     parts = points["task"].str.extract(r"^(?P<suite>[a-z0-9]+)_?(?P<task>.*)$")
     points = points.assign(suite=parts["suite"], task=parts["task"].where(parts["task"] != "", parts["suite"]))
@@ -37,7 +40,8 @@ def numbers() -> pd.DataFrame:
     backbone = drawn["suite"].map({"vtab1k": "vit_base_patch16_224.orig_in21k"}).fillna("pointmae")
     drawn = drawn.assign(augment=augment, backbone=backbone, checkpoint_rule="unknown")
     columns = ["suite", "method", "task", "accuracy", "backbone", "augment", "checkpoint_rule", "source"]
-    return pd.concat([part[columns] for part in (images, points, drawn)], ignore_index=True)
+    columns += ["aggregate", "params_m", "params_percent"]
+    return pd.concat([images, points, drawn], ignore_index=True)[columns]
 
 
 def find(suite: str, method: str, *, backbone: str, augment: str) -> pd.DataFrame:

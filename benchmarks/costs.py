@@ -1,0 +1,132 @@
+"""What runs and searches cost, as tables beside those of accuracy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from benchmarks.tables import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOTES = (
+    "Medians over the runs of a row, all tasks and seeds.",
+    "file: what a finished run keeps on disk, method and head. FLOPs: a sample, a multiply-add as two; forward of "
+    "inference before merging, training of one forward and backward.",
+    "peak memory: of training. forward, backward, optimizer: of a training step; samples/s: by the sum of these. "
+    "latency: of one inference of one sample, before and after merging.",
+    "seconds: of training a run. Where features are computed once (linear), steps and training are those of the head.",
+    "Times are those beside whatever else the machine did: to compare speeds use `python -m benchmarks.speed`.",
+)
+
+
+def costs(frame: pd.DataFrame) -> list[Table]:
+    """What the runs of one comparison cost, a row a method: a table for each device, as costs of two are not compared.
+
+    A cost that no record of the comparison has is left out.
+    """
+    where = "environment.device"
+    if where not in frame:
+        return []
+    return [_costs(runs, str(device)) for device, runs in frame.groupby(where)]
+
+
+def _costs(frame: pd.DataFrame, device: str) -> Table:
+    import pandas as pd
+
+    known = {name: (column, text) for name, (column, text) in _columns().items() if column in frame}
+    medians = frame.groupby("row")[[column for column, _ in known.values()]].median()
+    cells = pd.DataFrame(
+        {
+            name: ["-" if math.isnan(value) else text(value) for value in medians[column]]
+            for name, (column, text) in known.items()
+        },
+        index=pd.Index(medians.index, name="method"),
+    )
+    cells.insert(0, "runs", frame.groupby("row").size().map(str))
+    first = frame.iloc[0]
+    title = f"{first['spec.suite']}: what runs cost, {first['spec.backbone.modality']}, {first['spec.backbone.name']}"
+    threads = sorted(set(frame["environment.threads"])) if "environment.threads" in frame else []
+    spread = f", threads {', '.join(map(str, threads))}" if threads else ""
+    notes = (*NOTES, f"Measured on {device}{spread}, {first['spec.dtype']}.")
+    return Table(title, notes, cells, nothing_best(cells))
+
+
+def _columns() -> dict[str, tuple[str, Callable[[float], str]]]:
+    return {
+        "file": ("params.task_file_bytes", byte_text),
+        "forward FLOPs": ("cost.flops_per_image.forward", count_text),
+        "training FLOPs": ("cost.flops_per_image.training", count_text),
+        "peak memory": ("cost.peak_memory_bytes", byte_text),
+        "forward ms": ("cost.step_ms.forward", _two),
+        "backward ms": ("cost.step_ms.backward", _two),
+        "optimizer ms": ("cost.step_ms.optimizer", _two),
+        "samples/s": ("cost.images_per_second", "{:,.0f}".format),
+        "latency ms": ("cost.latency_ms.unmerged", _two),
+        "merged latency ms": ("cost.latency_ms.merged", _two),
+        "seconds": ("cost.train_seconds", "{:,.1f}".format),
+    }
+
+
+def searched(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Which runs have searched for an architecture."""
+    import pandas as pd
+
+    found = frame.get("report.search.subnets")
+    return pd.Series(False, index=frame.index) if found is None else found.notna()
+
+
+def searches(frame: pd.DataFrame) -> Table:
+    """What the search of an architecture cost, a row a method and task; means over seeds."""
+    import pandas as pd
+
+    runs = frame[searched(frame)]
+    spent = runs["report.supernet.seconds"] + runs["report.search.seconds"]
+    columns = {
+        "supernet steps": runs["report.supernet.steps"],
+        "supernet seconds": runs["report.supernet.seconds"],
+        "subnets judged": runs["report.search.subnets"],
+        "search seconds": runs["report.search.seconds"],
+        "% of training": 100 * spent / runs["cost.train_seconds"],
+        "params found": runs["report.search.params"],
+        "best on val": 100 * runs["report.search.val_accuracy"],
+    }
+    keys = [runs["row"].str.split().str[0], runs["spec.task"]]
+    means = pd.DataFrame(columns).groupby(keys).mean()
+    cells = means.map("{:,.0f}".format)
+    cells["best on val"] = means["best on val"].map("{:.1f}".format)
+    cells.insert(0, "seeds", runs.groupby(keys).size().map(str))
+    cells.index = pd.Index([f"{method} on {task}" for method, task in cells.index], name="search")
+    first = runs.iloc[0]
+    title = f"{first['spec.suite']}: what searches cost, {first['spec.backbone.modality']}"
+    note = "Means over seeds. Supernet and search come before the subnet found is trained; a run's seconds are of all."
+    return Table(title, (note,), cells, nothing_best(cells))
+
+
+def nothing_best(cells: pd.DataFrame) -> pd.DataFrame:
+    """The numbers of a table in which no cell is marked as the best of its column."""
+    import pandas as pd
+
+    return pd.DataFrame(math.nan, index=cells.index, columns=cells.columns)
+
+
+def byte_text(size: float) -> str:
+    """1,234,567 as 1.23 MB."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if size >= unit:
+            return f"{size / unit:.2f} {name}"
+    return f"{size / 1e3:.1f} kB"
+
+
+def count_text(count: float) -> str:
+    """1,234,567 as 1.23 M, to three digits."""
+    for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count:.0f}"
+
+
+def _two(value: float) -> str:
+    return f"{value:,.2f}" if value < 10 else f"{value:,.1f}"

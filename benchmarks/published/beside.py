@@ -1,0 +1,177 @@
+"""Rows of papers and rows of ours on one suite, in one table; each says where it is from and by which rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence, Sized
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import published
+from benchmarks.costs import nothing_best
+from benchmarks.tables import Table, accuracies, ppt
+from methods.options import unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDER = "published"  # of results, for what is made here
+PAPER, HERE = "paper", "here"
+NAMES = {theirs: ours for ours, theirs in published.POINTS.items()}
+ABOUT = ("from", "rule", "aggregate", "seeds", "backbone", "augment")
+
+
+def suites_with_numbers() -> list[str]:
+    return sorted(set(published.numbers()["suite"]))
+
+
+def check(suite: str) -> None:
+    """Refuse a suite of which no paper is recorded.
+
+    Raises:
+        ValueError: the message has those of which there are.
+    """
+    if suite not in suites_with_numbers():
+        raise ValueError(unknown("suite with published numbers", suite, suites_with_numbers()))
+
+
+def table(suite: str, groups: Sequence[pd.DataFrame]) -> Table:
+    """Every published row of a suite, and those of ``groups`` of comparable runs that are of it.
+
+    Rows lie by backbone and augmentation, the highest accuracy first. No cell is marked as the best of its column.
+    """
+    import pandas as pd
+
+    numbers = published.numbers()
+    numbers = numbers[numbers["suite"] == suite]
+    tasks = _tasks(suite)
+    sources = list(dict.fromkeys(numbers["source"]))
+    keys = ["method", "backbone", "augment", "checkpoint_rule", "source", "aggregate"]
+    digits = {source: max(map(_decimals, own)) for source, own in numbers.groupby("source")["accuracy"]}
+    rows = [
+        _theirs(found, tasks, sources, digits[found["source"].iloc[0]])
+        for _, found in numbers.groupby(keys, sort=False)
+    ]
+    own = [group for group in groups if group["spec.suite"].iloc[0] == suite]
+    rows += [row for group in own for row in _ours(group, tasks)]
+    rows.sort(key=lambda row: (row["backbone"], row["augment"], -row["order"], row["method"]))
+    cells = pd.DataFrame(rows).set_index("method").drop(columns="order")
+    one = [name for name in ("backbone", "augment") if cells[name].nunique() == 1]
+    title = ", ".join([f"{suite}: published and ours", *(cells[name].iloc[0] for name in one if name == "backbone")])
+    cells = cells.reindex(columns=[name for name in _columns(tasks) if name not in one]).astype(object).fillna("-")
+    cells = cells.loc[:, (cells != "-").any()]
+    notes = (*_notes(tasks, bool(own), suite), *(f"[{i + 1}]: {source}." for i, source in enumerate(sources)))
+    return Table(title, notes, cells, nothing_best(cells))
+
+
+def _columns(tasks: Mapping[str, Sequence[str]]) -> list[str]:
+    members = [task for own in tasks.values() for task in own]
+    return [*ABOUT, *members, *(f"{group} mean" for group in tasks), "mean", "group mean", "params", "PPT"]
+
+
+def _tasks(suite: str) -> dict[str, list[str]]:
+    """The tasks of a suite of which numbers are published, by group; of points in one: no paper takes means."""
+    from benchmarks import suites
+
+    there = set(published.numbers()["task"])
+    groups: dict[str, list[str]] = {}
+    for task in suites.get(suite).tasks.values():
+        if task.name in there:
+            groups.setdefault(task.group if task.modality == "image" else "all", []).append(task.name)
+    return groups
+
+
+def _decimals(number: float) -> int:
+    return len(f"{number:g}".partition(".")[2])
+
+
+def _theirs(
+    found: pd.DataFrame, tasks: Mapping[str, Sequence[str]], sources: Sequence[str], digits: int
+) -> dict[str, Any]:
+    """One row of a paper, and the aggregates of its cells where none is missing."""
+    first = found.iloc[0]
+    by_task = found.set_index("task")["accuracy"]
+    cells: dict[str, Any] = {str(task): f"{accuracy:.{digits}f}" for task, accuracy in by_task.items()}
+    means = aggregates(by_task, tasks)
+    cells |= {name: f"{mean:.2f}" for name, mean in means.items()}
+    params = "-" if math.isnan(first["params_m"]) else f"{first['params_m']:g} M"
+    if not math.isnan(first["params_percent"]):
+        params = f"{first['params_percent']:g} %"
+    if "mean" in means and not math.isnan(first["params_m"]):
+        cells["PPT"] = f"{ppt(means['mean'] / 100, first['params_m'] * 1e6):.3f}"
+    about = {
+        "method": first["method"],
+        "from": f"{PAPER} [{sources.index(first['source']) + 1}]",
+        "rule": first["checkpoint_rule"],
+        "aggregate": first["aggregate"] if first["aggregate"] in published.FIGURE else _counted(by_task),
+        "seeds": "not said",
+        "backbone": NAMES.get(first["backbone"], first["backbone"]),
+        "augment": first["augment"],
+        "order": means.get("group mean", by_task.iloc[-1]),
+    }
+    return {**about, **cells, "params": params}
+
+
+def _counted(tasks: Sized) -> str:
+    return f"{len(tasks)} task{'s' * (len(tasks) > 1)}"
+
+
+def aggregates(by_task: pd.Series[float], tasks: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """Group means, the mean over all tasks and the mean of the group means; none where a task is missing or alone in
+    its group.
+    """
+    members = [task for group in tasks.values() for task in group]
+    if len(tasks) < 2 or not set(members) <= set(by_task.index):
+        return {}
+    groups = {f"{group} mean": float(by_task[list(own)].mean()) for group, own in tasks.items()}
+    return {**groups, "mean": float(by_task[members].mean()), "group mean": sum(groups.values()) / len(groups)}
+
+
+def _ours(group: pd.DataFrame, tasks: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """The rows of one set of comparable runs, with means only where these are over the same tasks as the papers'."""
+    made, run = accuracies(group), group.iloc[0]
+    members = [task for own in tasks.values() for task in own]
+    same = len(tasks) > 1 and set(members) == set(group["spec.task"])
+    points = run["spec.backbone.modality"] == "points"
+    trained = group["params.method"] + (group["params.head"] if points else 0)
+    params = trained.groupby(group["row"]).mean()
+    wanted = [*members, *([*(f"{name} mean" for name in tasks), "mean", "group mean", "PPT"] if same else [])]
+    rows = []
+    for name, cells in made.cells.to_dict("index").items():
+        kept = {column: cells[column] for column in wanted if column in cells}
+        there = [task for task in members if cells.get(task, "-") != "-"]
+        if not there:
+            continue
+        order = float(made.values["group mean" if same else there[-1]][str(name)])
+        about = {
+            "method": name,
+            "from": HERE,
+            "rule": run["accuracy.checkpoint_rule"],
+            "aggregate": _counted(there),
+            "seeds": cells["seeds"],
+            "backbone": run["spec.backbone.name"],
+            "augment": run["spec.recipe.augment"],
+            "order": -1.0 if math.isnan(order) else order,
+        }
+        rows.append({**about, **kept, "params": f"{params[str(name)] / 1e6:.2f} M"})
+    return rows
+
+
+def _notes(tasks: Mapping[str, Sequence[str]], own: bool, suite: str) -> list[str]:
+    count = sum(map(len, tasks.values()))
+    several = len(tasks) > 1
+    counted = "without the head" if several else "with the head"
+    notes = [
+        f"Test accuracy in percent. Rows from '{PAPER}' are as printed there; rows from '{HERE}' are made from run "
+        "records, mean ± sample standard deviation over seeds. None is marked as the best: rules, seeds and tuning "
+        "differ.",
+        "rule: best_test is the epoch chosen on the test split, unknown where the source does not say. aggregate: what "
+        "the source gives.",
+        f"params: trained, in millions {counted}, or in percent of the full model where the source is a figure.",
+    ]
+    if several:
+        notes.insert(
+            1,
+            f"mean: of {count} tasks; group mean: of the means of the groups {', '.join(tasks)}; PPT: V-PETL Bench's, "
+            "of the mean. All three are computed here from the cells, but a group mean whose aggregate says otherwise.",
+        )
+    return notes if own else [*notes, f"There are no run records of ours on {suite}."]

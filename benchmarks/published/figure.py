@@ -1,0 +1,164 @@
+"""Accuracy against parameters as in Adapter-X's figure 1 (arXiv:2406.03051): the paper's points hollow, ours filled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import published
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+NAME = "adapterx_figure1"
+FORMATS = ("png", "svg", "pdf")
+PANELS = {  # suite -> the published task or aggregate, title, what the axes show
+    "vtab1k": ("group mean", "VTAB-1K", "mean of the three group means (%)", "without the head (linear: the head)"),
+    "scanobjectnn": ("pb_t50_rs", "ScanObjectNN PB_T50_RS", "overall accuracy (%)", "with the head"),
+}
+COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
+MARKERS = "sD^vP"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points:
+    """One series: of a paper, or of one set of our comparable runs. ``x`` in percent of the full model's parameters,
+    ``y`` accuracy in percent, ``error`` half its 95 % interval over seeds, NaN of one seed.
+    """
+
+    label: str
+    names: list[str]
+    x: list[float]
+    y: list[float]
+    error: list[float]
+
+
+def theirs(suite: str) -> Points:
+    """The points of the paper's figure."""
+    numbers = published.numbers()
+    task = PANELS[suite][0]
+    drawn = (numbers["suite"] == suite) & (numbers["task"] == task) & numbers["params_percent"].notna()
+    found = numbers[drawn]
+    return Points(
+        label="Adapter-X, figure 1 (digitised; rule and seeds not said)",
+        names=list(found["method"]),
+        x=list(found["params_percent"]),
+        y=list(found["accuracy"]),
+        error=[float("nan")] * len(found),
+    )
+
+
+def ours(suite: str, frame: pd.DataFrame) -> Points | None:
+    """Our points of one set of comparable runs; None where it lacks a task of the paper's aggregate."""
+    from benchmarks import statistics, suites
+    from benchmarks.tables import scores, tasks_and_groups, whole_seeds
+
+    tasks, groups = tasks_and_groups(frame)
+    images = PANELS[suite][0] == "group mean"
+    if not (set(suites.get(suite).tasks) if images else {PANELS[suite][0]}) <= set(tasks):
+        return None
+    runs = whole_seeds(scores(frame, tasks)) if images else scores(frame, [PANELS[suite][0]]).dropna()
+    by_group = [runs[members].mean(axis=1) for members in groups.values()] if images else [runs.mean(axis=1)]
+    seeds = (sum(by_group[1:], by_group[0]) / len(by_group)).unstack()
+    low, high = statistics.intervals(seeds.to_numpy())
+    rows = frame.groupby("row")[["params.method", "params.head", "params.backbone"]].mean().loc[seeds.index]
+    method, head, body = (rows[f"params.{part}"] for part in ("method", "head", "backbone"))
+    share = method.where(method > 0, head) / body if images else (method + head) / (body + head)
+    first = frame.iloc[0]
+    setting = [str(first["spec.backbone.name"]), *([] if images else [f"augment {first['spec.recipe.augment']}"])]
+    counts = sorted(set(seeds.notna().sum(axis=1)))
+    return Points(
+        label=f"here: {', '.join(setting)}, rule {first['accuracy.checkpoint_rule']}, "
+        f"seeds {' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))}",
+        names=list(map(str, seeds.index)),
+        x=list(100 * share),
+        y=list(seeds.mean(axis=1)),
+        error=list((high - low) / 2),
+    )
+
+
+def series(suite: str, groups: Sequence[pd.DataFrame]) -> list[Points]:
+    """The paper's points, and those of each set of comparable runs that has what the panel shows."""
+    own = [ours(suite, group) for group in groups if group["spec.suite"].iloc[0] == suite]
+    return [theirs(suite), *(each for each in own if each is not None)]
+
+
+def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
+    """Write adapterx_figure1.png, .svg and .pdf into ``out``, with ours of ``groups`` of comparable runs."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    style: dict[Any, Any] = {
+        "svg.hashsalt": "peft-vision-bench",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    with plt.rc_context(style):
+        figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 6.5), layout="constrained")
+        drawn = {suite: series(suite, groups) for suite in PANELS}
+        for axis, suite in zip(axes, PANELS, strict=True):
+            _panel(axis, suite, drawn[suite])
+        figure.draw_without_rendering()  # names are moved in the final layout
+        figure.set_layout_engine("none")
+        for axis, suite in zip(axes, PANELS, strict=True):
+            _label(axis, drawn[suite])
+        out.mkdir(parents=True, exist_ok=True)
+        paths = [out / f"{NAME}.{ending}" for ending in FORMATS]
+        undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+        for path in paths:
+            figure.savefig(path, dpi=200, metadata=undated[path.suffix[1:]])
+        plt.close(figure)
+    return paths
+
+
+def _panel(axis: Axes, suite: str, drawn: Sequence[Points]) -> None:
+    _, title, accuracy, counted = PANELS[suite]
+    for number, points in enumerate(drawn):
+        color = _color(number)
+        marker = "o" if number == 0 else MARKERS[(number - 1) % len(MARKERS)]
+        axis.errorbar(
+            points.x,
+            points.y,
+            yerr=None if number == 0 else points.error,
+            fmt=marker,
+            color=color,
+            markerfacecolor="white" if number == 0 else color,
+            markersize=6,
+            capsize=2.5,
+            elinewidth=0.8,
+            label=points.label,
+        )
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.margins(x=0.12, y=0.12)
+    if len(drawn) == 1:
+        axis.errorbar([], [], fmt="s", color=COLORS[0], label="here: no run records of ours")
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), frameon=False, fontsize=7.5)
+    axis.set_title(title, loc="left")
+    axis.set_xlabel(f"trained parameters, % of the full model, {counted}")
+    axis.set_ylabel(accuracy)
+    axis.grid(True, color="0.93", zorder=0)
+
+
+def _color(number: int) -> str:
+    return "0.25" if number == 0 else COLORS[(number - 1) % len(COLORS)]
+
+
+def _label(axis: Axes, drawn: Sequence[Points]) -> None:
+    """Name every point in its series' color, moved to where names cover neither points nor each other."""
+    from adjustText import adjust_text
+
+    texts = [
+        axis.text(across, up, name, fontsize=8, color=_color(number))
+        for number, points in enumerate(drawn)
+        for across, up, name in zip(points.x, points.y, points.names, strict=True)
+    ]
+    x, y = [v for points in drawn for v in points.x], [v for points in drawn for v in points.y]
+    line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 4}
+    adjust_text(texts, x=x, y=y, ax=axis, expand=(1.1, 1.3), prevent_crossings=False, arrowprops=line, iter_lim=600)

@@ -1,0 +1,188 @@
+"""python -m benchmarks.ranks: mean ranks of methods, and the critical difference that tells two of them apart.
+
+The diagram of Demsar 2006 ("Statistical comparisons of classifiers over multiple data sets", JMLR 7), a panel for each
+set of comparable runs with at least three methods that have every task, and at least two tasks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.cli import guarded
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+FORMATS = ("png", "svg", "pdf")
+UNDATED: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+FEWEST_METHODS, FEWEST_TASKS = 3, 2
+# in inches: the axis, where it lies, the space left of names, a letter, and from one name or bar to the next
+SCALE, TOP, EDGE, LETTER, NAME, BAR = 5.0, 1.15, 0.6, 0.075, 0.24, 0.12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """What one diagram shows: mean ranks over (task, seed), ascending, and what the tasks can tell apart.
+
+    ``p`` is Friedman's; it and ``critical`` count tasks, of which seeds are repeats. ``critical_blocks`` is what the
+    critical difference would be if every (task, seed) were a task.
+    """
+
+    title: str
+    ranks: pd.Series[float]
+    tasks: int
+    seeds: int
+    p: float
+    critical: float
+    critical_blocks: float
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of this verb."""
+    p = argparse.ArgumentParser(prog="python -m benchmarks.ranks", description="Draw the critical-difference diagram.")
+    p.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    p.add_argument("--suite", metavar="NAME", help="only runs of this suite (default: every suite)")
+    p.add_argument("-o", "--out", type=Path, metavar="DIR", help="default: the folder figures of the results")
+    return p
+
+
+@guarded
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw the diagrams; 2 for a user's mistake, or where no runs make one."""
+    args = parser().parse_args(argv)
+    from benchmarks.leaderboard import select
+
+    written = write(select(args.results, args.suite), args.out or args.results / "figures")
+    if not written:
+        raise ValueError(
+            f"no set of comparable runs in {args.results} has {FEWEST_METHODS} methods that all have the same "
+            f"{FEWEST_TASKS} or more tasks and a seed in common; run more methods"
+        )
+    print("written: " + ", ".join(map(str, written)))
+    return 0
+
+
+def panels(frame: pd.DataFrame) -> list[Panel]:
+    """A panel for every set of comparable runs that has enough methods and tasks."""
+    from benchmarks.tables import comparable
+
+    found = [panel(group) for group in comparable(frame)]
+    return [each for each in found if each is not None]
+
+
+def panel(frame: pd.DataFrame) -> Panel | None:
+    """The ranks of runs that may be compared; None of too few methods or tasks, or without a seed that all have."""
+    import pandas as pd
+
+    from benchmarks import statistics
+    from benchmarks.tables import scores, tasks_and_groups, whole_seeds
+
+    tasks, _ = tasks_and_groups(frame)
+    whole = whole_seeds(scores(frame, tasks))
+    blocks = pd.DataFrame(whole.stack().unstack("row")).dropna()  # (seed and task, row)
+    if len(tasks) < FEWEST_TASKS or blocks.shape[1] < FEWEST_METHODS or blocks.empty:
+        return None
+    first, rows = frame.iloc[0], blocks.shape[1]
+    return Panel(
+        title=f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}",
+        ranks=statistics.mean_ranks(blocks).sort_values(kind="stable"),
+        tasks=len(tasks),
+        seeds=len(blocks) // len(tasks),
+        p=statistics.friedman(blocks.groupby(level=1).mean()),
+        critical=statistics.critical_difference(rows, len(tasks)),
+        critical_blocks=statistics.critical_difference(rows, len(blocks)),
+    )
+
+
+def write(frame: pd.DataFrame, out: Path) -> list[Path]:
+    """Write ranks.png, .svg and .pdf into ``out``; returns their paths, none where no runs make a diagram."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    made = panels(frame)
+    if not made:
+        return []
+    heights = [_height(each) for each in made]
+    margin = EDGE + LETTER * max(len(str(name)) + 6 for each in made for name in each.ranks.index)
+    with plt.rc_context({"svg.hashsalt": "peft-vision-bench", "font.size": 9}):
+        figure = plt.figure(figsize=(SCALE + 2 * margin, sum(heights)))
+        top = 1.0
+        for each, height in zip(made, heights, strict=True):
+            share = height / sum(heights)
+            top -= share
+            axis = figure.add_axes((0.0, top, 1.0, share))
+            axis.set(xlim=(-margin, SCALE + margin), ylim=(height, 0))
+            axis.axis("off")
+            _draw(axis, each)
+        out.mkdir(parents=True, exist_ok=True)
+        paths = [out / f"ranks.{ending}" for ending in FORMATS]
+        for path in paths:
+            figure.savefig(path, dpi=200, metadata=UNDATED[path.suffix[1:]])
+        plt.close(figure)
+    return paths
+
+
+def _bars(each: Panel) -> list[tuple[int, int]]:
+    from benchmarks.statistics import not_told_apart
+
+    return not_told_apart(each.ranks, each.critical)
+
+
+def _height(each: Panel) -> float:
+    return TOP + BAR * (len(_bars(each)) + 1) + NAME * ((len(each.ranks) + 1) // 2) + 0.25
+
+
+def _draw(axis: Axes, each: Panel) -> None:
+    """One diagram, in inches from the left end of its scale and from its top; the best ranks are at the left."""
+    margin, rows = axis.get_xlim()[0], len(each.ranks)
+    axis.text(margin + EDGE / 2, 0.25, each.title, fontsize=10, va="center")
+    axis.text(margin + EDGE / 2, 0.47, _note(each), fontsize=7, color="0.4", va="center")
+    axis.plot([0, SCALE], [TOP, TOP], color="black", linewidth=1)
+    step = max(1, round(rows / 10))
+    for rank in sorted({1, rows, *range(step, rows - step // 2, step)}):
+        axis.plot([_across(rank, rows)] * 2, [TOP, TOP - 0.06], color="black", linewidth=1)
+        axis.text(_across(rank, rows), TOP - 0.1, str(rank), ha="center", va="bottom", fontsize=7.5)
+    shown = min(each.critical, rows - 1)
+    axis.plot([0, _across(1 + shown, rows)], [TOP - 0.37] * 2, color="black", linewidth=1, marker="|", markersize=6)
+    more = "" if shown == each.critical else ", longer than the axis: no two methods can be told apart"
+    axis.text(0, TOP - 0.43, f"critical difference {each.critical:.1f}{more}", fontsize=7.5, va="bottom")
+    for number, (first, last) in enumerate(_bars(each)):
+        ends = [_across(each.ranks.iloc[first], rows) - 0.05, _across(each.ranks.iloc[last], rows) + 0.05]
+        axis.plot(ends, [TOP + BAR * (number + 1)] * 2, color="black", linewidth=2.6, solid_capstyle="butt")
+    _names(axis, each.ranks, TOP + BAR * (len(_bars(each)) + 1) + 0.1)
+
+
+def _names(axis: Axes, ranks: pd.Series[float], top: float) -> None:
+    """The better half below each other at the left, the others at the right, each with a line to its rank."""
+    rows = len(ranks)
+    for place, (name, rank) in enumerate(ranks.items()):
+        better = place < (rows + 1) // 2
+        line = top + NAME * (place if better else rows - 1 - place)
+        across, end = _across(rank, rows), -0.2 if better else SCALE + 0.2
+        axis.plot([across, across, end], [TOP, line, line], color="0.45", linewidth=0.7, zorder=0)
+        text = f"{name}  {rank:.1f} " if better else f" {rank:.1f}  {name}"
+        axis.text(end, line, text, ha="right" if better else "left", va="center")
+
+
+def _across(rank: float, rows: int) -> float:
+    return (rank - 1) / (rows - 1) * SCALE
+
+
+def _note(each: Panel) -> str:
+    seeds = f"{each.seeds} seed{'s' * (each.seeds > 1)}"
+    return (
+        f"mean rank over {each.tasks} tasks x {seeds}, 1 the best; a bar joins methods that {each.tasks} tasks cannot "
+        f"tell apart (Nemenyi, 5 %; {each.critical_blocks:.1f} if seeds counted as tasks); Friedman p = {each.p:.1g}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(None))

@@ -1,0 +1,76 @@
+"""The tables of what runs cost: medians over runs, devices apart."""
+
+from __future__ import annotations
+
+import statistics
+
+import pandas as pd
+from test_leaderboard import ACCURACY, frame
+
+from benchmarks import costs, tables
+
+
+def measured(device: str = "cpu: one") -> pd.DataFrame:
+    """Six runs each of lora and linear, every cost another number in each."""
+    runs = frame(ACCURACY)
+    place = pd.Series(range(len(runs)), dtype=float)
+    return runs.assign(
+        **{
+            "environment.device": device,
+            "environment.threads": 2,
+            "params.task_file_bytes": 1e4 * (1 + place**2),
+            "cost.flops_per_image.forward": 50_362_752 + place,
+            "cost.flops_per_image.training": 4.7606e9,
+            "cost.peak_memory_bytes": 1e9 + 1e8 * place**2,
+            "cost.step_ms.forward": 20.0 + place**2,
+            "cost.step_ms.backward": 0.5 + place**3,
+            "cost.step_ms.optimizer": 3.25,
+            "cost.images_per_second": 1000.0 + 100 * place**2,
+            "cost.latency_ms.unmerged": 5.5 + place,
+            "cost.latency_ms.merged": 4.5,
+            "cost.train_seconds": 100.0 * place,
+        }
+    )
+
+
+def test_costs_are_medians_over_the_runs_of_a_row_in_the_units_of_their_columns() -> None:
+    runs = measured()
+    accuracy, table = tables.tables(runs)
+    assert accuracy.title == "offline: image, vit_nano"
+    assert table.title == "offline: what runs cost, image, vit_nano"
+    lora = runs[runs["spec.method"] == "lora"]
+
+    def median(column: str) -> float:
+        return statistics.median(lora[column])
+
+    assert dict(table.cells.loc["lora"]) == {
+        "runs": "6",
+        "file": f"{median('params.task_file_bytes') / 1e3:.1f} kB",
+        "forward FLOPs": "50.4 M",
+        "training FLOPs": "4.76 G",
+        "peak memory": f"{median('cost.peak_memory_bytes') / 1e9:.2f} GB",
+        "forward ms": f"{median('cost.step_ms.forward'):.1f}",
+        "backward ms": f"{median('cost.step_ms.backward'):.1f}",
+        "optimizer ms": "3.25",
+        "samples/s": f"{median('cost.images_per_second'):,.0f}",
+        "latency ms": f"{median('cost.latency_ms.unmerged'):.2f}",
+        "merged latency ms": "4.50",
+        "seconds": f"{median('cost.train_seconds'):.1f}",
+    }
+    assert table.notes[-1] == "Measured on cpu: one, threads 2, float32."
+    assert table.values.isna().all(axis=None)
+
+
+def test_runs_on_another_device_are_never_in_one_median() -> None:
+    both = pd.concat([measured("cpu: one"), measured("cuda: two")], ignore_index=True)
+    made = [table for table in tables.tables(both) if "what runs cost" in table.title]
+    assert [table.notes[-1].split(",")[0] for table in made] == ["Measured on cpu: one", "Measured on cuda: two"]
+    assert {table.cells.loc["lora", "runs"] for table in made} == {"6"}
+
+
+def test_a_cost_that_no_record_has_is_left_out_and_one_that_a_row_lacks_is_a_dash() -> None:
+    runs = measured().drop(columns="cost.latency_ms.merged")
+    runs.loc[runs["spec.method"] == "linear", "cost.step_ms.backward"] = float("nan")
+    (table,) = costs.costs(tables.comparable(runs)[0])
+    assert "merged latency ms" not in table.cells
+    assert table.cells.loc["linear", "backward ms"] == "-" != table.cells.loc["lora", "backward ms"]
