@@ -1,4 +1,4 @@
-"""python -m benchmarks.leaderboard: run records to tables in Markdown, CSV and LaTeX."""
+"""python -m benchmarks.leaderboard: run records to tables (Markdown, CSV, LaTeX, Parquet), a page and the plot."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from benchmarks.tables import Table, comparable, tables
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table as RichTable
+
+    from benchmarks.columns import Histories
 
 COMMAND = "python -m benchmarks.leaderboard"
 BESIDE_THE_POINT = ("head", "PPT", "%", "backward ms", "optimizer ms")  # in a terminal, and means of groups
@@ -56,12 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         tasks = [str(name) for name in table.cells if name in suites.get(args.published).tasks]
         out.print(to_rich(table, hidden=tasks if len(tasks) > MANY_TASKS else ()))
     else:
-        from benchmarks import ranks
+        from benchmarks import store
 
-        frame = select(args.results, args.suite)
-        for table in tables(frame):
+        frame, histories = store.load_with_histories(args.results)
+        frame = of_suite(frame, args.suite, args.results)
+        made = tables(frame)
+        for table in made:
             out.print(to_rich(table))
-        written = [*write(args.results, args.suite), *ranks.write(frame, args.results / "figures")]
+        written = save(frame, made, histories, args.results)
     out.print("written: " + ", ".join(map(str, written)), soft_wrap=True)
     return 0
 
@@ -73,9 +77,14 @@ def select(results: Path, suite: str | None) -> pd.DataFrame:
         ValueError: there are none.
     """
     from benchmarks import store
+
+    return of_suite(store.load(results), suite, results)
+
+
+def of_suite(frame: pd.DataFrame, suite: str | None, results: Path) -> pd.DataFrame:
+    """The rows of one suite, or all; ValueError where there are none, which names the ``results`` they are of."""
     from methods.options import unknown
 
-    frame = store.load(results)
     if suite is None:
         return frame
     if suite not in set(frame["spec.suite"]):
@@ -84,19 +93,33 @@ def select(results: Path, suite: str | None) -> pd.DataFrame:
 
 
 def write(results: Path, suite: str | None = None) -> list[Path]:
-    """Write leaderboard.md, .csv and .tex below ``results``; returns their paths."""
-    from benchmarks.store import write_atomic
+    """Write the leaderboard of the records below ``results`` there; returns the paths."""
+    from benchmarks import store
 
-    made = tables(select(results, suite))
-    texts = {
-        "md": "\n\n".join(map(to_markdown, made)) + f"\n\nMade from the run records by `{COMMAND}`.\n",
-        "csv": to_csv(made),
-        "tex": "\n\n".join(map(to_latex, made)) + "\n",
+    frame, histories = store.load_with_histories(results)
+    frame = of_suite(frame, suite, results)
+    return save(frame, tables(frame), histories, results)
+
+
+def save(frame: pd.DataFrame, made: Sequence[Table], histories: Histories, results: Path) -> list[Path]:
+    """Write the tables, the page, runs.parquet and the figures into ``results``; returns their paths."""
+    from benchmarks import pareto, ranks
+    from benchmarks.html.page import render
+    from benchmarks.parquet import to_parquet
+    from benchmarks.store import write_atomic
+    from benchmarks.tables import comparable
+
+    contents: dict[str, str | bytes] = {
+        "leaderboard.md": "\n\n".join(map(to_markdown, made)) + f"\n\nMade from the run records by `{COMMAND}`.\n",
+        "leaderboard.csv": to_csv(made),
+        "leaderboard.tex": "\n\n".join(map(to_latex, made)) + "\n",
+        "leaderboard.html": render(frame, comparable(frame), made, histories),
+        "runs.parquet": to_parquet(frame, histories),
     }
-    paths = [results / f"leaderboard.{ending}" for ending in texts]
-    for path, text in zip(paths, texts.values(), strict=True):
-        write_atomic(path, text)
-    return paths
+    for name, content in contents.items():
+        write_atomic(results / name, content)
+    figures = results / "figures"
+    return [*(results / name for name in contents), *pareto.write(frame, figures), *ranks.write(frame, figures)]
 
 
 def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
@@ -122,14 +145,14 @@ def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
     return table, [*paths, *drawn]
 
 
-def _best(table: Table) -> pd.DataFrame:
+def best(table: Table) -> pd.DataFrame:
     """Where a cell is the best of its column, ties at the shown precision included."""
     return table.values.eq(table.values.max()) & table.values.notna()
 
 
 def _marked(table: Table, mark: str) -> pd.DataFrame:
     """Cells with the best of every column put into ``mark``, a template with {}."""
-    return table.cells.where(~_best(table), table.cells.map(mark.format))
+    return table.cells.where(~best(table), table.cells.map(mark.format))
 
 
 def to_markdown(table: Table) -> str:
@@ -145,7 +168,7 @@ def to_markdown(table: Table) -> str:
 def to_latex(table: Table) -> str:
     """A tabular that needs booktabs."""
     cells = table.cells.map(_escape)
-    cells = cells.where(~_best(table), cells.map("\\textbf{{{}}}".format))
+    cells = cells.where(~best(table), cells.map("\\textbf{{{}}}".format))
     cells.index, cells.columns = cells.index.map(_escape), cells.columns.map(_escape)
     body = [
         " & ".join([str(name), *map(str, row)]) + " \\\\" for name, row in zip(cells.index, cells.values, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C564B", "#7F7F7F", "#BCBD22")
 MARKERS = "osD^vP*Xph"
+MOST_NAMED = 40  # of more points only the frontier's are coloured, named and have their intervals
 FAR = 3.5  # times as far below the median as the best is above it
 FORMATS = ("png", "svg", "pdf")
 
@@ -55,15 +57,13 @@ def points(frame: pd.DataFrame) -> list[Point]:
     """One point a method of runs that may be compared; a seed counts where it has every task."""
     from scipy import stats
 
-    tasks, made = frame["spec.task"].nunique(), []
-    for name, runs in frame.groupby("row"):
-        seeds = runs.pivot_table(index="spec.seed", columns="spec.task", values="accuracy.test").dropna()
-        if seeds.shape[1] < tasks or seeds.empty:
-            continue
-        means = seeds.mean(axis=1) * 100
-        error = float(stats.t.ppf(0.975, len(means) - 1) * stats.sem(means)) if len(means) > 1 else 0.0
-        made.append(Point(str(name), float(runs["params.method"].mean()), float(means.mean()), error))
-    return made
+    whole = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test").dropna()
+    if whole.shape[1] < frame["spec.task"].nunique():
+        return []
+    seeds = (100 * whole.mean(axis=1)).groupby(level="row").agg(["mean", "sem", "count"])
+    errors = (stats.t.ppf(0.975, seeds["count"] - 1) * seeds["sem"]).fillna(0.0)  # a single seed has none
+    params = frame.groupby("row")["params.method"].mean()
+    return [Point(str(row), float(params[row]), float(seeds["mean"][row]), float(errors[row])) for row in seeds.index]
 
 
 def frontier(made: Sequence[Point]) -> list[Point]:
@@ -84,18 +84,20 @@ def write(frame: pd.DataFrame, out: Path) -> list[Path]:
 
     from benchmarks.tables import comparable
 
-    panels = [group for group in comparable(frame) if points(group)]
+    panels = [(group, made) for group in comparable(frame) if (made := points(group))]
     if not panels:
         return []
-    names = sorted({row for panel in panels for row in panel["row"]})  # one color and marker in all panels
+    names = sorted({row for panel, _ in panels for row in panel["row"].unique()})  # one color and marker in all panels
     with plt.rc_context(
         {"svg.hashsalt": "peft-vision-bench", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     ):
         figure, axes = plt.subplots(
             len(panels), 1, figsize=(9.6, 5.4 * len(panels)), squeeze=False, layout="constrained"
         )
-        for axis, group in zip(axes[:, 0], panels, strict=True):
-            _panel(axis, group, names)
+        for axis, (group, made) in zip(axes[:, 0], panels, strict=True):
+            _panel(axis, group, sorted(made, key=lambda p: p.name), names)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # once laid out, or every format would be anew
         out.mkdir(parents=True, exist_ok=True)
         paths = [out / f"pareto.{ending}" for ending in FORMATS]
         undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -105,8 +107,7 @@ def write(frame: pd.DataFrame, out: Path) -> list[Path]:
     return paths
 
 
-def _panel(axis: Axes, frame: pd.DataFrame, names: Sequence[str]) -> None:
-    made = sorted(points(frame), key=lambda p: p.name)
+def _panel(axis: Axes, frame: pd.DataFrame, made: Sequence[Point], names: Sequence[str]) -> None:
     trained = [p.params for p in made if p.params > 0] or [1.0]
     left = min(trained) / 6  # where methods stand that train the head alone: a logarithm has no zero
     places = {p.name: p.params or left for p in made}
@@ -114,14 +115,19 @@ def _panel(axis: Axes, frame: pd.DataFrame, names: Sequence[str]) -> None:
     steps = [*[(places[p.name], p.accuracy) for p in best], (max(trained) * 2.5, best[-1].accuracy)]
     axis.step(*zip(*steps, strict=True), where="post", color="0.6", linewidth=1.2, linestyle="--", zorder=1)
     floor = _floor(made)
-    for point in made:
+    crowded = len(made) > MOST_NAMED
+    if crowded:
+        _crowd(axis, [p for p in made if p not in best], places, floor)
+        names = [p.name for p in best]
+    for point in best if crowded else made:
         below, i = point.accuracy < floor, names.index(point.name)
         axis.errorbar(
             places[point.name],
             max(point.accuracy, floor),
             yerr=None if below else point.error or None,
             color=COLORS[i % len(COLORS)],
-            marker="v" if below else MARKERS[i % len(MARKERS)],
+            marker="v" if below else MARKERS[(i + crowded * (i // len(COLORS))) % len(MARKERS)],
+            label=point.name,
             markersize=6,
             capsize=2.5,
             linewidth=1,
@@ -136,7 +142,10 @@ def _panel(axis: Axes, frame: pd.DataFrame, names: Sequence[str]) -> None:
         axis.text(left, 0.01, "head only", transform=axis.get_xaxis_transform(), ha="center", va="bottom", color="0.4")
     height = max(best[-1].accuracy - floor, 1.0)
     axis.set_ylim(floor - 0.04 * height, best[-1].accuracy + 0.2 * height)
-    _label(axis, made, places, floor)
+    if crowded:  # above the frontier there is nothing
+        axis.legend(loc="upper left", fontsize=6, frameon=False, labelspacing=0.25, handletextpad=0.2)
+    else:
+        _label(axis, made, places, floor)
     first, seeds = frame.iloc[0], frame["spec.seed"].nunique()
     axis.set_title(
         f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}", loc="left"
@@ -151,6 +160,14 @@ def _panel(axis: Axes, frame: pd.DataFrame, names: Sequence[str]) -> None:
     )
     axis.text(1, 1.0, note, transform=axis.transAxes, ha="right", va="bottom", fontsize=7, color="0.4")
     axis.grid(True, color="0.93", zorder=0)
+
+
+def _crowd(axis: Axes, made: Sequence[Point], places: dict[str, float], floor: float) -> None:
+    """Points without names or intervals, in grey and at once."""
+    for below, marker in ((False, "o"), (True, "v")):
+        chosen = [p for p in made if (p.accuracy < floor) == below]
+        spots = [(places[p.name], max(p.accuracy, floor)) for p in chosen] or [(math.nan, math.nan)]
+        axis.plot(*zip(*spots, strict=True), color="0.75", marker=marker, markersize=3, linestyle="", zorder=0.5)
 
 
 def _label(axis: Axes, made: Sequence[Point], places: dict[str, float], floor: float) -> None:

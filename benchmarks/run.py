@@ -130,16 +130,15 @@ def _execute(
 
 
 def _report(specs: Sequence[Spec], todo: Sequence[Spec], failed: dict[Spec, str], results: Path) -> None:
-    from benchmarks import leaderboard, pareto, ranks, store, tables
+    from benchmarks import leaderboard, store, tables
 
     out = console()
     done = [spec for spec in specs if store.record_path(results, spec).exists()]
     if done:
-        frame = store.load(results)
+        frame, histories = store.load_with_histories(results)
         for table in tables.tables(frame[frame["key"].isin({spec.key for spec in done})]):
             out.print(leaderboard.to_rich(table))
-        figures = results / "figures"
-        written = [*leaderboard.write(results), *pareto.write(frame, figures), *ranks.write(frame, figures)]
+        written = leaderboard.save(frame, tables.tables(frame), histories, results)
         out.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True)
     out.print(f"records: {results / store.RUNS}, task files: {results / store.ADAPTERS}", soft_wrap=True)
     trained = len([spec for spec in todo if spec in set(done)])

@@ -46,7 +46,8 @@ def test_leaves_records_task_files_leaderboard_and_plot(finished: Path) -> None:
         ("linear", "digits"),
         ("lora", "digits"),
     }
-    assert {path.suffix for path in finished.glob("leaderboard.*")} == {".md", ".csv", ".tex"}
+    assert {path.suffix for path in finished.glob("leaderboard.*")} == {".md", ".csv", ".tex", ".html"}
+    assert (finished / "runs.parquet").exists()
     assert {path.name for path in (finished / "figures").iterdir()} == {"pareto.png", "pareto.svg", "pareto.pdf"}
     assert len(list((finished / store.ADAPTERS).rglob("*.safetensors"))) == 2
     assert not list((finished / store.UNFINISHED).rglob("*.json"))

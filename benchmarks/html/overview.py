@@ -1,0 +1,147 @@
+"""What the page shows at once: the tables, the points of its plots, and which runs a row is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmarks.tables import Table
+
+AXES = (  # column, name, unit, how runs are joined
+    ("params.method", "trained parameters without the head", "", "mean"),
+    ("params.trainable", "trained parameters with the head", "", "mean"),
+    ("params.task_file_bytes", "task file", "B", "median"),
+    ("cost.train_seconds", "training time", "s", "median"),
+    ("cost.flops_per_image.training", "FLOPs of training, an image", "", "median"),
+    ("cost.flops_per_image.forward", "FLOPs of inference, an image", "", "median"),
+    ("cost.latency_ms.unmerged", "latency, unmerged", "ms", "median"),
+    ("cost.latency_ms.merged", "latency, merged", "ms", "median"),
+    ("cost.peak_memory_bytes", "peak memory of training", "B", "median"),
+)
+OF_A_DEVICE = {name for name, *_ in AXES if name.startswith("cost.") and "flops" not in name}
+FACTS = (
+    *("row", "spec.suite", "spec.backbone.modality", "spec.backbone.name", "accuracy.checkpoint_rule"),
+    *("spec.task", "spec.seed", "accuracy.test", "environment.device"),
+)
+
+
+def overview(groups: Sequence[pd.DataFrame], made: Sequence[Table]) -> tuple[list[dict[str, Any]], list[int]]:
+    """A section a table, as JSON, and the labels of all runs of ``groups`` in the order in which sections name them.
+
+    Runs of one row stand together: ``spans`` has where those of a row begin in that order, and at the end where the
+    section's end.
+    """
+    left, facts = list(groups), list(map(_facts, groups))
+    sections: list[dict[str, Any]] = []
+    order: list[int] = []
+    for table in made:
+        section = _section(table) | _named(table.title, facts)
+        # the table of accuracies comes before others of the same rows
+        of_table = next((group for group in left if set(group["row"]) == set(table.cells.index)), None)
+        if of_table is not None:
+            left = [group for group in left if group is not of_table]
+            rows = list(table.cells.index)
+            runs = _in_order(of_table, rows)
+            section |= _facts(runs) | {"spans": _spans(runs, len(order)), **_points(runs, rows)}
+            order += runs.index.tolist()
+        sections.append(section)
+    return sections, order
+
+
+def _named(title: str, facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the title of a table says of suite, modality and backbone, and the rule if that leaves one."""
+    words = title.replace(": ", ", ").split(", ")
+    named = {
+        name: word for name in ("suite", "modality", "backbone") for word in words if word in {f[name] for f in facts}
+    }
+    rules = {f["rule"] for f in facts if named.items() <= f.items()}
+    return named | ({"rule": rules.pop()} if len(rules) == 1 else {})
+
+
+def _section(table: Table) -> dict[str, Any]:
+    from benchmarks.leaderboard import best
+
+    marked = best(table)
+    return {
+        "title": table.title,
+        "notes": table.notes,
+        "head": table.cells.index.name or "method",
+        "rows": list(map(str, table.cells.index)),
+        "columns": [
+            {
+                "name": str(name),
+                "cells": list(map(str, table.cells[name])),
+                "best": marked[name].to_numpy().nonzero()[0].tolist(),
+                "rising": bool(table.values[name].notna().any()),
+            }
+            for name in table.cells
+        ],
+    }
+
+
+def _in_order(group: pd.DataFrame, rows: Sequence[str]) -> pd.DataFrame:
+    needed = [name for name in (*FACTS, *(column for column, *_ in AXES)) if name in group]
+    place = group["row"].map({row: number for number, row in enumerate(rows)})
+    return group[needed].assign(place=place).sort_values(["place", "spec.task", "spec.seed"], kind="stable")
+
+
+def _spans(runs: pd.DataFrame, start: int) -> list[int]:
+    counts = runs["place"].value_counts().sort_index()
+    return [start, *(start + counts.cumsum()).tolist()]
+
+
+def _facts(runs: pd.DataFrame) -> dict[str, Any]:
+    first = runs.iloc[0]
+    return {
+        "suite": first["spec.suite"],
+        "modality": first["spec.backbone.modality"],
+        "backbone": first["spec.backbone.name"],
+        "rule": first["accuracy.checkpoint_rule"],
+        "seeds": int(runs["spec.seed"].nunique()),
+    }
+
+
+def _points(runs: pd.DataFrame, rows: Sequence[str]) -> dict[str, Any]:
+    """The numbers of each row: accuracies in percent with half their 95 % t-interval over seeds, and costs."""
+    accuracy = 100 * runs.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test")
+    # a seed counts for the mean where it has every task
+    measured = {f"mean of {accuracy.shape[1]} tasks": accuracy.dropna().mean(axis=1)} if accuracy.shape[1] > 1 else {}
+    measured |= {str(task): accuracy[task].dropna() for task in accuracy}
+    return {
+        "accuracy": [{"name": name, **_interval(values, rows)} for name, values in measured.items()],
+        "costs": [
+            {"name": name, "unit": unit, "values": _digits(values.reindex(list(rows)))}
+            for name, unit, values in _costs(runs)
+            if values.notna().any()
+        ],
+    }
+
+
+def _costs(runs: pd.DataFrame) -> Iterator[tuple[str, str, pd.Series[float]]]:
+    """Each cost that is known; one that depends on the device once a device, as two are not compared."""
+    devices = list(runs["environment.device"].dropna().unique()) if "environment.device" in runs else []
+    for column, name, unit, how in AXES:
+        if column not in runs:
+            continue
+        if column in OF_A_DEVICE and len(devices) > 1:
+            for device in sorted(devices):
+                some = runs[runs["environment.device"] == device]
+                yield f"{name}, {device}", unit, some.groupby("row")[column].agg(how)
+        else:
+            yield name, unit, runs.groupby("row")[column].agg(how)
+
+
+def _interval(values: pd.Series[float], rows: Sequence[str]) -> dict[str, Any]:
+    from scipy.special import stdtrit
+
+    seeds = values.groupby(level="row").agg(["mean", "sem", "count"]).reindex(list(rows))
+    half = stdtrit((seeds["count"] - 1).clip(lower=1), 0.975) * seeds["sem"]
+    return {"values": _digits(seeds["mean"]), "errors": _digits(half), "seeds": seeds["count"].fillna(0).tolist()}
+
+
+def _digits(values: pd.Series[float]) -> list[float | None]:
+    """Six digits, which no eye tells from all; None for none."""
+    return [None if value != value else float(f"{value:.6g}") for value in values.astype(float)]

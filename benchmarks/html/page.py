@@ -1,0 +1,62 @@
+"""The page put together: one file with data, script and style inside, and a policy that lets no request leave it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from benchmarks.html.details import RUNS, pack, pieces
+from benchmarks.html.overview import overview
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmarks.columns import Histories
+    from benchmarks.tables import Table
+
+SCRIPTS = ("data.js", "dom.js", "table.js", "labels.js", "plot.js", "runs.js", "main.js")
+
+
+def render(frame: pd.DataFrame, groups: Sequence[pd.DataFrame], made: Sequence[Table], histories: Histories) -> str:
+    """The HTML of the tables ``made`` of ``groups``, which are ``frame`` by what may be compared.
+
+    The index of ``frame`` and of each group has the numbers of its runs in ``histories``.
+    """
+    import jinja2
+    import orjson
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    sections, order = overview(groups, made)
+    data = {"sections": sections, "piece": RUNS, "fields": list(frame)}
+    script, theme, plotly = "\n".join(map(_file, SCRIPTS)), _file("theme.js"), get_plotlyjs()
+    loader = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return loader.from_string(_file("page.html")).render(
+        runs=len(order),
+        methods=frame["spec.method"].nunique(),
+        comparisons=len(groups),
+        hashes=" ".join(f"'sha256-{_digest(text)}'" for text in (theme, script, plotly)),
+        style=Markup(_file("style.css")),
+        theme=Markup(theme),
+        script=Markup(script),
+        data=Markup(_in_script(orjson.dumps(data).decode())),
+        plotly=Markup(pack(plotly.encode(), 6)),
+        keys=Markup(pack(orjson.dumps(frame["key"].loc[order].tolist()))),
+        pieces=map(Markup, pieces(frame, order, histories)),
+    )
+
+
+def _in_script(json: str) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.replace("<", "\\u003c")
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _file(name: str) -> str:
+    return (files("benchmarks.html") / "page" / name).read_text(encoding="utf-8").strip()

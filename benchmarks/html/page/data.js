@@ -1,0 +1,47 @@
+"use strict";
+// What the page holds: the overview at once, the packed rest when it is asked for.
+const Data = JSON.parse(document.getElementById("data").textContent);
+
+const whole = new Promise((done) => {
+  if (document.readyState === "loading") addEventListener("DOMContentLoaded", done, { once: true });
+  else done();
+});
+
+const opened = new Map();
+
+function once(name, make) {
+  if (!opened.has(name)) opened.set(name, make());
+  return opened.get(name);
+}
+
+async function unpacked(id) {
+  await whole; // the packed parts stand at the end of the file
+  const text = atob(document.getElementById(id).textContent);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i += 1) bytes[i] = text.charCodeAt(i);
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+}
+
+const keys = () => once("keys", async () => JSON.parse(await unpacked("keys")));
+
+const piece = (number) => once(`runs-${number}`, async () => JSON.parse(await unpacked(`runs-${number}`)));
+
+function joined({ same, each }, row) {
+  const values = { ...same };
+  for (const [name, column] of Object.entries(each)) values[name] = column[row];
+  return values;
+}
+
+// All that is known of one run: fields by their dotted names, and curves.
+async function run(number) {
+  const part = await piece(Math.floor(number / Data.piece));
+  const row = number % Data.piece;
+  return { ...joined(part, row), curves: joined(part.curves, row) };
+}
+
+const plotly = () => once("plotly", async () => {
+  const script = document.createElement("script");
+  script.textContent = await unpacked("plotly");
+  document.head.append(script);
+  return window.Plotly;
+});

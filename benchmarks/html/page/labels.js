@@ -1,0 +1,26 @@
+// Where the names of points go, so that they cover neither points nor each other; a name without room is left to hover.
+const SIDES = [["middle right", 1, 0], ["middle left", -1, 0], ["top center", 0, -1], ["bottom center", 0, 1],
+  ["top right", 1, -1], ["top left", -1, -1], ["bottom right", 1, 1], ["bottom left", -1, 1]];
+const LETTER = 6.4, LINE = 14, GAP = 8; // pixels
+
+const ALONG = [5, 4, 1, 0, 2, 6, 3, 7]; // the sides in the order that suits points on a line that rises to the right
+
+// points: {x, y} in pixels, a name and whether ``first``; lines: boxes to keep clear of; -> a side for each, or null
+function placed(points, lines, width, height) {
+  const taken = [...lines, ...points.map(({ x, y }) => [x - 5, y - 5, x + 5, y + 5])];
+  const free = (box) => box[0] >= 0 && box[1] >= 0 && box[2] <= width && box[3] <= height
+    && !taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3]);
+  return points.map(({ x, y, name, first }) => {
+    const wide = name.length * LETTER;
+    for (const [side, right, down] of first ? ALONG.map((i) => SIDES[i]) : SIDES) {
+      const left = x + (right > 0 ? GAP : right < 0 ? -GAP - wide : -wide / 2);
+      const top = y + (down > 0 ? GAP : down < 0 ? -GAP - LINE : -LINE / 2);
+      const box = [left, top, left + wide, top + LINE];
+      if (free(box)) {
+        taken.push(box);
+        return side;
+      }
+    }
+    return null;
+  });
+}

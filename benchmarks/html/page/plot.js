@@ -1,0 +1,144 @@
+// Accuracy against a cost, with the frontier of what no other method beats.
+const FAR = 2; // times as far below the median as the best is above: such points stand at the edge, or they squeeze all
+const MARGIN = { l: 58, r: 16, t: 12, b: 48 };
+
+const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+// plotly takes a few tags in its texts
+const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+
+function frame() {
+  const axis = { gridcolor: color("line"), linecolor: color("line"), zeroline: false, tickfont: { color: color("quiet") }, automargin: false };
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { ...MARGIN }, showlegend: false, hovermode: "closest",
+    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: color("ink") },
+    hoverlabel: { bgcolor: color("raised"), bordercolor: color("line"), align: "left", font: { color: color("ink"), size: 13 } },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: color("quiet"), activecolor: color("accent") },
+    xaxis: { ...axis }, yaxis: { ...axis },
+  };
+}
+
+const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"] };
+
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.ceil((sorted.length - 1) / 2)]) / 2;
+}
+
+// What no other point beats: from cheap to dear, each better than all before.
+function frontier(points) {
+  let best = -Infinity;
+  return [...points].sort((a, b) => a.x - b.x || b.y - a.y).filter(({ y }) => y > best && ((best = y), true));
+}
+
+function axes(points, log) {
+  const positive = points.map(({ x }) => x).filter((x) => x > 0);
+  const scaled = log && positive.length > 0;
+  const decade = scaled ? Math.floor(Math.log10(Math.min(...positive))) : 0;
+  const zero = scaled && positive.length < points.length ? 10 ** (decade - 0.5) : null; // where a logarithm has no place
+  const place = (x) => (scaled ? Math.log10(x > 0 ? x : zero) : x);
+  const spots = points.map(({ x }) => place(x));
+  const [low, high] = [Math.min(...spots), Math.max(...spots)];
+  const room = (high - low || 1) * 0.06;
+  const ys = points.map(({ y }) => y);
+  const [top, middle] = [Math.max(...ys), median(ys)];
+  const floor = Math.max(Math.min(...ys), middle - FAR * (top - middle));
+  const height = top - floor || 1;
+  return { scaled, zero, place, floor, x: [low - room, high + room * 2], y: [floor - 0.08 * height, top + 0.14 * height] };
+}
+
+// What names keep clear of besides points: the frontier's steps and the bars, as thin boxes.
+function lines(points, edge, pixel, right) {
+  const turns = edge.map(pixel);
+  const steps = turns.flatMap((a, i) => {
+    const b = turns[i + 1] ?? { x: right, y: a.y };
+    return [[a.x + 5, a.y - 1, b.x, a.y + 1], [b.x - 1, b.y + 5, b.x + 1, a.y]];
+  });
+  const bars = points.filter(({ error }) => error > 0).map((point) => {
+    const [low, high] = [pixel({ ...point, y: point.y - point.error }), pixel({ ...point, y: point.y + point.error })];
+    return [low.x - 3, high.y, low.x + 3, low.y];
+  });
+  return [...steps, ...bars];
+}
+
+function drawing(points, { cost, accuracy, log, width, height }) {
+  const view = axes(points, log);
+  const edge = frontier(points);
+  const first = new Set(edge);
+  const pixel = (point) => ({
+    x: ((view.place(point.x) - view.x[0]) / (view.x[1] - view.x[0])) * (width - MARGIN.l - MARGIN.r),
+    y: ((view.y[1] - Math.max(point.y, view.floor)) / (view.y[1] - view.y[0])) * (height - MARGIN.t - MARGIN.b),
+  });
+  const named = [...edge, ...points.filter((point) => !first.has(point)).sort((a, b) => b.y - a.y)];
+  const label = (point) => (point.y < view.floor ? `${point.name} ${point.y.toFixed(1)}` : point.name);
+  const [inner, tall] = [width - MARGIN.l - MARGIN.r, height - MARGIN.t - MARGIN.b];
+  const sides = placed(named.map((point) => ({ ...pixel(point), name: label(point), first: first.has(point) })), lines(points, edge, pixel, inner), inner, tall);
+  const shown = (x) => (view.scaled && !(x > 0) ? view.zero : x);
+  const trace = (of, ink) => {
+    const chosen = named.map((point, i) => [point, sides[i]]).filter(([point]) => first.has(point) === of);
+    return {
+      type: "scatter", mode: "markers+text", cliponaxis: false, hoverinfo: "text",
+      x: chosen.map(([{ x }]) => shown(x)), y: chosen.map(([{ y }]) => Math.max(y, view.floor)),
+      text: chosen.map(([point, side]) => (side ? plain(label(point)) : "")), textposition: chosen.map(([, side]) => side ?? "top center"),
+      textfont: { size: 11.5, color: of ? color("ink") : color("quiet") },
+      customdata: chosen.map(([{ row }]) => row),
+      hovertext: chosen.map(([point]) => hover(point, cost, accuracy)),
+      error_y: { type: "data", array: chosen.map(([{ y, error }]) => (y < view.floor ? null : error)), thickness: 1.2, width: 3, color: ink },
+      marker: { size: 9, color: ink, symbol: chosen.map(([{ y }]) => (y < view.floor ? "triangle-down" : "circle")), line: { width: 1.2, color: color("raised") } },
+    };
+  };
+  const steps = { x: [...edge.map(({ x }) => shown(x)), view.scaled ? 10 ** view.x[1] : view.x[1]], y: [...edge, edge.at(-1)].map(({ y }) => Math.max(y, view.floor)) };
+  const line = { type: "scatter", mode: "lines", hoverinfo: "skip", ...steps, line: { shape: "hv", dash: "dash", width: 1.4, color: color("accent") } };
+  const layout = frame();
+  Object.assign(layout.xaxis, { title: { text: plain(cost.name + (cost.unit ? ` (${cost.unit})` : "")), standoff: 10 }, type: view.scaled ? "log" : "linear", range: view.x, nticks: Math.max(3, Math.floor(width / 110)), ...ticks(cost.unit, view) });
+  Object.assign(layout.yaxis, { title: { text: plain(`${accuracy.name} (%)`), standoff: 8 }, range: view.y });
+  if (view.zero) {
+    layout.annotations = [{ x: Math.log10(view.zero), xref: "x", y: 0, yref: "paper", yanchor: "top", yshift: -2, text: "0", showarrow: false, font: { color: color("quiet") } }];
+    layout.shapes = [{ type: "line", xref: "x", yref: "paper", x0: view.zero * 2, x1: view.zero * 2, y0: 0, y1: 1, line: { color: color("line"), width: 5 }, layer: "below" }];
+  }
+  return { traces: [line, trace(false, color("dot")), trace(true, color("accent"))], layout, frontier: edge };
+}
+
+function ticks(unit, view) {
+  const decades = view.scaled && view.x[1] - view.x[0] > 1.4;
+  const counts = unit === "" || unit === "B";
+  return { tickformat: counts ? "~s" : "~g", ticksuffix: unit === "B" ? "B" : "", ...(decades ? { dtick: 1 } : {}) };
+}
+
+function hover({ name, x, y, error, seeds }, cost, accuracy) {
+  const spread = error == null ? "" : ` ± ${error.toFixed(1)}`;
+  return [`<b>${plain(name)}</b>`, plain(`${accuracy.name}: ${y.toFixed(1)}${spread} %`), plain(`${cost.name}: ${amount(x, cost.unit)}`), `${seeds} seed${seeds === 1 ? "" : "s"}`].join("<br>");
+}
+
+// The plot of one section, drawn when it comes into view.
+function pareto(section, number) {
+  const state = { cost: 0, accuracy: 0, log: true, keep: () => true, near: false };
+  const area = make("div", { class: "plot", role: "img", "aria-label": `Accuracy against cost: ${section.title}; the table above has the numbers` });
+  const set = (name) => (value) => { state[name] = value; draw(); };
+  const scale = make("input", { type: "checkbox", checked: true, onchange: () => set("log")(scale.checked) });
+  const tools = make("div", { class: "tools" },
+    chooser("Horizontal", section.costs.map(({ name }) => name), 0, set("cost")),
+    chooser("Vertical", section.accuracy.map(({ name }) => name), 0, set("accuracy")),
+    make("label", { class: "check" }, scale, " logarithmic"));
+
+  async function draw() {
+    if (!state.near) return;
+    const Plotly = await plotly();
+    const [cost, accuracy] = [section.costs[state.cost], section.accuracy[state.accuracy]];
+    const points = section.rows.map((name, row) => ({ name, row, x: cost.values[row], y: accuracy.values[row], error: accuracy.errors[row], seeds: accuracy.seeds[row] }))
+      .filter(({ x, y, row }) => x != null && y != null && state.keep(row));
+    if (points.length === 0) { Plotly.purge(area); area.replaceChildren(make("p", { class: "quiet" }, "No row has both numbers.")); return; }
+    if (!area.data) area.replaceChildren();
+    const { traces, layout } = drawing(points, { cost, accuracy, log: state.log, width: area.clientWidth, height: area.clientHeight });
+    const drawn = area.data;
+    await Plotly.react(area, traces, layout, CONFIG);
+    if (!drawn) area.on("plotly_click", ({ points: [{ customdata }] }) => { location.hash = `#runs/${number}/${customdata}`; });
+  }
+
+  new IntersectionObserver((seen, observer) => {
+    if (seen.some((entry) => entry.isIntersecting)) { state.near = true; observer.disconnect(); draw(); }
+  }, { rootMargin: "300px" }).observe(area);
+  addEventListener("theme", draw);
+  const note = make("p", { class: "quiet" }, "Dashed: the frontier, what no other row beats at the same or a lower cost. Bars: 95 % t-interval over seeds. Triangles at the edge are below the scale. Costs: medians over runs, parameters means. A click opens a row's runs.");
+  return { element: make("figure", {}, tools, area, make("figcaption", {}, note)), filter: (keep) => { state.keep = keep; draw(); } };
+}

@@ -1,0 +1,105 @@
+// The runs of one row, and the page of one run.
+const percent = (value) => (value == null ? "-" : (100 * value).toFixed(1));
+
+function shown(value) {
+  if (value == null) return "-";
+  if (typeof value === "number") return Number.isInteger(value) ? value.toLocaleString("en", { useGrouping: value > 9999 }) : String(value);
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function back(href, text) {
+  return make("p", {}, make("a", { class: "back", href }, `← ${text}`));
+}
+
+async function listed(number, row) {
+  const section = Data.sections[number];
+  const [start, end] = section.spans.slice(row, row + 2);
+  const runs = await Promise.all(Array.from({ length: end - start }, (_, i) => run(start + i)));
+  const column = (name, read, rising = false) => ({ name, cells: runs.map(read), best: [], rising });
+  const table = sortable({
+    caption: `Runs of ${section.rows[row]}`, head: "run", rows: runs.map(({ key }) => key.slice(0, 8)), links: runs.map(({ key }) => `#run/${key}`),
+    columns: [
+      column("task", (one) => shown(one["spec.task"])),
+      column("seed", (one) => shown(one["spec.seed"])),
+      column("test %", (one) => percent(one["accuracy.test"]), true),
+      column("val %", (one) => percent(one["accuracy.val"]), true),
+      column("epoch", (one) => shown(one["accuracy.epoch"])),
+      column("params", (one) => amount(one["params.method"])),
+      column("head", (one) => amount(one["params.head"])),
+      column("seconds", (one) => amount(one["cost.train_seconds"])),
+      column("device", (one) => shown(one["environment.device"])),
+    ],
+  });
+  return [back("#", "all comparisons"), make("h2", {}, section.rows[row]), make("p", { class: "facts" }, `${section.title}; ${runs.length.toLocaleString("en")} run${runs.length === 1 ? "" : "s"}`), table.element];
+}
+
+async function found(key) {
+  const number = (await keys()).findIndex((other) => other.startsWith(key));
+  if (number < 0 || key === "") return [back("#", "all comparisons"), make("h2", {}, "No such run"), make("p", {}, `There is no run ${key} in this file.`)];
+  const section = Data.sections.findIndex(({ spans }) => spans && spans[0] <= number && number < spans.at(-1));
+  const row = Data.sections[section].spans.findLastIndex((start) => start <= number);
+  return page(await run(number), section, row);
+}
+
+const TILES = [
+  ["test accuracy", (one) => `${percent(one["accuracy.test"])} %`],
+  ["val accuracy", (one) => (one["accuracy.val"] == null ? null : `${percent(one["accuracy.val"])} %`)],
+  ["params of the method", (one) => amount(one["params.method"])],
+  ["params of the head", (one) => amount(one["params.head"])],
+  ["task file", (one) => amount(one["params.task_file_bytes"], "B")],
+  ["training", (one) => amount(one["cost.train_seconds"], "s")],
+  ["peak memory", (one) => amount(one["cost.peak_memory_bytes"], "B")],
+  ["latency, unmerged", (one) => amount(one["cost.latency_ms.unmerged"], "ms")],
+];
+
+const PARTS = [["Method", "spec.config."], ["Recipe", "spec.recipe."], ["Backbone", "spec.backbone."], ["Run", "spec."], ["Accuracy", "accuracy."], ["Parameters", "params."], ["Cost", "cost."], ["Environment", "environment."], ["Report", "report."], ["Tuning", "tuning"], ["", ""]];
+
+function fields(one) {
+  const left = new Map(Data.fields.map((name) => [name, one[name]]).filter(([name, value]) => name !== "key" && value != null));
+  const parts = PARTS.map(([title, prefix]) => {
+    const taken = [...left].filter(([name]) => name.startsWith(prefix));
+    taken.forEach(([name]) => left.delete(name));
+    return [title, taken.map(([name, value]) => [name.slice(prefix.length) || title.toLowerCase(), value])];
+  });
+  return make("div", { class: "fields" }, ...parts.filter(([, taken]) => taken.length > 0).map(([title, taken]) =>
+    make("section", {}, make("h3", {}, title || "Record"), make("dl", {}, ...taken.flatMap(([name, value]) => [make("dt", {}, name), make("dd", { class: shown(value).length > 36 && "long" }, shown(value))])))));
+}
+
+function page(one, section, row) {
+  const spec = (name) => shown(one[`spec.${name}`]);
+  const tiles = TILES.map(([name, read]) => [name, read(one)]).filter(([, text]) => text != null && text !== "-");
+  return [
+    back(`#runs/${section}/${row}`, `runs of ${Data.sections[section].rows[row]}`),
+    make("h2", {}, `${spec("method")} on ${spec("task")}, seed ${spec("seed")}`),
+    make("p", { class: "facts" }, `${spec("suite")}, ${spec("backbone.modality")}, ${spec("backbone.name")}; rule ${shown(one["accuracy.checkpoint_rule"])}; key `, make("code", {}, one.key)),
+    make("div", { class: "tiles" }, ...tiles.map(([name, text]) => make("div", {}, make("span", { class: "quiet" }, name), make("b", {}, text)))),
+    curves(one.curves),
+    fields(one),
+  ];
+}
+
+const CURVES = [["Training loss", ["train_loss"], 1, ""], ["Learning rate", ["lr"], 1, ""], ["Accuracy (%)", ["val_accuracy", "test_accuracy"], 100, "%"]];
+
+function curves(of) {
+  const panels = CURVES.map(([title, names, scale]) => [title, names.filter((name) => of[name]?.length), scale]).filter(([, names]) => names.length > 0);
+  return make("div", { class: "curves" }, ...panels.map(([title, names, scale]) => {
+    const area = make("div", { class: "curve", role: "img", "aria-label": `${title} by epoch` });
+    const draw = async () => {
+      const Plotly = await plotly();
+      if (!area.isConnected) { removeEventListener("theme", draw); return; }
+      const inks = { val_accuracy: color("accent"), test_accuracy: color("dot") };
+      const traces = names.map((name) => ({
+        type: "scatter", mode: of[name].length > 60 ? "lines" : "lines+markers", name: name.replace("_accuracy", ""), x: of[name].map((_, i) => i + 1), y: of[name].map((value) => (value == null ? null : value * scale)),
+        line: { color: inks[name] ?? color("accent"), width: 2 }, marker: { size: 5 }, hovertemplate: "epoch %{x}: %{y:.4~g}<extra></extra>",
+      }));
+      const layout = frame();
+      Object.assign(layout, { margin: { l: 52, r: 10, t: 8, b: 40 }, showlegend: names.length > 1, legend: { orientation: "h", y: 1.1 } });
+      Object.assign(layout.xaxis, { title: { text: "epoch", standoff: 6 } });
+      Object.assign(layout.yaxis, { rangemode: "tozero", tickformat: "~g", nticks: 6 });
+      await Plotly.react(area, traces, layout, { ...CONFIG, displayModeBar: false });
+    };
+    addEventListener("theme", draw);
+    requestAnimationFrame(() => setTimeout(draw)); // the numbers are painted before the charts are made
+    return make("figure", {}, make("h3", {}, title), area);
+  }));
+}

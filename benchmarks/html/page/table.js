@@ -1,0 +1,73 @@
+// A table whose columns sort: numbers as numbers, what is missing always last.
+const SHOWN = 50; // rows, until all are asked for
+const UNITS = { kB: 1e3, MB: 1e6, GB: 1e9 };
+
+// "94.8 ± 0.6" -> 94.8; "9,414 to 36,894" -> 9414; "231.5 kB" -> 231500; what is no number -> NaN
+function number(text) {
+  const found = /^[^\w-]*(-?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?:\s*([kMG]B)\b)?/i.exec(text);
+  return found ? Number(found[1].replaceAll(",", "")) * (UNITS[found[2]] ?? 1) : NaN;
+}
+
+const missing = (text) => text === "-" || text === "";
+
+function comparer(texts) {
+  const given = texts.filter((text) => !missing(text));
+  const numbers = texts.map(number);
+  const numeric = given.length > 0 && given.every((text) => !Number.isNaN(number(text)));
+  return { numeric, compare: (a, b) => (numeric ? numbers[a] - numbers[b] : texts[a].localeCompare(texts[b], "en", { numeric: true })) };
+}
+
+function cell(text, best) {
+  const [value, spread] = text.split(" ± ");
+  const element = make("td", { class: best && "best" }, value);
+  if (spread !== undefined) element.append(make("span", { class: "spread" }, ` ± ${spread}`));
+  return element;
+}
+
+// head: name of the first column; rows: names; links: where a name leads, or null; columns: {name, cells, best, rising}
+function sortable({ caption, head, rows, links, columns }) {
+  const all = [{ name: head, cells: rows, best: [], rising: false }, ...columns];
+  const sorters = all.map((column) => comparer(column.cells));
+  const best = all.map((column) => new Set(column.best));
+  const state = { column: -1, falling: false, keep: () => true, whole: false };
+  const body = make("tbody");
+  const more = make("button", { type: "button", class: "more", hidden: true, onclick: () => { state.whole = true; show(); } });
+  const heads = all.map((column, i) => make("th", { scope: "col", "aria-sort": "none", class: sorters[i].numeric || i === 0 ? null : "text" },
+    make("button", { type: "button", onclick: () => sort(i) }, column.name, make("span", { class: "arrow", "aria-hidden": "true" }))));
+
+  function sort(i) {
+    state.falling = state.column === i ? !state.falling : all[i].rising;
+    state.column = i;
+    heads.forEach((th, k) => th.setAttribute("aria-sort", k === i ? (state.falling ? "descending" : "ascending") : "none"));
+    show();
+  }
+
+  function order() {
+    const kept = rows.map((_, row) => row).filter(state.keep);
+    if (state.column < 0) return kept;
+    const { cells } = all[state.column];
+    const { compare } = sorters[state.column];
+    const gone = (row) => Number(missing(cells[row]));
+    return kept.sort((a, b) => gone(a) - gone(b) || (state.falling ? compare(b, a) : compare(a, b)) || a - b);
+  }
+
+  function show() {
+    const kept = order();
+    const shown = state.whole ? kept : kept.slice(0, SHOWN);
+    body.replaceChildren(...shown.map((row) => make("tr", {},
+      make("th", { scope: "row" }, links ? make("a", { href: links[row] }, rows[row]) : rows[row]),
+      ...columns.map((column, i) => {
+        const td = cell(column.cells[row], best[i + 1].has(row));
+        if (!sorters[i + 1].numeric) td.classList.add("text");
+        return td;
+      }))));
+    more.hidden = shown.length === kept.length;
+    more.textContent = `Show all ${kept.length.toLocaleString("en")} rows`;
+    return kept.length;
+  }
+
+  const table = make("table", {}, make("caption", { class: "hidden" }, caption), make("thead", {}, make("tr", {}, ...heads)), body);
+  const box = make("div", { class: "box", tabindex: "0", role: "region", "aria-label": caption }, table);
+  show();
+  return { element: make("div", {}, box, more), filter: (keep) => { state.keep = keep; return show(); } };
+}

@@ -1,0 +1,50 @@
+"""A headless Chromium that tests drive; they skip, and say so, where there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync")
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser of Debian's package, of another name, or of playwright's own."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    with api.sync_playwright() as playwright:
+        found = next(filter(None, map(shutil.which, NAMES)), playwright.chromium.executable_path)
+        if not Path(found).exists():
+            pytest.skip("no Chromium: apt-get install chromium, or python -m playwright install chromium")
+        sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
+        browser = playwright.chromium.launch(executable_path=found, args=[*QUIET, *sandbox])
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """A page that keeps what it said, asked for and complained of."""
+
+    def __init__(self, browser: Any, path: Path, route: str = "", **context: Any) -> None:
+        self.page = browser.new_context(viewport={"width": 1280, "height": 900} | context.pop("size", {}), **context)
+        self.page = self.page.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.refused: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("requestfailed", lambda request: request.failure == "csp" and self.refused.append(request.url))
+        self.page.goto(path.as_uri() + route)
+        self.page.wait_for_selector("#sections tbody tr, #detail:not([hidden]) h2", state="attached")
+
+    def close(self) -> None:
+        self.page.context.close()
