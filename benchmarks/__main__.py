@@ -24,7 +24,7 @@ VERBS = {
     "tracking": "upload the records that MLflow does not have yet",
     "data": "list, fetch, verify and show data sets",
     "pretrain": "make the embedded backbones",
-    "speed": "measure what each method costs against the frozen backbone",
+    "speed": "measure what a step of each method costs against the frozen floor",
 }
 
 

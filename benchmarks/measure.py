@@ -28,8 +28,9 @@ _STATUS = Path("/proc/self/status")
 class StepClock:
     """Times the parts of every training step without a host synchronisation inside the step."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._cuda = device.type == "cuda"
+    def __init__(self, device: torch.device, read: Callable[[], float] = time.perf_counter) -> None:
+        """``read``: the clock of a device other than CUDA, in seconds."""
+        self._cuda, self._read = device.type == "cuda", read
         self._steps: list[list[tuple[str, Any]]] = []
 
     @contextmanager
@@ -40,17 +41,27 @@ class StepClock:
 
     def step_ms(self) -> dict[str, float]:
         """Median milliseconds of each part over all steps."""
+        parts = defaultdict(list)
+        for step in self.steps_ms():
+            for name, milliseconds in step.items():
+                parts[name].append(milliseconds)
+        return {name: statistics.median(times) for name, times in parts.items()}
+
+    def steps_ms(self) -> list[dict[str, float]]:
+        """Milliseconds of each part, step by step."""
         if self._cuda:
             torch.cuda.synchronize()
-        parts = defaultdict(list)
-        for marks in self._steps:
-            for (_, start), (name, end) in itertools.pairwise(marks):
-                parts[name].append(start.elapsed_time(end) if self._cuda else (end - start) * 1e3)
-        return {name: statistics.median(times) for name, times in parts.items()}
+        return [
+            {
+                name: start.elapsed_time(end) if self._cuda else (end - start) * 1e3
+                for (_, start), (name, end) in itertools.pairwise(marks)
+            }
+            for marks in self._steps
+        ]
 
     def _now(self) -> Any:
         if not self._cuda:
-            return time.perf_counter()
+            return self._read()
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
@@ -109,3 +120,30 @@ def latency_ms(model: Tuned, x: Tensor, repeats: int = 9) -> float:
                 torch.cuda.synchronize()
             times.append((time.perf_counter() - start) * 1e3)
     return statistics.median(times[2:])
+
+
+def product_flops_per_second(device: torch.device, dtype: torch.dtype, read: Callable[[], float]) -> float:
+    """Operations a second of a large matrix product."""
+    size = 8192 if device.type == "cuda" else 1536
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    return 2 * size**3 / _quickest_seconds(lambda: torch.mm(a, b), device, read)
+
+
+def copy_bytes_per_second(device: torch.device, read: Callable[[], float]) -> float:
+    """Bytes read and written a second by a copy larger than any cache."""
+    source = torch.ones(2**30 if device.type == "cuda" else 2**26, device=device)
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / _quickest_seconds(lambda: target.copy_(source), device, read)
+
+
+def _quickest_seconds(
+    work: Callable[[], object], device: torch.device, read: Callable[[], float], repeats: int = 9
+) -> float:
+    """Of the quickest call after one to warm up: what the machine can do, whatever else it did meanwhile."""
+    clock = StepClock(device, read)
+    work()
+    for _ in range(repeats):
+        with clock.step() as mark:
+            work()
+            mark("work")
+    return min(step["work"] for step in clock.steps_ms()) / 1e3

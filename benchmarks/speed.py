@@ -3,146 +3,138 @@
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.cli import guarded
+from benchmarks.cli import console, guarded
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
 
-    from benchmarks.model import Tuned
+    from benchmarks.steps import Case
+    from benchmarks.timing import Timing
 
-Step = Callable[[], object]
+TABLES, RECORDS = Path("results/speed"), Path("results/performance")
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line of this verb."""
     p = argparse.ArgumentParser(
         prog="python -m benchmarks.speed",
-        description="Time methods against the frozen floor on a ViT-B/16 (random weights), or the trainer against a "
-        "bare PyTorch loop of the same steps. Steps are interleaved; medians and their ratios are shown.",
+        description="Time training steps of methods against the frozen floor and hf:lora, or the trainer against a "
+        "bare PyTorch loop. Steps are interleaved, weights random; ratios are medians over rounds.",
     )
-    p.add_argument(
-        "what", choices=("methods", "harness"), help="methods: against the frozen floor; harness: the trainer"
-    )
+    p.add_argument("what", nargs="?", choices=("methods", "harness"), default="methods", help="default: methods")
     p.add_argument("--methods", nargs="+", default=["lora", "adapterx"], metavar="NAME", help="default: lora adapterx")
-    p.add_argument("--batch-size", type=int, default=8, metavar="N", help="images a step (default: 8)")
+    p.add_argument("--set", nargs="+", default=[], metavar="METHOD.OPTION=VALUE", help="as in adaptformer.hidden=8")
+    p.add_argument("--backbone", default="vit_base_patch16_224", metavar="NAME", help="default: vit_base_patch16_224")
+    p.add_argument("--batch-size", type=int, default=8, metavar="N", help="samples a step (default: 8)")
+    p.add_argument("--repeats", type=int, default=7, metavar="N", help="rounds after one to warm up (default: 7)")
+    p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: CUDA where there is one")
+    p.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="of the matrix products")
     p.add_argument(
-        "--repeats", type=int, default=7, metavar="N", help="counted rounds after one to warm up (default: 7)"
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="cpu: the time that this process computes, for a machine with other work; give it OMP_NUM_THREADS=1, as "
+        "threads that wait for each other count too",
     )
+    p.add_argument(
+        "--report",
+        nargs="*",
+        metavar="PART",
+        help="measure every method on a ViT-B/16 (images) and on Point-MAE's transformer (points), and sampling, "
+        "optimizers, harness, probe and evaluation; or those parts alone; write benchmarks/PERFORMANCE.md",
+    )
+    p.add_argument("-o", "--out", type=Path, metavar="DIR", help=f"default: {TABLES}, of --report {RECORDS}")
     return p
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print a table; 2 for a user's mistake."""
+    """Measure, show a table and write it; 2 for a user's mistake."""
     args = parser().parse_args(argv)
     if args.repeats < 1 or args.batch_size < 2:
         raise ValueError(f"--repeats {args.repeats} must be at least 1 and --batch-size {args.batch_size} at least 2")
     import torch
-    from rich.console import Console
-    from rich.table import Table
 
-    steps = method_steps(args.methods, args.batch_size) if args.what == "methods" else harness_steps()
-    times = interleaved(steps, args.repeats)
-    floor = next(iter(times))
-    table = Table("step", "median ms", f"ratio to {floor}", "lowest and highest ratio of a round")
-    for name, values in times.items():
-        ratios = [value / base for value, base in zip(values, times[floor], strict=True)]
-        spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
-        table.add_row(name, f"{statistics.median(values) * 1e3:.1f}", f"{statistics.median(ratios):.3f}", spread)
-    console = Console()
-    console.print(table)
-    console.print(f"{args.repeats} rounds, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    from benchmarks import measured
+    from benchmarks.steps import Setting
+    from benchmarks.train import auto_dtype
+
+    device = _device(args.device)
+    dtype = auto_dtype(device) if args.dtype == "auto" else getattr(torch, args.dtype)
+    if args.report is not None:
+        return _report(args.report, args.out or RECORDS, measured.report(device, dtype, args.repeats, args.clock))
+    setting = Setting(backbone=args.backbone, batch_size=args.batch_size, device=device, dtype=dtype)
+    if args.what == "harness":
+        timing = measured.harness(setting, args.repeats, args.clock)
+    else:
+        timing = measured.methods(_cases(args.methods, args.set), setting, args.repeats, args.clock)
+    _keep(timing, args.out or TABLES, f"{args.what}-{args.backbone.partition('@')[0]}-{device.type}")
     return 0
 
 
-def interleaved(steps: dict[str, Step], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each step in every round, one of each a round, in turn; the first round is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for round_ in range(repeats + 1):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            if round_:
-                times[name].append(time.perf_counter() - start)
-    return times
-
-
-def method_steps(names: Sequence[str], batch_size: int) -> dict[str, Step]:
-    """Forward and backward of each method on ViT-B/16 at 224; first the floor.
-
-    The floor is what no method that acts on the first block can avoid: the forward of the frozen model and the
-    gradient with respect to the input of the first block.
-    """
-    import timm
+def _device(name: str) -> torch.device:
     import torch
-    from torch import nn
 
+    here = torch.cuda.is_available()
+    if name == "cuda" and not here:
+        raise ValueError("device 'cuda' is not there: 0 CUDA devices found; use --device cpu")
+    return torch.device("cuda" if name != "cpu" and here else "cpu")
+
+
+def _cases(names: Sequence[str], assignments: Sequence[str]) -> list[Case]:
+    """The peer, where Hugging Face PEFT is installed, and the methods asked for, each with its options."""
     import methods
-    from benchmarks.model import Tuned
+    from benchmarks import sweep
+    from benchmarks.steps import PEER, Case
 
-    torch.manual_seed(0)
-    x, y = torch.randn(batch_size, 3, 224, 224), torch.randint(100, (batch_size,))
-    steps: dict[str, Step] = {}
-    frozen: Any = timm.create_model("vit_base_patch16_224", num_classes=100).requires_grad_(False)
-    # the tokens of the patch embedding ask for a gradient, so it flows through every block and no weight gets one
-    frozen.patch_embed.register_forward_hook(lambda module, args, output: output.detach().requires_grad_())
-    steps["frozen floor"] = lambda: nn.functional.cross_entropy(frozen(x), y).backward()
+    asked = list(methods.table()) if list(names) == ["all"] else list(dict.fromkeys(names))
+    options = sweep.method_options(sweep.assignments(assignments, "--set"))
+    for name in options:
+        if name not in asked:
+            raise ValueError(f"options set for '{name}', which is not among the methods: {', '.join(asked)}")
+    peer = [PEER] if PEER not in asked and methods.known(PEER) else []
+    return [Case(method=name, options=options.get(name, {})) for name in [*peer, *asked]]
+
+
+def _keep(timing: Timing, folder: Path, name: str) -> None:
+    """Show the table of a timing, and write it beside the times that it is made from."""
+    from rich.table import Table
+
+    from benchmarks import performance
+
+    out, (headers, rows) = console(), performance.ratios(timing)
+    shown = Table(*headers)
+    for row in rows:
+        shown.add_row(*row)
+    out.print(shown)
+    out.print(performance.where(timing), soft_wrap=True)
+    paths = [folder / f"{name}{ending}" for ending in (".json", ".md")]
+    timing.write(paths[0])
+    paths[1].write_text(performance.section(timing), encoding="utf-8")
+    out.print("written: " + ", ".join(map(str, paths)), soft_wrap=True)
+
+
+def _report(names: Sequence[str], folder: Path, parts: Mapping[str, Callable[[], Timing]]) -> int:
+    """Measure parts of the page, or all, keep their times, and write the page from all times that are kept."""
+    from benchmarks import performance
+    from methods.options import unknown
+
     for name in names:
-        backbone: Any = timm.create_model("vit_base_patch16_224", num_classes=0)
-        model = Tuned(backbone, methods.build(name, backbone, methods.config(name, {})), nn.Linear(768, 100)).train()
-        steps[name] = _step(model, x, y)
-    return steps
-
-
-def _step(model: Tuned, x: Tensor, y: Tensor) -> Step:
-    from torch import nn
-
-    def step() -> None:
-        model.method.loss(model, x, y, nn.functional.cross_entropy).backward()
-        model.zero_grad()
-
-    return step
-
-
-def harness_steps() -> dict[str, Step]:
-    """LoRA on an embedded backbone: a bare loop of the same steps on the same tensors, and the Trainer."""
-    from functools import partial
-
-    import torch
-    from torch import nn
-
-    from benchmarks import model, suites, sweep
-    from benchmarks.train import Trainer
-
-    asked = sweep.Sweep(methods=("lora",), tasks=("digits",), recipe={"epochs": 4, "warmup_epochs": 0})
-    (spec,) = sweep.specs(asked, "float32")
-    load = partial(suites.get(spec.suite).load, spec.task, size=spec.backbone.image_size)
-    x, y = (torch.cat(parts) for parts in zip(load("train"), load("val"), strict=True))
-    size = spec.recipe.batch_size
-
-    def bare() -> None:
-        tuned = model.build(spec).train()
-        weights = [p for p in tuned.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(weights, lr=spec.config.lr, weight_decay=spec.config.weight_decay)
-        for _ in range(spec.recipe.epochs):
-            for index in torch.randperm(len(x)).tensor_split(-(-len(x) // size)):
-                loss = nn.functional.cross_entropy(tuned(x[index]), y[index])
-                optimizer.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(weights, spec.recipe.clip_grad)
-                optimizer.step()
-
-    def trainer() -> None:
-        cpu = torch.device("cpu")
-        Trainer(model.build(spec), spec.recipe, load, seed=0, device=cpu, dtype=torch.float32).train()
-
-    return {"bare loop": bare, "trainer": trainer}
+        if name not in parts:
+            raise ValueError(f"--report: {unknown('part', name, parts)}")
+    out = console()
+    for name in names or parts:
+        timing = parts[name]()
+        path = folder / f"{name}-{timing.setting['device']}.json"
+        timing.write(path)
+        out.print(f"written: {path}", soft_wrap=True)
+    out.print(f"written: {performance.update(performance.kept(folder))}", soft_wrap=True)
+    return 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,8 +19,10 @@ from timm.optim import create_optimizer_v2
 from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import Tensor, nn
 
-from benchmarks.augment import augment, random_scale
+from benchmarks import prefix
+from benchmarks.augment import KEEP_DISTANCES, augment, random_scale
 from benchmarks.measure import StepClock
+from benchmarks.prefix import EVALUATED
 
 if TYPE_CHECKING:
     from benchmarks.model import Tuned
@@ -63,11 +66,12 @@ class Trainer:
         self.best: tuple[float, dict[str, Tensor]] | None = None
         self.accuracy_epoch = recipe.epochs
         self._start = model.trained_state()
-        self._features = False
+        self.prefix: dict[str, int] = {}  # of a cache: the block that it is before, and its bytes
         self._splits: dict[str, tuple[Tensor, Tensor]] = {}
         parts = [self._split(name) for name in (["train", "val"] if recipe.train_split == "trainval" else ["train"])]
-        self.x, self.y = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+        self.x, self.y = self._trained_on(torch.cat([x for x, _ in parts])), torch.cat([y for _, y in parts])
         self._splits.clear()
+        self._held_out: tuple[Tensor, Tensor] | None = None
 
     def train(self) -> None:
         """Train by the recipe, then go to the epoch that its checkpoint rule names.
@@ -85,7 +89,9 @@ class Trainer:
 
     def stage(self, name: str, *, epochs: int, lr: float, split: str) -> dict[str, Any]:
         """Train on one split and judge nothing: what comes before ``restart`` and ``train``. Returns its cost."""
+        assert not self.prefix, "a stage trains on inputs, not on what is kept of them"
         start, losses, (x, y) = time.perf_counter(), [], self._split(split)
+        x = self._trained_on(x)
         for epoch, loss, _ in self._epochs(x, y, epochs, lr):
             losses.append(loss)
             self.tell(name, epoch, epochs)
@@ -115,34 +121,35 @@ class Trainer:
 
     def validate(self) -> float:
         """Accuracy on the validation split, in [0, 1]."""
-        return self._accuracy("val")
+        if self._held_out is None:
+            x, y = self._split("val")
+            self._held_out = prefix.prepared(self.model, x), y
+        return self._accuracy(*self._held_out)
 
     def test(self) -> float:
         """Accuracy on the test split, in [0, 1], by the recipe's votes; the last thing that a run does."""
-        return self._accuracy("test", self.recipe.votes)
+        return self._accuracy(*self._split("test"), self.recipe.votes)
 
     def restart(self) -> None:
-        """Put back the weights and random numbers that the run started with; the history goes on."""
+        """Put back the weights and random numbers of the start; the history goes on."""
         torch.manual_seed(self.seed)
         self.generator.manual_seed(self.seed)
         self.model.load_state_dict(self._start, strict=False)
         self.best = None
 
-    def cache_features(self) -> None:
-        """Train the head on pooled features computed once: exact where nothing before the head trains or is random."""
-        if self.recipe.augment != "none" or any(p.requires_grad for p in self.model.backbone.parameters()):
-            return
-        self.model.eval()
-        with torch.inference_mode(), self._autocast():
-            features = torch.cat([self.model.pooled(x).float() for x in self.x.split(256)])
-        self.x, self._features = features.clone(), True
+    def keep_prefix(self) -> None:
+        """Train from what enters the first block that the method acts on, where no epoch changes it and it fits."""
+        block = prefix.length(self.model) if self.recipe.augment == "none" and not self.prefix else 0
+        with self._autocast():
+            kept = prefix.computed(self.model, self.x, block, partial(self.tell, "cache")) if block else None
+        if kept is not None:
+            self.x, self.prefix = kept, {"block": block, "bytes": kept.nbytes}
 
     def batch_loss(self, model: Tuned, x: Tensor, y: Tensor) -> Tensor:
         """The loss of one training batch, as the method defines it."""
+        asked = cast("Tuned", prefix.Resumed(model, self.prefix["block"])) if self.prefix else model
         with self._autocast():
-            if self._features:
-                return cast(Tensor, self.criterion(model.head(model.method.features(x)), y))
-            return model.method.loss(model, x, y, self.criterion)
+            return model.method.loss(asked, x, y, self.criterion)
 
     def _epochs(self, x: Tensor, y: Tensor, epochs: int, lr: float) -> Iterator[tuple[int, float, float]]:
         """Train epoch by epoch: its number, mean loss and last learning rate."""
@@ -155,9 +162,7 @@ class Trainer:
             yield epoch, loss, optimizer.param_groups[0]["lr"]
 
     def _optimizer(self, steps: int, epochs: int, lr: float) -> tuple[torch.optim.Optimizer, CosineLRScheduler]:
-        groups = self.model.method.param_groups(self.model)
-        weight_decay = self.model.method.config.weight_decay
-        optimizer = create_optimizer_v2(groups, opt="adamw", lr=lr, weight_decay=weight_decay)
+        optimizer = adamw(self.model, lr)
         warmup = self.recipe.warmup_epochs * steps
         scheduler = CosineLRScheduler(
             optimizer, t_initial=epochs * steps, warmup_t=warmup, warmup_lr_init=lr / max(warmup, 1), t_in_epochs=False
@@ -209,13 +214,15 @@ class Trainer:
             self._splits[name] = (x, y) if name == "test" else (x.to(self.device), y.to(self.device))
         return self._splits[name]
 
-    def _accuracy(self, split: str, votes: int = 1) -> float:
-        x, y = self._split(split)
+    def _trained_on(self, x: Tensor) -> Tensor:
+        return prefix.prepared(self.model, x) if self.recipe.augment in KEEP_DISTANCES else x
+
+    def _accuracy(self, x: Tensor, y: Tensor, votes: int = 1) -> float:
         self.model.eval()
         generator = torch.Generator().manual_seed(self.seed)
         hits = torch.zeros((), dtype=torch.long, device=self.device)
         with torch.inference_mode(), self._autocast():
-            for inputs, labels in zip(x.split(256), y.split(256), strict=True):
+            for inputs, labels in zip(x.split(EVALUATED), y.split(EVALUATED), strict=True):
                 logits = self._logits(inputs.to(self.device), votes, generator)
                 hits += (logits.argmax(dim=1) == labels.to(self.device)).sum()
         return int(hits) / len(y)
@@ -229,13 +236,15 @@ class Trainer:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
 
+def adamw(model: Tuned, lr: float) -> torch.optim.Optimizer:
+    """AdamW over what trains, in the groups of its method; fused: the fastest form (benchmarks/PERFORMANCE.md)."""
+    groups = model.method.param_groups(model)
+    return create_optimizer_v2(groups, opt="adamw", lr=lr, weight_decay=model.method.config.weight_decay, fused=True)
+
+
 def auto_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the device computes in it, else float32."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() and _has_bf16_units() else torch.float32
-
-
-def _has_bf16_units() -> bool:
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    units = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return torch.bfloat16 if units and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32

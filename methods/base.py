@@ -123,6 +123,11 @@ def _call_beside(f: TokenMap, module: nn.Module, args: tuple[Tensor, ...], outpu
     return output + f(args[0])
 
 
+def _add_beside(f: TokenMap, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    # no linear needs its output again, and a new tensor of this size would cost as much as the sum
+    return output.add_(f(args[0]))
+
+
 def _fill(tap: Tap, module: nn.Module, args: tuple[Tensor, ...]) -> None:
     tap.value = args[0]
 
@@ -167,7 +172,8 @@ class Method(nn.Module):
     def beside(self, module: nn.Module, f: TokenMap, *, source: nn.Module | None = None) -> None:
         """Make ``module(x)`` compute ``module(x) + f(x)``; with ``source``, f reads that earlier module's input."""
         if source is None:
-            self._handles.append(module.register_forward_hook(partial(_call_beside, f)))
+            add = _add_beside if isinstance(module, nn.Linear) else _call_beside
+            self._handles.append(module.register_forward_hook(partial(add, f)))
             return
         tap = Tap()
         self._handles.append(source.register_forward_pre_hook(partial(_fill, tap)))
@@ -212,8 +218,17 @@ class Method(nn.Module):
         """The training loss of one batch; override for extra terms, second passes or subnet draws."""
         return criterion(model(x), y)
 
+    def untouched(self, depth: int) -> int:
+        """How many of the first of ``depth`` blocks compute what the frozen backbone's do, on what its compute.
+
+        All of them: the pooled features are the frozen backbone's as well. What they compute is kept then, and not
+        computed in every epoch. Override in a method that acts from some later block on.
+        """
+        return 0
+
     def fit(self, trainer: Trainer) -> None:
         """The story of one run; override for stages."""
+        trainer.keep_prefix()
         trainer.train()
 
     def epochs(self, epochs: int) -> float:
@@ -222,7 +237,7 @@ class Method(nn.Module):
 
     def report(self, trainer: Trainer) -> dict[str, Any]:
         """What a trained method can tell of itself, for the record: JSON values by name. Never reads the test split."""
-        return {}
+        return {"prefix": dict(trainer.prefix)} if trainer.prefix else {}
 
     def features(self, pooled: Tensor) -> Tensor:
         """What the head sees: (B, head_hidden_size) -> (B, head_hidden_size + extra_features)."""

@@ -15,7 +15,7 @@ from methods import base
 from methods.adaptformer import AdaptFormer, AdaptFormerConfig
 from methods.base import Backbone, Method
 from methods.layers import Bottleneck, LowRank
-from methods.lora import LoRA, LoRAConfig
+from methods.lora import FusedLowRank, LoRA, LoRAConfig
 from methods.options import check
 
 if TYPE_CHECKING:
@@ -150,6 +150,9 @@ class BiLoRA(Binary, LoRA):
     def __init__(self, backbone: Backbone, config: BiLoRAConfig) -> None:
         super().__init__(backbone, config)
         self._binarize(LowRank, dropout=config.dropout)
+        for update in self.updates:
+            if isinstance(update, FusedLowRank):
+                update.joint = False  # binary projections round and drop
 
 
 def to_bytes(bits: Tensor) -> Tensor:

@@ -79,9 +79,13 @@ class HF(Method):
             self._forget()
         super().detach()
 
+    def untouched(self, depth: int) -> int:
+        """Those before the first of ``layers_to_transform``."""
+        return min(self.config.layers_to_transform, default=0)
+
     def report(self, trainer: Trainer) -> dict[str, Any]:
         """The version of PEFT, whose code decided the numbers."""
-        return {"peft_version": library().__version__}
+        return super().report(trainer) | {"peft_version": library().__version__}
 
     def _forget(self) -> None:
         self._tuner, self._replaced, self.injected = (), {}, frozenset()

@@ -30,8 +30,12 @@ class Bottleneck(nn.Module):
             nn.init.zeros_(zero)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.up(self.dropout(ACTIVATIONS[self.act](self.down(x))))
-        return out if self.scale == 1.0 else out * self.scale
+        hidden = self.dropout(ACTIVATIONS[self.act](self.down(x)))
+        if self.scale == 1.0 or self.up.bias is None:
+            out: Tensor = self.up(hidden * self.scale)
+            return out
+        # the few hidden units and the bias are scaled, and not the D features of every token
+        return F.linear(hidden * self.scale, self.up.weight, self.up.bias * self.scale)
 
 
 class LowRank(nn.Module):
@@ -63,8 +67,8 @@ class ScaleShift(nn.Module):
         self.shift = nn.Parameter(torch.randn(dim) * 0.02)
 
     def forward(self, x: Tensor) -> Tensor:
-        # computed in float32: near 1 bfloat16 would round small scales away
-        return (x * self.scale + self.shift).to(x.dtype)
+        # in one pass, and computed in float32: near 1 bfloat16 would round small scales away
+        return torch.addcmul(self.shift, x, self.scale).to(x.dtype)
 
     @torch.no_grad()
     def fold_into(self, operation: nn.Linear | nn.Conv1d | nn.Conv2d | nn.LayerNorm) -> None:

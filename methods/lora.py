@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
@@ -48,12 +49,25 @@ class LoRAConfig(base.Config):
 class FusedLowRank(nn.Module):
     """(B, N, D) -> (B, N, 3 D): one update each for some of q, k and v, zero for the others."""
 
+    joint = True  # as one product; not where a projection does more than multiply
+
     def __init__(self, dim: int, parts: tuple[str, ...], rank: int, scale: float) -> None:
         super().__init__()
-        self.parts, self.dim = parts, dim
+        self.parts, self.dim, self.scale = parts, dim, scale
         self.updates = nn.ModuleDict({part: LowRank(dim, dim, rank, scale=scale) for part in parts})
 
     def forward(self, x: Tensor) -> Tensor:
+        return self._jointly(x) if self.joint else self._apart(x)
+
+    def _jointly(self, x: Tensor) -> Tensor:
+        """All parts as one update of their joint rank, which reads and writes the tokens once."""
+        updates: dict[str, Any] = {part: self.updates[part] for part in self.parts}
+        downs = torch.cat([updates[part].down.weight for part in self.parts])
+        silent = downs.new_zeros(self.dim, 0)  # rows without columns
+        ups = torch.block_diag(*[updates[part].up.weight if part in updates else silent for part in PARTS])
+        return F.linear(F.linear(x, downs) * self.scale, ups)
+
+    def _apart(self, x: Tensor) -> Tensor:
         silent = x.new_zeros(()).expand(*x.shape[:-1], self.dim)
         return torch.cat([self.updates[part](x) if part in self.parts else silent for part in PARTS], dim=-1)
 

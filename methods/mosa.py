@@ -77,10 +77,14 @@ class SplitLinear(nn.Module):
         self.register_buffer("owner", owner, persistent=False)  # the mean does not depend on it
 
     def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, *self.drawn())
+
+    def drawn(self) -> tuple[Tensor, Tensor]:
+        """Weight (out, in) and bias (out,) of a copy drawn now in training, in eval mode those of the mean."""
         if not self.training or self.copies == 1:
-            return F.linear(x, *self.mean())
-        copy = torch.randint(self.copies, (1,), device=x.device)
-        return F.linear(x, torch.where(self.owner == copy, self.weight, self.start), self.biases()[copy].squeeze(0))
+            return self.mean()
+        copy = torch.randint(self.copies, (1,), device=self.weight.device)
+        return torch.where(self.owner == copy, self.weight, self.start), self.biases()[copy].squeeze(0)
 
     def mean(self) -> tuple[Tensor, Tensor]:
         """Weight (out, in) and bias (out,) of the mean of all copies."""
@@ -121,8 +125,10 @@ class Branch(nn.Module):
         self.dropout, self.scale = nn.Dropout(config.dropout), config.scale
 
     def forward(self, h: Tensor) -> Tensor:
-        out: Tensor = self.up(self.dropout(F.gelu(self.down(self.norm(h)))))
-        return out * self.scale
+        hidden = self.dropout(F.gelu(self.down(self.norm(h))))
+        weight, bias = self.up.drawn() if isinstance(self.up, SplitLinear) else (self.up.weight, self.up.bias)
+        # the few hidden units and the bias are scaled, and not the D features of every token
+        return F.linear(hidden * self.scale, weight, bias * self.scale)
 
 
 class MoSA(Method):

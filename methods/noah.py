@@ -122,11 +122,16 @@ class NOAH(Method):
         best = self._search(trainer)
         trainer.restart()
         self.slim(best)
-        trainer.train()
+        super().fit(trainer)
+
+    def untouched(self, depth: int) -> int:
+        """Those before the first block in which the subnet has anything."""
+        used = (any(module.width for module in modules) for modules in zip(*self.nested(), strict=True))
+        return next((block for block, any_used in enumerate(used) if any_used), depth)
 
     def report(self, trainer: Trainer) -> dict[str, Any]:
         """The widths found, block by block, and what finding them cost."""
-        return self._story
+        return super().report(trainer) | self._story
 
     def _train_supernet(self, trainer: Trainer) -> None:
         config: Any = self.config

@@ -5,6 +5,7 @@ Shapes: B clouds, N points, G groups of K points, D token width.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,17 @@ def farthest_points(points: Tensor, count: int, *, skip_origin: bool = False) ->
 
 def group(points: Tensor, groups: int, size: int, *, skip_origin: bool = False) -> tuple[Tensor, Tensor]:
     """Neighbourhoods (B, G, K, 3) relative to their centres, and the centres (B, G, 3)."""
+    neighbors, centers = nearest(points, groups, size, skip_origin=skip_origin)
+    return neighbors - centers[:, :, None], centers
+
+
+def nearest(points: Tensor, groups: int, size: int, *, skip_origin: bool = False) -> tuple[Tensor, Tensor]:
+    """The K points (B, G, K, 3) nearest to each of the centres (B, G, 3), which are farthest points."""
     index = farthest_points(points, groups, skip_origin=skip_origin)
     centers = points.gather(1, index[..., None].expand(-1, -1, 3))
     near = torch.cdist(centers, points, compute_mode="donot_use_mm_for_euclid_dist").topk(size, largest=False).indices
     flat = near.flatten(1)[..., None].expand(-1, -1, 3)
-    neighbors = points.gather(1, flat).unflatten(1, (groups, size))
-    return neighbors - centers[:, :, None], centers
+    return points.gather(1, flat).unflatten(1, (groups, size)), centers
 
 
 class Tokenizer(nn.Module):
@@ -109,7 +115,7 @@ class PointTransformer(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.cls_pos = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.pos_embed = nn.Sequential(nn.Linear(3, pos_width), nn.GELU(), nn.Linear(pos_width, embed_dim))
-        rates = torch.linspace(0, drop_path, depth).tolist()
+        rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()  # wherever the weights are
         layer_norm: Any = partial(nn.LayerNorm, eps=1e-5)
         self.blocks = nn.ModuleList(
             Block(embed_dim, num_heads, qkv_bias=qkv_bias, drop_path=rate, norm_layer=layer_norm) for rate in rates
@@ -119,19 +125,40 @@ class PointTransformer(nn.Module):
         for token in (self.cls_token, self.cls_pos):
             nn.init.trunc_normal_(token, std=0.02)
 
-    def forward_tokens(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Pooled features (B, 2 D) and the patch tokens (B, G, D)."""
-        neighborhoods, centers = group(points, self.num_groups, self.group_size, skip_origin=self.skip_origin)
-        batch = len(points)
-        x = torch.cat([self.cls_token.expand(batch, -1, -1), self.reduce_dim(self.encoder(neighborhoods))], dim=1)
-        pos = torch.cat([self.cls_pos.expand(batch, -1, -1), self.pos_embed(centers)], dim=1)
-        for block in self.blocks:
+    def prepare(self, points: Tensor) -> Tensor:
+        """Points (B, N, 3) to groups (B, G, 1 + K, 3): each centre, then its neighbours where they are.
+
+        ``forward`` takes these as well and then need not look for them. A rotation moves them as it moves the points.
+        """
+        neighbors, centers = nearest(points, self.num_groups, self.group_size, skip_origin=self.skip_origin)
+        return torch.cat([centers[:, :, None], neighbors], dim=2)
+
+    def embed(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, 1 + G, D) of points or of groups, class token first, and their positions."""
+        groups = points if points.ndim == 4 else self.prepare(points)
+        centers = groups[:, :, 0]
+        patches = self.reduce_dim(self.encoder(groups[:, :, 1:] - centers[:, :, None]))
+        x = torch.cat([self.cls_token.expand(len(points), -1, -1), patches], dim=1)
+        return x, torch.cat([self.cls_pos.expand(len(points), -1, -1), self.pos_embed(centers)], dim=1)
+
+    def advance(self, x: Tensor, pos: Tensor, blocks: Iterable[nn.Module]) -> Tensor:
+        """Tokens (B, T, D) through some blocks, with their positions added before each."""
+        for block in blocks:
             # prompts that a method appended have no position
-            moved = x + F.pad(pos, (0, 0, 0, x.shape[1] - pos.shape[1]))
+            missing = x.shape[1] - pos.shape[1]
+            moved = x + (F.pad(pos, (0, 0, 0, missing)) if missing else pos)
             x = checkpoint(block, moved, use_reentrant=False) if self.grad_checkpointing else block(moved)
+        return x
+
+    def pool(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the last block puts out to pooled features (B, 2 D) and the patch tokens (B, G, D)."""
         x = self.norm(x)
         patches = x[:, 1 : 1 + self.num_groups]
         return torch.cat([x[:, 0], patches.amax(1)], dim=-1), patches
+
+    def forward_tokens(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled features (B, 2 D) and the patch tokens (B, G, D) of points (B, N, 3), or of their groups."""
+        return self.pool(self.advance(*self.embed(points), self.blocks))
 
     def forward(self, points: Tensor) -> Tensor:
         return self.forward_tokens(points)[0]

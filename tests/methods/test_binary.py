@@ -179,6 +179,9 @@ class Fitted:
     def __init__(self, model):
         self.model = model
 
+    def keep_prefix(self):
+        pass
+
     def train(self):
         tiny.move(self.model)
 

@@ -26,7 +26,7 @@ def test_only_the_head_trains():
 def test_features_are_cached_before_training():
     trainer = Recorder()
     tiny.wire("linear", "image").method.fit(trainer)
-    assert trainer.calls == ["cache_features", "train"]
+    assert trainer.calls == ["keep_prefix", "train"]
 
 
 def test_backbone_stays_in_eval_mode():

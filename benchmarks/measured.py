@@ -1,0 +1,106 @@
+"""What `python -m benchmarks.speed` measures: Timings, whose first step is what the others are compared with."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from benchmarks import backbones, measure, probes, steps
+from benchmarks.steps import PEER, Case, Setting, Step
+from benchmarks.timing import CLOCKS, Timing, interleaved, machine
+from methods import get, table
+
+EVALUATED = (1, 8, 32)  # samples a batch
+LORA, FULL = Case(method="lora"), Case(method="full")
+
+
+def methods(cases: Sequence[Case], setting: Setting, repeats: int, clock: str) -> Timing:
+    """A training step of each case against one of the frozen floor."""
+    return _timing("methods", steps.method_steps(cases, setting), setting, repeats, clock)
+
+
+def harness(setting: Setting, repeats: int, clock: str) -> Timing:
+    """A short run of LoRA on an embedded backbone: a bare loop, and the Trainer."""
+    return _timing("harness", probes.harness(setting), setting, repeats, clock)
+
+
+def probe(setting: Setting, repeats: int, clock: str) -> Timing:
+    """A linear probe: one pass and a bare loop over the head, and the Trainer."""
+    return _timing("probe", probes.probe(setting), setting, repeats, clock)
+
+
+def optimizers(setting: Setting, repeats: int, clock: str) -> Timing:
+    """AdamW over all that ``full`` trains and over what LoRA trains, in PyTorch's three forms."""
+    return _timing("optimizers", probes.optimizers(setting, (FULL, LORA)), setting, repeats, clock)
+
+
+def evaluation(setting: Setting, repeats: int, clock: str) -> Timing:
+    """Inference on batches of several sizes."""
+    return _timing("evaluation", probes.evaluation(setting, EVALUATED), setting, repeats, clock)
+
+
+def sampling(setting: Setting, repeats: int, clock: str) -> Timing:
+    """Farthest points and neighbours of a batch, against a step of LoRA on it."""
+    return _timing("sampling", probes.sampling(setting), setting, repeats, clock)
+
+
+def peaks(cases: Sequence[Case], setting: Setting) -> dict[str, int]:
+    """Bytes that a process has resident at most (on CUDA: allocated) which takes two steps of a case and no more."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
+        return dict(zip(map(str, cases), pool.map(_peak, cases, [setting] * len(cases)), strict=True))
+
+
+def report(device: torch.device, dtype: torch.dtype, repeats: int, clock: str) -> dict[str, Callable[[], Timing]]:
+    """All that the page of the floor tells of a device, by name; nothing is measured before it is called."""
+    images = Setting(backbone="vit_base_patch16_224", batch_size=8, device=device, dtype=dtype)
+    clouds = replace(images, backbone="point_mae")
+    return {
+        "points": partial(_with_peaks, clouds, repeats, clock),
+        "sampling": partial(sampling, clouds, repeats, clock),
+        "optimizers": partial(optimizers, images, repeats, clock),
+        "harness": partial(harness, images, repeats, clock),
+        "probe": partial(probe, images, repeats, clock),
+        "evaluation": partial(evaluation, images, repeats, clock),
+        "images": partial(_with_peaks, images, repeats, clock),
+    }
+
+
+def _with_peaks(setting: Setting, repeats: int, clock: str) -> Timing:
+    timing = methods(every(backbones.modality(setting.backbone)), setting, repeats, clock)
+    return replace(timing, peak_bytes=peaks((LORA, FULL), setting))
+
+
+def every(modality: str) -> list[Case]:
+    """The peer and all methods that work on a modality; AdaptFormer at the width of its published count as well."""
+    own = [Case(method=name) for name in table() if modality in get(name).modalities]
+    small = Case(method="adaptformer", options={"hidden": 8})
+    return [Case(method=PEER), *own, small]
+
+
+def _peak(case: Case, setting: Setting) -> int:
+    body = setting.body()
+    step = steps.step(steps.build(case, setting, body), setting)
+    del body
+    measure.reset_peak_memory(setting.device)
+    for _ in range(2):
+        step(lambda part: None)
+    return measure.peak_memory_bytes(setting.device)
+
+
+def _timing(what: str, timed: Mapping[str, Step], setting: Setting, repeats: int, clock: str) -> Timing:
+    load = os.getloadavg()[0]
+    read = CLOCKS[clock]
+    rates = {
+        "product_flops_per_second": measure.product_flops_per_second(setting.device, setting.dtype, read),
+        "copy_bytes_per_second": measure.copy_bytes_per_second(setting.device, read),
+    }
+    rounds = interleaved(timed, repeats, setting.device, clock)
+    told = {"what": what, "clock": clock, **setting.to_json()}
+    return Timing(setting=told, machine=machine(setting.device, load) | rates, rounds=rounds)

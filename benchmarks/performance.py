@@ -1,0 +1,147 @@
+"""benchmarks/PERFORMANCE.md: the floor of a step, what the machine can do, and what every method takes beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from tabulate import tabulate
+
+from benchmarks import backbones, floor
+from benchmarks.floor import Work
+from benchmarks.steps import CLASSES, FLOOR, PARTS, POINTS
+from benchmarks.timing import Timing
+
+PAGE = Path(__file__).parent / "PERFORMANCE.md"
+START, END = "<!-- measured -->", "<!-- end of measured -->"
+BARRED = {"what": "methods", "backbone": "vit_base_patch16_224", "batch_size": 8, "device": "cpu"}
+# steps of the floor that one step may take there at most
+BARS: Mapping[str, float] = {
+    "lora": 1.05,
+    "adapter": 1.05,
+    "adaptformer hidden=8": 1.05,
+    "ssf": 1.25,
+    "adapterx": 1.15,
+    "mosa": 2.3,
+}
+TITLES = {
+    "methods": "One training step, {backbone}, {device}",
+    "optimizers": "AdamW in three forms, {backbone}, {device}",
+    "evaluation": "Inference of as many samples in batches of several sizes, {backbone}, {device}",
+    "sampling": "Centres and neighbours in a step, {backbone}, {device}",
+    "harness": "The trainer and a bare loop, {device}",
+    "probe": "A linear probe, {backbone}, {device}",
+}
+Table = tuple[Sequence[str], list[list[str]]]
+
+
+def update(timings: Sequence[Timing], page: Path = PAGE) -> Path:
+    """Put what was measured between the marks of the page; the rest is written by hand and stays."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(START)
+    after = rest.partition(END)[2]
+    page.write_text(f"{before}{START}\n\n{measured(timings)}\n{END}{after}", encoding="utf-8")
+    return page
+
+
+def measured(timings: Sequence[Timing]) -> str:
+    """The generated section, one part a timing; of methods with the account of their floor."""
+    return "\n".join(section(timing) for timing in timings)
+
+
+def section(timing: Timing) -> str:
+    """What one timing says, in Markdown."""
+    lines = [f"### {TITLES[timing.setting['what']].format(**timing.setting)}", where(timing)]
+    if timing.setting["what"] == "methods" and _works(timing):
+        lines += [markdown(account(timing)), markdown(efficiency(timing))]
+    return "\n\n".join([*lines, markdown(ratios(timing))]) + "\n"
+
+
+def where(timing: Timing) -> str:
+    """On what, how, and beside how much other work a timing was made."""
+    setting, machine = timing.setting, timing.machine
+    threads = f"{machine['threads']} thread{'s' if machine['threads'] > 1 else ''}"
+    before, after = machine["load"]
+    clock, size, rounds = setting["clock"], setting["batch_size"], len(timing.rounds[timing.base])
+    return (
+        f"{machine['device']}, {threads}, torch {machine['torch']}, {setting['dtype']}, {size} samples a step; "
+        f"{rounds} rounds, {clock} time; processes that wanted to run before and after: {before} and {after}."
+    )
+
+
+def kept(folder: Path) -> list[Timing]:
+    """All timings of a folder, in the order of their titles."""
+    order = list(TITLES)
+    timings = [Timing.read(path) for path in sorted(folder.glob("*.json"))]
+    return sorted(timings, key=lambda t: (t.setting["device"], order.index(t.setting["what"]), t.setting["backbone"]))
+
+
+def account(timing: Timing) -> Table:
+    """What the floor must compute and move, by part: billions of operations and of bytes."""
+    works = _works(timing)
+    headers = ("part", "forward, 10^9 operations", "backward", "forward, 10^9 bytes", "backward")
+    rows = [[work.part, *[f"{_amount(work, kind, way) / 1e9:.3f}" for kind, way in KINDS]] for work in works]
+    return headers, rows
+
+
+KINDS = [(kind, way) for kind in ("flops", "bytes") for way in ("forward", "backward")]
+
+
+def efficiency(timing: Timing) -> Table:
+    """The floor as counted, at the rates of the machine, and as measured: milliseconds."""
+    whole, machine = floor.total(_works(timing)), timing.machine
+    speeds = {"flops": machine["product_flops_per_second"], "bytes": machine["copy_bytes_per_second"]}
+    headers = (
+        "floor",
+        f"operations at {speeds['flops'] / 1e9:.0f} G/s, ms",
+        f"bytes at {speeds['bytes'] / 1e9:.1f} GB/s, ms",
+        "measured, ms",
+        "operations' share of it",
+    )
+    rows = []
+    for way in ("forward", "backward"):
+        computing, moving = (_amount(whole, kind, way) / speed * 1e3 for kind, speed in speeds.items())
+        took = timing.ms(FLOOR, way)
+        rows.append([way, f"{computing:.0f}", f"{moving:.0f}", f"{took:.0f}", f"{computing / took:.0%}"])
+    return headers, rows
+
+
+def ratios(timing: Timing) -> Table:
+    """Medians over rounds of the ratios to the first step, by part where it has parts, and the bars that there are."""
+    barred = all(timing.setting[name] == value for name, value in BARRED.items())
+    parts = [part for part in PARTS if any(part in rounds[0] for rounds in timing.rounds.values())]
+    headers = ["step", *parts, f"ratio to {timing.base}", "lowest and highest", "ms"]
+    headers += ["bar"] * barred + ["peak memory"] * bool(timing.peak_bytes)
+    rows = []
+    for name in timing.rounds:
+        values = timing.ratios(name)
+        row = [name, *[f"{timing.ratio(name, part):.3f}" for part in parts], f"{timing.ratio(name):.3f}"]
+        row += [f"{min(values):.3f} to {max(values):.3f}", f"{timing.ms(name):.1f}"]
+        row += [_bar(name, timing.ratio(name))] * barred
+        peak = timing.peak_bytes.get(name)
+        row += [f"{peak / 2**20:,.0f} MiB" if peak else ""] * bool(timing.peak_bytes)
+        rows.append(row)
+    return headers, rows
+
+
+def markdown(table: Table) -> str:
+    headers, rows = table
+    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+
+
+def _bar(name: str, ratio: float) -> str:
+    if name not in BARS:
+        return ""
+    return f"{BARS[name]:.2f}: {'kept' if ratio <= BARS[name] else 'missed'}"
+
+
+def _works(timing: Timing) -> list[Work]:
+    name = timing.setting["backbone"]
+    with torch.device("meta"):
+        backbone = backbones.build(name, pretrained=False)
+    classes = CLASSES[backbones.modality(name)]
+    return floor.account(backbone, timing.setting["batch_size"], classes=classes, points=POINTS)
+
+
+def _amount(work: Work, kind: str, way: str) -> int:
+    return int(getattr(work, f"{way}_{kind}"))

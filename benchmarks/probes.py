@@ -1,0 +1,116 @@
+"""Steps of what a run does beside training steps of a method: optimizer, evaluation, sampling, probing, the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks import model, steps, suites, sweep
+from benchmarks.backbones.points import group
+from benchmarks.spec import Recipe
+from benchmarks.steps import Case, Mark, Setting, Step
+from benchmarks.train import Trainer
+
+EPOCHS, BATCHES = 100, 4  # of the linear probe
+
+
+def harness(setting: Setting) -> dict[str, Step]:
+    """LoRA on an embedded backbone: a bare loop of the same steps on the same tensors, and the Trainer."""
+    asked = sweep.Sweep(methods=("lora",), tasks=("digits",), recipe={"epochs": 4, "warmup_epochs": 0})
+    (spec,) = sweep.specs(asked, "float32")
+    load = partial(suites.get(spec.suite).load, spec.task, size=spec.backbone.image_size)
+    x, y = (torch.cat(parts).to(setting.device) for parts in zip(load("train"), load("val"), strict=True))
+
+    def bare(mark: Mark) -> None:
+        tuned = model.build(spec).to(setting.device).train()
+        _loop(tuned, x, y, spec.recipe, spec.config.lr, spec.config.weight_decay)
+        mark("run")
+
+    def trainer(mark: Mark) -> None:
+        tuned = model.build(spec)
+        Trainer(tuned, spec.recipe, load, seed=0, device=setting.device, dtype=torch.float32).train()
+        mark("run")
+
+    return {"bare loop": bare, "trainer": trainer}
+
+
+def _loop(tuned: nn.Module, x: Tensor, y: Tensor, recipe: Recipe, lr: float, weight_decay: float) -> None:
+    weights = [p for p in tuned.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=weight_decay, fused=True)
+    for _ in range(recipe.epochs):
+        for index in torch.randperm(len(x), device=x.device).tensor_split(-(-len(x) // recipe.batch_size)):
+            loss = nn.functional.cross_entropy(tuned(x[index]), y[index])
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(weights, recipe.clip_grad)
+            optimizer.step()
+
+
+def probe(setting: Setting) -> dict[str, Step]:
+    """Linear probing: one pass over the data and a bare loop over the head, and the method in the Trainer."""
+    x, y = setting.samples(BATCHES * setting.batch_size)
+    recipe = Recipe(epochs=EPOCHS, batch_size=setting.batch_size, warmup_epochs=0)
+    tuned = steps.build(Case(method="linear"), setting, setting.body())
+    config, halves = tuned.method.config, {"train": slice(0, None, 2), "val": slice(1, None, 2)}
+
+    def bare(mark: Mark) -> None:
+        tuned.eval()
+        with torch.inference_mode(), setting.autocast():
+            pooled = torch.cat([tuned.pooled(part).float() for part in x.split(setting.batch_size)])
+        _loop(tuned.head, pooled.clone(), y, recipe, config.lr, config.weight_decay)
+        mark("run")
+
+    def linear(mark: Mark) -> None:
+        load = lambda split: (x[halves[split]], y[halves[split]])  # noqa: E731
+        trainer = Trainer(tuned, recipe, load, seed=0, device=setting.device, dtype=setting.dtype)
+        tuned.method.fit(trainer)
+        mark("run")
+
+    return {f"one pass, {EPOCHS} epochs of the head": bare, "linear": linear}
+
+
+def optimizers(setting: Setting, cases: Sequence[Case]) -> dict[str, Step]:
+    """AdamW in PyTorch's three forms, on all that each case trains."""
+    forms: dict[str, dict[str, bool]] = {"one by one": {"foreach": False}, "foreach": {"foreach": True}}
+    forms["fused"] = {"fused": True}
+    found: dict[str, Step] = {}
+    for case in cases:
+        tuned = steps.build(case, setting, setting.body())
+        weights = [p for p in tuned.parameters() if p.requires_grad]
+        for weight in weights:
+            weight.grad = torch.full_like(weight, 1e-3)
+        for name, options in forms.items():
+            optimizer = torch.optim.AdamW(weights, lr=1e-6, **options)  # type: ignore[arg-type]
+            found[f"{case}: {name}"] = partial(_call, optimizer.step)
+    return found
+
+
+def evaluation(setting: Setting, sizes: Sequence[int]) -> dict[str, Step]:
+    """Inference of as many samples as the largest size has, in batches of each size."""
+    tuned = steps.build(Case(method="lora"), setting, setting.body()).eval()
+    x, _ = setting.samples(max(sizes))
+
+    def predict(size: int) -> None:
+        with torch.inference_mode(), setting.autocast():
+            for part in x.split(size):
+                tuned(part)
+
+    return {f"batches of {size}": partial(_call, partial(predict, size)) for size in sizes}
+
+
+def sampling(setting: Setting) -> dict[str, Step]:
+    """A training step of LoRA on point clouds, and the choice of its centres and neighbours alone."""
+    body: Any = setting.body()
+    x, _ = setting.samples(setting.batch_size)
+    tuned = steps.build(Case(method="lora"), setting, body)
+    choose = partial(group, x, body.num_groups, body.group_size)
+    return {"lora": steps.step(tuned, setting), "centres and neighbours": partial(_call, choose)}
+
+
+def _call(work: Callable[[], object], mark: Mark) -> None:
+    work()
+    mark("work")

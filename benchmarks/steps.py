@@ -1,0 +1,137 @@
+"""What `python -m benchmarks.speed` times: steps as functions that mark where their parts end."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+import methods
+from benchmarks import backbones, floor
+from benchmarks.backbones.images import image_normalization
+from benchmarks.model import Tuned
+from benchmarks.train import adamw
+
+if TYPE_CHECKING:
+    from methods.base import Backbone
+
+Mark = Callable[[str], None]
+Step = Callable[[Mark], None]
+
+FLOOR, PEER = "frozen floor", "hf:lora"
+PARTS = ("forward", "backward", "optimizer")
+CLASSES = {"image": 100, "points": 15}  # as CIFAR-100 and ScanObjectNN have
+POINTS = 2048
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A method and those of its options that are not at their defaults."""
+
+    method: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return " ".join([self.method, *(f"{name}={value}" for name, value in self.options.items())])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Where steps run: a backbone with random weights, samples a step, a device, and the type of its products."""
+
+    backbone: str
+    batch_size: int
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def classes(self) -> int:
+        return CLASSES[backbones.modality(self.backbone)]
+
+    def body(self) -> nn.Module:
+        """The backbone; its weights are drawn from torch's generator."""
+        return backbones.build(self.backbone, pretrained=False).to(self.device)
+
+    def samples(self, count: int) -> tuple[Tensor, Tensor]:
+        """Random samples, as the backbone takes them, and labels; the same at every call."""
+        generator = torch.Generator().manual_seed(0)
+        images = backbones.modality(self.backbone) == "image"
+        shape = (3, *[image_normalization(self.backbone)[2]] * 2) if images else (POINTS, 3)
+        x = torch.randn(count, *shape, generator=generator)
+        return x.to(self.device), torch.randint(self.classes, (count,), generator=generator).to(self.device)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "backbone": self.backbone,
+            "batch_size": self.batch_size,
+            "device": self.device.type,
+            "dtype": str(self.dtype).removeprefix("torch."),
+        }
+
+
+def method_steps(cases: Sequence[Case], setting: Setting) -> dict[str, Step]:
+    """One training step of the frozen floor, which comes first, and of each case: forward, backward, optimizer."""
+    body = setting.body()
+    frozen = copy.deepcopy(body)
+    head = nn.Linear(cast("Backbone", body).head_hidden_size, setting.classes).to(setting.device)
+    steps: dict[str, Step] = {FLOOR: _floor(frozen, head, setting)}
+    for case in cases:
+        tuned = build(case, setting, body)
+        _share_frozen(tuned.backbone, frozen)
+        steps[str(case)] = step(tuned, setting)
+    return steps
+
+
+def build(case: Case, setting: Setting, body: nn.Module) -> Tuned:
+    """The case on a copy of the backbone, in training mode, with the head that its modality has."""
+    body = copy.deepcopy(body)
+    method = methods.build(case.method, cast("Backbone", body), methods.config(case.method, case.options))
+    width = cast("Backbone", body).head_hidden_size + method.extra_features
+    return Tuned(body, method, backbones.make_head(body, width, setting.classes)).to(setting.device).train()
+
+
+def step(tuned: Tuned, setting: Setting) -> Step:
+    """Forward, backward and optimizer on one batch, the same every time."""
+    optimizer, (x, y) = adamw(tuned, tuned.method.config.lr), setting.samples(setting.batch_size)
+
+    def run(mark: Mark) -> None:
+        with setting.autocast():
+            loss = tuned.method.loss(tuned, x, y, nn.functional.cross_entropy)
+        mark("forward")
+        loss.backward()
+        mark("backward")
+        optimizer.step()
+        optimizer.zero_grad()
+        mark("optimizer")
+
+    return run
+
+
+def _floor(backbone: nn.Module, head: nn.Module, setting: Setting) -> Step:
+    floor.freeze(backbone, head)
+    x, y = setting.samples(setting.batch_size)
+
+    def run(mark: Mark) -> None:
+        with setting.autocast():
+            loss = nn.functional.cross_entropy(head(backbone(x)), y)
+        mark("forward")
+        loss.backward()
+        mark("backward")
+
+    return run
+
+
+def _share_frozen(backbone: nn.Module, other: nn.Module) -> None:
+    """Let frozen weights of equal names be one tensor, so that all methods fit into memory side by side."""
+    theirs = dict(other.named_parameters())
+    for name, parameter in backbone.named_parameters():
+        if not parameter.requires_grad and name in theirs:
+            parameter.data = theirs[name].data

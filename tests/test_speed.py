@@ -1,0 +1,158 @@
+"""The speed command: its table and page are made from the times that it keeps, by arithmetic checked by hand."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import measured, performance, speed, steps
+from benchmarks.steps import FLOOR, Case, Setting
+from benchmarks.timing import Timing, interleaved
+
+RECORDS = Path(__file__).parents[1] / "results" / "performance"
+CPU = torch.device("cpu")
+MACHINE = {
+    "device": "cpu: a model",
+    "threads": 2,
+    "torch": "2.0",
+    "load": [0.1, 0.2],
+    "product_flops_per_second": 1e11,
+    "copy_bytes_per_second": 1e10,
+}
+SETTING = {"what": "methods", "clock": "wall", "device": "cpu", "dtype": "float32", "batch_size": 8}
+
+
+def timing(rounds: dict[str, list[dict[str, float]]], **setting: Any) -> Timing:
+    return Timing(setting={**SETTING, "backbone": "vit_base_patch16_224", **setting}, machine=MACHINE, rounds=rounds)
+
+
+def parts(forward: float, backward: float, optimizer: float | None = None) -> dict[str, float]:
+    both = {"forward": forward, "backward": backward}
+    return both if optimizer is None else both | {"optimizer": optimizer}
+
+
+ROUNDS = {
+    FLOOR: [parts(100, 100), parts(200, 200), parts(100, 300)],
+    "lora": [parts(100, 110, 2), parts(220, 200, 4), parts(150, 300, 6)],
+    "ssf": [parts(150, 150, 2), parts(300, 300, 4), parts(150, 450, 4)],
+}
+
+
+def test_ratios_are_medians_of_the_ratios_within_a_round() -> None:
+    made = timing(ROUNDS)
+    assert made.ratios("lora") == pytest.approx([212 / 200, 424 / 400, 456 / 400])
+    assert made.ratio("lora", "forward") == pytest.approx(1.1)  # of 1, 1.1 and 1.5
+    assert made.ratio("lora", "backward") == pytest.approx(1.0)  # of 1.1, 1 and 1
+    assert made.ratio("lora", "optimizer") == pytest.approx(0.01)  # of the whole floor, which has none
+    assert made.ms("ssf") == 604
+
+
+def test_the_table_tells_which_bars_are_kept_where_bars_are_for() -> None:
+    headers, rows = performance.ratios(timing(ROUNDS))
+    bars = {row[0]: row[headers.index("bar")] for row in rows}
+    assert bars == {FLOOR: "", "lora": "1.05: missed", "ssf": "1.25: missed"}
+    assert rows[1][:5] == ["lora", "1.100", "1.000", "0.010", "1.060"]
+    for other in ({"device": "cuda"}, {"backbone": "point_mae"}, {"batch_size": 16}):
+        assert "bar" not in performance.ratios(timing(ROUNDS, **other))[0]
+
+
+def test_the_floor_at_the_rates_of_the_machine_is_its_account_divided_by_them() -> None:
+    made = timing(ROUNDS)
+    forward = [float(row[1]) for row in performance.account(made)[1]]
+    (row, _) = performance.efficiency(made)[1]
+    assert float(row[1]) == pytest.approx(sum(forward) / 100 * 1e3, abs=1)
+    # ViT-B/16 has 17.56 GFLOPs by the field's count, which takes a multiply-add for one
+    assert sum(forward) / 8 == pytest.approx(2 * 17.56, rel=0.01)
+
+
+def test_times_survive_their_file(tmp_path: Path) -> None:
+    made = timing(ROUNDS)
+    made.write(tmp_path / "times.json")
+    assert Timing.read(tmp_path / "times.json") == made
+
+
+def test_the_page_keeps_what_is_written_by_hand(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{performance.START}\nold\n{performance.END}\nafter\n")
+    performance.update([timing(ROUNDS)], page)
+    first = page.read_text()
+    assert first.startswith("before\n") and first.endswith("\nafter\n") and "old" not in first and "| ssf" in first
+    performance.update([timing(ROUNDS)], page)
+    assert page.read_text() == first
+
+
+def test_the_committed_page_is_that_of_the_committed_times(tmp_path: Path) -> None:
+    text = performance.PAGE.read_text(encoding="utf-8")
+    copy = tmp_path / "PERFORMANCE.md"
+    copy.write_text(text, encoding="utf-8")
+    timings = performance.kept(RECORDS)
+    assert "methods" in {made.setting["what"] for made in timings}
+    performance.update(timings, copy)
+    assert copy.read_text(encoding="utf-8") == text
+
+
+def test_steps_take_turns_and_the_first_round_is_not_counted() -> None:
+    order: list[str] = []
+
+    def step(name: str, seconds: float) -> steps.Step:
+        def run(mark: steps.Mark) -> None:
+            order.append(name)
+            time.sleep(seconds)
+            mark("work")
+
+        return run
+
+    rounds = interleaved({"a": step("a", 0.0), "b": step("b", 0.02)}, 2, CPU, "wall")
+    assert order == ["a", "b"] * 3
+    assert [len(rounds[name]) for name in ("a", "b")] == [2, 2]
+    assert min(round_["work"] for round_ in rounds["b"]) >= 20
+    assert sum(round_["work"] for round_ in interleaved({"b": step("b", 0.02)}, 1, CPU, "cpu")["b"]) < 15  # it slept
+
+
+@pytest.mark.parametrize("backbone", ["vit_nano", "point_nano"])
+def test_a_small_run_shows_and_writes_floor_peer_and_methods(
+    backbone: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["--methods", "lora", "mosa", "--set", "lora.rank=2", "--backbone", backbone, "--batch-size", "2"]
+    assert speed.main([*argv, "--repeats", "1", "--device", "cpu", "-o", str(tmp_path)]) == 0
+    made = Timing.read(tmp_path / f"methods-{backbone}-cpu.json")
+    assert list(made.rounds) == [FLOOR, "hf:lora", "lora rank=2", "mosa"]
+    assert {tuple(round_) for name, (round_,) in made.rounds.items() if name != FLOOR} == {steps.PARTS}
+    text = (tmp_path / f"methods-{backbone}-cpu.md").read_text()
+    assert "| lora rank=2 " in text
+    assert ("linears of the blocks" in text) == (backbone == "point_nano")  # vit_nano has a stem of convolutions
+    assert "written:" in capsys.readouterr().out
+
+
+def test_the_report_has_every_method_of_a_modality() -> None:
+    names = {modality: {case.method for case in measured.every(modality)} for modality in ("image", "points")}
+    assert {"hf:lora", "lora", "convpass"} <= names["image"] and {"dapt", "idpt"}.isdisjoint(names["image"])
+    assert {"hf:lora", "lora", "dapt", "idpt"} <= names["points"] and "convpass" not in names["points"]
+
+
+def test_methods_share_the_weights_that_none_of_them_trains() -> None:
+    setting = Setting(backbone="vit_nano", batch_size=2, device=CPU, dtype=torch.float32)
+    body = setting.body()
+    tuned = steps.build(Case(method="bitfit"), setting, body)
+    steps._share_frozen(tuned.backbone, body)
+    same = {name: p.data_ptr() == body.get_parameter(name).data_ptr() for name, p in tuned.backbone.named_parameters()}
+    assert {name for name, shared in same.items() if not shared} == {name for name in same if name.endswith("bias")}
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--report", "image"], "--report: unknown part 'image'; did you mean 'images'?"),
+        (["--set", "vpt_deep.prompts=5"], "options set for 'vpt_deep', which is not among the methods: lora, adapterx"),
+        (["--repeats", "0"], "--repeats 0 must be at least 1 and --batch-size 8 at least 2"),
+    ],
+)
+def test_a_mistake_is_one_line(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert speed.main(argv) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match("error: " + re.escape(message), line)
