@@ -17,12 +17,18 @@ from benchmarks.timing import CLOCKS, Timing, interleaved, machine
 from methods import get, table
 
 EVALUATED = (1, 8, 32)  # samples a batch
-LORA, FULL = Case(method="lora"), Case(method="full")
+LORA, ADAPTERX, FULL = Case(method="lora"), Case(method="adapterx"), Case(method="full")
 
 
 def methods(cases: Sequence[Case], setting: Setting, repeats: int, clock: str) -> Timing:
     """A training step of each case against one of the frozen floor."""
     return _timing("methods", steps.method_steps(cases, setting), setting, repeats, clock)
+
+
+def compilation(cases: Sequence[Case], setting: Setting, repeats: int, clock: str) -> Timing:
+    """A training step of each case as it is, and compiled."""
+    both = [replace(case, compiled=compiled) for case in cases for compiled in (False, True)]
+    return _timing("compilation", steps.method_steps(both, setting), setting, repeats, clock)
 
 
 def harness(setting: Setting, repeats: int, clock: str) -> Timing:
@@ -50,6 +56,11 @@ def sampling(setting: Setting, repeats: int, clock: str) -> Timing:
     return _timing("sampling", probes.sampling(setting), setting, repeats, clock)
 
 
+def folding(setting: Setting, repeats: int, clock: str) -> Timing:
+    """What frozen BatchNorms cost that could be folded into the convolutions before them."""
+    return _timing("folding", probes.folding(setting), setting, repeats, clock)
+
+
 def peaks(cases: Sequence[Case], setting: Setting) -> dict[str, int]:
     """Bytes that a process has resident at most (on CUDA: allocated) which takes two steps of a case and no more."""
     spawn = multiprocessing.get_context("spawn")
@@ -64,10 +75,12 @@ def report(device: torch.device, dtype: torch.dtype, repeats: int, clock: str) -
     return {
         "points": partial(_with_peaks, clouds, repeats, clock),
         "sampling": partial(sampling, clouds, repeats, clock),
+        "folding": partial(folding, clouds, repeats, clock),
         "optimizers": partial(optimizers, images, repeats, clock),
         "harness": partial(harness, images, repeats, clock),
         "probe": partial(probe, images, repeats, clock),
         "evaluation": partial(evaluation, images, repeats, clock),
+        "compilation": partial(compilation, (LORA, ADAPTERX), images, repeats, clock),
         "images": partial(_with_peaks, images, repeats, clock),
     }
 
@@ -102,5 +115,9 @@ def _timing(what: str, timed: Mapping[str, Step], setting: Setting, repeats: int
         "copy_bytes_per_second": measure.copy_bytes_per_second(setting.device, read),
     }
     rounds = interleaved(timed, repeats, setting.device, clock)
-    told = {"what": what, "clock": clock, **setting.to_json()}
-    return Timing(setting=told, machine=machine(setting.device, load) | rates, rounds=rounds)
+    return Timing(
+        setting={"what": what, "clock": clock, **setting.to_json()},
+        machine=machine(setting.device, load) | rates,
+        rounds={name: own[1:] for name, own in rounds.items()},
+        first_ms={name: sum(own[0].values()) for name, own in rounds.items() if name.endswith(steps.COMPILED)},
+    )

@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from benchmarks import backbones, floor
 from benchmarks.floor import Work
-from benchmarks.steps import CLASSES, FLOOR, PARTS, POINTS
+from benchmarks.steps import CLASSES, COMPILED, FLOOR, PARTS, POINTS
 from benchmarks.timing import Timing
 
 PAGE = Path(__file__).parent / "PERFORMANCE.md"
@@ -27,9 +27,11 @@ BARS: Mapping[str, float] = {
 }
 TITLES = {
     "methods": "One training step, {backbone}, {device}",
+    "compilation": "Compiled steps, {backbone}, {device}",
     "optimizers": "AdamW in three forms, {backbone}, {device}",
     "evaluation": "Inference of as many samples in batches of several sizes, {backbone}, {device}",
     "sampling": "Centres and neighbours in a step, {backbone}, {device}",
+    "folding": "Forward pass without frozen BatchNorms, {backbone}, {device}",
     "harness": "The trainer and a bare loop, {device}",
     "probe": "A linear probe, {backbone}, {device}",
 }
@@ -112,6 +114,7 @@ def ratios(timing: Timing) -> Table:
     parts = [part for part in PARTS if any(part in rounds[0] for rounds in timing.rounds.values())]
     headers = ["step", *parts, f"ratio to {timing.base}", "lowest and highest", "ms"]
     headers += ["bar"] * barred + ["peak memory"] * bool(timing.peak_bytes)
+    headers += ["first step, s", "pays after"] * bool(timing.first_ms)
     rows = []
     for name in timing.rounds:
         values = timing.ratios(name)
@@ -120,8 +123,18 @@ def ratios(timing: Timing) -> Table:
         row += [_bar(name, timing.ratio(name))] * barred
         peak = timing.peak_bytes.get(name)
         row += [f"{peak / 2**20:,.0f} MiB" if peak else ""] * bool(timing.peak_bytes)
+        row += _break_even(timing, name) if timing.first_ms else []
         rows.append(row)
     return headers, rows
+
+
+def _break_even(timing: Timing, name: str) -> list[str]:
+    """The seconds of the first step of a compiled one, and after how many steps they are won back."""
+    if name not in timing.first_ms:
+        return ["", ""]
+    first, later, plain = timing.first_ms[name], timing.ms(name), timing.ms(name.removesuffix(f" {COMPILED}"))
+    steps = f"{(first - later) / (plain - later):,.0f} steps" if later < plain else "never"
+    return [f"{first / 1e3:.1f}", steps]
 
 
 def markdown(table: Table) -> str:

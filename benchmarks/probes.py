@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from benchmarks import model, steps, suites, sweep
 from benchmarks.backbones.points import group
@@ -109,6 +111,21 @@ def sampling(setting: Setting) -> dict[str, Step]:
     tuned = steps.build(Case(method="lora"), setting, body)
     choose = partial(group, x, body.num_groups, body.group_size)
     return {"lora": steps.step(tuned, setting), "centres and neighbours": partial(_call, choose)}
+
+
+def folding(setting: Setting) -> dict[str, Step]:
+    """The forward pass of the frozen point transformer as it is, and with its BatchNorms folded into convolutions."""
+    plain: Any = setting.body().eval()
+    folded = copy.deepcopy(plain)
+    for layers in (folded.encoder.first_conv, folded.encoder.second_conv):
+        layers[0], layers[1] = fuse_conv_bn_eval(layers[0], layers[1]), nn.Identity()
+    groups = plain.prepare(setting.samples(setting.batch_size)[0])
+
+    def forward(body: nn.Module) -> None:
+        with torch.no_grad(), setting.autocast():
+            body(groups)
+
+    return {"as it is": partial(_call, partial(forward, plain)), "folded": partial(_call, partial(forward, folded))}
 
 
 def _call(work: Callable[[], object], mark: Mark) -> None:

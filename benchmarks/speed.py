@@ -35,6 +35,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: CUDA where there is one")
     p.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="of the matrix products")
     p.add_argument(
+        "--compile", action="store_true", help="each method compiled as well, and after how many steps it pays"
+    )
+    p.add_argument(
         "--clock",
         choices=("wall", "cpu"),
         default="wall",
@@ -46,7 +49,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="*",
         metavar="PART",
         help="measure every method on a ViT-B/16 (images) and on Point-MAE's transformer (points), and sampling, "
-        "optimizers, harness, probe and evaluation; or those parts alone; write benchmarks/PERFORMANCE.md",
+        "folding, optimizers, harness, probe, evaluation and compilation; or those parts alone; write "
+        "benchmarks/PERFORMANCE.md",
     )
     p.add_argument("-o", "--out", type=Path, metavar="DIR", help=f"default: {TABLES}, of --report {RECORDS}")
     return p
@@ -72,8 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.what == "harness":
         timing = measured.harness(setting, args.repeats, args.clock)
     else:
-        timing = measured.methods(_cases(args.methods, args.set), setting, args.repeats, args.clock)
-    _keep(timing, args.out or TABLES, f"{args.what}-{args.backbone.partition('@')[0]}-{device.type}")
+        timed = measured.compilation if args.compile else measured.methods
+        timing = timed(_cases(args.methods, args.set), setting, args.repeats, args.clock)
+    _keep(timing, args.out or TABLES, f"{timing.setting['what']}-{args.backbone.partition('@')[0]}-{device.type}")
     return 0
 
 

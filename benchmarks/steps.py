@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Mark = Callable[[str], None]
 Step = Callable[[Mark], None]
 
-FLOOR, PEER = "frozen floor", "hf:lora"
+FLOOR, PEER, COMPILED = "frozen floor", "hf:lora", "compiled"
 PARTS = ("forward", "backward", "optimizer")
 CLASSES = {"image": 100, "points": 15}  # as CIFAR-100 and ScanObjectNN have
 POINTS = 2048
@@ -31,13 +31,15 @@ POINTS = 2048
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A method and those of its options that are not at their defaults."""
+    """A method and those of its options that are not at their defaults; ``compiled`` by torch.compile."""
 
     method: str
     options: Mapping[str, object] = field(default_factory=dict)
+    compiled: bool = False
 
     def __str__(self) -> str:
-        return " ".join([self.method, *(f"{name}={value}" for name, value in self.options.items())])
+        options = (f"{name}={value}" for name, value in self.options.items())
+        return " ".join([self.method, *options, *([COMPILED] if self.compiled else [])])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,7 @@ def method_steps(cases: Sequence[Case], setting: Setting) -> dict[str, Step]:
     for case in cases:
         tuned = build(case, setting, body)
         _share_frozen(tuned.backbone, frozen)
-        steps[str(case)] = step(tuned, setting)
+        steps[str(case)] = step(tuned, setting, compiled=case.compiled)
     return steps
 
 
@@ -98,13 +100,14 @@ def build(case: Case, setting: Setting, body: nn.Module) -> Tuned:
     return Tuned(body, method, backbones.make_head(body, width, setting.classes)).to(setting.device).train()
 
 
-def step(tuned: Tuned, setting: Setting) -> Step:
-    """Forward, backward and optimizer on one batch, the same every time."""
+def step(tuned: Tuned, setting: Setting, *, compiled: bool = False) -> Step:
+    """Forward, backward and optimizer on one batch, the same every time; the first compiled one compiles."""
+    model: Tuned = torch.compile(tuned) if compiled else tuned  # type: ignore[assignment]
     optimizer, (x, y) = adamw(tuned, tuned.method.config.lr), setting.samples(setting.batch_size)
 
     def run(mark: Mark) -> None:
         with setting.autocast():
-            loss = tuned.method.loss(tuned, x, y, nn.functional.cross_entropy)
+            loss = tuned.method.loss(model, x, y, nn.functional.cross_entropy)
         mark("forward")
         loss.backward()
         mark("backward")

@@ -30,12 +30,14 @@ class Timing:
 
     ``setting`` says what was timed, ``machine`` where, and with how many processes that wanted to run before and after.
     ``peak_bytes`` is what a process that takes this step alone has resident at most, where that was measured.
+    ``first_ms`` are those of the round before, in which compiled steps are compiled.
     """
 
     setting: Mapping[str, Any]
     machine: Mapping[str, Any]
     rounds: Mapping[str, Sequence[Round]]
     peak_bytes: Mapping[str, int] = field(default_factory=dict)
+    first_ms: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def base(self) -> str:
@@ -64,7 +66,7 @@ class Timing:
 
 
 def interleaved(steps: Mapping[str, Step], repeats: int, device: torch.device, clock: str) -> dict[str, list[Round]]:
-    """Each step once a round, in turn; one round more than ``repeats``, of which the first is not counted."""
+    """Each step once a round, in turn; one round more than ``repeats``, of which the first is to warm up."""
     import torch
 
     clocks = {name: StepClock(device, CLOCKS[clock]) for name in steps}
@@ -79,7 +81,7 @@ def interleaved(steps: Mapping[str, Step], repeats: int, device: torch.device, c
                     torch.cuda.synchronize(device)  # so that no step waits for the one before
                 bar.advance(task)
     return {
-        name: [{part: round(ms, 3) for part, ms in step.items()} for step in times.steps_ms()[1:]]
+        name: [{part: round(ms, 3) for part, ms in step.items()} for step in times.steps_ms()]
         for name, times in clocks.items()
     }
 

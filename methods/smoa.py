@@ -68,7 +68,7 @@ class SMoA(nn.Module):
     def forward(self, u: Tensor) -> tuple[Tensor, Tensor]:
         s = u.unflatten(-1, (self.heads, -1))  # (B, N, D) -> (B, N, H, W)
         probability = self.router(s)
-        best = F.one_hot(probability.argmax(dim=-1), probability.shape[-1]).to(probability.dtype)
+        best = torch.zeros_like(probability).scatter(-1, probability.argmax(dim=-1, keepdim=True), 1.0)
         gate = best * probability if self.top1 else probability
         a = self.experts(s, gate.to(s.dtype)).flatten(-2)
         return a, torch.stack([best.mean((0, 1, 2)), probability.mean((0, 1, 2))])

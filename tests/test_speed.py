@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
-from benchmarks import measured, performance, speed, steps
+from benchmarks import measured, performance, probes, speed, steps
 from benchmarks.steps import FLOOR, Case, Setting
 from benchmarks.timing import Timing, interleaved
 
@@ -96,7 +98,7 @@ def test_the_committed_page_is_that_of_the_committed_times(tmp_path: Path) -> No
     assert copy.read_text(encoding="utf-8") == text
 
 
-def test_steps_take_turns_and_the_first_round_is_not_counted() -> None:
+def test_steps_take_turns_and_a_round_more_is_to_warm_up() -> None:
     order: list[str] = []
 
     def step(name: str, seconds: float) -> steps.Step:
@@ -109,9 +111,18 @@ def test_steps_take_turns_and_the_first_round_is_not_counted() -> None:
 
     rounds = interleaved({"a": step("a", 0.0), "b": step("b", 0.02)}, 2, CPU, "wall")
     assert order == ["a", "b"] * 3
-    assert [len(rounds[name]) for name in ("a", "b")] == [2, 2]
+    assert [len(rounds[name]) for name in ("a", "b")] == [3, 3]
     assert min(round_["work"] for round_ in rounds["b"]) >= 20
     assert sum(round_["work"] for round_ in interleaved({"b": step("b", 0.02)}, 1, CPU, "cpu")["b"]) < 15  # it slept
+
+
+def test_a_compiled_step_pays_when_what_it_saves_makes_up_for_its_first() -> None:
+    rounds = {FLOOR: [parts(50, 50)], "lora": [parts(60, 60, 0)], "lora compiled": [parts(50, 50, 0)]}
+    made = replace(timing(rounds, what="compilation"), first_ms={"lora compiled": 10_100.0})
+    headers, rows = performance.ratios(made)
+    assert rows[2][headers.index("pays after")] == "500 steps"
+    slower = replace(made, rounds={**rounds, "lora compiled": [parts(70, 60, 0)]})
+    assert performance.ratios(slower)[1][2][-2:] == ["10.1", "never"]
 
 
 @pytest.mark.parametrize("backbone", ["vit_nano", "point_nano"])
@@ -133,6 +144,15 @@ def test_the_report_has_every_method_of_a_modality() -> None:
     names = {modality: {case.method for case in measured.every(modality)} for modality in ("image", "points")}
     assert {"hf:lora", "lora", "convpass"} <= names["image"] and {"dapt", "idpt"}.isdisjoint(names["image"])
     assert {"hf:lora", "lora", "dapt", "idpt"} <= names["points"] and "convpass" not in names["points"]
+
+
+def test_folded_norms_compute_the_same() -> None:
+    setting = Setting(backbone="point_nano", batch_size=2, device=CPU, dtype=torch.float32)
+    plain, folded = (step.args[0].args[0] for step in probes.folding(setting).values())  # type: ignore[attr-defined]
+    norms = [[m for m in body.modules() if isinstance(m, nn.BatchNorm1d)] for body in (plain, folded)]
+    assert list(map(len, norms)) == [2, 0]
+    x = setting.samples(2)[0]
+    torch.testing.assert_close(folded(x), plain(x), rtol=0, atol=1e-5)
 
 
 def test_methods_share_the_weights_that_none_of_them_trains() -> None:
