@@ -86,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _specs(args: argparse.Namespace, device: torch.device) -> list[Spec]:
-    from benchmarks import sweep, tuned
+    from benchmarks import sweep
+    from benchmarks.tuning import tuned
 
     asked = arguments.sweep(args)
     specs = sweep.specs(asked, arguments.dtype(args.dtype, device), absent=args.dry_run)

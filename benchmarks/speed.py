@@ -13,8 +13,8 @@ from benchmarks.cli import console, guarded
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.steps import Case
-    from benchmarks.timing import Timing
+    from benchmarks.timing.rounds import Timing
+    from benchmarks.timing.steps import Case
 
 TABLES, RECORDS = Path("results/speed"), Path("results/performance")
 
@@ -64,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError(f"--repeats {args.repeats} must be at least 1 and --batch-size {args.batch_size} at least 2")
     import torch
 
-    from benchmarks import measured
-    from benchmarks.steps import Setting
+    from benchmarks.timing import measured
+    from benchmarks.timing.steps import Setting
     from benchmarks.train import auto_dtype
 
     device = _device(args.device)
@@ -95,7 +95,7 @@ def _cases(names: Sequence[str], assignments: Sequence[str]) -> list[Case]:
     """The peer, where Hugging Face PEFT is installed, and the methods asked for, each with its options."""
     import methods
     from benchmarks import sweep
-    from benchmarks.steps import PEER, Case
+    from benchmarks.timing.steps import PEER, Case
 
     asked = list(methods.table()) if list(names) == ["all"] else list(dict.fromkeys(names))
     options = sweep.method_options(sweep.assignments(assignments, "--set"))
@@ -110,23 +110,23 @@ def _keep(timing: Timing, folder: Path, name: str) -> None:
     """Show the table of a timing, and write it beside the times that it is made from."""
     from rich.table import Table
 
-    from benchmarks import performance
+    from benchmarks.timing import page
 
-    out, (headers, rows) = console(), performance.ratios(timing)
+    out, (headers, rows) = console(), page.ratios(timing)
     shown = Table(*headers)
     for row in rows:
         shown.add_row(*row)
     out.print(shown)
-    out.print(performance.where(timing), soft_wrap=True)
+    out.print(page.where(timing), soft_wrap=True)
     paths = [folder / f"{name}{ending}" for ending in (".json", ".md")]
     timing.write(paths[0])
-    paths[1].write_text(performance.section(timing), encoding="utf-8")
+    paths[1].write_text(page.section(timing), encoding="utf-8")
     out.print("written: " + ", ".join(map(str, paths)), soft_wrap=True)
 
 
 def _report(names: Sequence[str], folder: Path, parts: Mapping[str, Callable[[], Timing]]) -> int:
     """Measure parts of the page, or all, keep their times, and write the page from all times that are kept."""
-    from benchmarks import performance
+    from benchmarks.timing import page
     from methods.options import unknown
 
     for name in names:
@@ -138,7 +138,7 @@ def _report(names: Sequence[str], folder: Path, parts: Mapping[str, Callable[[],
         path = folder / f"{name}-{timing.setting['device']}.json"
         timing.write(path)
         out.print(f"written: {path}", soft_wrap=True)
-    out.print(f"written: {performance.update(performance.kept(folder))}", soft_wrap=True)
+    out.print(f"written: {page.update(page.kept(folder))}", soft_wrap=True)
     return 0
 
 

@@ -16,10 +16,10 @@ from benchmarks.files.root import use_data_root
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.databases import Place
     from benchmarks.spec import Spec
-    from benchmarks.studies import Search
     from benchmarks.sweep import Sweep
+    from benchmarks.tuning.databases import Place
+    from benchmarks.tuning.studies import Search
 
 JUDGED = {"train_split": "train", "checkpoint_rule": "last"}
 
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import torch
 
     from benchmarks import store, suites
-    from benchmarks.databases import Place
+    from benchmarks.tuning.databases import Place
 
     use_data_root(args.data_root)
     device = arguments.device(args.device)
@@ -86,7 +86,7 @@ def plan(asked: Sweep, dtype: str, *, seed: int, trials: int) -> list[Search]:
         ValueError: an unknown name, a rule that looks at the test split, or an option given as a list.
     """
     from benchmarks import sweep
-    from benchmarks.studies import Search
+    from benchmarks.tuning.studies import Search
 
     rule = asked.recipe.get("checkpoint_rule", "last")
     if rule != "last":
@@ -108,7 +108,7 @@ def _fixed(asked: Sweep, spec: Spec) -> tuple[str, ...]:
 
 def _search(searches: Sequence[Search], where: Place, device: torch.device, workers: int) -> list[str]:
     """Run trials until no study lacks any; returns what could not be done, a line each."""
-    from benchmarks import studies, tuning_workers
+    from benchmarks.tuning import processes, studies
 
     with progress() as bar:
         left = {search: studies.unfinished(search, where) for search in searches}
@@ -121,9 +121,9 @@ def _search(searches: Sequence[Search], where: Place, device: torch.device, work
 
         todo = [search for search in searches if left[search]]
         if workers > 1 and todo:
-            broken = tuning_workers.side_by_side(todo, where, device, workers, on_trial)
+            broken = processes.side_by_side(todo, where, device, workers, on_trial)
         else:
-            broken = tuning_workers.in_process(todo, where, device, on_trial)
+            broken = processes.in_process(todo, where, device, on_trial)
     return [f"{search}: {reason}" for search, reason in broken.items()]
 
 
@@ -131,7 +131,7 @@ def _report(searches: Sequence[Search], where: Place, results: Path) -> None:
     """Write the best configuration and the pictures of every finished study, and show them in a table."""
     from rich.table import Table
 
-    from benchmarks import studies, tuned, tuning_figures
+    from benchmarks.tuning import figures, studies, tuned
 
     table = Table("method", "task", "trials", "pruned", "default on val", "best on val", "best configuration")
     for search in searches:
@@ -139,7 +139,7 @@ def _report(searches: Sequence[Search], where: Place, results: Path) -> None:
         if studies.unfinished(search, where) or trial is None:
             continue
         tuned.write(results / tuned.CONFIGS, search, trial, dict(states))
-        tuning_figures.write(search, studies.study(search, where), results / "figures" / "tuning")
+        figures.write(search, studies.study(search, where), results / "figures" / "tuning")
         chosen = ", ".join(f"{k} {v:.2g}" if isinstance(v, float) else f"{k} {v}" for k, v in trial.params.items())
         values = [_percent(value) for value in (studies.default_value(search, where), trial.value)]
         table.add_row(search.base.method, search.base.task, str(search.trials), str(states["pruned"]), *values, chosen)

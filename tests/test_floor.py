@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import floor
+from benchmarks.timing import floor
 from tests.methods.tiny import backbone, inputs
 
 CLASSES, BATCH, POINTS = 7, 4, 64

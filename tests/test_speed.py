@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import measured, performance, probes, speed, steps
-from benchmarks.steps import FLOOR, Case, Setting
-from benchmarks.timing import Timing, interleaved
+from benchmarks import speed
+from benchmarks.timing import measured, page, probes, steps
+from benchmarks.timing.rounds import Timing, interleaved
+from benchmarks.timing.steps import FLOOR, Case, Setting
 
 RECORDS = Path(__file__).parents[1] / "results" / "performance"
 CPU = torch.device("cpu")
@@ -55,18 +56,18 @@ def test_ratios_are_medians_of_the_ratios_within_a_round() -> None:
 
 
 def test_the_table_tells_which_bars_are_kept_where_bars_are_for() -> None:
-    headers, rows = performance.ratios(timing(ROUNDS))
+    headers, rows = page.ratios(timing(ROUNDS))
     bars = {row[0]: row[headers.index("bar")] for row in rows}
     assert bars == {FLOOR: "", "lora": "1.05: missed", "ssf": "1.25: missed"}
     assert rows[1][:5] == ["lora", "1.100", "1.000", "0.010", "1.060"]
     for other in ({"device": "cuda"}, {"backbone": "point_mae"}, {"batch_size": 16}):
-        assert "bar" not in performance.ratios(timing(ROUNDS, **other))[0]
+        assert "bar" not in page.ratios(timing(ROUNDS, **other))[0]
 
 
 def test_the_floor_at_the_rates_of_the_machine_is_its_account_divided_by_them() -> None:
     made = timing(ROUNDS)
-    forward = [float(row[1]) for row in performance.account(made)[1]]
-    (row, _) = performance.efficiency(made)[1]
+    forward = [float(row[1]) for row in page.account(made)[1]]
+    (row, _) = page.efficiency(made)[1]
     assert float(row[1]) == pytest.approx(sum(forward) / 100 * 1e3, abs=1)
     # ViT-B/16 has 17.56 GFLOPs by the field's count, which takes a multiply-add for one
     assert sum(forward) / 8 == pytest.approx(2 * 17.56, rel=0.01)
@@ -79,22 +80,22 @@ def test_times_survive_their_file(tmp_path: Path) -> None:
 
 
 def test_the_page_keeps_what_is_written_by_hand(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{performance.START}\nold\n{performance.END}\nafter\n")
-    performance.update([timing(ROUNDS)], page)
-    first = page.read_text()
+    file = tmp_path / "page.md"
+    file.write_text(f"before\n{page.START}\nold\n{page.END}\nafter\n")
+    page.update([timing(ROUNDS)], file)
+    first = file.read_text()
     assert first.startswith("before\n") and first.endswith("\nafter\n") and "old" not in first and "| ssf" in first
-    performance.update([timing(ROUNDS)], page)
-    assert page.read_text() == first
+    page.update([timing(ROUNDS)], file)
+    assert file.read_text() == first
 
 
 def test_the_committed_page_is_that_of_the_committed_times(tmp_path: Path) -> None:
-    text = performance.PAGE.read_text(encoding="utf-8")
+    text = page.PAGE.read_text(encoding="utf-8")
     copy = tmp_path / "PERFORMANCE.md"
     copy.write_text(text, encoding="utf-8")
-    timings = performance.kept(RECORDS)
+    timings = page.kept(RECORDS)
     assert "methods" in {made.setting["what"] for made in timings}
-    performance.update(timings, copy)
+    page.update(timings, copy)
     assert copy.read_text(encoding="utf-8") == text
 
 
@@ -119,10 +120,10 @@ def test_steps_take_turns_and_a_round_more_is_to_warm_up() -> None:
 def test_a_compiled_step_pays_when_what_it_saves_makes_up_for_its_first() -> None:
     rounds = {FLOOR: [parts(50, 50)], "lora": [parts(60, 60, 0)], "lora compiled": [parts(50, 50, 0)]}
     made = replace(timing(rounds, what="compilation"), first_ms={"lora compiled": 10_100.0})
-    headers, rows = performance.ratios(made)
+    headers, rows = page.ratios(made)
     assert rows[2][headers.index("pays after")] == "500 steps"
     slower = replace(made, rounds={**rounds, "lora compiled": [parts(70, 60, 0)]})
-    assert performance.ratios(slower)[1][2][-2:] == ["10.1", "never"]
+    assert page.ratios(slower)[1][2][-2:] == ["10.1", "never"]
 
 
 @pytest.mark.parametrize("backbone", ["vit_nano", "point_nano"])

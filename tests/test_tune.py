@@ -21,9 +21,10 @@ import pytest
 import torch
 
 import methods
-from benchmarks import run, store, studies, suites, sweep, tune, tuned
-from benchmarks.databases import Place
-from benchmarks.studies import Search
+from benchmarks import run, store, suites, sweep, tune
+from benchmarks.tuning import studies, tuned
+from benchmarks.tuning.databases import Place
+from benchmarks.tuning.studies import Search
 from methods.linear import Linear
 
 RECIPE = ["--recipe", "epochs=3", "warmup_epochs=0"]

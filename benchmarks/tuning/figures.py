@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import optuna
 
-    from benchmarks.studies import Search
+    from benchmarks.tuning.studies import Search
 
 SEED = 0  # of the forest that importances are read from
 SIZE = (7.2, 4.0)

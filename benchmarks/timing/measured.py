@@ -11,9 +11,10 @@ from functools import partial
 
 import torch
 
-from benchmarks import backbones, measure, probes, steps
-from benchmarks.steps import PEER, Case, Setting, Step
-from benchmarks.timing import CLOCKS, Timing, interleaved, machine
+from benchmarks import backbones, measure
+from benchmarks.timing import probes, steps
+from benchmarks.timing.rounds import CLOCKS, Timing, interleaved, machine
+from benchmarks.timing.steps import PEER, Case, Setting, Step
 from methods import get, table
 
 EVALUATED = (1, 8, 32)  # samples a batch

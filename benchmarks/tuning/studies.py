@@ -25,8 +25,8 @@ from benchmarks.train import Diverged, Epoch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmarks.databases import Place
     from benchmarks.train import Load, Trainer
+    from benchmarks.tuning.databases import Place
 
 RANDOM_TRIALS = 5  # before TPE has enough to go by
 UNPRUNED_TRIALS = 4  # that finish before any is compared with their median

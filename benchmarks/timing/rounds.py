@@ -18,7 +18,7 @@ from benchmarks.measure import StepClock
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.steps import Step
+    from benchmarks.timing.steps import Step
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 Round = dict[str, float]  # milliseconds by part

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks import studies
+from benchmarks.tuning import studies
 from benchmarks.workers import follow_parent
 
 if TYPE_CHECKING:
-    from benchmarks.databases import Place
-    from benchmarks.studies import Search
+    from benchmarks.tuning.databases import Place
+    from benchmarks.tuning.studies import Search
 
 WAIT_SECONDS = 0.5
 OnTrial = Callable[["Search"], None]

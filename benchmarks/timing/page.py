@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 from tabulate import tabulate
 
-from benchmarks import backbones, floor
-from benchmarks.floor import Work
-from benchmarks.steps import CLASSES, COMPILED, FLOOR, PARTS, POINTS
-from benchmarks.timing import Timing
+from benchmarks import backbones
+from benchmarks.timing import floor
+from benchmarks.timing.floor import Work
+from benchmarks.timing.rounds import Timing
+from benchmarks.timing.steps import CLASSES, COMPILED, FLOOR, PARTS, POINTS
 
-PAGE = Path(__file__).parent / "PERFORMANCE.md"
+PAGE = Path(__file__).parents[1] / "PERFORMANCE.md"
 START, END = "<!-- measured -->", "<!-- end of measured -->"
 BARRED = {"what": "methods", "backbone": "vit_base_patch16_224", "batch_size": 8, "device": "cpu"}
 # steps of the floor that one step may take there at most

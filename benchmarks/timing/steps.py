@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 import methods
-from benchmarks import backbones, floor
+from benchmarks import backbones
 from benchmarks.backbones.images import image_normalization
 from benchmarks.model import Tuned
+from benchmarks.timing import floor
 from benchmarks.train import adamw
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from benchmarks.spec import Spec
-    from benchmarks.studies import Search
+    from benchmarks.tuning.studies import Search
 
 CONFIGS = "configs"
 SAME = ("backbone", "data_fingerprint", "recipe")  # what a configuration was tuned for

@@ -1,0 +1,1 @@
+"""Optuna studies on validation alone, and the configurations that they found."""
