@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from benchmarks.timing.rounds import Timing
     from benchmarks.timing.steps import Case
 
+WHAT = ("methods", "harness", "together")
 TABLES, RECORDS = Path("results/speed"), Path("results/performance")
 
 
@@ -24,9 +25,19 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m benchmarks.speed",
         description="Time training steps of methods against the frozen floor and hf:lora, or the trainer against a "
-        "bare PyTorch loop. Steps are interleaved, weights random; ratios are medians over rounds.",
+        "bare PyTorch loop, or several processes together. Steps take turns, weights are random; ratios are medians.",
     )
-    p.add_argument("what", nargs="?", choices=("methods", "harness"), default="methods", help="default: methods")
+    p.add_argument(
+        "what", nargs="?", choices=("methods", "harness", "together"), default="methods", help="default: methods"
+    )
+    p.add_argument(
+        "--side-by-side",
+        type=int,
+        nargs="+",
+        default=[1, 2, 4],
+        metavar="N",
+        help="of together: processes (default: 1 2 4)",
+    )
     p.add_argument("--methods", nargs="+", default=["lora", "adapterx"], metavar="NAME", help="default: lora adapterx")
     p.add_argument("--set", nargs="+", default=[], metavar="METHOD.OPTION=VALUE", help="as in adaptformer.hidden=8")
     p.add_argument("--backbone", default="vit_base_patch16_224", metavar="NAME", help="default: vit_base_patch16_224")
@@ -60,8 +71,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, show a table and write it; 2 for a user's mistake."""
     args = parser().parse_args(argv)
-    if args.repeats < 1 or args.batch_size < 2:
-        raise ValueError(f"--repeats {args.repeats} must be at least 1 and --batch-size {args.batch_size} at least 2")
+    if min(args.repeats, *args.side_by_side) < 1 or args.batch_size < 2:
+        raise ValueError("--repeats and --side-by-side must be at least 1, and --batch-size at least 2")
     import torch
 
     from benchmarks.timing import measured
@@ -75,6 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     setting = Setting(backbone=args.backbone, batch_size=args.batch_size, device=device, dtype=dtype)
     if args.what == "harness":
         timing = measured.harness(setting, args.repeats, args.clock)
+    elif args.what == "together":
+        case = _cases(args.methods[:1], args.set)[-1]
+        timing = measured.side_by_side(case, setting, args.side_by_side, args.repeats)
     else:
         timed = measured.compilation if args.compile else measured.methods
         timing = timed(_cases(args.methods, args.set), setting, args.repeats, args.clock)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from benchmarks import speed
-from benchmarks.timing import measured, page, probes, steps
+from benchmarks.timing import measured, page, probes, steps, together
 from benchmarks.timing.rounds import Timing, interleaved
 from benchmarks.timing.steps import FLOOR, Case, Setting
 
@@ -99,7 +99,7 @@ def test_the_committed_page_is_that_of_the_committed_times(tmp_path: Path) -> No
     assert copy.read_text(encoding="utf-8") == text
 
 
-def test_steps_take_turns_and_a_round_more_is_to_warm_up() -> None:
+def test_steps_take_turns() -> None:
     order: list[str] = []
 
     def step(name: str, seconds: float) -> steps.Step:
@@ -110,7 +110,7 @@ def test_steps_take_turns_and_a_round_more_is_to_warm_up() -> None:
 
         return run
 
-    rounds = interleaved({"a": step("a", 0.0), "b": step("b", 0.02)}, 2, CPU, "wall")
+    rounds = interleaved({"a": step("a", 0.0), "b": step("b", 0.02)}, 3, CPU, "wall")
     assert order == ["a", "b"] * 3
     assert [len(rounds[name]) for name in ("a", "b")] == [3, 3]
     assert min(round_["work"] for round_ in rounds["b"]) >= 20
@@ -139,6 +139,22 @@ def test_a_small_run_shows_and_writes_floor_peer_and_methods(
     assert "| lora rank=2 " in text
     assert ("linears of the blocks" in text) == (backbone == "point_nano")  # vit_nano has a stem of convolutions
     assert "written:" in capsys.readouterr().out
+
+
+def test_processes_side_by_side_share_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "SECONDS", 0.5)
+    argv = ["together", "--methods", "lora", "--backbone", "vit_nano", "--batch-size", "2", "--side-by-side", "1", "2"]
+    assert speed.main([*argv, "--repeats", "1", "--device", "cpu", "-o", str(tmp_path)]) == 0
+    made = Timing.read(tmp_path / "together-vit_nano-cpu.json")
+    assert list(made.rounds) == ["1 side by side", "2 side by side"]
+    assert 0.2 < made.ratio("2 side by side") < 2  # all steps of both, over those of one
+
+
+def test_a_process_that_cannot_take_steps_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["together", "--methods", "convpass", "--backbone", "point_nano", "--batch-size", "2", "--side-by-side", "1"]
+    assert speed.main([*argv, "--repeats", "1", "--device", "cpu"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "convpass" in line
 
 
 def test_the_report_has_every_method_of_a_modality() -> None:
@@ -170,7 +186,7 @@ def test_methods_share_the_weights_that_none_of_them_trains() -> None:
     [
         (["--report", "image"], "--report: unknown part 'image'; did you mean 'images'?"),
         (["--set", "vpt_deep.prompts=5"], "options set for 'vpt_deep', which is not among the methods: lora, adapterx"),
-        (["--repeats", "0"], "--repeats 0 must be at least 1 and --batch-size 8 at least 2"),
+        (["--repeats", "0"], "--repeats and --side-by-side must be at least 1, and --batch-size at least 2"),
     ],
 )
 def test_a_mistake_is_one_line(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

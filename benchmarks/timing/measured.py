@@ -12,8 +12,8 @@ from functools import partial
 import torch
 
 from benchmarks import backbones, measure
-from benchmarks.timing import probes, steps
-from benchmarks.timing.rounds import CLOCKS, Timing, interleaved, machine
+from benchmarks.timing import probes, steps, together
+from benchmarks.timing.rounds import CLOCKS, Round, Timing, interleaved, machine
 from benchmarks.timing.steps import PEER, Case, Setting, Step
 from methods import get, table
 
@@ -30,6 +30,11 @@ def compilation(cases: Sequence[Case], setting: Setting, repeats: int, clock: st
     """A training step of each case as it is, and compiled."""
     both = [replace(case, compiled=compiled) for case in cases for compiled in (False, True)]
     return _timing("compilation", steps.method_steps(both, setting), setting, repeats, clock)
+
+
+def side_by_side(case: Case, setting: Setting, counts: Sequence[int], repeats: int) -> Timing:
+    """The step rate of several processes at once."""
+    return _told("together", setting, "wall", lambda: together.together(case, setting, counts, repeats))
 
 
 def harness(setting: Setting, repeats: int, clock: str) -> Timing:
@@ -109,16 +114,23 @@ def _peak(case: Case, setting: Setting) -> int:
 
 
 def _timing(what: str, timed: Mapping[str, Step], setting: Setting, repeats: int, clock: str) -> Timing:
+    return _told(what, setting, clock, lambda: interleaved(timed, repeats + 1, setting.device, clock), warm_up=1)
+
+
+def _told(
+    what: str, setting: Setting, clock: str, time_: Callable[[], Mapping[str, list[Round]]], warm_up: int = 0
+) -> Timing:
+    """What was timed, without the first rounds, and where."""
     load = os.getloadavg()[0]
     read = CLOCKS[clock]
     rates = {
         "product_flops_per_second": measure.product_flops_per_second(setting.device, setting.dtype, read),
         "copy_bytes_per_second": measure.copy_bytes_per_second(setting.device, read),
     }
-    rounds = interleaved(timed, repeats, setting.device, clock)
+    rounds = time_()
     return Timing(
         setting={"what": what, "clock": clock, **setting.to_json()},
         machine=machine(setting.device, load) | rates,
-        rounds={name: own[1:] for name, own in rounds.items()},
+        rounds={name: own[warm_up:] for name, own in rounds.items()},
         first_ms={name: sum(own[0].values()) for name, own in rounds.items() if name.endswith(steps.COMPILED)},
     )

@@ -33,6 +33,7 @@ TITLES = {
     "evaluation": "Inference of as many samples in batches of several sizes, {backbone}, {device}",
     "sampling": "Centres and neighbours in a step, {backbone}, {device}",
     "folding": "Forward pass without frozen BatchNorms, {backbone}, {device}",
+    "together": "Steps of processes side by side, {backbone}, {device}",
     "harness": "The trainer and a bare loop, {device}",
     "probe": "A linear probe, {backbone}, {device}",
 }

@@ -65,14 +65,14 @@ class Timing:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def interleaved(steps: Mapping[str, Step], repeats: int, device: torch.device, clock: str) -> dict[str, list[Round]]:
-    """Each step once a round, in turn; one round more than ``repeats``, of which the first is to warm up."""
+def interleaved(steps: Mapping[str, Step], rounds: int, device: torch.device, clock: str) -> dict[str, list[Round]]:
+    """Each step once a round, in turn."""
     import torch
 
     clocks = {name: StepClock(device, CLOCKS[clock]) for name in steps}
     with progress() as bar:
-        task = bar.add_task("", total=(repeats + 1) * len(steps))
-        for _ in range(repeats + 1):
+        task = bar.add_task("", total=rounds * len(steps))
+        for _ in range(rounds):
             for name, step in steps.items():
                 bar.update(task, description=f"timing {name}")
                 with clocks[name].step() as mark:

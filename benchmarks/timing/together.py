@@ -1,0 +1,101 @@
+"""Training steps of several processes side by side: how many small runs fill a device."""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+import time
+from collections.abc import Sequence
+from threading import BrokenBarrierError
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks.cli import progress
+from benchmarks.timing import steps
+from benchmarks.timing.steps import Case, Setting
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+    from multiprocessing.synchronize import Barrier
+
+    from benchmarks.timing.rounds import Round
+
+WARM_UP = 3  # steps
+SECONDS = 5.0  # of a round
+PATIENCE = 600.0  # seconds to build a model and take the first steps
+
+
+def together(case: Case, setting: Setting, counts: Sequence[int], repeats: int) -> dict[str, list[Round]]:
+    """For each count of processes, round by round: milliseconds from the end of one step to that of the next of any.
+
+    Raises:
+        ValueError: so many do not fit.
+    """
+    steps.build(case, setting, setting.body())  # a case that cannot be is told before any process starts
+    cores = torch.get_num_threads()
+    with progress() as bar:
+        task = bar.add_task("", total=len(counts))
+        rounds = {}
+        for count in counts:
+            bar.update(task, description=f"{count} side by side")
+            rates = _rates(case, setting, count, repeats, threads=max(1, cores // count))
+            rounds[f"{count} side by side"] = [{"step": round(1e3 / rate, 3)} for rate in rates]
+            bar.advance(task)
+    return rounds
+
+
+def _rates(case: Case, setting: Setting, count: int, repeats: int, threads: int) -> list[float]:
+    """Steps a second of all processes in each round."""
+    spawn = multiprocessing.get_context("spawn")
+    barrier, answers = spawn.Barrier(count, timeout=PATIENCE), spawn.Queue()
+    asked = (case, setting, threads, [SECONDS] * repeats, barrier, answers)
+    processes = [spawn.Process(target=_steps, args=asked, daemon=True) for _ in range(count)]
+    for process in processes:
+        process.start()
+    found = [_answer(answers, processes) for _ in processes]
+    for process in processes:
+        process.join()
+    reasons = [answer for answer in found if isinstance(answer, str)]
+    if reasons:
+        raise ValueError(f"{count} side by side do not run on {setting.device}: {reasons[0]}; ask for fewer")
+    return [sum(rates) for rates in zip(*found, strict=True)]
+
+
+def _answer(answers: Any, processes: Sequence[SpawnProcess]) -> list[float] | str:
+    """The next answer, or that a process died without one."""
+    while True:
+        try:
+            answer: list[float] | str = answers.get(timeout=1.0)
+            return answer
+        except queue.Empty:
+            if any(process.exitcode for process in processes):
+                return "a process was killed"
+
+
+def _steps(case: Case, setting: Setting, threads: int, rounds: Sequence[float], barrier: Barrier, answers: Any) -> None:
+    """Steps a second of this process in each round, or the reason why there are none."""
+    torch.set_num_threads(threads)
+    try:
+        step, rates = steps.step(steps.build(case, setting, setting.body()), setting), []
+        _during(0.0, step, setting, WARM_UP)
+        for seconds in rounds:
+            barrier.wait()
+            rates.append(_during(seconds, step, setting, 1))
+        answers.put(rates)
+    except BrokenBarrierError:
+        answers.put("another process failed")
+    except (RuntimeError, MemoryError) as error:  # out of memory
+        barrier.abort()
+        answers.put(str(error).partition("\n")[0])
+
+
+def _during(seconds: float, step: steps.Step, setting: Setting, least: int) -> float:
+    """Take steps for so long; how many a second."""
+    start, taken = time.perf_counter(), 0
+    while taken < least or time.perf_counter() - start < seconds:
+        step(lambda part: None)
+        if setting.device.type == "cuda":
+            torch.cuda.synchronize(setting.device)
+        taken += 1
+    return taken / (time.perf_counter() - start)
