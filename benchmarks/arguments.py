@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from benchmarks.cli import add_data_root
 if TYPE_CHECKING:
     import torch
 
+    from benchmarks.executors.driver import Where
     from benchmarks.sweep import Sweep
 
 
@@ -25,6 +27,7 @@ def add_sweep(p: argparse.ArgumentParser) -> None:
         "--set", nargs="+", default=[], metavar="METHOD.OPTION=VALUE", help="as in lora.rank=16; [4,8] sweeps"
     )
     p.add_argument("--recipe", nargs="+", default=[], metavar="FIELD=VALUE", help="as in epochs=20; [10,20] sweeps")
+    p.add_argument("--compile", action="store_true", help="compile training steps; `speed --compile` says when it pays")
     p.add_argument("--config", type=Path, metavar="FILE", help="a YAML file with the fields above; options here win")
 
 
@@ -48,7 +51,87 @@ def sweep(args: argparse.Namespace) -> Sweep:
     options = sweeps.method_options(sweeps.assignments(args.set, "--set"))
     given["set"] = {m: sweeps.joined(asked.set.get(m, {}), options.get(m, {})) for m in [*asked.set, *options]}
     given["recipe"] = {**asked.recipe, **sweeps.assignments(args.recipe, "--recipe")}
+    if args.compile:
+        given["recipe"]["compile"] = True
     return sweeps.merged(asked, given, "command line")
+
+
+def add_executor(p: argparse.ArgumentParser) -> None:
+    """The options that ``where`` reads."""
+    p.add_argument("--workers", type=int, metavar="N", help="runs at a time (default: up to 4 on a CPU, one a GPU)")
+    p.add_argument("--executor", choices=("local", "ray", "slurm"), default="local", help="where runs happen")
+    p.add_argument("--address", metavar="ADDRESS", help="of a Ray cluster, or auto (default: one is started here)")
+    p.add_argument("--cpus-per-run", type=int, metavar="N", help="of a cluster, and threads of a run (default: 1)")
+    p.add_argument("--gpus-per-run", type=float, metavar="N", help="of a cluster; Ray knows fractions")
+    p.add_argument(
+        "--resources",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what else a run needs: Ray's resources (memory=4e9), or Slurm's options (partition=gpu timeout_min=60)",
+    )
+
+
+def where(args: argparse.Namespace, runs: int) -> Where:
+    """Where ``--executor`` and the options about it say that runs happen.
+
+    Raises:
+        ValueError: one that the executor does not have, or that is out of range.
+    """
+    from benchmarks.executors.driver import Where
+
+    if args.executor == "local":
+        given = [name for name in ("address", "cpus_per_run", "gpus_per_run", "resources") if getattr(args, name)]
+        if given:
+            raise ValueError(f"--{given[0].replace('_', '-')} is for a cluster: add --executor ray or slurm")
+        here = device(args.device)
+        return Where(executor="local", device=here, workers=workers(args.workers, here, runs))
+    if args.executor == "slurm" and args.address:
+        raise ValueError("--address is Ray's: leave it out, or use --executor ray")
+    for name, least in (("workers", 1), ("cpus_per_run", 1), ("gpus_per_run", 0)):
+        value = getattr(args, name)
+        if value is not None and not value >= least:
+            raise ValueError(f"--{name.replace('_', '-')} {value} must be at least {least}")
+    there = _device_there(args.device, args.gpus_per_run)
+    return Where(
+        executor=args.executor,
+        device=there,
+        workers=args.workers,
+        cpus=args.cpus_per_run or 1,
+        gpus=args.gpus_per_run if args.gpus_per_run is not None else float(there.type == "cuda"),
+        resources=_resources(args.resources, args.executor),
+        address=args.address,
+    )
+
+
+def _device_there(name: str, gpus: float | None) -> torch.device:
+    """The kind of device of a run on a cluster, which need not be here."""
+    import torch
+
+    if name == "auto":
+        name = "cuda" if (torch.cuda.is_available() if gpus is None else gpus > 0) else "cpu"
+    if name not in ("cpu", "cuda"):
+        raise ValueError(f"device '{name}': a cluster chooses which; give auto, cpu or cuda")
+    if gpus is not None and (gpus > 0) != (name == "cuda"):
+        raise ValueError(f"--gpus-per-run {gpus:g} does not go with --device {name}")
+    return torch.device(name)
+
+
+def _resources(pairs: Sequence[str], executor: str) -> dict[str, str | float]:
+    found: dict[str, str | float] = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            if executor == "ray" or not value:
+                raise ValueError(f"--resources '{pair}' must be NAME=VALUE, with a number for Ray") from None
+            found[name] = value
+        else:
+            if executor == "ray" and not 0 < number < float("inf"):
+                raise ValueError(f"--resources '{pair}' must be positive")
+            found[name] = int(number) if number.is_integer() else number
+    return found
 
 
 def device(name: str) -> torch.device:
@@ -75,9 +158,17 @@ def device(name: str) -> torch.device:
 
 
 def dtype(name: str, device: torch.device) -> Any:
-    """The name of the type of the matrix products; "auto" is what pays on the device."""
+    """The name of the type of the matrix products; "auto" is what pays on the device.
+
+    Raises:
+        ValueError: the device is a cluster's, and not here to be asked.
+    """
+    import torch
+
     from benchmarks.train import auto_dtype
 
+    if name == "auto" and device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--dtype auto asks a GPU, and there is none here; give --dtype bfloat16 or float32")
     return str(auto_dtype(device)).removeprefix("torch.") if name == "auto" else name
 
 
@@ -87,7 +178,7 @@ def workers(asked: int | None, device: torch.device, runs: int) -> int:
     Raises:
         ValueError: fewer than one.
     """
-    from benchmarks.workers import default
+    from benchmarks.executors.local import default
 
     if asked is not None and asked < 1:
         raise ValueError(f"--workers {asked} must be at least 1")

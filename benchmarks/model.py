@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 import methods
 from benchmarks import backbones
 from benchmarks.spec import Spec
+from benchmarks.store import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,16 +120,10 @@ def _train_fresh(backbone: nn.Module, method: Method) -> None:
 
 def save(model: Tuned, spec: Spec, path: Path) -> int:
     """Write what trained and the spec that rebuilds the rest; atomic. Returns the bytes of the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(
-        _change_own(model.trained_state(), model.method.pack),
-        partial,
-        metadata={"spec": json.dumps(spec.to_json(), sort_keys=True)},
-    )
-    size = partial.stat().st_size
-    partial.replace(path)
-    return size
+    metadata = {"spec": json.dumps(spec.to_json(), sort_keys=True)}
+    content = to_bytes(_change_own(model.trained_state(), model.method.pack), metadata=metadata)
+    write_atomic(path, content)  # which says what the disk says, where safetensors' own writing has an error of its own
+    return len(content)
 
 
 def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +13,10 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks import backbones, cli, model, published, store, suites
+from benchmarks.executors import schedule, slurm
+from benchmarks.executors.driver import Where
 from benchmarks.files.root import data_root
-from benchmarks.spec import Recipe, Spec
+from benchmarks.spec import Spec
 from benchmarks.train import Trainer
 
 SAMPLES = 2  # timed first, twice over; more only where these are quick
@@ -24,7 +25,7 @@ BATCHES = 2  # timed then, twice over as well
 POINTS = 2048  # of a cloud that stands in for data that are not here
 
 
-def show(specs: Sequence[Spec], results: Path, device: torch.device, workers: int) -> int:
+def show(specs: Sequence[Spec], results: Path, where: Where) -> int:
     """Print the runs of a sweep by method and backbone, what each trains and how long it will take."""
     groups: dict[tuple[str, str], list[Spec]] = {}
     for spec in specs:
@@ -32,12 +33,15 @@ def show(specs: Sequence[Spec], results: Path, device: torch.device, workers: in
         groups.setdefault((f"{spec.method} on {spec.backbone.name}", options), []).append(spec)
     columns = ("method on backbone", "tasks", "seeds", "runs", "finished", "params + head", "estimated time")
     table = Table(*columns, "published", title="plan")
-    total = 0.0
+    known = schedule.recorded_seconds(store.each(results))
+    total, timed = 0.0, where.device if torch.cuda.is_available() else torch.device("cpu")
     with cli.progress() as bar:
         for (label, _), members in bar.track(groups.items(), description="timing a few batches of each method"):
             finished = sum(store.finished(results, spec) for spec in members)
             counts = model.build(members[0], pretrained=_here(members[0])).count()
-            seconds = seconds_of_a_run(members[0], results, device) * (len(members) - finished)
+            recorded = known.get(schedule.kind(members[0]))
+            a_run = _seconds_of_a_run(members[0], timed) if recorded is None else recorded
+            seconds = a_run * (len(members) - finished)
             total += seconds
             sizes = [str(len({getattr(s, name) for s in members})) for name in ("task", "seed")]
             params = f"{counts['method']:,} + {counts['head']:,}"
@@ -47,21 +51,16 @@ def show(specs: Sequence[Spec], results: Path, device: torch.device, workers: in
     out.print(table)
     for line in _missing(specs):
         out.print(line, soft_wrap=True)
-    out.print(f"{len(specs)} runs, about {duration(total / workers)} on {device}, {workers} at a time; nothing was run")
+    if where.executor == "slurm":
+        out.print(slurm.script([s for s in specs if not store.finished(results, s)], results, where), soft_wrap=True)
+    at_a_time = f"{where.workers} at a time" if where.workers else "if one at a time"
+    time_left = duration(total / (where.workers or 1))
+    out.print(f"{len(specs)} runs, about {time_left} on {timed}, {at_a_time}; nothing was run")
     return 0
 
 
-def seconds_of_a_run(spec: Spec, results: Path, device: torch.device) -> float:
-    """Training time: the median of records of its kind, or from a few timed samples."""
-    known = [
-        record["cost"]["train_seconds"]
-        for record in store.records(results)
-        if record["spec"]["method"] == spec.method
-        and record["spec"]["backbone"]["sha256"] == spec.backbone.sha256
-        and Recipe(**record["spec"]["recipe"]) == spec.recipe
-    ]
-    if known:
-        return float(statistics.median(known))
+def _seconds_of_a_run(spec: Spec, device: torch.device) -> float:
+    """Training time, from a few timed samples."""
     a_sample = _seconds_a_sample(spec, device, SAMPLES)
     if a_sample < SLOW:
         a_sample = _seconds_a_sample(spec, device, spec.recipe.batch_size * BATCHES)

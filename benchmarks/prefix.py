@@ -27,18 +27,18 @@ def length(model: Tuned) -> int:
 
     What the method says, or less: up to the first thing in the backbone that trains or is random.
     """
-    backbone, depth = model.backbone, _depth(model.backbone)
+    backbone, blocks = model.backbone, depth(model.backbone)
     changing = [name for name, p in backbone.named_parameters() if p.requires_grad]
     if model.method.stochastic_backbone:
         changing += [name for name, module in backbone.named_modules() if _random(module)]
-    declared = model.method.untouched(depth)
-    return min(declared, _first(changing, depth))
+    declared = model.method.untouched(blocks)
+    return min(declared, _first(changing, blocks))
 
 
 def state(model: Tuned, x: Tensor, block: int) -> Tensor:
     """What enters a block: images (B, T, D), clouds (B, 2, T, D), tokens and positions; (B, F) after the last."""
     backbone: Any = model.backbone
-    if block == _depth(backbone):
+    if block == depth(backbone):
         return model.pooled(x)
     if hasattr(backbone, "cls_pos"):
         tokens, positions = backbone.embed(x)
@@ -74,16 +74,22 @@ class Resumed:
 
 
 @torch.no_grad()
-def computed(model: Tuned, x: Tensor, block: int, tell: Callable[[int, int], None]) -> Tensor | None:
-    """The state before a block of all samples, in eval mode; None where it would take too much memory."""
+def room(model: Tuned, x: Tensor, block: int) -> bool:
+    """Whether there is memory for the state before a block of all samples."""
     model.eval()
-    one = state(model, x[:1], block)
-    if not fits(one.nbytes * len(x), x.device):
-        return None
-    kept = one.new_empty(len(x), *one.shape[1:])
+    return fits(state(model, x[:1], block).nbytes * len(x), x.device)
+
+
+@torch.no_grad()
+def computed(model: Tuned, x: Tensor, block: int, tell: Callable[[int, int], None]) -> Tensor:
+    """The state before a block of all samples, in eval mode."""
+    model.eval()
+    kept = x.new_empty(0)
     for start in range(0, len(x), EVALUATED):
         part = slice(start, start + EVALUATED)
-        kept[part] = state(model, x[part], block)
+        entered = state(model, x[part], block)
+        kept = entered.new_empty(len(x), *entered.shape[1:]) if start == 0 else kept
+        kept[part] = entered
         tell(min(part.stop, len(x)), len(x))
     return kept
 
@@ -107,7 +113,8 @@ def fits(needed_bytes: int, device: torch.device) -> bool:
     return needed_bytes * SHARE <= free
 
 
-def _depth(backbone: Any) -> int:
+def depth(backbone: Any) -> int:
+    """How many blocks there are."""
     return len(backbone.blocks)
 
 

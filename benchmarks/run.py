@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,9 @@ from benchmarks.tracking import add_tracking
 
 if TYPE_CHECKING:
     import torch
-    from rich.progress import TaskID
 
+    from benchmarks.executors import Outcome
+    from benchmarks.executors.driver import Where
     from benchmarks.spec import Spec
     from benchmarks.tracking.sink import Sink
     from benchmarks.train import Epoch
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     add_sweep(p)
     p.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds (default: 0)")
     add_device(p)
-    p.add_argument("--workers", type=int, metavar="N", help="runs side by side (default: up to 4 on a CPU, 1 on a GPU)")
+    arguments.add_executor(p)
     p.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     p.add_argument(
         "--tuned",
@@ -66,23 +66,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     uri = address(args.tracking)
     if args.list:
         return overview.show_list()
-    device = arguments.device(args.device)
-    specs = _specs(args, device)
+    specs = _specs(args, arguments.where(args, runs=1).device)
     if not specs:
         raise ValueError("nothing to run: none of these methods works on the tasks asked for")
-    workers = arguments.workers(args.workers, device, len(specs))  # not of those left, on which no number may depend
-    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+    where = arguments.where(args, len(specs))  # not of those left, on which no number may depend
+    if where.executor == "local":
+        torch.set_num_threads(max(1, torch.get_num_threads() // (where.workers or 1)))
     if args.dry_run:
-        return plan.show(specs, args.results, device, workers)
+        return plan.show(specs, args.results, where)
     store.prepare(args.results)
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
     suites.decode(todo, splits=("train", "val", "test"))
     with Sink(uri, args.results, todo, warn=warn) as sink:
-        failed = _execute(todo, args.results, device, workers=workers, fail_fast=args.fail_fast, sink=sink)
-        _report(specs, todo, failed, args.results)
+        outcome = _execute(todo, args.results, where, again=args.force, fail_fast=args.fail_fast, sink=sink)
+        _report(specs, todo, outcome, args.results)
     if uri and sink.uploaded:
         console().print(f"in MLflow: {sink.uploaded} runs, experiment {todo[0].suite}, {shown(uri)}", soft_wrap=True)
-    return 1 if failed else 0
+    return 1 if outcome.failed else 0
 
 
 def _specs(args: argparse.Namespace, device: torch.device) -> list[Spec]:
@@ -98,39 +98,27 @@ def _specs(args: argparse.Namespace, device: torch.device) -> list[Spec]:
     return tuned.apply(specs, args.results / tuned.CONFIGS if args.tuned == Path() else args.tuned)
 
 
-def _execute(
-    todo: Sequence[Spec], results: Path, device: torch.device, *, workers: int, fail_fast: bool, sink: Sink
-) -> dict[Spec, str]:
-    from benchmarks.executors import in_process
-    from benchmarks.workers import side_by_side
+def _execute(todo: Sequence[Spec], results: Path, where: Where, *, again: bool, fail_fast: bool, sink: Sink) -> Outcome:
+    from benchmarks.executors import driver
+    from benchmarks.executors.display import Display
 
-    busy = min(workers, len(todo))
     with progress() as bar:
-        runs = bar.add_task("runs", total=len(todo))
-        shown: dict[Spec, TaskID] = {}
+        display = Display(bar, len(todo))
 
         def on_epoch(spec: Spec, epoch: Epoch) -> None:
             sink.epoch(spec, epoch)
-            if spec not in shown:
-                shown[spec] = bar.add_task(str(spec))
-            bar.update(
-                shown[spec],
-                description=f"{spec}: {epoch['stage']}",
-                completed=epoch["epoch"],
-                total=epoch["epochs"],
-            )
+            display.epoch(spec, epoch)
 
         def on_end(spec: Spec) -> None:
             sink.end(spec)
-            bar.advance(runs)
-            if spec in shown:
-                bar.remove_task(shown.pop(spec))
+            display.end(spec)
 
-        execute = partial(side_by_side, workers=busy) if busy > 1 else in_process
-        return execute(todo, results, device, fail_fast=fail_fast, on_epoch=on_epoch, on_end=on_end)
+        # what another driver does it tracks itself
+        ears = driver.Ears(on_epoch=on_epoch, on_end=on_end, on_wait=display.epoch, on_other=display.end)
+        return driver.complete(todo, results, where, ears, again=again, fail_fast=fail_fast)
 
 
-def _report(specs: Sequence[Spec], todo: Sequence[Spec], failed: dict[Spec, str], results: Path) -> None:
+def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, results: Path) -> None:
     from benchmarks import leaderboard, store, tables
 
     out = console()
@@ -142,9 +130,11 @@ def _report(specs: Sequence[Spec], todo: Sequence[Spec], failed: dict[Spec, str]
         written = leaderboard.save(frame, tables.tables(frame), histories, results)
         out.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True)
     out.print(f"records: {results / store.RUNS}, task files: {results / store.ADAPTERS}", soft_wrap=True)
-    trained = len([spec for spec in todo if spec in set(done)])
-    out.print(f"{len(specs)} runs: {trained} trained, {len(specs) - len(todo)} already finished, {len(failed)} failed")
-    for spec, reason in failed.items():
+    trained = len(set(todo) & set(done) - set(outcome.failed) - set(outcome.others))
+    others = f"{len(outcome.others)} by another driver, " if outcome.others else ""
+    ended = f"{len(specs) - len(todo)} already finished, {others}{len(outcome.failed)} failed"
+    out.print(f"{len(specs)} runs: {trained} trained, {ended}")
+    for spec, reason in outcome.failed.items():
         out.print(f"failed: {spec}: {reason}", style="red", markup=False, soft_wrap=True)
 
 

@@ -22,7 +22,8 @@ SCHEMA_VERSION = 1
 class Recipe:
     """How every method of a comparison is trained; learning rate and weight decay belong to the method.
 
-    ``votes``: logits of a test cloud are the mean over it and votes - 1 randomly scaled copies.
+    ``votes``: logits of a test cloud are the mean over it and votes - 1 randomly scaled copies. ``compile``: training
+    steps go through torch.compile, which rounds otherwise.
     """
 
     epochs: int = 30
@@ -36,6 +37,7 @@ class Recipe:
     checkpoint_rule: Literal["last", "best_val", "best_test"] = "last"
     train_split: Literal["trainval", "train"] = "trainval"
     votes: int = field(default=1, metadata=LATER)
+    compile: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         check(self.epochs >= 1, f"epochs={self.epochs} must be at least 1")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.spec import SCHEMA_VERSION
@@ -75,12 +76,22 @@ def write(results: Path, result: Result) -> Path:
     return path
 
 
-def write_trace(results: Path, spec: Spec, status: str, reason: str) -> Path:
+def write_trace(results: Path, spec: Spec, status: str, reason: str, progress: Mapping[str, Any] | None = None) -> Path:
     """Say that a run has started, failed or was interrupted; a killed run leaves status "started" behind."""
-    trace = {"status": status, "reason": reason, "key": spec.key, "pid": os.getpid(), "spec": spec.to_json()}
+    trace = {"status": status, "reason": reason, "key": spec.key, "host": gethostname(), "pid": os.getpid()}
+    trace |= {"progress": progress, "spec": spec.to_json()}
     path = trace_path(results, spec)
     write_atomic(path, json.dumps(trace, indent=1) + "\n")
     return path
+
+
+def read_trace(results: Path, spec: Spec) -> dict[str, Any] | None:
+    """What was last said of a run without a record, if anything was."""
+    try:
+        trace: dict[str, Any] = json.loads(trace_path(results, spec).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return trace
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from timm.optim import create_optimizer_v2
 from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import Tensor, nn
@@ -23,8 +23,10 @@ from benchmarks import prefix
 from benchmarks.augment import KEEP_DISTANCES, augment, random_scale
 from benchmarks.measure import StepClock
 from benchmarks.prefix import EVALUATED
+from benchmarks.store import write_atomic
 
 if TYPE_CHECKING:
+    from benchmarks.files.pooled import Once
     from benchmarks.model import Tuned
     from benchmarks.spec import Recipe
 
@@ -42,7 +44,7 @@ class Trainer:
     ``load`` maps "train", "val" or "test" to inputs (N, ...) and labels (N,), decoded; they are kept on the device.
     The test split is not loaded before ``test()``, but under the rule best_test, which reads it every epoch.
     ``on_epoch`` hears of every epoch of every stage. A method of several stages keeps what it has done in ``scratch``,
-    from where a repeated run takes it up.
+    from where a repeated run takes it up. ``once`` shares features between the runs of a machine.
     """
 
     def __init__(
@@ -56,9 +58,12 @@ class Trainer:
         dtype: torch.dtype,
         on_epoch: Callable[[Epoch], None] = lambda epoch: None,
         scratch: Path | None = None,
+        once: Once | None = None,
     ) -> None:
         self.model, self.recipe, self.load = model.to(device), recipe, load
+        self._stepped = cast("Tuned", torch.compile(self.model)) if recipe.compile else self.model
         self.device, self.dtype, self.on_epoch, self.scratch = device, dtype, on_epoch, scratch
+        self.once = once
         self.seed, self.generator = seed, torch.Generator().manual_seed(seed)
         self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         self.history: list[Epoch] = []
@@ -106,10 +111,7 @@ class Trainer:
         """Keep the outcome of a stage for a repetition of this run, if it is a run with a place for that."""
         if self.scratch is None:
             return
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        partial = self.scratch / f"{name}.partial"
-        save_file(tensors, partial, metadata={"values": json.dumps(values)})
-        partial.replace(self.scratch / f"{name}.safetensors")
+        write_atomic(self.scratch / f"{name}.safetensors", to_bytes(tensors, metadata={"values": json.dumps(values)}))
 
     def kept(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """What ``keep`` kept in an earlier, unfinished execution of this run."""
@@ -140,10 +142,14 @@ class Trainer:
     def keep_prefix(self) -> None:
         """Train from what enters the first block that the method acts on, where no epoch changes it and it fits."""
         block = prefix.length(self.model) if self.recipe.augment == "none" and not self.prefix else 0
+        if not block or not prefix.room(self.model, self.x, block):
+            return
+        compute = partial(prefix.computed, self.model, self.x, block, partial(self.tell, "cache"))
+        # pooled features are small enough to be kept for other runs
+        shared = self.once if block == prefix.depth(self.model.backbone) else None
         with self._autocast():
-            kept = prefix.computed(self.model, self.x, block, partial(self.tell, "cache")) if block else None
-        if kept is not None:
-            self.x, self.prefix = kept, {"block": block, "bytes": kept.nbytes}
+            self.x = compute() if shared is None else shared(compute, self.x)
+        self.prefix = {"block": block, "bytes": self.x.nbytes}
 
     def batch_loss(self, model: Tuned, x: Tensor, y: Tensor) -> Tensor:
         """The loss of one training batch, as the method defines it."""
@@ -181,7 +187,7 @@ class Trainer:
             scheduler.step_update(done + step)
             inputs = augment(x[index], self.recipe.augment, self.generator)
             with self.clock.step() as mark:
-                loss = self.batch_loss(self.model, inputs, y[index])
+                loss = self.batch_loss(self._stepped, inputs, y[index])
                 mark("forward")
                 optimizer.zero_grad()
                 loss.backward()

@@ -82,7 +82,7 @@ def test_runs_are_tracked_in_a_database_beside_them_unless_told_otherwise(defaul
     stem = f"linear-s0-{record['key']}"
     assert artifacts(folder, child.info.run_id) == {f"{stem}.json", f"{stem}.safetensors", "training.png"}
     assert artifacts(folder, parent) == {
-        *(f"leaderboard.{ending}" for ending in ("csv", "md", "tex")),
+        *(f"leaderboard.{ending}" for ending in ("csv", "html", "md", "tex")),
         *(f"figures/pareto.{ending}" for ending in ("pdf", "png", "svg")),
     }
 
@@ -100,6 +100,7 @@ def test_nothing_to_upload_starts_no_process(
     assert sink.uploaded == 0
 
 
+@pytest.mark.slow
 def test_a_server_killed_in_a_run_costs_one_warning_and_sync_brings_what_is_missing_once(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,14 +111,14 @@ def test_a_server_killed_in_a_run_costs_one_warning_and_sync_brings_what_is_miss
     def reached() -> bool:
         return any(r.data.tags.get(fields.KEY) == second.key and r.data.metrics for r in runs(server.uri, tmp_path))
 
-    def attempt(spec: Spec, results: Path, device: Any, on_epoch: Callable[[Any], None]) -> str | None:
+    def attempt(spec: Spec, results: Path, device: Any, on_epoch: Callable[[Any], None], *, again: bool) -> str | None:
         def kill(epoch: Any) -> None:
             on_epoch(epoch)
             if spec == second and epoch["epoch"] == 1:
                 until(reached)
                 server.kill()
 
-        return plain(spec, results, device, kill)
+        return plain(spec, results, device, kill, again=again)
 
     monkeypatch.setattr(executors, "attempt", attempt)
     server.wait()
@@ -167,6 +168,7 @@ def test_records_of_others_are_imported_once_with_times_that_fit(default: tuple[
         assert (one.info.end_time - one.info.start_time) / 1000 == pytest.approx(seconds, abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_delays_no_epoch_and_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +189,7 @@ def test_a_server_that_never_answers_delays_no_epoch_and_is_given_up(
     assert "secret" not in warning
 
 
+@pytest.mark.slow
 def test_a_driver_that_stops_leaves_a_killed_run_which_a_later_one_replaces(
     default: tuple[Path, str], tmp_path: Path
 ) -> None:
@@ -209,6 +212,24 @@ def test_a_driver_that_stops_leaves_a_killed_run_which_a_later_one_replaces(
     assert sink.uploaded == 1
     assert mirrored(default[1], tmp_path) == recorded(tmp_path)
     assert statuses() == {"FINISHED"}
+
+
+@pytest.mark.slow
+def test_a_run_that_starts_over_in_a_sweep_is_one_run_with_the_numbers_of_its_record(
+    default: tuple[Path, str], tmp_path: Path
+) -> None:
+    (record_path,) = (default[0] / "results" / store.RUNS).rglob("linear-*.json")
+    spec = Spec.from_json(store.read(record_path)["spec"])
+    history = store.read(record_path)["history"]
+    with Sink(default[1], tmp_path, [spec], warn=pytest.fail) as sink:
+        for row in (history[0] | {"train_loss": 99.0}, history[0] | {"train_loss": 98.0}, history[1]):
+            sink.epoch(spec, row)
+        sink.epoch(spec, history[0])  # the second is not told, as by a cluster
+        store.record_path(tmp_path, spec).parent.mkdir(parents=True)
+        shutil.copy(record_path, store.record_path(tmp_path, spec))
+        sink.end(spec)
+    assert mirrored(default[1], tmp_path) == recorded(tmp_path)
+    assert len([r for r in runs(default[1], tmp_path) if fields.KEY in r.data.tags]) == 1
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from benchmarks.augment import augment
 from benchmarks.model import Tuned
 from benchmarks.spec import Recipe
 from benchmarks.train import Diverged, Trainer
+from methods.options import as_json
 from tests.methods.tiny import WIDTH, backbone
 
 Load = Callable[[str], tuple[Tensor, Tensor]]
@@ -216,3 +217,35 @@ def test_one_vote_asks_once_and_validation_never_votes() -> None:
     run, asked = voting(5)
     run.validate()
     assert len(asked.seen) == 2
+
+
+def test_steps_are_compiled_when_asked_and_judged_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[nn.Module] = []
+
+    class Compiled(nn.Module):
+        def __init__(self, original: nn.Module) -> None:
+            super().__init__()
+            self.original, self.method, self.batches = original, original.method, 0
+            compiled.append(self)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.batches += 1
+            out: Tensor = self.original(x)
+            return out
+
+    monkeypatch.setattr(torch, "compile", Compiled)
+    plain, run = trainer(), trainer(compile=True)
+    for each in (plain, run):
+        each.train()
+    assert [one.batches for one in compiled] == [3 * 4]  # epochs, batches
+    assert run.history == plain.history
+    assert Recipe(compile=True) != Recipe() and "compile" not in as_json(Recipe())
+
+
+@pytest.mark.slow
+def test_compiled_steps_train_the_same_but_for_rounding() -> None:
+    plain, run = trainer("adapterx"), trainer("adapterx", compile=True)
+    for each in (plain, run):
+        each.train()
+    for one, other in zip(run.history, plain.history, strict=True):
+        assert one["train_loss"] == pytest.approx(other["train_loss"], abs=1e-3)

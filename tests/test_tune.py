@@ -204,6 +204,22 @@ def test_a_trial_taken_for_dead_that_ends_after_all_costs_nothing(tmp_path: Path
     assert studies.unfinished(wanted, where) == 0
 
 
+def test_a_trial_taken_for_dead_before_it_begins_costs_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lost, plain = list[int](), optuna.Study.optimize
+
+    def optimize(self: optuna.Study, *args: Any, **options: Any) -> None:
+        if lost:
+            return plain(self, *args, **options)
+        lost.append(self.ask().number)
+        self.tell(lost[0], state=optuna.trial.TrialState.FAIL)
+        raise optuna.exceptions.UpdateFinishedTrialError
+
+    monkeypatch.setattr(optuna.Study, "optimize", optimize)
+    work(search(2), place(tmp_path))
+    assert [trial.state.name for trial in trials(search(2), place(tmp_path))] == ["FAIL", "COMPLETE", "COMPLETE"]
+
+
+@pytest.mark.slow
 def test_two_processes_share_a_storage_and_lose_no_trial(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.tune", *QUICK, "--trials", "8", "--workers", "1"]
     both = [subprocess.Popen([*command, "--results", str(tmp_path)], stdout=subprocess.DEVNULL) for _ in range(2)]
@@ -211,6 +227,7 @@ def test_two_processes_share_a_storage_and_lose_no_trial(tmp_path: Path) -> None
     check_whole(search(8), place(tmp_path), tmp_path)
 
 
+@pytest.mark.slow
 def test_tuning_killed_at_random_moments_ends_with_exactly_its_trials(tmp_path: Path) -> None:
     argv = [*QUICK, "--trials", "8", "--workers", "2", "--grace-seconds", "6", "--results", str(tmp_path)]
     command, moments = [sys.executable, "-m", "benchmarks.tune", *argv], random.Random(0)
@@ -359,6 +376,7 @@ def postgres(tmp_path: Path) -> Iterator[str]:
     subprocess.run([bin_ / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet)
 
 
+@pytest.mark.slow
 def test_studies_live_in_postgresql_as_well(postgres: str, tmp_path: Path) -> None:
     argv = [*QUICK, "--trials", "6", "--storage", postgres, "--results", str(tmp_path)]
     assert tune.main([*argv, "--workers", "2"]) == 0

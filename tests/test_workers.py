@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import executors, store, sweep, workers
+from benchmarks import store, sweep
+from benchmarks.executors import local
 from benchmarks.spec import Spec
 
 TASKS, RECIPE = ("digits", "texture"), {"epochs": 2, "warmup_epochs": 0}
@@ -28,11 +29,11 @@ def numbers(results: Path) -> dict[str, object]:
     return {r["key"]: (r["accuracy"], r["history"], r["params"]) for r in store.records(results)}
 
 
-def accuracies(results: Path) -> list[str]:
-    """The rows of the leaderboard without the column of seconds."""
-    rows = [line.split("|") for line in (results / "leaderboard.md").read_text().splitlines() if line.startswith("|")]
-    seconds = [cell.strip() for cell in rows[0]].index("seconds")
-    return ["|".join(row[:seconds] + row[seconds + 1 :]) for row in rows]
+def accuracies(results: Path) -> str:
+    """The tables of the leaderboard, but for those of what runs cost."""
+    tables, heading, _ = (results / "leaderboard.md").read_text().partition("### offline: what runs cost")
+    assert heading
+    return tables
 
 
 def specs(**changes: object) -> list[Spec]:
@@ -42,20 +43,22 @@ def specs(**changes: object) -> list[Spec]:
 
 def execute(todo: list[Spec], results: Path, **options: object) -> tuple[dict[Spec, str], list[Spec]]:
     ended: list[Spec] = []
-    quiet = {"on_epoch": lambda spec, epoch: None, "fail_fast": False, "workers": 2} | options
-    failed = workers.side_by_side(todo, results, torch.device("cpu"), on_end=ended.append, **quiet)  # type: ignore[arg-type]
-    return failed, ended
+    quiet = {"on_epoch": lambda spec, epoch: None, "again": False, "fail_fast": False, "workers": 2} | options
+    outcome = local.side_by_side(todo, results, torch.device("cpu"), on_end=ended.append, **quiet)  # type: ignore[arg-type]
+    return outcome.failed, ended
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_are_those_of_one_process_with_as_many_threads(tmp_path: Path) -> None:
     todo = specs(methods=("linear", "norm"), tasks=("digits",))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        executors.in_process(
+        local.in_process(
             todo,
             tmp_path / "one",
             torch.device("cpu"),
+            again=False,
             fail_fast=False,
             on_epoch=lambda *_: None,
             on_end=lambda _: None,
@@ -74,6 +77,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return results
 
 
+@pytest.mark.slow
 def test_sweeps_killed_at_random_moments_end_like_an_undisturbed_one(undisturbed: Path, tmp_path: Path) -> None:
     command, moments = [*QUICK, str(tmp_path)], random.Random(0)
     for _ in range(KILLS):
@@ -88,16 +92,21 @@ def test_sweeps_killed_at_random_moments_end_like_an_undisturbed_one(undisturbed
     assert accuracies(tmp_path) == accuracies(undisturbed)
 
 
-def test_a_run_whose_process_dies_has_failed_and_the_others_finish(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_run_whose_process_dies_again_and_again_has_failed_and_the_others_finish(tmp_path: Path) -> None:
     victim, *others = specs(methods=("full", "linear"), tasks=("digits",), recipe=RECIPE | {"epochs": 50})
+
+    pids: set[int] = set()
 
     def kill(spec: Spec, epoch: object) -> None:
         trace = json.loads(next((tmp_path / store.UNFINISHED).rglob("full*.json")).read_text())
         if spec == victim:
+            pids.add(trace["pid"])
             os.kill(trace["pid"], signal.SIGKILL)
 
     failed, ended = execute([victim, *others], tmp_path, on_epoch=kill)
     assert list(failed) == [victim]
+    assert len(pids) == local.DEATHS
     assert "exit code -9" in failed[victim]
     assert sorted(map(str, ended)) == sorted(map(str, [victim, *others]))
     assert [r["key"] for r in store.records(tmp_path)] == [spec.key for spec in others]
@@ -105,6 +114,7 @@ def test_a_run_whose_process_dies_has_failed_and_the_others_finish(tmp_path: Pat
     assert trace["status"] == "failed"
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_traces_and_no_process(tmp_path: Path) -> None:
     pids: list[int] = []
 
@@ -131,6 +141,6 @@ def test_a_results_folder_that_stops_taking_files_stops_the_sweep(tmp_path: Path
 
 def test_a_process_a_core_on_a_cpu_and_one_on_a_gpu() -> None:
     cores = torch.get_num_threads()
-    assert workers.default(torch.device("cpu"), 100) == min(cores, workers.LIMIT)
-    assert workers.default(torch.device("cpu"), 1) == 1
-    assert workers.default(torch.device("cuda"), 100) == 1
+    assert local.default(torch.device("cpu"), 100) == min(cores, local.LIMIT)
+    assert local.default(torch.device("cpu"), 1) == 1
+    assert local.default(torch.device("cuda"), 100) == 1

@@ -35,7 +35,7 @@ class Sink:
     def __init__(self, uri: str | None, results: Path, todo: Sequence[Spec], *, warn: Callable[[str], None]) -> None:
         self.uploaded = 0
         self._uri, self._results, self._warn = uri or "", results, warn
-        self._begun: set[Spec] = set()
+        self._begun: dict[Spec, int] = {}  # with the last epoch told of
         self._heard, self._over, self._lock = time.monotonic(), False, threading.Lock()
         self._process = _spawn(uri) if uri and todo else None
         if self._process is None:
@@ -47,9 +47,15 @@ class Sink:
         self._tell(event="open", results=str(results.resolve()), suite=todo[0].suite, name=name, params=params)
 
     def epoch(self, spec: Spec, epoch: Epoch) -> None:
-        """Pass on an epoch; those of a method's earlier stages only say that the run has begun."""
+        """Pass on an epoch; those of a method's earlier stages only say that the run has begun.
+
+        A run whose process died starts over; what was told of it before is dropped.
+        """
+        if "train_loss" in epoch and epoch["epoch"] <= self._begun.get(spec, 0):
+            self._begun.pop(spec, None)
         self._begin(spec)
         if "train_loss" in epoch:
+            self._begun[spec] = epoch["epoch"]
             self._tell(
                 event="epoch", run=spec.stem, row={name: epoch.get(name) for name in ("epoch", *fields.PER_EPOCH)}
             )
@@ -77,7 +83,7 @@ class Sink:
     def _begin(self, spec: Spec) -> None:
         if spec in self._begun or self._process is None:
             return
-        self._begun.add(spec)
+        self._begun[spec] = 0
         trace = store.trace_path(self._results, spec)  # written when the run started
         start_ms = int((trace.stat().st_mtime if trace.exists() else time.time()) * 1000)
         self._tell(event="start", run=spec.stem, key=spec.key, spec=spec.to_json(), time_ms=start_ms)

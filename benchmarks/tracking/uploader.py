@@ -65,6 +65,7 @@ class Uploader:
                     self._flush(live)
                 due = time.monotonic() + FLUSH_SECONDS
             elif event["event"] == "close":
+                self._stop()  # of runs that another driver has taken over
                 self.mirror.finish_sweep(self.sweep, self.results, event["time_ms"])
                 return True
             else:
@@ -84,6 +85,8 @@ class Uploader:
                 self._end(stem, event)
 
     def _start(self, stem: str, event: Event) -> None:
+        if stem in self.live:  # it starts over
+            self.mirror.delete([self.live[stem].run_id])
         key, spec = event["key"], event["spec"]
         tags = {**self.tags, **fields.tags(key, spec), fields.PARENT: self.sweep}
         run_id = self.mirror.start(fields.name(spec), tags=tags, params=fields.params(spec), start_ms=event["time_ms"])
@@ -95,7 +98,8 @@ class Uploader:
         if event["failure"] is None:
             paths = files(self.results, stem)
             record = store.read(paths[0])
-            rest = record["history"][live.logged :]  # none, unless the driver was not told of an epoch
+            told = {row["epoch"] for row in live.rows}
+            rest = [row for row in record["history"] if row["epoch"] not in told]  # where a cluster told of fewer
             self.mirror.log(live.run_id, rest, [event["time_ms"]] * len(rest))
             self.mirror.finish(live.run_id, record, paths, event["time_ms"])
             self.mirror.delete(self.halves.pop(live.key, []))
@@ -110,11 +114,13 @@ class Uploader:
 
     def _abandon(self) -> None:
         """Keep what there is of the runs of a driver that was stopped."""
-        now = int(time.time() * 1000)
+        self._stop()
+        self.mirror.end(self.sweep, "KILLED", int(time.time() * 1000), complete="sweep")
+
+    def _stop(self) -> None:
         for live in self.live.values():
             self._flush(live)
-            self.mirror.end(live.run_id, "KILLED", now)
-        self.mirror.end(self.sweep, "KILLED", now, complete="sweep")
+            self.mirror.end(live.run_id, "KILLED", int(time.time() * 1000))
 
 
 def main() -> int:

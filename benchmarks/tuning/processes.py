@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmarks.executors.local import follow_parent
 from benchmarks.tuning import studies
-from benchmarks.workers import follow_parent
 
 if TYPE_CHECKING:
     from benchmarks.tuning.databases import Place

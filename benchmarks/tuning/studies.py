@@ -90,6 +90,8 @@ def work(
         ran: list[int] = []
         try:
             own.optimize(partial(_objective, search, device, ran), n_trials=1, catch=(Exception,))
+        except optuna.exceptions.UpdateFinishedTrialError:
+            pass  # others took it for dead before it had begun, and its slot is free again
         except Exception:  # of several kinds, by Optuna, at the end of a trial that others took for dead and failed
             if not ran or own.get_trials(deepcopy=False)[ran[-1]].state != TrialState.FAIL:
                 raise

@@ -1,4 +1,4 @@
-"""What a run is, and the plainest place for it: this process, one run after the other."""
+"""What a run is, and an attempt at one: claimed, run, and stored or traced; the modules beside say where it happens."""
 
 from __future__ import annotations
 
@@ -6,18 +6,37 @@ import functools
 import importlib.metadata
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from benchmarks import measure, model, store, suites
+from benchmarks.executors import claims
+from benchmarks.files.pooled import Once
 from benchmarks.spec import Result, Spec
 from benchmarks.train import Epoch, Load, Trainer
 
+if TYPE_CHECKING:
+    from filelock import SoftFileLease
+
+OnEpoch = Callable[[Spec, Epoch], None]
+OnEnd = Callable[[Spec], None]
+UNDERWAY = "still running, or killed"
+TRACE_SECONDS = 2.0
+SHOWN = ("stage", "epoch", "epochs")  # of an epoch, to those who look at the trace
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of runs: why some have failed, and which are another driver's; all the others have their record."""
+
+    failed: dict[Spec, str] = field(default_factory=dict)
+    others: list[Spec] = field(default_factory=list)
 
 
 def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epoch], None]) -> Result:
@@ -28,7 +47,11 @@ def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epo
     tuned = trainer.model
     start = time.perf_counter()
     tuned.method.fit(trainer)
-    cost = {"train_seconds": time.perf_counter() - start, "peak_memory_bytes": measure.peak_memory_bytes(device)}
+    train_seconds, peak_memory_bytes = time.perf_counter() - start, measure.peak_memory_bytes(device)
+    if trainer.once is not None:  # what came from the cache is charged as it was when it was computed
+        train_seconds += trainer.once.spared_seconds
+        peak_memory_bytes = max(peak_memory_bytes, trainer.once.peak_memory_bytes)
+    cost: dict[str, Any] = {"train_seconds": train_seconds, "peak_memory_bytes": peak_memory_bytes}
     report, params = tuned.method.report(trainer), tuned.count()
     params["task_file_bytes"] = model.save(tuned, spec, store.adapter_path(results, spec))
     cost |= _cost(trainer, spec)
@@ -57,49 +80,77 @@ def prepare(
         dtype=getattr(torch, spec.dtype),
         on_epoch=on_epoch,
         scratch=scratch,
+        once=Once(spec, device),
     )
 
 
-def in_process(
-    specs: Sequence[Spec],
-    results: Path,
-    device: torch.device,
-    *,
-    fail_fast: bool,
-    on_epoch: Callable[[Spec, Epoch], None],
-    on_end: Callable[[Spec], None],
-) -> dict[Spec, str]:
-    """Run one after the other and store each record at once; returns the reasons of those that failed.
+def attempt(
+    spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epoch], None], *, again: bool = False
+) -> str | None:
+    """Run and store the record, or leave a trace and return the reason why there is none.
 
     Raises:
-        OSError: the results folder stopped taking files, so going on would lose work.
+        Held: another driver has the run in hand, or has finished it (which ``again`` does not mind).
+        OSError: the results folder takes no files.
     """
-    failed: dict[Spec, str] = {}
-    for spec in specs:
-        reason = attempt(spec, results, device, partial(on_epoch, spec))
-        on_end(spec)
-        if reason is not None:
-            failed[spec] = reason
-            if fail_fast:
-                break
-    return failed
-
-
-def attempt(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epoch], None]) -> str | None:
-    """Run and store the record, or leave a trace and return the reason why there is none."""
-    store.write_trace(results, spec, "started", "still running, or killed")
+    claim = begin(spec, results, again=again)
     try:
-        store.write(results, run(spec, results, device, on_epoch))
+        return end(run(spec, results, device, _Progress(spec, results, claim, on_epoch)), spec, results, claim)
     except KeyboardInterrupt:
         store.write_trace(results, spec, "interrupted", "Ctrl-C")
         raise
-    except OSError:
+    except (OSError, claims.Held):
         raise
     except Exception as error:  # one run's failure must not cost the others; its reason is kept and shown
-        reason = f"{type(error).__name__}: {error}"
-        store.write_trace(results, spec, "failed", reason)
-        return reason
+        return end(f"{type(error).__name__}: {error}", spec, results, claim)
+    finally:
+        claim.release()
+
+
+def begin(spec: Spec, results: Path, *, again: bool) -> SoftFileLease:
+    """Claim a run and leave a trace that it has begun.
+
+    Raises:
+        Held, OSError: as in ``attempt``.
+    """
+    claim = claims.take(results, spec)
+    try:
+        if not again and store.finished(results, spec):  # since this driver looked
+            raise claims.Held
+        store.write_trace(results, spec, "started", UNDERWAY)
+    except BaseException:
+        claim.release()
+        raise
+    return claim
+
+
+def end(outcome: Result | str, spec: Spec, results: Path, claim: SoftFileLease) -> str | None:
+    """Store a run's record, or the reason why there is none, which is returned.
+
+    Raises:
+        Held: the claim was lost, and the run is another's.
+    """
+    claims.check(claim)
+    if isinstance(outcome, str):
+        store.write_trace(results, spec, "failed", outcome)
+        return outcome
+    store.write(results, outcome)
     return None
+
+
+class _Progress:
+    """Hears of a run's epochs: passes them on, and now and then writes them down for other drivers to show."""
+
+    def __init__(self, spec: Spec, results: Path, claim: SoftFileLease, on_epoch: Callable[[Epoch], None]) -> None:
+        self._spec, self._results, self._claim, self._on_epoch = spec, results, claim, on_epoch
+        self._written = time.monotonic()
+
+    def __call__(self, epoch: Epoch) -> None:
+        claims.check(self._claim)
+        self._on_epoch(epoch)
+        if time.monotonic() - self._written >= TRACE_SECONDS:
+            self._written = time.monotonic()
+            store.write_trace(self._results, self._spec, "started", UNDERWAY, {name: epoch[name] for name in SHOWN})
 
 
 def _cost(trainer: Trainer, spec: Spec) -> dict[str, Any]:

@@ -1,0 +1,36 @@
+"""The live display of a sweep: a bar of all runs, and one of each that is under way, here or elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from benchmarks.spec import Spec
+    from benchmarks.train import Epoch
+
+
+class Display:
+    """Bars in a live display that is on, of so many runs."""
+
+    def __init__(self, bar: Progress, total: int) -> None:
+        self._bar, self._runs = bar, bar.add_task("runs", total=total)
+        self._shown: dict[Spec, TaskID] = {}
+
+    def epoch(self, spec: Spec, epoch: Epoch) -> None:
+        """Show how far a run is."""
+        if spec not in self._shown:
+            self._shown[spec] = self._bar.add_task(str(spec))
+        self._bar.update(
+            self._shown[spec],
+            description=f"{spec}: {epoch['stage']}",
+            completed=epoch["epoch"],
+            total=epoch["epochs"],
+        )
+
+    def end(self, spec: Spec) -> None:
+        """Count a run that has ended, and show it no more."""
+        self._bar.advance(self._runs)
+        if spec in self._shown:
+            self._bar.remove_task(self._shown.pop(spec))

@@ -1,0 +1,112 @@
+"""A driver, one of perhaps several on a results folder: every run is done by one of them, and all wait for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmarks import store
+from benchmarks.executors import OnEnd, OnEpoch, Outcome, schedule
+from benchmarks.executors.claims import Watch
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmarks.spec import Spec
+
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """Where runs happen, so many at a time (``workers``, None for as many as there is room for).
+
+    ``cpus``, ``gpus`` and ``resources`` are a run's share of a cluster; ``address`` is that of Ray's.
+    """
+
+    executor: Literal["local", "ray", "slurm"]
+    device: torch.device
+    workers: int | None
+    cpus: int = 1
+    gpus: float = 0
+    resources: Mapping[str, str | float] = field(default_factory=dict)
+    address: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ears:
+    """Who hears of runs: of the epochs and the end of this driver's, and of what is seen of those of others."""
+
+    on_epoch: OnEpoch
+    on_end: OnEnd
+    on_wait: OnEpoch
+    on_other: OnEnd
+
+
+def complete(
+    specs: Sequence[Spec], results: Path, where: Where, ears: Ears, *, again: bool = False, fail_fast: bool = False
+) -> Outcome:
+    """Execute all; wait for those that other drivers have in hand, and execute those that they leave behind.
+
+    With ``again`` also those that have a record. Returns why runs failed here, and which were finished by others.
+
+    Raises:
+        OSError: the results folder stopped taking files, so going on would lose work.
+        ValueError: the cluster cannot be reached, or has no room for a run.
+    """
+    execute = partial(_executor(where), again=again, fail_fast=fail_fast, on_epoch=ears.on_epoch, on_end=ears.on_end)
+    total, watch = Outcome(), Watch(results)
+    # one worker takes as long in any order, so it may keep that in which tables fill
+    todo = list(specs) if where.workers == 1 else schedule.longest_first(specs, results)
+    waiting: list[Spec] = []
+    while todo or waiting:
+        if todo:
+            outcome = execute(todo, results)
+            total.failed.update(outcome.failed)
+            waiting += outcome.others
+        if total.failed and fail_fast:
+            break
+        done = [spec for spec in waiting if not again and store.finished(results, spec)]
+        total.others.extend(done)
+        for spec in done:
+            ears.on_other(spec)
+        todo = [spec for spec in waiting if spec not in done and watch.freed(spec)]
+        waiting = [spec for spec in waiting if spec not in done and spec not in todo]
+        for spec in waiting:
+            _show(spec, results, ears.on_wait)
+        if waiting and not todo:
+            time.sleep(POLL_SECONDS)
+    return total
+
+
+def _executor(where: Where) -> Callable[..., Outcome]:
+    if where.executor == "ray":
+        from benchmarks.executors import ray
+
+        return partial(ray.execute, where=where)
+    if where.executor == "slurm":
+        from benchmarks.executors import slurm
+
+        return partial(slurm.execute, where=where)
+    return partial(_locally, where=where)
+
+
+def _locally(specs: Sequence[Spec], results: Path, *, where: Where, **how: Any) -> Outcome:
+    from benchmarks.executors import local
+
+    workers = min(where.workers or 1, len(specs))
+    if workers == 1:
+        return local.in_process(specs, results, where.device, **how)
+    return local.side_by_side(specs, results, where.device, workers=workers, **how)
+
+
+def _show(spec: Spec, results: Path, on_wait: OnEpoch) -> None:
+    """Tell how far another driver is, by its trace."""
+    trace = store.read_trace(results, spec) or {}
+    epoch = trace.get("progress") or {"stage": "begun", "epoch": 0, "epochs": 1}
+    where = f"process {trace['pid']} on {trace['host']}" if "host" in trace else "another driver"
+    on_wait(spec, epoch | {"stage": f"{epoch['stage']}, by {where}"})

@@ -1,0 +1,215 @@
+"""Runs on a Slurm cluster: a job array of submitit's, a run an element, on a results folder that all nodes share.
+
+Jobs outlive the driver and store their own records. A repeated driver submits what has no record yet; claims keep
+those runs from being done twice that the jobs of the first still have in hand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks import executors, store
+from benchmarks.executors import OnEnd, OnEpoch, Outcome
+from benchmarks.executors.claims import Held
+from benchmarks.files.root import data_root, use_data_root
+from methods.options import check
+
+if TYPE_CHECKING:
+    from benchmarks.executors.driver import Where
+    from benchmarks.spec import Spec
+    from benchmarks.train import Epoch
+
+FOLDER = "slurm"  # of scripts and logs, below that of what is unfinished
+ARRAY = 1000  # elements: Slurm's MaxArraySize is 1001 unless set otherwise
+POLL_SECONDS = 1.0
+DEFAULTS: dict[str, Any] = {"timeout_min": 240, "name": "peft-bench"}
+GENERIC = ("name", "timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node")  # submitit's own names, for any cluster
+
+
+@dataclass(frozen=True, kw_only=True)
+class Element:
+    """What one element of the array does; picklable."""
+
+    spec: Spec
+    results: Path
+    device: str
+    threads: int
+    again: bool
+    data_root: Path
+
+    def __call__(self) -> tuple[bool, str | None]:
+        """Whether the run is another driver's, and why it failed if it did."""
+        torch.set_num_threads(self.threads)
+        use_data_root(self.data_root)
+        try:
+            return False, executors.attempt(
+                self.spec, self.results, torch.device(self.device), _ignore, again=self.again
+            )
+        except Held:
+            return True, None
+
+    def checkpoint(self) -> Any:
+        """What to do after a preemption or a time limit: the same, from the stages that are done."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def execute(
+    specs: Sequence[Spec],
+    results: Path,
+    where: Where,
+    *,
+    again: bool,
+    fail_fast: bool,
+    on_epoch: OnEpoch,
+    on_end: OnEnd,
+    cluster: str = "slurm",
+) -> Outcome:
+    """As ``local.in_process``, on a cluster; ``cluster`` is one of submitit's.
+
+    Raises:
+        ValueError: submitit or Slurm is not there, or refuses the resources.
+    """
+    executor = _executor(results, where, cluster)
+    elements = [_element(spec, results, where, again) for spec in specs]
+    jobs: dict[Spec, Any] = {}
+    try:
+        for start in range(0, len(specs), ARRAY):
+            part = slice(start, start + ARRAY)
+            jobs.update(zip(specs[part], _submit(executor, elements[part]), strict=True))
+        return _follow(jobs, results, fail_fast, on_epoch, on_end)
+    except KeyboardInterrupt:
+        _cancel(jobs)
+        raise
+
+
+def script(specs: Sequence[Spec], results: Path, where: Where) -> str:
+    """The script that would be submitted, for a dry run; needs no Slurm."""
+    submitit = _submitit()
+
+    class Anywhere(submitit.SlurmExecutor):  # type: ignore[misc,name-defined]
+        @classmethod
+        def affinity(cls) -> int:
+            return 1
+
+    executor = Anywhere(folder=_folder(results))
+    try:
+        executor.update_parameters(**executor._convert_parameters(_parameters(where)))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"--resources: {' '.join(str(error).split())}") from None
+    if len(specs) > 1:
+        executor.parameters["map_count"] = min(len(specs), ARRAY)
+    text: str = executor._make_submission_file_text(executor._submitit_command_str, "")
+    return text
+
+
+def _submit(executor: Any, elements: Sequence[Element]) -> list[Any]:
+    submitit = _submitit()
+    try:
+        with redirect_stderr(StringIO()):  # where submitit prints what it raises as well
+            jobs: list[Any] = executor.submit_array(elements)
+    except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedSubmissionError) as error:
+        reason = [line for line in str(error).splitlines() if line.strip()][-1].strip()
+        raise ValueError(f"Slurm refused the jobs: {reason}; --dry-run shows the script") from None
+    return jobs
+
+
+def _follow(jobs: dict[Spec, Any], results: Path, fail_fast: bool, on_epoch: OnEpoch, on_end: OnEnd) -> Outcome:
+    outcome = Outcome()
+    while jobs:
+        for spec, job in list(jobs.items()):
+            if not job.done():
+                trace = store.read_trace(results, spec) or {}
+                if trace.get("progress"):
+                    on_epoch(spec, trace["progress"])
+                continue
+            del jobs[spec]
+            held, reason = _result(job, spec, results)
+            if held:
+                outcome.others.append(spec)
+                continue
+            on_end(spec)
+            if reason is not None:
+                outcome.failed[spec] = reason
+        if fail_fast and outcome.failed:
+            _cancel(jobs)
+            break
+        time.sleep(POLL_SECONDS if jobs else 0)
+    return outcome
+
+
+def _result(job: Any, spec: Spec, results: Path) -> tuple[bool, str | None]:
+    submitit = _submitit()
+    try:
+        result: tuple[bool, str | None] = job.result()
+    except submitit.core.utils.UncompletedJobError as error:
+        last = [line for line in str(error).splitlines() if line.strip()][-1].strip()
+        reason = f"job {job.job_id} ended as {job.state}: {last}; its log is {job.paths.stderr}"
+        store.write_trace(results, spec, "failed", reason)
+        return False, reason
+    return result
+
+
+def _cancel(jobs: dict[Spec, Any]) -> None:
+    for job in jobs.values():
+        job.cancel(check=False)
+
+
+def _executor(results: Path, where: Where, cluster: str) -> Any:
+    submitit = _submitit()
+    parameters = {name if name in GENERIC else f"slurm_{name}": value for name, value in _parameters(where).items()}
+    try:
+        executor = submitit.AutoExecutor(folder=_folder(results), cluster=cluster)
+        executor.update_parameters(**parameters)
+    except RuntimeError as error:
+        raise ValueError(f"no Slurm here: {error}; --dry-run shows the script without it") from None
+    except (NameError, TypeError, ValueError) as error:
+        raise ValueError(f"--resources: {' '.join(str(error).split())}") from None
+    return executor
+
+
+def _parameters(where: Where) -> dict[str, Any]:
+    """What a run needs, by submitit's names."""
+    check(where.gpus == int(where.gpus), f"--gpus-per-run {where.gpus}: Slurm gives whole GPUs; give a whole number")
+    own: dict[str, Any] = {"cpus_per_task": where.cpus, "additional_parameters": {"requeue": True}}
+    if where.gpus:
+        own["gpus_per_node"] = int(where.gpus)
+    if where.workers is not None:
+        own["array_parallelism"] = where.workers
+    return {**DEFAULTS, **own, **where.resources}
+
+
+def _element(spec: Spec, results: Path, where: Where, again: bool) -> Element:
+    return Element(
+        spec=spec,
+        results=results.resolve(),
+        device=where.device.type,
+        threads=where.cpus,
+        again=again,
+        data_root=data_root(),
+    )
+
+
+def _folder(results: Path) -> Path:
+    return results.resolve() / store.UNFINISHED / FOLDER / "%A"
+
+
+def _submitit() -> Any:
+    try:
+        import submitit
+    except ImportError:
+        raise ValueError("--executor slurm needs submitit: pip install '.[slurm]'") from None
+    return submitit
+
+
+def _ignore(epoch: Epoch) -> None:
+    """The run's trace says how far it is."""
