@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Histories:
             numbers: list[Any] = [epoch[field] for epoch in epochs]
             missing = numbers.count(None)
             if missing < len(numbers):
-                self._extend(field, [math.nan if n is None else n for n in numbers] if missing else numbers)
+                self._extend(field, array("d", [math.nan if n is None else n for n in numbers] if missing else numbers))
         self.runs += 1
 
     def of(self, field: str, run: int) -> array[float]:
@@ -47,7 +47,7 @@ class Histories:
             self.values[field].extend(values)
         self.runs += other.runs
 
-    def _extend(self, field: str, numbers: Iterable[float]) -> None:
+    def _extend(self, field: str, numbers: array[float]) -> None:
         ends = self._begun(field)
         self.values[field].extend(numbers)
         ends.append(len(self.values[field]))
@@ -90,15 +90,6 @@ class Columns:
                 column.extend([math.nan] * (rows - len(column)))
             column.append(texts.setdefault(value, value) if isinstance(value, str) else value)
 
-    def extend(self, other: Columns) -> None:
-        """Take in the rows of another table after the own ones."""
-        for prefix, part in other._columns.items():
-            for name, column in part.items():
-                own = self._columns.setdefault(prefix, {}).setdefault(name, [])
-                own.extend([math.nan] * (self._rows - len(own)))
-                own.extend(column)
-        self._rows += other._rows
-
     def frame(self) -> pd.DataFrame:
         """One row a record, with the columns of ``pandas.json_normalize``; a field that a record lacks is NaN."""
         import pandas as pd
@@ -121,15 +112,9 @@ def coded(values: pd.Series[Any]) -> tuple[np.ndarray[Any, Any], list[str]]:
         places, found = pd.factorize(values)
         return places, [orjson.dumps(_whole(value)).decode() for value in found.tolist()]
     # by their texts, for True and 1 are equal, and lists have no hash
-    seen = {"null": -1}
-    shown = (None if _missing(value) else _whole(value) for value in values.tolist())
-    texts = (orjson.dumps(value).decode() for value in shown)
-    places = np.fromiter((seen.setdefault(text, len(seen) - 1) for text in texts), "int64")
-    return places, list(seen)[1:]
-
-
-def _missing(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+    seen = {b"null": -1}  # the text of NaN, too
+    places = np.fromiter((seen.setdefault(text, len(seen) - 1) for text in map(orjson.dumps, values.tolist())), "int64")
+    return places, [text.decode() for text in list(seen)[1:]]
 
 
 def _whole(value: Any) -> Any:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.cli import console, guarded
-from benchmarks.tables import Table, comparable, tables
+from benchmarks.tables import Table, comparable, of_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from benchmarks.columns import Histories
 
 COMMAND = "python -m benchmarks.leaderboard"
-BESIDE_THE_POINT = ("head", "PPT", "%", "backward ms", "optimizer ms")  # in a terminal, and means of groups
+BESIDE_THE_POINT = ("head", "PPT", "%", "published", "backward ms", "optimizer ms")  # in a terminal
 MANY_TASKS = 8  # more are too wide for a terminal
+MOST_ROWS = 40  # of a table in a terminal; the files have all
 
 
 def parser() -> argparse.ArgumentParser:
@@ -62,10 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         frame, histories = store.load_with_histories(args.results)
         frame = of_suite(frame, args.suite, args.results)
-        made = tables(frame)
-        for table in made:
-            out.print(to_rich(table))
-        written = save(frame, made, histories, args.results)
+        written = save(frame, histories, args.results, lambda table: out.print(to_rich(table)))
     out.print("written: " + ", ".join(map(str, written)), soft_wrap=True)
     return 0
 
@@ -97,29 +95,36 @@ def write(results: Path, suite: str | None = None) -> list[Path]:
     from benchmarks import store
 
     frame, histories = store.load_with_histories(results)
-    frame = of_suite(frame, suite, results)
-    return save(frame, tables(frame), histories, results)
+    return save(of_suite(frame, suite, results), histories, results)
 
 
-def save(frame: pd.DataFrame, made: Sequence[Table], histories: Histories, results: Path) -> list[Path]:
-    """Write the tables, the page, runs.parquet and the figures into ``results``; returns their paths."""
-    from benchmarks import pareto, ranks
+def save(
+    frame: pd.DataFrame, histories: Histories, results: Path, show: Callable[[Table], None] = lambda table: None
+) -> list[Path]:
+    """Write tables, the page, runs.parquet and figures of the runs of ``frame`` into ``results``; returns their paths.
+
+    The index of ``frame`` has the numbers of its runs in ``histories``; ``show`` gets every table.
+    """
+    from benchmarks.drawing import begun
     from benchmarks.html.page import render
     from benchmarks.parquet import to_parquet
     from benchmarks.store import write_atomic
-    from benchmarks.tables import comparable
 
-    contents: dict[str, str | bytes] = {
-        "leaderboard.md": "\n\n".join(map(to_markdown, made)) + f"\n\nMade from the run records by `{COMMAND}`.\n",
-        "leaderboard.csv": to_csv(made),
-        "leaderboard.tex": "\n\n".join(map(to_latex, made)) + "\n",
-        "leaderboard.html": render(frame, comparable(frame), made, histories),
-        "runs.parquet": to_parquet(frame, histories),
-    }
-    for name, content in contents.items():
-        write_atomic(results / name, content)
-    figures = results / "figures"
-    return [*(results / name for name in contents), *pareto.write(frame, figures), *ranks.write(frame, figures)]
+    groups = comparable(frame)
+    with begun(groups, results / "figures") as figures:
+        made = of_groups(groups)
+        for table in made:
+            show(table)
+        contents: dict[str, str | bytes] = {
+            "leaderboard.md": "\n\n".join(map(to_markdown, made)) + f"\n\nMade from the run records by `{COMMAND}`.\n",
+            "leaderboard.csv": to_csv(made),
+            "leaderboard.tex": "\n\n".join(map(to_latex, made)) + "\n",
+            "leaderboard.html": render(frame, groups, made, histories),
+            "runs.parquet": to_parquet(frame, histories),
+        }
+        for name, content in contents.items():
+            write_atomic(results / name, content)
+        return [*(results / name for name in contents), *figures()]
 
 
 def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
@@ -192,17 +197,22 @@ def to_csv(made: Sequence[Table]) -> str:
 
 
 def to_rich(table: Table, hidden: Container[str] | None = None) -> RichTable:
-    """The columns of most use, for a terminal, or all but the ``hidden`` ones."""
+    """The columns of most use, for a terminal, or all but the ``hidden`` ones, and the first rows.
+
+    Of use are tasks, or of many the means of their groups.
+    """
     from rich.markup import escape
     from rich.table import Table as RichTable
 
     if hidden is None:
-        hidden = {*BESIDE_THE_POINT, *(str(c) for c in table.cells if str(c).endswith(" mean"))}
+        means = [str(column) for column in table.cells if str(column).endswith(" mean")]
+        hidden = {*BESIDE_THE_POINT, *(table.tasks if len(table.tasks) > MANY_TASKS else means)}
     shown = [c for c in table.cells.columns if c not in hidden]
-    rich = RichTable("method", title=table.title)
+    left = len(table.cells) - MOST_ROWS
+    rich = RichTable("method", title=table.title, caption=f"{left:,} more rows in the files" if left > 0 else None)
     for column in shown:
         rich.add_column(column, justify="right")
-    marked = _marked(table, "[bold]{}[/bold]")[shown]
+    marked = _marked(table, "[bold]{}[/bold]")[shown].head(MOST_ROWS)
     for name, row in zip(marked.index, marked.values, strict=True):
         rich.add_row(escape(str(name)), *map(str, row))  # escaped, or "noah [a]" would lose its letter
     return rich

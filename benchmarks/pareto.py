@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli import guarded
 
@@ -18,9 +17,8 @@ if TYPE_CHECKING:
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C564B", "#7F7F7F", "#BCBD22")
 MARKERS = "osD^vP*Xph"
-MOST_NAMED = 40  # of more points only the frontier's are coloured, named and have their intervals
+MOST_NAMED = 40  # of more points only the frontier's are coloured and named, and have their intervals
 FAR = 3.5  # times as far below the median as the best is above it
-FORMATS = ("png", "svg", "pdf")
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,18 @@ class Point:
     params: float
     accuracy: float
     error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """What one plot shows: the points of runs that may be compared, and all rows among these runs."""
+
+    title: str
+    points: tuple[Point, ...]
+    rows: tuple[str, ...]
+    tasks: tuple[str, ...]
+    seeds: int
+    rule: str
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,8 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Draw the plot; 2 for a user's mistake."""
     args = parser().parse_args(argv)
     from benchmarks.leaderboard import select
+    from benchmarks.tables import comparable
 
-    written = write(select(args.results, args.suite), args.out or args.results / "figures")
+    groups = comparable(select(args.results, args.suite))
+    written = write(groups, args.out or args.results / "figures")
     print("written: " + ", ".join(map(str, written)))
     return 0
 
@@ -75,39 +87,53 @@ def frontier(made: Sequence[Point]) -> list[Point]:
     return best
 
 
-def write(frame: pd.DataFrame, out: Path) -> list[Path]:
+def panels(groups: Sequence[pd.DataFrame]) -> list[Panel]:
+    """A panel for every set of comparable runs in which a method has every task."""
+    return [_panel(group, made) for group in groups if (made := points(group))]
+
+
+def _panel(frame: pd.DataFrame, made: Sequence[Point]) -> Panel:
+    first = frame.iloc[0]
+    return Panel(
+        title=f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}",
+        points=tuple(sorted(made, key=lambda p: p.name)),
+        rows=tuple(frame["row"].unique()),
+        tasks=tuple(sorted(set(frame["spec.task"]))),
+        seeds=frame["spec.seed"].nunique(),
+        rule=str(first["accuracy.checkpoint_rule"]),
+    )
+
+
+def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
     """Write pareto.png, .svg and .pdf into ``out``, a panel for each set of comparable runs; returns their paths."""
+    return draw(panels(groups), out)
+
+
+def draw(made: Sequence[Panel], out: Path) -> list[Path]:
+    """Write the figure of these panels; returns the paths, none of none."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from benchmarks.tables import comparable
+    from benchmarks import figures
 
-    panels = [(group, made) for group in comparable(frame) if (made := points(group))]
-    if not panels:
+    if not made:
         return []
-    names = sorted({row for panel, _ in panels for row in panel["row"].unique()})  # one color and marker in all panels
+    names = sorted({row for panel in made for row in panel.rows})  # one color and marker in all panels
     with plt.rc_context(
         {"svg.hashsalt": "peft-vision-bench", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     ):
-        figure, axes = plt.subplots(
-            len(panels), 1, figsize=(9.6, 5.4 * len(panels)), squeeze=False, layout="constrained"
-        )
-        for axis, (group, made) in zip(axes[:, 0], panels, strict=True):
-            _panel(axis, group, sorted(made, key=lambda p: p.name), names)
+        figure, axes = plt.subplots(len(made), 1, figsize=(9.6, 5.4 * len(made)), squeeze=False, layout="constrained")
+        for axis, panel in zip(axes[:, 0], made, strict=True):
+            _draw(axis, panel, names)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # once laid out, or every format would be anew
-        out.mkdir(parents=True, exist_ok=True)
-        paths = [out / f"pareto.{ending}" for ending in FORMATS]
-        undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-        for path in paths:
-            figure.savefig(path, dpi=200, metadata=undated[path.suffix[1:]])
-        plt.close(figure)
-    return paths
+        return figures.write(figure, "pareto", out, settled=all(map(_crowded, made)))
 
 
-def _panel(axis: Axes, frame: pd.DataFrame, made: Sequence[Point], names: Sequence[str]) -> None:
+def _draw(axis: Axes, panel: Panel, names: Sequence[str]) -> None:
+    made = panel.points
     trained = [p.params for p in made if p.params > 0] or [1.0]
     left = min(trained) / 6  # where methods stand that train the head alone: a logarithm has no zero
     places = {p.name: p.params or left for p in made}
@@ -115,18 +141,38 @@ def _panel(axis: Axes, frame: pd.DataFrame, made: Sequence[Point], names: Sequen
     steps = [*[(places[p.name], p.accuracy) for p in best], (max(trained) * 2.5, best[-1].accuracy)]
     axis.step(*zip(*steps, strict=True), where="post", color="0.6", linewidth=1.2, linestyle="--", zorder=1)
     floor = _floor(made)
-    crowded = len(made) > MOST_NAMED
-    if crowded:
-        _crowd(axis, [p for p in made if p not in best], places, floor)
-        names = [p.name for p in best]
-    for point in best if crowded else made:
+    if _crowded(panel):
+        _crowd(axis, panel, places, floor)
+    else:
+        _each(axis, made, names, places, floor)
+    axis.set_xscale("log")
+    axis.set_xlim(left / 2, max(trained) * 2.5)
+    if any(p.params == 0 for p in made):
+        axis.axvline((left * min(trained)) ** 0.5, color="0.85", linewidth=6, zorder=0)
+        axis.text(left, 0.01, "head only", transform=axis.get_xaxis_transform(), ha="center", va="bottom", color="0.4")
+    height = max(best[-1].accuracy - floor, 1.0)
+    axis.set_ylim(floor - 0.04 * height, best[-1].accuracy + 0.2 * height)
+    if not _crowded(panel):
+        _label(axis, made, places, floor)
+    axis.set_title(panel.title, loc="left")
+    axis.set_xlabel("trained parameters without the head")
+    several = len(panel.tasks) > 1
+    axis.set_ylabel(f"test accuracy, {f'mean of {len(panel.tasks)} tasks' if several else panel.tasks[0]} (%)")
+    note = f"{panel.seeds} seed{'s' * (panel.seeds > 1)}, 95 % t-interval; rule {panel.rule}; dashed: frontier"
+    axis.text(1, 1.0, note, transform=axis.transAxes, ha="right", va="bottom", fontsize=7, color="0.4")
+    axis.grid(True, color="0.93", zorder=0)
+
+
+def _each(axis: Axes, made: Sequence[Point], names: Sequence[str], places: dict[str, float], floor: float) -> None:
+    """Every point with its interval, in the color and with the marker of its place in ``names``."""
+    for point in made:
         below, i = point.accuracy < floor, names.index(point.name)
         axis.errorbar(
             places[point.name],
             max(point.accuracy, floor),
             yerr=None if below else point.error or None,
             color=COLORS[i % len(COLORS)],
-            marker="v" if below else MARKERS[(i + crowded * (i // len(COLORS))) % len(MARKERS)],
+            marker="v" if below else MARKERS[i % len(MARKERS)],
             label=point.name,
             markersize=6,
             capsize=2.5,
@@ -135,39 +181,33 @@ def _panel(axis: Axes, frame: pd.DataFrame, made: Sequence[Point], names: Sequen
             alpha=0.9,
             linestyle="",
         )
-    axis.set_xscale("log")
-    axis.set_xlim(left / 2, max(trained) * 2.5)
-    if any(p.params == 0 for p in made):
-        axis.axvline((left * min(trained)) ** 0.5, color="0.85", linewidth=6, zorder=0)
-        axis.text(left, 0.01, "head only", transform=axis.get_xaxis_transform(), ha="center", va="bottom", color="0.4")
-    height = max(best[-1].accuracy - floor, 1.0)
-    axis.set_ylim(floor - 0.04 * height, best[-1].accuracy + 0.2 * height)
-    if crowded:  # above the frontier there is nothing
-        axis.legend(loc="upper left", fontsize=6, frameon=False, labelspacing=0.25, handletextpad=0.2)
-    else:
-        _label(axis, made, places, floor)
-    first, seeds = frame.iloc[0], frame["spec.seed"].nunique()
-    axis.set_title(
-        f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}", loc="left"
-    )
-    axis.set_xlabel("trained parameters without the head")
-    tasks = sorted(set(frame["spec.task"]))
-    axis.set_ylabel(
-        f"test accuracy, mean of {len(tasks)} tasks (%)" if len(tasks) > 1 else f"test accuracy, {tasks[0]} (%)"
-    )
-    note = (
-        f"{seeds} seed{'s' * (seeds > 1)}, 95 % t-interval; rule {first['accuracy.checkpoint_rule']}; dashed: frontier"
-    )
-    axis.text(1, 1.0, note, transform=axis.transAxes, ha="right", va="bottom", fontsize=7, color="0.4")
-    axis.grid(True, color="0.93", zorder=0)
 
 
-def _crowd(axis: Axes, made: Sequence[Point], places: dict[str, float], floor: float) -> None:
-    """Points without names or intervals, in grey and at once."""
-    for below, marker in ((False, "o"), (True, "v")):
-        chosen = [p for p in made if (p.accuracy < floor) == below]
-        spots = [(places[p.name], max(p.accuracy, floor)) for p in chosen] or [(math.nan, math.nan)]
-        axis.plot(*zip(*spots, strict=True), color="0.75", marker=marker, markersize=3, linestyle="", zorder=0.5)
+def _crowded(panel: Panel) -> bool:
+    return len(panel.points) > MOST_NAMED
+
+
+def _crowd(axis: Axes, panel: Panel, places: dict[str, float], floor: float) -> None:
+    """Many points: those of the frontier with intervals and numbers, which a list names, and the others in grey."""
+    best = frontier(panel.points)
+    others = [point for point in panel.points if point not in best]
+    grey: dict[str, Any] = {"color": "0.75", "markersize": 3}
+    blue: dict[str, Any] = {"color": COLORS[0], "markersize": 4, "capsize": 2, "elinewidth": 0.6}
+    for chosen, style in ((others, grey), (best, blue)):
+        for below, marker in ((False, "o"), (True, "v")):
+            some = [p for p in chosen if (p.accuracy < floor) == below]
+            if some:
+                across, up = [places[p.name] for p in some], [max(p.accuracy, floor) for p in some]
+                errors = [p.error for p in some] if chosen is best and not below else None
+                axis.errorbar(
+                    across, up, yerr=errors, marker=marker, linestyle="", zorder=0.5 + (chosen is best), **style
+                )
+    for number, point in enumerate(best, start=1):
+        spot = places[point.name], max(point.accuracy, floor)
+        axis.annotate(str(number), spot, (-3, 3), textcoords="offset points", fontsize=7, ha="right")
+    listed = "\n".join(f"{number}  {point.name}" for number, point in enumerate(best, start=1))
+    # above the frontier there is nothing
+    axis.text(0.01, 0.99, listed, transform=axis.transAxes, fontsize=6, va="top", linespacing=1.1)
 
 
 def _label(axis: Axes, made: Sequence[Point], places: dict[str, float], floor: float) -> None:

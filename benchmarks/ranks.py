@@ -7,9 +7,11 @@ set of comparable runs with at least three methods that have every task, and at 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-FORMATS = ("png", "svg", "pdf")
-UNDATED: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 FEWEST_METHODS, FEWEST_TASKS = 3, 2
+MOST_NAMED = 30  # of more methods the best are drawn; ranks and critical difference are of all
 # in inches: the axis, where it lies, the space left of names, a letter, and from one name or bar to the next
 SCALE, TOP, EDGE, LETTER, NAME, BAR = 5.0, 1.15, 0.6, 0.075, 0.24, 0.12
 
@@ -57,8 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Draw the diagrams; 2 for a user's mistake, or where no runs make one."""
     args = parser().parse_args(argv)
     from benchmarks.leaderboard import select
+    from benchmarks.tables import comparable
 
-    written = write(select(args.results, args.suite), args.out or args.results / "figures")
+    groups = comparable(select(args.results, args.suite))
+    written = write(groups, args.out or args.results / "figures")
     if not written:
         raise ValueError(
             f"no set of comparable runs in {args.results} has {FEWEST_METHODS} methods that all have the same "
@@ -68,11 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def panels(frame: pd.DataFrame) -> list[Panel]:
+def panels(groups: Sequence[pd.DataFrame]) -> list[Panel]:
     """A panel for every set of comparable runs that has enough methods and tasks."""
-    from benchmarks.tables import comparable
-
-    found = [panel(group) for group in comparable(frame)]
+    found = map(panel, groups)
     return [each for each in found if each is not None]
 
 
@@ -100,18 +101,24 @@ def panel(frame: pd.DataFrame) -> Panel | None:
     )
 
 
-def write(frame: pd.DataFrame, out: Path) -> list[Path]:
+def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
     """Write ranks.png, .svg and .pdf into ``out``; returns their paths, none where no runs make a diagram."""
+    return draw(panels(groups), out)
+
+
+def draw(made: Sequence[Panel], out: Path) -> list[Path]:
+    """Write the figure of these panels; returns the paths, none of none."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    made = panels(frame)
+    from benchmarks import figures
+
     if not made:
         return []
     heights = [_height(each) for each in made]
-    margin = EDGE + LETTER * max(len(str(name)) + 6 for each in made for name in each.ranks.index)
+    margin = EDGE + LETTER * max(len(str(name)) + 6 for each in made for name in _drawn(each).index)
     with plt.rc_context({"svg.hashsalt": "peft-vision-bench", "font.size": 9}):
         figure = plt.figure(figsize=(SCALE + 2 * margin, sum(heights)))
         top = 1.0
@@ -122,65 +129,77 @@ def write(frame: pd.DataFrame, out: Path) -> list[Path]:
             axis.set(xlim=(-margin, SCALE + margin), ylim=(height, 0))
             axis.axis("off")
             _draw(axis, each)
-        out.mkdir(parents=True, exist_ok=True)
-        paths = [out / f"ranks.{ending}" for ending in FORMATS]
-        for path in paths:
-            figure.savefig(path, dpi=200, metadata=UNDATED[path.suffix[1:]])
-        plt.close(figure)
-    return paths
+        return figures.write(figure, "ranks", out, settled=True)
+
+
+def _drawn(each: Panel) -> pd.Series[float]:
+    return each.ranks.iloc[:MOST_NAMED]
+
+
+def _ends(each: Panel) -> tuple[int, int]:
+    """The ranks at the ends of the axis: all that there can be, or those of the methods drawn."""
+    drawn = _drawn(each)
+    whole = len(drawn) == len(each.ranks)
+    low, high = math.floor(drawn.iloc[0]), math.ceil(drawn.iloc[-1])
+    return (1, len(drawn)) if whole else (low, max(high, low + 1))  # equals may all have one rank
 
 
 def _bars(each: Panel) -> list[tuple[int, int]]:
     from benchmarks.statistics import not_told_apart
 
-    return not_told_apart(each.ranks, each.critical)
+    return not_told_apart(_drawn(each), each.critical)
 
 
 def _height(each: Panel) -> float:
-    return TOP + BAR * (len(_bars(each)) + 1) + NAME * ((len(each.ranks) + 1) // 2) + 0.25
+    return TOP + BAR * (len(_bars(each)) + 1) + NAME * ((len(_drawn(each)) + 1) // 2) + 0.25
 
 
 def _draw(axis: Axes, each: Panel) -> None:
     """One diagram, in inches from the left end of its scale and from its top; the best ranks are at the left."""
-    margin, rows = axis.get_xlim()[0], len(each.ranks)
+    margin, (low, high) = axis.get_xlim()[0], _ends(each)
+    drawn, across = _drawn(each), partial(_across, ends=(low, high))
     axis.text(margin + EDGE / 2, 0.25, each.title, fontsize=10, va="center")
     axis.text(margin + EDGE / 2, 0.47, _note(each), fontsize=7, color="0.4", va="center")
     axis.plot([0, SCALE], [TOP, TOP], color="black", linewidth=1)
-    step = max(1, round(rows / 10))
-    for rank in sorted({1, rows, *range(step, rows - step // 2, step)}):
-        axis.plot([_across(rank, rows)] * 2, [TOP, TOP - 0.06], color="black", linewidth=1)
-        axis.text(_across(rank, rows), TOP - 0.1, str(rank), ha="center", va="bottom", fontsize=7.5)
-    shown = min(each.critical, rows - 1)
-    axis.plot([0, _across(1 + shown, rows)], [TOP - 0.37] * 2, color="black", linewidth=1, marker="|", markersize=6)
+    step = max(1, round((high - low + 1) / 10))
+    start = math.ceil((low + step // 2) / step) * step
+    for rank in sorted({low, high, *range(start, high - step // 2, step)}):
+        axis.plot([across(rank)] * 2, [TOP, TOP - 0.06], color="black", linewidth=1)
+        axis.text(across(rank), TOP - 0.1, str(rank), ha="center", va="bottom", fontsize=7.5)
+    shown = min(each.critical, high - low)
+    axis.plot([0, across(low + shown)], [TOP - 0.37] * 2, color="black", linewidth=1, marker="|", markersize=6)
     more = "" if shown == each.critical else ", longer than the axis: no two methods can be told apart"
     axis.text(0, TOP - 0.43, f"critical difference {each.critical:.1f}{more}", fontsize=7.5, va="bottom")
     for number, (first, last) in enumerate(_bars(each)):
-        ends = [_across(each.ranks.iloc[first], rows) - 0.05, _across(each.ranks.iloc[last], rows) + 0.05]
+        ends = [across(drawn.iloc[first]) - 0.05, across(drawn.iloc[last]) + 0.05]
         axis.plot(ends, [TOP + BAR * (number + 1)] * 2, color="black", linewidth=2.6, solid_capstyle="butt")
-    _names(axis, each.ranks, TOP + BAR * (len(_bars(each)) + 1) + 0.1)
+    _names(axis, drawn, TOP + BAR * (len(_bars(each)) + 1) + 0.1, across)
 
 
-def _names(axis: Axes, ranks: pd.Series[float], top: float) -> None:
+def _names(axis: Axes, ranks: pd.Series[float], top: float, place_of: Callable[[float], float]) -> None:
     """The better half below each other at the left, the others at the right, each with a line to its rank."""
     rows = len(ranks)
     for place, (name, rank) in enumerate(ranks.items()):
         better = place < (rows + 1) // 2
         line = top + NAME * (place if better else rows - 1 - place)
-        across, end = _across(rank, rows), -0.2 if better else SCALE + 0.2
+        across, end = place_of(rank), -0.2 if better else SCALE + 0.2
         axis.plot([across, across, end], [TOP, line, line], color="0.45", linewidth=0.7, zorder=0)
         text = f"{name}  {rank:.1f} " if better else f" {rank:.1f}  {name}"
         axis.text(end, line, text, ha="right" if better else "left", va="center")
 
 
-def _across(rank: float, rows: int) -> float:
-    return (rank - 1) / (rows - 1) * SCALE
+def _across(rank: float, ends: tuple[int, int]) -> float:
+    low, high = ends
+    return (rank - low) / (high - low) * SCALE
 
 
 def _note(each: Panel) -> str:
     seeds = f"{each.seeds} seed{'s' * (each.seeds > 1)}"
+    some = "" if len(_drawn(each)) == len(each.ranks) else f"the best {MOST_NAMED} of {len(each.ranks)}; "
     return (
-        f"mean rank over {each.tasks} tasks x {seeds}, 1 the best; a bar joins methods that {each.tasks} tasks cannot "
-        f"tell apart (Nemenyi, 5 %; {each.critical_blocks:.1f} if seeds counted as tasks); Friedman p = {each.p:.1g}"
+        f"{some}mean rank over {each.tasks} tasks x {seeds}, 1 the best; a bar joins methods that {each.tasks} tasks "
+        f"cannot tell apart (Nemenyi, 5 %; {each.critical_blocks:.1f} if seeds counted as tasks); "
+        f"Friedman p = {each.p:.1g}"
     )
 
 

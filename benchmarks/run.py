@@ -127,7 +127,7 @@ def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, resul
         frame, histories = store.load_with_histories(results)
         for table in tables.tables(frame[frame["key"].isin({spec.key for spec in done})]):
             out.print(leaderboard.to_rich(table))
-        written = leaderboard.save(frame, tables.tables(frame), histories, results)
+        written = leaderboard.save(frame, histories, results)
         out.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True)
     out.print(f"records: {results / store.RUNS}, task files: {results / store.ADAPTERS}", soft_wrap=True)
     trained = len(set(todo) & set(done) - set(outcome.failed) - set(outcome.others))

@@ -168,8 +168,7 @@ def load_with_histories(results: Path) -> tuple[pd.DataFrame, Histories]:
     """What ``load`` returns, and the histories, in which the index of the frame has the numbers of its runs."""
     from benchmarks.reader import read_all
 
-    columns, histories = read_all(_paths(results / RUNS))
-    frame = columns.frame()
+    frame, histories = read_all(_paths(results / RUNS))
     if frame.empty:
         raise ValueError(f"no run records below {results / RUNS}; make some with: python -m benchmarks.run")
     return frame, histories

@@ -12,7 +12,17 @@ from benchmarks.rows import comparable, recipe_text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Table", "accuracies", "comparable", "ppt", "scores", "tables", "tasks_and_groups", "whole_seeds"]
+__all__ = [
+    "Table",
+    "accuracies",
+    "comparable",
+    "of_groups",
+    "ppt",
+    "scores",
+    "tables",
+    "tasks_and_groups",
+    "whole_seeds",
+]
 
 NAMED_RULES = {"best_test": "best_test (epoch chosen on the test split; only to compare with papers)"}
 UNKNOWN = "-"
@@ -22,22 +32,28 @@ UNKNOWN = "-"
 class Table:
     """One comparison: runs that differ in method, task and seed alone.
 
-    ``cells`` holds texts; ``values`` the numbers behind them where a column is one to be best in, NaN elsewhere.
+    ``cells`` holds texts; ``values`` the numbers behind them where a column is one to be best in, NaN elsewhere;
+    ``tasks`` names the columns that are tasks.
     """
 
     title: str
     notes: tuple[str, ...]
     cells: pd.DataFrame
     values: pd.DataFrame
+    tasks: tuple[str, ...] = ()
 
 
 def tables(frame: pd.DataFrame) -> list[Table]:
+    """The tables of all runs of ``frame``, by what may be compared."""
+    return of_groups(comparable(frame))
+
+
+def of_groups(groups: Sequence[pd.DataFrame]) -> list[Table]:
     """One table of accuracies for every set of runs that may be compared, in a stable order; then what these runs
     cost, and what the searches among them cost.
     """
     from benchmarks.costs import costs, searched, searches
 
-    groups = comparable(frame)
     spent = [table for group in groups for table in costs(group)]
     return [*map(accuracies, groups), *spent, *(searches(group) for group in groups if searched(group).any())]
 
@@ -75,7 +91,7 @@ def accuracies(frame: pd.DataFrame) -> Table:
     first = frame.iloc[0]
     title = f"{first['spec.suite']}: {first['spec.backbone.modality']}, {first['spec.backbone.name']}"
     shown = values.loc[order].reindex(columns=cells.columns).rename_axis("method")
-    return Table(title, _notes(frame, tasks, groups), cells, shown)
+    return Table(title, _notes(frame, tasks, groups), cells, shown, tuple(tasks))
 
 
 def scores(frame: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:

@@ -31,6 +31,8 @@ METHODS = {  # its option that is varied, and trained parameters at 1
 }
 SEEDS = 5
 EPOCHS = 30
+TUNED = "repadapter"  # of whose options every second is what a study of so many trials found on a task
+ROUTED = "adapterx"  # which reports lists of lists
 
 
 def records(count: int) -> Iterator[dict[str, Any]]:
@@ -69,6 +71,7 @@ def _record(
         "task": task,
         "seed": seed,
     }
+    trials = 6 * next(iter(option.values()))
     level = 0.4 + 0.4 * draw.random() ** 0.5 + 0.01 * math.log(params)
     history = [
         {
@@ -93,6 +96,9 @@ def _record(
             "epoch": EPOCHS,
         },
         **_measured(draw, params),
+        "report": {"routing": _routing(draw)} if method == ROUTED else {},
+        "tuning": _study(spec, trials) if method == TUNED and trials % 12 == 0 else None,
+        "status": "finished",
     }
 
 
@@ -151,10 +157,17 @@ def _measured(draw: random.Random, params: int) -> dict[str, Any]:
             "device": "synthetic",
             "dtype": "float32",
         },
-        "report": {},
-        "tuning": None,
-        "status": "finished",
     }
+
+
+def _routing(draw: random.Random) -> dict[str, list[list[float]]]:
+    """How 12 blocks use 4 experts."""
+    return {name: [[draw.random() for _ in range(4)] for _ in range(12)] for name in ("allocation", "score")}
+
+
+def _study(spec: dict[str, Any], trials: int) -> dict[str, Any]:
+    name = f"{spec['suite']}/{spec['backbone']['name']}/{spec['method']}/{spec['task']}"
+    return {"study": name, "trials": trials, "split": "val", "val_accuracy": 0.75, "fixed": [], "search_seed": 0}
 
 
 if __name__ == "__main__":

@@ -97,9 +97,9 @@ def section(watched: Watched, title: str) -> Any:
 
 
 def column(of: Any, name: str) -> list[str]:
-    heads = [text.strip() for text in of.locator("thead th").all_inner_texts()]
+    heads = [text.strip() for text in of.locator("thead th").all_text_contents()]
     place = heads.index(name) + 1
-    return [text.strip() for text in of.locator(f"tbody tr > :nth-child({place})").all_inner_texts()]
+    return [text.strip() for text in of.locator(f"tbody tr > :nth-child({place})").all_text_contents()]
 
 
 OFFLINE, POINTS = "offline: image, vit_nano", "scanobjectnn: points, point_mae"
@@ -112,8 +112,8 @@ def test_tables_are_those_of_the_records(at: Open, made: Made) -> None:
         assert column(shown, "method") == list(table.cells.index)
         for name in table.cells:
             assert column(shown, name) == list(table.cells[name])
-        assert [t.strip() for t in shown.locator(".notes li").all_inner_texts()] == [n.strip() for n in table.notes]
-        best = shown.locator("td.best").all_inner_texts()
+        assert [t.strip() for t in shown.locator(".notes li").all_text_contents()] == [n.strip() for n in table.notes]
+        best = shown.locator("td.best").all_text_contents()
         expected = table.cells.to_numpy()[(table.values.eq(table.values.max()) & table.values.notna()).to_numpy()]
         assert best == list(expected)
 
@@ -148,7 +148,7 @@ def test_a_filter_leaves_what_it_names(at: Open, made: Made) -> None:
     pairs = list(zip(made.tables, made.groups, strict=False))  # these tables come first
     for (label, value), (field, title) in FACETS.items():
         page.get_by_label(label).select_option(value)
-        shown = page.locator("section.comparison:visible h2").all_inner_texts()
+        shown = page.locator("section.comparison:visible h2").all_text_contents()
         left = [table.title for table, group in pairs if set(group[field]) == {value}]
         assert title in left
         assert [one for one in shown if one in {table.title for table, _ in pairs}] == left

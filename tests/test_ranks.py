@@ -9,12 +9,13 @@ import pytest
 from test_leaderboard import ACCURACY, frame
 
 from benchmarks import ranks
+from benchmarks.tables import comparable
 
 THREE = {**ACCURACY, ("norm", "digits"): [0.95, 0.80, 0.81], ("norm", "count"): [0.40, 0.41, 0.57]}
 
 
 def test_a_panel_ranks_over_task_and_seed_and_counts_tasks_alone() -> None:
-    (panel,) = ranks.panels(frame(THREE))
+    (panel,) = ranks.panels(comparable(frame(THREE)))
     # norm is first once, shares the first place once, and is second four times
     assert dict(panel.ranks) == pytest.approx(
         {"lora": (5 - 1 + 2 + 1.5) / 6, "norm": (1 + 1.5 + 4 * 2) / 6, "linear": 3}
@@ -34,14 +35,14 @@ def test_a_panel_ranks_over_task_and_seed_and_counts_tasks_alone() -> None:
     ],
 )
 def test_too_little_to_rank_makes_no_diagram(runs: dict[tuple[str, str], list[float]], tmp_path: Path) -> None:
-    assert ranks.write(frame(runs), tmp_path) == []
+    assert ranks.write(comparable(frame(runs)), tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_diagrams_are_written_in_three_formats_and_name_every_method(tmp_path: Path) -> None:
-    paths = ranks.write(frame(THREE), tmp_path)
+    paths = ranks.write(comparable(frame(THREE)), tmp_path)
     assert [path.name for path in paths] == ["ranks.png", "ranks.svg", "ranks.pdf"]
-    (panel,) = ranks.panels(frame(THREE))
+    (panel,) = ranks.panels(comparable(frame(THREE)))
     text = " ".join(paths[1].read_text().split())
     for row, rank in panel.ranks.items():
         assert f"<!-- {row} {rank:.1f} -->" in text or f"<!-- {rank:.1f} {row} -->" in text

@@ -141,6 +141,7 @@ def test_a_small_run_shows_and_writes_floor_peer_and_methods(
     assert "written:" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_processes_side_by_side_share_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(together, "SECONDS", 0.5)
     argv = ["together", "--methods", "lora", "--backbone", "vit_nano", "--batch-size", "2", "--side-by-side", "1", "2"]

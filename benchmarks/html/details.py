@@ -39,7 +39,10 @@ def pieces(frame: pd.DataFrame, order: list[int], histories: Histories) -> Itera
     A piece is JSON: ``same`` has the fields in which its runs are equal, ``each`` a list a field for the others, and
     ``curves`` the same for the epochs.
     """
-    fields = {str(name): _field(str(name), frame[name].loc[order]) for name in frame if name not in LEFT_OUT}
+    import pandas as pd
+
+    places = frame.index.get_indexer(pd.Index(order))
+    fields = {str(name): _field(str(name), frame[name].take(places)) for name in frame if name not in LEFT_OUT}
     curves = {name: _curves(histories, name) for name in histories.values if name != "epoch"}
 
     def piece(start: int) -> bytes:
@@ -84,7 +87,7 @@ def _field(name: str, values: pd.Series[Any]) -> _Field:
     if values.dtype.kind in "biuf":
         numbers = values.to_numpy()
         return _Field(rounded(numbers) if measured and values.dtype.kind == "f" else numbers)
-    places, texts = coded(values.map(_short) if measured else values)
+    places, texts = coded(_short_all(values) if measured else values)
     return _Field(places, list(map(Fragment, [*texts, "null"])))  # a missing one is at -1
 
 
@@ -123,6 +126,23 @@ def _rounded(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     up, down = 10.0 ** np.maximum(places, 0), 10.0 ** np.maximum(-places, 0)
     result: np.ndarray[Any, Any] = np.round(values * up / down) * down / up
     return result
+
+
+def _short_all(values: pd.Series[Any]) -> pd.Series[Any]:
+    """What was measured to DIGITS digits; lists of one shape, as those of a method's report are, all at once."""
+    import numpy as np
+    import pandas as pd
+
+    lists = [value for value in values if isinstance(value, list)]
+    try:
+        numbers: np.ndarray[Any, Any] = np.array(lists)
+    except ValueError:  # of several shapes
+        numbers = np.array(None)
+    if numbers.dtype.kind != "f":
+        return values.map(_short)
+    short = iter(rounded(numbers.ravel()).reshape(numbers.shape).tolist())
+    each = [next(short) if isinstance(value, list) else _short(value) for value in values]
+    return pd.Series(each, index=values.index, dtype=object)
 
 
 def _short(value: Any) -> Any:

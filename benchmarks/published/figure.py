@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NAME = "adapterx_figure1"
-FORMATS = ("png", "svg", "pdf")
 PANELS = {  # suite -> the published task or aggregate, title, what the axes show
     "vtab1k": ("group mean", "VTAB-1K", "mean of the three group means (%)", "without the head (linear: the head)"),
     "scanobjectnn": ("pb_t50_rs", "ScanObjectNN PB_T50_RS", "overall accuracy (%)", "with the head"),
@@ -93,6 +92,8 @@ def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    from benchmarks import figures
+
     style: dict[Any, Any] = {
         "svg.hashsalt": "peft-vision-bench",
         "font.size": 9,
@@ -108,13 +109,7 @@ def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
         figure.set_layout_engine("none")
         for axis, suite in zip(axes, PANELS, strict=True):
             _label(axis, drawn[suite])
-        out.mkdir(parents=True, exist_ok=True)
-        paths = [out / f"{NAME}.{ending}" for ending in FORMATS]
-        undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-        for path in paths:
-            figure.savefig(path, dpi=200, metadata=undated[path.suffix[1:]])
-        plt.close(figure)
-    return paths
+        return figures.write(figure, NAME, out)
 
 
 def _panel(axis: Axes, suite: str, drawn: Sequence[Points]) -> None:

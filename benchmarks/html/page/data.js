@@ -2,10 +2,7 @@
 // What the page holds: the overview at once, the packed rest when it is asked for.
 const Data = JSON.parse(document.getElementById("data").textContent);
 
-const whole = new Promise((done) => {
-  if (document.readyState === "loading") addEventListener("DOMContentLoaded", done, { once: true });
-  else done();
-});
+const soon = () => new Promise((done) => { setTimeout(done, 20); });
 
 const opened = new Map();
 
@@ -15,7 +12,8 @@ function once(name, make) {
 }
 
 async function unpacked(id) {
-  await whole; // the packed parts stand at the end of the file
+  // the packed parts stand at the end of the file; one is there when something follows it
+  while (document.readyState === "loading" && !document.getElementById(id)?.nextSibling) await soon();
   const text = atob(document.getElementById(id).textContent);
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i += 1) bytes[i] = text.charCodeAt(i);

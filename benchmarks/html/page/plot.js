@@ -113,7 +113,7 @@ function hover({ name, x, y, error, seeds }, cost, accuracy) {
 // The plot of one section, drawn when it comes into view.
 function pareto(section, number) {
   const state = { cost: 0, accuracy: 0, log: true, keep: () => true, near: false };
-  const area = make("div", { class: "plot", role: "img", "aria-label": `Accuracy against cost: ${section.title}; the table above has the numbers` });
+  const area = make("div", { class: "plot", role: "img", "aria-label": `Accuracy against cost: ${section.title}; the table above has the numbers` }, make("p", { class: "quiet" }, "The plot is being drawn."));
   const set = (name) => (value) => { state[name] = value; draw(); };
   const scale = make("input", { type: "checkbox", checked: true, onchange: () => set("log")(scale.checked) });
   const tools = make("div", { class: "tools" },

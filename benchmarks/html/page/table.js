@@ -24,6 +24,7 @@ function cell(text, best) {
   return element;
 }
 
+// Empty until ``filter`` says which rows to keep.
 // head: name of the first column; rows: names; links: where a name leads, or null; columns: {name, cells, best, rising}
 function sortable({ caption, head, rows, links, columns }) {
   const all = [{ name: head, cells: rows, best: [], rising: false }, ...columns];
@@ -68,6 +69,5 @@ function sortable({ caption, head, rows, links, columns }) {
 
   const table = make("table", {}, make("caption", { class: "hidden" }, caption), make("thead", {}, make("tr", {}, ...heads)), body);
   const box = make("div", { class: "box", tabindex: "0", role: "region", "aria-label": caption }, table);
-  show();
   return { element: make("div", {}, box, more), filter: (keep) => { state.keep = keep; return show(); } };
 }
