@@ -7,12 +7,13 @@ import json
 import math
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-SETS = (  # suite, modality, backbone, tasks, rule
+Part = tuple[str, str, str, int, str]  # suite, modality, backbone, tasks, rule
+SETS: tuple[Part, ...] = (
     ("vtab1k", "image", "vit_base_patch16_224.orig_in21k", 19, "last"),
     ("vtab1k", "image", "vit_base_patch16_224.orig_in21k", 19, "best_test"),
     ("vtab1k", "image", "vit_large_patch16_224.orig_in21k", 19, "best_val"),
@@ -35,11 +36,11 @@ TUNED = "repadapter"  # of whose options every second is what a study of so many
 ROUTED = "adapterx"  # which reports lists of lists
 
 
-def records(count: int) -> Iterator[dict[str, Any]]:
+def records(count: int, sets: Sequence[Part] = SETS, seeds: int = SEEDS) -> Iterator[dict[str, Any]]:
     """``count`` records: all methods, sets, tasks and seeds with one value of the option, then with the next."""
     made = 0
-    for size, (method, (option, unit)), part in product(range(1, count + 1), METHODS.items(), SETS):
-        for seed, task in product(range(SEEDS), range(part[3])):
+    for size, (method, (option, unit)), part in product(range(1, count + 1), METHODS.items(), sets):
+        for seed, task in product(range(seeds), range(part[3])):
             if made == count:
                 return
             made += 1
@@ -57,7 +58,7 @@ def write(folder: Path, count: int) -> None:
 
 def _record(
     draw: random.Random,
-    part: tuple[str, str, str, int, str],
+    part: Part,
     method: str,
     option: dict[str, int],
     params: int,

@@ -21,18 +21,21 @@ from benchmarks.html.details import rounded
 from benchmarks.html.page import render
 
 HOSTILE = "</script><script>alert(1)</script>"
+SMALL = many_records.SETS[3:]
+CROWD: many_records.Part = ("crowd", "image", "vit_nano", 1, "last")
+TUNED = "repadapter tuned, 12 trials"
 Open = Callable[..., Watched]
 
 
 @functools.cache
 def records() -> list[dict[str, Any]]:
-    """Two values of every method's option on small suites, and one run whose names are markup."""
-    made = list(many_records.records(4760))
-    small = [r for r in made if r["spec"]["suite"] != "vtab1k" and r["spec"]["seed"] < 2]
+    """Two values of every method's option on small suites, many on one, and one run whose names are markup."""
+    small = many_records.records(2 * 7 * 11 * 2, SMALL, seeds=2)
+    crowd = many_records.records(7 * 7 * 2, [CROWD], seeds=2)
     hostile = next(many_records.records(1))
     hostile["spec"] |= {"suite": HOSTILE, "task": "<img src=x onerror=alert(2)>"}
     hostile["spec"]["config"] = {"rank": "<script>alert(3)</script>", "%{x} <b>": "a & b"}
-    return [*small, hostile | {"key": "f" * 16}]
+    return [*small, *crowd, hostile | {"key": "f" * 16}]
 
 
 @dataclass(frozen=True)
@@ -87,31 +90,60 @@ def at(browser: Any, path: Path) -> Iterator[Open]:
 
     yield open_
     for watched in opened:
-        assert watched.complaints == []
-        assert {url.partition("#")[0] for url in watched.requests} == {path.as_uri()}
+        quiet(watched, path)
         watched.close()
+
+
+@pytest.fixture(scope="module")
+def shared(browser: Any, path: Path) -> Iterator[Watched]:
+    watched = Watched(browser, path)
+    yield watched
+    watched.close()
+
+
+@pytest.fixture
+def watched(shared: Watched, path: Path) -> Iterator[Watched]:
+    """A page that tests share, as reading the plots' code takes longest: at its overview, nothing chosen or sorted."""
+    shared.page.evaluate("""() => {
+        location.hash = '';
+        for (const choice of document.querySelectorAll('select, #method')) {
+            if (choice.matches('select')) choice.selectedIndex = 0; else choice.value = '';
+            for (const kind of ['input', 'change']) choice.dispatchEvent(new Event(kind, { bubbles: true }));
+        }}""")
+    shared.page.locator("#overview").wait_for()
+    yield shared
+    quiet(shared, path)
+
+
+def quiet(watched: Watched, path: Path) -> None:
+    assert watched.complaints == []
+    assert {url.partition("#")[0] for url in watched.requests} == {path.as_uri()}
 
 
 def section(watched: Watched, title: str) -> Any:
     return watched.page.locator("section.comparison", has=watched.page.get_by_role("heading", name=title, exact=True))
 
 
+def cells(of: Any) -> pd.DataFrame:
+    """The texts of a table, by the heads of its columns."""
+    found = of.evaluate("""of => ['thead', 'tbody'].map(part => [...of.querySelectorAll(`${part} tr`)].map(
+        row => [...row.children].map(cell => cell.textContent.trim())))""")
+    (heads,), rows = found
+    return pd.DataFrame(rows, columns=heads, dtype=object)
+
+
 def column(of: Any, name: str) -> list[str]:
-    heads = [text.strip() for text in of.locator("thead th").all_text_contents()]
-    place = heads.index(name) + 1
-    return [text.strip() for text in of.locator(f"tbody tr > :nth-child({place})").all_text_contents()]
+    return list(cells(of)[name])
 
 
 OFFLINE, POINTS = "offline: image, vit_nano", "scanobjectnn: points, point_mae"
 
 
-def test_tables_are_those_of_the_records(at: Open, made: Made) -> None:
-    watched = at()
+def test_tables_are_those_of_the_records(watched: Watched, made: Made) -> None:
+    assert TUNED in column(section(watched, OFFLINE), "method")
     for table in made.tables:
         shown = section(watched, table.title)
-        assert column(shown, "method") == list(table.cells.index)
-        for name in table.cells:
-            assert column(shown, name) == list(table.cells[name])
+        pd.testing.assert_frame_equal(cells(shown), table.cells.reset_index().astype(object))
         assert [t.strip() for t in shown.locator(".notes li").all_text_contents()] == [n.strip() for n in table.notes]
         best = shown.locator("td.best").all_text_contents()
         expected = table.cells.to_numpy()[(table.values.eq(table.values.max()) & table.values.notna()).to_numpy()]
@@ -143,8 +175,8 @@ FACETS = {
 }
 
 
-def test_a_filter_leaves_what_it_names(at: Open, made: Made) -> None:
-    page = at().page
+def test_a_filter_leaves_what_it_names(watched: Watched, made: Made) -> None:
+    page = watched.page
     pairs = list(zip(made.tables, made.groups, strict=False))  # these tables come first
     for (label, value), (field, title) in FACETS.items():
         page.get_by_label(label).select_option(value)
@@ -156,8 +188,7 @@ def test_a_filter_leaves_what_it_names(at: Open, made: Made) -> None:
     assert page.locator("section.comparison:visible").count() == len(made.tables)
 
 
-def test_the_search_leaves_rows_that_contain_it(at: Open) -> None:
-    watched = at()
+def test_the_search_leaves_rows_that_contain_it(watched: Watched) -> None:
     watched.page.get_by_label("Method", exact=True).fill("RANK=2")
     assert set(column(section(watched, OFFLINE), "method")) == {"lora rank=2", "fact_tt rank=2"}
     watched.page.get_by_label("Method", exact=True).fill("nothing at all")
@@ -182,16 +213,15 @@ def points(shown: Any) -> dict[str, tuple[float, float, float]]:
     }
 
 
-def test_the_plot_has_the_points_and_the_frontier_of_the_pareto_plot(at: Open, made: Made) -> None:
-    shown, group = drawn(at(), OFFLINE), made.group("offline")
+def test_the_plot_has_the_points_and_the_frontier_of_the_pareto_plot(watched: Watched, made: Made) -> None:
+    shown, group = drawn(watched, OFFLINE), made.group("offline")
     expected = pareto.points(group)
     assert points(shown) == {p.name: pytest.approx((p.params, p.accuracy, p.error), rel=1e-5) for p in expected}
     step = shown.locator(".plot").evaluate("plot => plot.data[0].x")[:-1]
     assert step == [point.params for point in pareto.frontier(expected)]
 
 
-def test_hovering_names_a_point_and_its_numbers(at: Open) -> None:
-    watched = at()
+def test_hovering_names_a_point_and_its_numbers(watched: Watched) -> None:
     shown = drawn(watched, OFFLINE)
     name, (_, accuracy, error) = next(iter(points(shown).items()))
     shown.locator(".plot .scatterlayer .trace").nth(1).locator(".points path").first.hover(force=True)
@@ -199,6 +229,22 @@ def test_hovering_names_a_point_and_its_numbers(at: Open) -> None:
     hover.wait_for()
     assert name in hover.text_content()
     assert f"{accuracy:.1f} ± {error:.1f} %" in hover.text_content()
+
+
+def test_of_many_points_the_frontier_alone_has_bars_and_names(watched: Watched, made: Made) -> None:
+    shown, expected = drawn(watched, "crowd: image, vit_nano"), pareto.points(made.group("crowd"))
+    edge = {point.name for point in pareto.frontier(expected)}
+    found = points(shown)
+    assert set(found) == {point.name for point in expected} and len(found) == 49
+    assert {name for name, (_, _, error) in found.items() if error is not None} == edge
+    names = {text for text in shown.locator(".plot .textpoint").all_text_contents() if text}
+    assert names and names <= edge
+
+
+def test_the_buttons_of_a_plot_keep_it_to_the_page(watched: Watched) -> None:
+    buttons = drawn(watched, OFFLINE).locator(".modebar-btn")
+    titles = buttons.evaluate_all("buttons => buttons.map(button => button.dataset.title)")
+    assert set(titles) == {"Download plot as a PNG", "Zoom", "Pan", "Reset axes"}
 
 
 COSTS = {
@@ -210,8 +256,8 @@ COSTS = {
 }
 
 
-def test_the_axes_can_be_chosen(at: Open, made: Made) -> None:
-    shown, group = drawn(at(), OFFLINE), made.group("offline")
+def test_the_axes_can_be_chosen(watched: Watched, made: Made) -> None:
+    shown, group = drawn(watched, OFFLINE), made.group("offline")
     shown.get_by_label("Vertical").select_option(label="task_03")
     accuracy = 100 * group[group["spec.task"] == "task_03"].groupby("row")["accuracy.test"].mean()
     for label, column in COSTS.items():
@@ -224,8 +270,7 @@ def test_the_axes_can_be_chosen(at: Open, made: Made) -> None:
         }
 
 
-def test_a_row_leads_to_its_runs_and_a_run_to_its_page(at: Open) -> None:
-    watched = at()
+def test_a_row_leads_to_its_runs_and_a_run_to_its_page(watched: Watched) -> None:
     page, detail = watched.page, watched.page.locator("#detail")
     section(watched, POINTS).get_by_role("link", name="lora rank=2", exact=True).click()
     detail.get_by_role("heading", name="lora rank=2").wait_for()
@@ -245,23 +290,35 @@ def test_a_row_leads_to_its_runs_and_a_run_to_its_page(at: Open) -> None:
     assert page.locator("#overview").is_visible() and not detail.is_visible()
 
 
+def test_a_tuned_run_says_how_it_was_tuned(watched: Watched) -> None:
+    detail = watched.page.locator("#detail")
+    section(watched, OFFLINE).get_by_role("link", name=TUNED, exact=True).click()
+    detail.get_by_role("heading", name=TUNED).wait_for()
+    detail.locator("tbody a").first.click()
+    tuning = detail.locator(".fields section", has=watched.page.get_by_role("heading", name="Tuning"))
+    tuning.wait_for()
+    told = dict(zip(*(tuning.locator(tag).all_text_contents() for tag in ("dt", "dd")), strict=True))
+    assert told["trials"] == "12" and told["study"] == "offline/vit_nano/repadapter/task_00"
+
+
 def test_a_run_can_be_opened_by_its_address_and_one_that_is_not_there_says_so(at: Open) -> None:
     last = records()[-2]
     watched = at(f"#run/{last['key']}")
-    text = watched.page.locator("#detail").inner_text()
+    detail = watched.page.locator("#detail")
+    text = detail.inner_text()
     assert f"{last['spec']['method']} on {last['spec']['task']}, seed {last['spec']['seed']}" in text
     assert last["spec"]["data_fingerprint"] in text and last["environment"]["packages"]["timm"] in text
-    assert "No such run" in at("#run/0123").page.locator("#detail").inner_text()
-    assert "No such row" in at("#runs/99/0").page.locator("#detail").inner_text()
+    for route, said in (("#run/0123", "No such run"), ("#runs/99/0", "No such row")):
+        watched.page.evaluate("route => { location.hash = route; }", route)
+        detail.get_by_role("heading", name=said).wait_for()
 
 
-def test_markup_in_records_is_text_everywhere(at: Open) -> None:
-    watched = at()
+def test_markup_in_records_is_text_everywhere(watched: Watched) -> None:
     title = f"{HOSTILE}: image, vit_base_patch16_224.orig_in21k"
     shown = section(watched, title)
-    assert shown.locator("h2").inner_text() == title
+    assert shown.locator("h2").text_content() == title
     assert column(shown, "method") == ["lora %{x} <b>=a & b rank=<script>alert(3)</script>"]
-    assert "<img src=x onerror=alert(2)>" in shown.locator("thead").inner_text()
+    assert "<img src=x onerror=alert(2)>" in cells(shown)
     drawn(watched, title)
     labels = shown.locator(".plot .textpoint").all_text_contents()
     assert labels == ["lora %{x} <b>=a & b rank=<script>alert(3)</script>"]

@@ -112,7 +112,7 @@ class Worker:
 
     def give(self, spec: Spec) -> None:
         self.spec = spec
-        with suppress(BrokenPipeError):  # it died idle, which is heard next
+        with suppress(BrokenPipeError):  # it has just died, which is heard next
             self.connection.send(spec)
 
 
@@ -129,6 +129,8 @@ class _Crew:
         while self.waiting or self.busy:
             while self.waiting and self.idle:
                 worker = self.idle.pop()
+                if not worker.process.is_alive():  # it died with nothing in hand
+                    worker = worker.another()
                 worker.give(self.waiting.pop(0))
                 self.busy[worker.connection] = worker
             for connection in wait(list(self.busy)):

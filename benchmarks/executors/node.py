@@ -24,8 +24,6 @@ from methods.options import check
 if TYPE_CHECKING:
     from benchmarks.train import Epoch
 
-NEWS_SECONDS = 1.0  # that a run waits until an epoch is told
-
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -76,7 +74,7 @@ def _tell(news: Any, key: str, epoch: Epoch) -> None:
     import ray
 
     with suppress(ray.exceptions.RayError):  # what a driver shows is worth no run
-        ray.get(news.put.remote(key, epoch), timeout=NEWS_SECONDS)
+        news.put.remote(key, epoch)  # and not waited for: Ray lends the CPU of a task that waits to another
 
 
 def _see_files(spec: Spec) -> None:

@@ -33,6 +33,10 @@ RETRIES = 3  # of a run whose process or node is lost
 POLL_SECONDS = 0.5
 NEWS_SECONDS = 5.0  # that a driver waits for them
 CONNECT_SECONDS = 10.0
+OWN: dict[str, Any] = {  # settings of a cluster that is started here
+    "worker_niceness": 0,  # of Ray's 15, with which runs would wait for whatever else the machine does
+    "idle_worker_killing_time_threshold_ms": 60_000,  # of Ray's 1,000, after which the next run would import torch
+}
 AHEAD = 2  # runs sent for each that there is room for, so that none waits for the driver
 
 
@@ -160,6 +164,7 @@ class _Flight:
 def _connect(where: Where) -> Any:
     """Ray, connected to the cluster, or to one that it starts on this machine."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")  # of 30 seconds, to reach a head that is gone; Ray has 20
     os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # Ray's own number knows no end
     try:
         import ray
@@ -170,8 +175,7 @@ def _connect(where: Where) -> Any:
     if CACHE in os.environ:
         variables[CACHE] = os.path.abspath(os.environ[CACHE])
     packages = [str(Path(package.__path__[0])) for package in (benchmarks, methods)]
-    # Ray's own niceness is 15, with which runs would wait for whatever else the machine does
-    own = {} if where.address else {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}
+    own = {} if where.address else {"include_dashboard": False, "_system_config": OWN}
     try:
         ray.init(
             address=where.address or "local",

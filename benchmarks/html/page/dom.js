@@ -28,6 +28,12 @@ function amount(value, unit = "") {
   return `${digits(value)} ${unit}`.trim();
 }
 
+// 20000 -> 20k, 0.5 -> 0.5
+function short(value) {
+  const [size, prefix] = PREFIXES.find(([least]) => Math.abs(value) >= least) ?? [1, ""];
+  return `${digits(value / size)}${prefix}`;
+}
+
 function digits(value) {
   const whole = Number.isInteger(value) || Math.abs(value) >= 1000;
   return whole ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(4)));

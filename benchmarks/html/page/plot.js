@@ -1,5 +1,6 @@
 // Accuracy against a cost, with the frontier of what no other method beats.
 const FAR = 2; // times as far below the median as the best is above: such points stand at the edge, or they squeeze all
+const MANY = 40; // of more points only the frontier's have bars and names, the others only what they show on hover
 const MARGIN = { l: 58, r: 16, t: 12, b: 48 };
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -10,7 +11,7 @@ const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&
 function frame() {
   const axis = { gridcolor: color("line"), linecolor: color("line"), zeroline: false, tickfont: { color: color("quiet") }, automargin: false };
   return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { ...MARGIN }, showlegend: false, hovermode: "closest",
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { ...MARGIN }, showlegend: false, hovermode: "closest", dragmode: touched ? false : "zoom",
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: color("ink") },
     hoverlabel: { bgcolor: color("raised"), bordercolor: color("line"), align: "left", font: { color: color("ink"), size: 13 } },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: color("quiet"), activecolor: color("accent") },
@@ -18,7 +19,11 @@ function frame() {
   };
 }
 
-const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"] };
+const touched = matchMedia("(pointer: coarse)").matches; // a finger scrolls the page, also where it meets a plot
+const CONFIG = {
+  responsive: true, displaylogo: false, showSendToCloud: false, ...(touched ? { displayModeBar: false } : {}),
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+};
 
 function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
@@ -48,13 +53,13 @@ function axes(points, log) {
 }
 
 // What names keep clear of besides points: the frontier's steps and the bars, as thin boxes.
-function lines(points, edge, pixel, right) {
+function lines(points, edge, floor, pixel, right) {
   const turns = edge.map(pixel);
   const steps = turns.flatMap((a, i) => {
     const b = turns[i + 1] ?? { x: right, y: a.y };
     return [[a.x + 5, a.y - 1, b.x, a.y + 1], [b.x - 1, b.y + 5, b.x + 1, a.y]];
   });
-  const bars = points.filter(({ error }) => error > 0).map((point) => {
+  const bars = points.filter(({ y, error }) => error > 0 && y >= floor).map((point) => {
     const [low, high] = [pixel({ ...point, y: point.y - point.error }), pixel({ ...point, y: point.y + point.error })];
     return [low.x - 3, high.y, low.x + 3, low.y];
   });
@@ -67,14 +72,19 @@ function drawing(points, { cost, accuracy, log, width, height }) {
   const first = new Set(edge);
   const pixel = (point) => ({
     x: ((view.place(point.x) - view.x[0]) / (view.x[1] - view.x[0])) * (width - MARGIN.l - MARGIN.r),
-    y: ((view.y[1] - Math.max(point.y, view.floor)) / (view.y[1] - view.y[0])) * (height - MARGIN.t - MARGIN.b),
+    y: ((view.y[1] - point.y) / (view.y[1] - view.y[0])) * (height - MARGIN.t - MARGIN.b),
   });
+  const raised = (point) => ({ ...point, y: Math.max(point.y, view.floor) });
   const named = [...edge, ...points.filter((point) => !first.has(point)).sort((a, b) => b.y - a.y)];
   const label = (point) => (point.y < view.floor ? `${point.name} ${point.y.toFixed(1)}` : point.name);
   const [inner, tall] = [width - MARGIN.l - MARGIN.r, height - MARGIN.t - MARGIN.b];
-  const sides = placed(named.map((point) => ({ ...pixel(point), name: label(point), first: first.has(point) })), lines(points, edge, pixel, inner), inner, tall);
+  const marked = points.length > MANY ? edge : named; // a start of ``named``
+  const spots = marked.map((point) => ({ ...pixel(raised(point)), name: label(point), first: first.has(point) }));
+  const sides = placed(spots, lines(marked, edge.map(raised), view.floor, pixel, inner), inner, tall);
+  const bar = (point) => (point.y < view.floor || !(marked === named || first.has(point)) ? null : point.error);
   const shown = (x) => (view.scaled && !(x > 0) ? view.zero : x);
   const trace = (of, ink) => {
+    const small = !of && marked === edge;
     const chosen = named.map((point, i) => [point, sides[i]]).filter(([point]) => first.has(point) === of);
     return {
       type: "scatter", mode: "markers+text", cliponaxis: false, hoverinfo: "text",
@@ -83,13 +93,14 @@ function drawing(points, { cost, accuracy, log, width, height }) {
       textfont: { size: 11.5, color: of ? color("ink") : color("quiet") },
       customdata: chosen.map(([{ row }]) => row),
       hovertext: chosen.map(([point]) => hover(point, cost, accuracy)),
-      error_y: { type: "data", array: chosen.map(([{ y, error }]) => (y < view.floor ? null : error)), thickness: 1.2, width: 3, color: ink },
-      marker: { size: 9, color: ink, symbol: chosen.map(([{ y }]) => (y < view.floor ? "triangle-down" : "circle")), line: { width: 1.2, color: color("raised") } },
+      error_y: { type: "data", visible: !small, array: chosen.map(([point]) => bar(point)), thickness: 1.2, width: 3, color: ink },
+      marker: { size: small ? 6 : 9, opacity: small ? 0.6 : 1, color: ink, symbol: chosen.map(([{ y }]) => (y < view.floor ? "triangle-down" : "circle")), line: { width: small ? 0 : 1.2, color: color("raised") } },
     };
   };
   const steps = { x: [...edge.map(({ x }) => shown(x)), view.scaled ? 10 ** view.x[1] : view.x[1]], y: [...edge, edge.at(-1)].map(({ y }) => Math.max(y, view.floor)) };
   const line = { type: "scatter", mode: "lines", hoverinfo: "skip", ...steps, line: { shape: "hv", dash: "dash", width: 1.4, color: color("accent") } };
   const layout = frame();
+  Object.assign(layout, { width, height });
   Object.assign(layout.xaxis, { title: { text: plain(cost.name + (cost.unit ? ` (${cost.unit})` : "")), standoff: 10 }, type: view.scaled ? "log" : "linear", range: view.x, nticks: Math.max(3, Math.floor(width / 110)), ...ticks(cost.unit, view) });
   Object.assign(layout.yaxis, { title: { text: plain(`${accuracy.name} (%)`), standoff: 8 }, range: view.y });
   if (view.zero) {
@@ -100,9 +111,17 @@ function drawing(points, { cost, accuracy, log, width, height }) {
 }
 
 function ticks(unit, view) {
-  const decades = view.scaled && view.x[1] - view.x[0] > 1.4;
-  const counts = unit === "" || unit === "B";
-  return { tickformat: counts ? "~s" : "~g", ticksuffix: unit === "B" ? "B" : "", ...(decades ? { dtick: 1 } : {}) };
+  const [low, high] = view.x;
+  const some = view.scaled ? within(10 ** low, 10 ** high, high - low > 1.4 ? [1] : [1, 2, 5]) : [];
+  // plotly's own are of two sizes where a logarithmic axis has more than decades
+  if (some.length > 1) return { tickvals: some, ticktext: some.map((value) => `${short(value)}${unit === "B" ? "B" : ""}`) };
+  return { tickformat: unit === "" || unit === "B" ? "~s" : "~g", ticksuffix: unit === "B" ? "B" : "" };
+}
+
+// The numbers from low to high that begin with one of some digits: 20, 50, 100, 200
+function within(low, high, firsts) {
+  const decades = Array.from({ length: Math.ceil(Math.log10(high / low)) + 2 }, (_, i) => Math.floor(Math.log10(low)) + i);
+  return decades.flatMap((decade) => firsts.map((digit) => Number(`${digit}e${decade}`))).filter((value) => low <= value && value <= high);
 }
 
 function hover({ name, x, y, error, seeds }, cost, accuracy) {
@@ -112,7 +131,7 @@ function hover({ name, x, y, error, seeds }, cost, accuracy) {
 
 // The plot of one section, drawn when it comes into view.
 function pareto(section, number) {
-  const state = { cost: 0, accuracy: 0, log: true, keep: () => true, near: false };
+  const state = { cost: 0, accuracy: 0, log: true, keep: () => true, near: false, pending: false };
   const area = make("div", { class: "plot", role: "img", "aria-label": `Accuracy against cost: ${section.title}; the table above has the numbers` }, make("p", { class: "quiet" }, "The plot is being drawn."));
   const set = (name) => (value) => { state[name] = value; draw(); };
   const scale = make("input", { type: "checkbox", checked: true, onchange: () => set("log")(scale.checked) });
@@ -122,8 +141,11 @@ function pareto(section, number) {
     make("label", { class: "check" }, scale, " logarithmic"));
 
   async function draw() {
-    if (!state.near) return;
+    if (!state.near || state.pending) return;
+    state.pending = true;
     const Plotly = await plotly();
+    state.pending = false;
+    if (area.clientWidth === 0) return; // not shown; when it is again, its size changes
     const [cost, accuracy] = [section.costs[state.cost], section.accuracy[state.accuracy]];
     const points = section.rows.map((name, row) => ({ name, row, x: cost.values[row], y: accuracy.values[row], error: accuracy.errors[row], seeds: accuracy.seeds[row] }))
       .filter(({ x, y, row }) => x != null && y != null && state.keep(row));
@@ -138,7 +160,8 @@ function pareto(section, number) {
   new IntersectionObserver((seen, observer) => {
     if (seen.some((entry) => entry.isIntersecting)) { state.near = true; observer.disconnect(); draw(); }
   }, { rootMargin: "300px" }).observe(area);
+  new ResizeObserver(draw).observe(area);
   addEventListener("theme", draw);
-  const note = make("p", { class: "quiet" }, "Dashed: the frontier, what no other row beats at the same or a lower cost. Bars: 95 % t-interval over seeds. Triangles at the edge are below the scale. Costs: medians over runs, parameters means. A click opens a row's runs.");
+  const note = make("p", { class: "quiet" }, "Dashed: the frontier, what no other row beats at the same or a lower cost. Bars: 95 % t-interval over seeds; of more than 40 points only the frontier has bars and names, the others show theirs where the pointer is. Triangles at the edge are below the scale. Costs: medians over runs, parameters means. A click opens a row's runs.");
   return { element: make("figure", {}, tools, area, make("figcaption", {}, note)), filter: (keep) => { state.keep = keep; draw(); } };
 }

@@ -28,7 +28,7 @@ async function listed(number, row) {
       column("head", (one) => amount(one["params.head"])),
       column("seconds", (one) => amount(one["cost.train_seconds"])),
       column("device", (one) => shown(one["environment.device"])),
-    ],
+    ].filter(({ cells }) => cells.some((text) => !missing(text))),
   });
   table.filter(() => true);
   return [back("#", "all comparisons"), make("h2", {}, section.rows[row]), make("p", { class: "facts" }, `${section.title}; ${runs.length.toLocaleString("en")} run${runs.length === 1 ? "" : "s"}`), table.element];
@@ -53,14 +53,14 @@ const TILES = [
   ["latency, unmerged", (one) => amount(one["cost.latency_ms.unmerged"], "ms")],
 ];
 
-const PARTS = [["Method", "spec.config."], ["Recipe", "spec.recipe."], ["Backbone", "spec.backbone."], ["Run", "spec."], ["Accuracy", "accuracy."], ["Parameters", "params."], ["Cost", "cost."], ["Environment", "environment."], ["Report", "report."], ["Tuning", "tuning"], ["", ""]];
+const PARTS = [["Method", "spec.config."], ["Recipe", "spec.recipe."], ["Backbone", "spec.backbone."], ["Run", "spec."], ["Accuracy", "accuracy."], ["Parameters", "params."], ["Cost", "cost."], ["Environment", "environment."], ["Report", "report."], ["Tuning", "tuning."], ["", ""]];
 
 function fields(one) {
   const left = new Map(Data.fields.map((name) => [name, one[name]]).filter(([name, value]) => name !== "key" && value != null));
   const parts = PARTS.map(([title, prefix]) => {
     const taken = [...left].filter(([name]) => name.startsWith(prefix));
     taken.forEach(([name]) => left.delete(name));
-    return [title, taken.map(([name, value]) => [name.slice(prefix.length) || title.toLowerCase(), value])];
+    return [title, taken.map(([name, value]) => [name.slice(prefix.length), value])];
   });
   return make("div", { class: "fields" }, ...parts.filter(([, taken]) => taken.length > 0).map(([title, taken]) =>
     make("section", {}, make("h3", {}, title || "Record"), make("dl", {}, ...taken.flatMap(([name, value]) => [make("dt", {}, name), make("dd", { class: shown(value).length > 36 && "long" }, shown(value))])))));

@@ -13,7 +13,7 @@ const missing = (text) => text === "-" || text === "";
 function comparer(texts) {
   const given = texts.filter((text) => !missing(text));
   const numbers = texts.map(number);
-  const numeric = given.length > 0 && given.every((text) => !Number.isNaN(number(text)));
+  const numeric = given.every((text) => !Number.isNaN(number(text)));
   return { numeric, compare: (a, b) => (numeric ? numbers[a] - numbers[b] : texts[a].localeCompare(texts[b], "en", { numeric: true })) };
 }
 
