@@ -116,15 +116,22 @@ def save(
         for table in made:
             show(table)
         contents: dict[str, str | bytes] = {
-            "leaderboard.md": "\n\n".join(map(to_markdown, made)) + f"\n\nMade from the run records by `{COMMAND}`.\n",
-            "leaderboard.csv": to_csv(made),
-            "leaderboard.tex": "\n\n".join(map(to_latex, made)) + "\n",
+            **texts(made),
             "leaderboard.html": render(frame, groups, made, histories),
             "runs.parquet": to_parquet(frame, histories),
         }
         for name, content in contents.items():
             write_atomic(results / name, content)
         return [*(results / name for name in contents), *figures()]
+
+
+def texts(made: Sequence[Table]) -> dict[str, str]:
+    """The files of these tables that are plain text, by name."""
+    return {
+        "leaderboard.md": "\n\n".join(map(to_markdown, made)) + f"\n\nMade from the run records by `{COMMAND}`.\n",
+        "leaderboard.csv": to_csv(made),
+        "leaderboard.tex": "\n\n".join(map(to_latex, made)) + "\n",
+    }
 
 
 def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
@@ -209,7 +216,8 @@ def to_rich(table: Table, hidden: Container[str] | None = None) -> RichTable:
         hidden = {*BESIDE_THE_POINT, *(table.tasks if len(table.tasks) > MANY_TASKS else means)}
     shown = [c for c in table.cells.columns if c not in hidden]
     left = len(table.cells) - MOST_ROWS
-    rich = RichTable("method", title=table.title, caption=f"{left:,} more rows in the files" if left > 0 else None)
+    caption = f"{left:,} more row{'s' * (left > 1)} in the files" if left > 0 else None
+    rich = RichTable("method", title=table.title, caption=caption)
     for column in shown:
         rich.add_column(column, justify="right")
     marked = _marked(table, "[bold]{}[/bold]")[shown].head(MOST_ROWS)

@@ -32,7 +32,7 @@ def chromium() -> Iterator[Any]:
 class Watched:
     """A page that keeps what it said, asked for and complained of."""
 
-    def __init__(self, browser: Any, path: Path, route: str = "", **context: Any) -> None:
+    def __init__(self, browser: Any, path: Path, route: str = "", before: str = "", **context: Any) -> None:
         self.page = browser.new_context(viewport={"width": 1280, "height": 900} | context.pop("size", {}), **context)
         self.page = self.page.new_page()
         self.complaints: list[str] = []
@@ -43,6 +43,8 @@ class Watched:
         self.page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("requestfailed", lambda request: request.failure == "csp" and self.refused.append(request.url))
+        if before:
+            self.page.add_init_script(before)
         self.page.goto(path.as_uri() + route)
         self.page.wait_for_selector("#sections tbody tr, #detail:not([hidden]) h2", state="attached")
 

@@ -121,9 +121,30 @@ def test_a_head_that_is_the_same_in_every_row_is_said_once() -> None:
 def test_a_row_with_a_letter_keeps_it_in_a_terminal() -> None:
     (table,) = tables.tables(frame(ACCURACY))
     table.cells.index = pd.Index(["lora [a]", "linear"])
+    assert "lora [a]" in printed(table)
+
+
+def printed(table: tables.Table) -> str:
     console = Console(record=True, width=200)
     console.print(leaderboard.to_rich(table))
-    assert "lora [a]" in console.export_text()
+    return console.export_text()
+
+
+def test_a_terminal_shows_as_many_rows_as_can_be_read_and_says_how_many_it_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (table,) = tables.tables(frame(ACCURACY))
+    assert "more row" not in printed(table) and "linear" in printed(table)
+    monkeypatch.setattr(leaderboard, "MOST_ROWS", 1)
+    assert "1 more row in the files" in printed(table)
+    assert "lora" in printed(table) and "linear" not in printed(table)
+
+
+def test_a_terminal_shows_tasks_or_of_many_the_means_of_their_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    (table,) = tables.tables(frame({**ACCURACY, ("lora", "texture"): [0.5], ("linear", "texture"): [0.5]}))
+    assert "digits" in printed(table) and "natural mean" not in printed(table)
+    monkeypatch.setattr(leaderboard, "MANY_TASKS", 2)
+    assert "digits" not in printed(table) and "natural mean" in printed(table)
 
 
 def test_the_best_is_bold_and_so_is_its_equal() -> None:
@@ -212,6 +233,16 @@ def test_plot_is_written_in_three_formats_and_its_svg_is_repeatable(tmp_path: Pa
     again = pareto.write(tables.comparable(frame(ACCURACY)), tmp_path / "two")
     assert [path.name for path in paths] == ["pareto.png", "pareto.svg", "pareto.pdf"]
     assert paths[1].read_bytes() == again[1].read_bytes()
+
+
+def test_of_many_points_a_plot_numbers_the_frontier_and_lists_its_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pareto, "MOST_NAMED", 2)
+    beaten = {("norm", "digits"): [0.1], ("norm", "count"): [0.1]}
+    text = pareto.write(tables.comparable(frame({**ACCURACY, **beaten})), tmp_path)[1].read_text()
+    assert "1 linear" in " ".join(text.split()) and "2 lora" in " ".join(text.split())
+    assert "norm" not in text
 
 
 @pytest.mark.parametrize("verb", [leaderboard.main, pareto.main])

@@ -48,6 +48,19 @@ def test_diagrams_are_written_in_three_formats_and_name_every_method(tmp_path: P
         assert f"<!-- {row} {rank:.1f} -->" in text or f"<!-- {rank:.1f} {row} -->" in text
 
 
+def test_of_many_methods_the_best_are_drawn_with_the_ranks_among_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranks, "MOST_NAMED", 2)
+    groups = comparable(frame(THREE))
+    (panel,) = ranks.panels(groups)
+    text = " ".join(ranks.write(groups, tmp_path)[1].read_text().split())
+    drawn, left = list(panel.ranks.items())[:2], str(panel.ranks.index[2])
+    assert all(f"{row} {rank:.1f}" in text or f"{rank:.1f} {row}" in text for row, rank in drawn)
+    assert f"<!-- {left}" not in text and f" {left} -->" not in text
+    assert "the best 2 of 3; mean rank" in text and f"critical difference {panel.critical:.1f}" in text
+
+
 def test_no_diagram_is_one_line_on_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
