@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import pareto, ranks, reader
-from benchmarks.beside import beside
+from benchmarks import pareto, ranks
+from benchmarks.tables import reader
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +24,8 @@ def begun(groups: Sequence[pd.DataFrame], out: Path) -> Iterator[Callable[[], li
     if sum(map(len, groups)) < reader.MANY:
         yield partial(draw, *asked)
     else:
-        with beside(draw, *asked) as drawn:
-            yield drawn
+        with ProcessPoolExecutor(1, get_context("spawn")) as second:
+            yield second.submit(draw, *asked).result
 
 
 def draw(plots: Sequence[pareto.Panel], diagrams: Sequence[ranks.Panel], out: Path) -> list[Path]:

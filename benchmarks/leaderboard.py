@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table as RichTable
 
-    from benchmarks.columns import Histories
+    from benchmarks.tables.columns import Histories
 
 COMMAND = "python -m benchmarks.leaderboard"
 BESIDE_THE_POINT = ("head", "PPT", "%", "published", "backward ms", "optimizer ms")  # in a terminal
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     out = console()
     if args.compare:
-        from benchmarks import comparison
+        from benchmarks.tables import comparison
 
         for line in comparison.lines(select(args.results, args.suite), *args.compare):
             out.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -107,8 +107,8 @@ def save(
     """
     from benchmarks.drawing import begun
     from benchmarks.html.page import render
-    from benchmarks.parquet import to_parquet
     from benchmarks.store import write_atomic
+    from benchmarks.tables.parquet import to_parquet
 
     groups = comparable(frame)
     with begun(groups, results / "figures") as figures:

@@ -81,8 +81,7 @@ def panel(frame: pd.DataFrame) -> Panel | None:
     """The ranks of runs that may be compared; None of too few methods or tasks, or without a seed that all have."""
     import pandas as pd
 
-    from benchmarks import statistics
-    from benchmarks.tables import scores, tasks_and_groups, whole_seeds
+    from benchmarks.tables import scores, statistics, tasks_and_groups, whole_seeds
 
     tasks, _ = tasks_and_groups(frame)
     whole = whole_seeds(scores(frame, tasks))
@@ -145,7 +144,7 @@ def _ends(each: Panel) -> tuple[int, int]:
 
 
 def _bars(each: Panel) -> list[tuple[int, int]]:
-    from benchmarks.statistics import not_told_apart
+    from benchmarks.tables.statistics import not_told_apart
 
     return not_told_apart(_drawn(each), each.critical)
 

@@ -15,8 +15,8 @@ from benchmarks.spec import SCHEMA_VERSION
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmarks.columns import Histories
     from benchmarks.spec import Result, Spec
+    from benchmarks.tables.columns import Histories
 
 RUNS, ADAPTERS, UNFINISHED = "runs", "adapters", "unfinished"
 
@@ -166,7 +166,7 @@ def load(results: Path) -> pd.DataFrame:
 
 def load_with_histories(results: Path) -> tuple[pd.DataFrame, Histories]:
     """What ``load`` returns, and the histories, in which the index of the frame has the numbers of its runs."""
-    from benchmarks.reader import read_all
+    from benchmarks.tables.reader import read_all
 
     frame, histories = read_all(_paths(results / RUNS))
     if frame.empty:

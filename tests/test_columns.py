@@ -11,8 +11,9 @@ import many_records
 import pandas as pd
 import pytest
 
-from benchmarks import reader, store
-from benchmarks.columns import Columns, Histories, coded
+from benchmarks import store
+from benchmarks.tables import reader
+from benchmarks.tables.columns import Columns, Histories, coded
 
 IRREGULAR: list[dict[str, Any]] = [
     {"a": 1, "b": {"c": "x", "d": {"e": True}}, "n": None, "history": []},

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from test_leaderboard import ACCURACY, frame
 
-from benchmarks import comparison, leaderboard, store
+from benchmarks import leaderboard, store
+from benchmarks.tables import comparison
 
 
 def test_a_clear_difference_is_told_with_its_pairs_and_a_verdict() -> None:

@@ -7,7 +7,8 @@ import statistics
 import pandas as pd
 from test_leaderboard import ACCURACY, frame
 
-from benchmarks import costs, tables
+from benchmarks import tables
+from benchmarks.tables import costs
 
 
 def measured(device: str = "cpu: one") -> pd.DataFrame:

@@ -16,9 +16,9 @@ import pytest
 from browser import Watched, chromium
 
 from benchmarks import pareto, tables
-from benchmarks.columns import Columns, Histories
 from benchmarks.html.details import rounded
 from benchmarks.html.page import render
+from benchmarks.tables.columns import Columns, Histories
 
 HOSTILE = "</script><script>alert(1)</script>"
 SMALL = many_records.SETS[3:]

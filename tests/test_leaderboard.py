@@ -13,8 +13,9 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from benchmarks import leaderboard, pareto, rows, sweep, tables
+from benchmarks import leaderboard, pareto, sweep, tables
 from benchmarks.spec import Result, Spec
+from benchmarks.tables import rows
 
 ACCURACY = {  # method, task -> accuracies of seeds 0, 1, 2
     ("lora", "digits"): [0.90, 0.92, 0.94],

@@ -12,8 +12,8 @@ import pytest
 from pyarrow import parquet
 
 from benchmarks import store
-from benchmarks.columns import Columns, Histories
-from benchmarks.parquet import COLUMNS, CURVES, TEXTS, to_parquet
+from benchmarks.tables.columns import Columns, Histories
+from benchmarks.tables.parquet import COLUMNS, CURVES, TEXTS, to_parquet
 
 RESULTS = Path(__file__).parents[1] / "results"
 

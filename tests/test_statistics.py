@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmarks import statistics
+from benchmarks.tables import statistics
 
 
 def whole(values: dict[str, list[list[float]]], seeds: dict[str, list[int]] | None = None) -> pd.DataFrame:

@@ -221,6 +221,7 @@ def _news(ray: Any) -> Any:
 
 
 def _task(ray: Any, where: Where) -> Any:
+    """What runs are sent to; with a GPU each begins in a process of its own, as Ray has it, so memory is given back."""
     needs = _needs(where)
     options: dict[str, Any] = {"num_cpus": needs.pop("CPU", 0), "num_gpus": needs.pop("GPU", 0)}
     if "memory" in needs:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from orjson import OPT_SERIALIZE_NUMPY, Fragment, dumps
 
-from benchmarks.columns import coded
+from benchmarks.tables.columns import coded
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from benchmarks.columns import Histories
+    from benchmarks.tables.columns import Histories
 
 RUNS = 256  # a piece
 BLOCK = 2**18  # numbers rounded at once

@@ -14,8 +14,8 @@ from benchmarks.html.overview import overview
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmarks.columns import Histories
     from benchmarks.tables import Table
+    from benchmarks.tables.columns import Histories
 
 SCRIPTS = ("data.js", "dom.js", "table.js", "labels.js", "plot.js", "runs.js", "main.js")
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import published
-from benchmarks.costs import nothing_best
 from benchmarks.tables import Table, accuracies, ppt
+from benchmarks.tables.costs import nothing_best
 from methods.options import unknown
 
 if TYPE_CHECKING:

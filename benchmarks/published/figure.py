@@ -52,8 +52,8 @@ def theirs(suite: str) -> Points:
 
 def ours(suite: str, frame: pd.DataFrame) -> Points | None:
     """Our points of one set of comparable runs; None where it lacks a task of the paper's aggregate."""
-    from benchmarks import statistics, suites
-    from benchmarks.tables import scores, tasks_and_groups, whole_seeds
+    from benchmarks import suites
+    from benchmarks.tables import scores, statistics, tasks_and_groups, whole_seeds
 
     tasks, groups = tasks_and_groups(frame)
     images = PANELS[suite][0] == "group mean"

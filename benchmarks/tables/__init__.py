@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.rows import comparable, recipe_text
+from benchmarks.tables.rows import comparable, recipe_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,7 @@ def of_groups(groups: Sequence[pd.DataFrame]) -> list[Table]:
     """One table of accuracies for every set of runs that may be compared, in a stable order; then what these runs
     cost, and what the searches among them cost.
     """
-    from benchmarks.costs import costs, searched, searches
+    from benchmarks.tables.costs import costs, searched, searches
 
     spent = [table for group in groups for table in costs(group)]
     return [*map(accuracies, groups), *spent, *(searches(group) for group in groups if searched(group).any())]
@@ -117,7 +117,7 @@ def _interval(whole: pd.DataFrame) -> pd.Series[str]:
     """The 95 % interval of each mean, as text."""
     import pandas as pd
 
-    from benchmarks import statistics
+    from benchmarks.tables import statistics
 
     seeds = whole.mean(axis=1).unstack()
     ends = zip(*statistics.intervals(seeds.to_numpy()), strict=True)
@@ -129,7 +129,7 @@ def _evidence(whole: pd.DataFrame) -> dict[str, pd.Series[Any]]:
     """How rows that have every task stand to each other; empty with fewer than two."""
     import pandas as pd
 
-    from benchmarks import statistics
+    from benchmarks.tables import statistics
 
     empty = pd.Series(dtype=object)
     if whole.index.get_level_values("row").nunique() < 2:
@@ -171,7 +171,7 @@ def _published(frame: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.S
 
 
 def _notes(frame: pd.DataFrame, tasks: Sequence[str], groups: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    from benchmarks.statistics import RESAMPLES
+    from benchmarks.tables.statistics import RESAMPLES
 
     first = frame.iloc[0]
     rule = first["accuracy.checkpoint_rule"]

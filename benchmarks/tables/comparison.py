@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from benchmarks.statistics import MANY_RESAMPLES, Comparison, compare
+from benchmarks.tables.statistics import MANY_RESAMPLES, Comparison, compare
 from methods.options import unknown
 
 if TYPE_CHECKING:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.beside import beside
-from benchmarks.columns import Columns, Histories
+from benchmarks.tables.columns import Columns, Histories
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,9 +27,10 @@ def read_all(paths: Sequence[str]) -> tuple[pd.DataFrame, Histories]:
     if len(paths) < MANY:
         return read(paths)
     half = len(paths) // 2
-    with beside(read, paths[half:]) as rest:
+    with ProcessPoolExecutor(1, get_context("spawn")) as second:
+        rest = second.submit(read, paths[half:])
         frame, histories = read(paths[:half])
-        more, more_histories = rest()
+        more, more_histories = rest.result()
     histories.extend(more_histories)
     return joined(frame, more), histories
 

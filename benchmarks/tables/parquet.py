@@ -6,13 +6,13 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.columns import coded
+from benchmarks.tables.columns import coded
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from benchmarks.columns import Histories
+    from benchmarks.tables.columns import Histories
 
 # what every table has, in this order; fields that records are given later follow by name
 COLUMNS = {
