@@ -123,6 +123,21 @@ def test_a_slurm_that_refuses_is_one_line(
     assert line == "error: Slurm refused the jobs: no such partition; --dry-run shows the script"
 
 
+def test_a_job_that_was_killed_is_told_where_slurm_keeps_no_accounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands = {"srun": "", "sbatch": "echo Submitted batch job 7", "sacct": "exit 1", "squeue": "echo 8_0"}
+    for name, command in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{command}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(slurm, "QUEUE_POLL_SECONDS", 0.1)
+    results = tmp_path / "results"
+    assert run.main([*QUICK, "--executor", "slurm", "--results", str(results), "--tracking", "off"]) == 1
+    assert "job 7_0 ended without a result; its log is" in capsys.readouterr().out
+    assert len(list((results / store.UNFINISHED / "offline").rglob("*.json"))) == 2
+
+
 @pytest.mark.parametrize(("executor", "package"), [("slurm", "submitit"), ("ray", "ray")])
 def test_a_missing_extra_is_one_line_that_says_how_to_install_it(
     executor: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
