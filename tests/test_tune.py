@@ -337,6 +337,15 @@ class TestTunedRuns:
         assert run.main([*QUICK, "epochs=5", "--tuned", "--results", str(results)]) == 2
         assert "tuned with recipe" in capsys.readouterr().err
 
+    def test_a_field_that_recipes_did_not_have_yet_is_at_its_default(self, results: Path, tmp_path: Path) -> None:
+        shutil.copytree(results / tuned.CONFIGS, tmp_path / tuned.CONFIGS)
+        file = tuned.path(tmp_path / tuned.CONFIGS, search().base)
+        found = json.loads(file.read_text())
+        del found["recipe"]["compile"]
+        file.write_text(json.dumps(found))
+        (spec,) = tuned.apply([search().base], tmp_path / tuned.CONFIGS)
+        assert spec.config.lr == found["config"]["lr"]
+
     def test_options_beside_are_refused(self, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
         argv = [*self.ARGV, "--set", "linear.lr=0.1", "--tuned", "--results", str(results)]
         assert run.main(argv) == 2

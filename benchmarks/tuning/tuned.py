@@ -14,7 +14,7 @@ from methods.options import check
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from benchmarks.spec import Spec
+    from benchmarks.spec import Recipe, Spec
     from benchmarks.tuning.studies import Search
 
 CONFIGS = "configs"
@@ -69,11 +69,14 @@ def apply(specs: Sequence[Spec], folder: Path) -> list[Spec]:
 
 
 def _tuned(spec: Spec, file: Path) -> Spec:
+    from benchmarks.spec import Recipe
+
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         config = methods.config(spec.method, found["config"])
         told = {name: found[name] for name in ("study", "trials", "split", "val_accuracy", "fixed", "search_seed")}
         conditions = {name: found[name] for name in SAME}
+        conditions["recipe"] = _recipe(Recipe(**found["recipe"]))  # with the defaults of what it did not have yet
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"cannot read {file}: {error}; tune again, or take the file away") from None
     for name, now in _conditions(spec).items():
@@ -85,6 +88,11 @@ def _tuned(spec: Spec, file: Path) -> Spec:
 
 
 def _conditions(spec: Spec) -> dict[str, Any]:
-    """What must be the same; the recipe but for the split, for tuning holds out what runs may train on."""
-    recipe = {k: v for k, v in asdict(spec.recipe).items() if k not in ("train_split", "checkpoint_rule")}
-    return {"backbone": spec.backbone.sha256, "data_fingerprint": spec.data_fingerprint, "recipe": recipe}
+    """What must be the same."""
+    digests = {"backbone": spec.backbone.sha256, "data_fingerprint": spec.data_fingerprint}
+    return {**digests, "recipe": _recipe(spec.recipe)}
+
+
+def _recipe(recipe: Recipe) -> dict[str, Any]:
+    """All but the split, for tuning holds out what runs may train on."""
+    return {k: v for k, v in asdict(recipe).items() if k not in ("train_split", "checkpoint_rule")}
