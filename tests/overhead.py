@@ -1,6 +1,7 @@
-"""What executors cost: ``python tests/executor_speed.py workers|ray [ROUNDS]``, on a machine that does nothing else.
+"""What is around runs costs: ``python tests/overhead.py workers|ray|tracking [ROUNDS]``, on an idle machine.
 
 workers: a sweep of small runs by one local process and by two. ray: how much longer than itself a run takes on Ray.
+tracking: a sweep of common runs with MLflow, and without.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,14 +20,23 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 TASKS = ["digits", "texture", "orientation", "count", "location"]
 SWEEP = ["--methods", "lora", "norm", "bitfit", "adapter", "--tasks", *TASKS, "--seeds", "0", "1"]  # 40 runs
+SMALL = [*SWEEP, "--recipe", "epochs=8", "--tracking", "off"]
+COMMON = ["--methods", "lora", "adapterx", "--tasks", "digits", "texture", "--seeds", "0", "1", "--workers", "1"]
 RUNS = 15  # on Ray, and the first few are not counted: their process has yet to import torch
 FIRST = 5
 
 
 def workers() -> str:
     """Seconds of one and of two, from the command's start to its end."""
-    seconds = {count: _sweep(count) for count in (1, 2)}
+    seconds = {count: _seconds([*SMALL, "--workers", str(count)]) for count in (1, 2)}
     return f"one {seconds[1]:.1f} s, two {seconds[2]:.1f} s: {seconds[1] / seconds[2]:.2f} times faster"
+
+
+def tracking() -> str:
+    """Seconds of both, from the command's start to its end."""
+    with TemporaryDirectory() as folder:
+        off, on = (_seconds([*COMMON, "--tracking", uri]) for uri in ("off", f"sqlite:///{folder}/mlflow.db"))
+    return f"without {off:.1f} s, with {on:.1f} s: {100 * (on / off - 1):.1f} % more"
 
 
 def ray(workers: int | None) -> str:
@@ -80,28 +91,19 @@ def timed(task: Any, news: Any) -> Any:
         executors.run = plain
 
 
-def _sweep(count: int) -> float:
+def _seconds(argv: list[str]) -> float:
     with TemporaryDirectory() as folder:
-        argv = [
-            *SWEEP,
-            "--recipe",
-            "epochs=8",
-            "--workers",
-            str(count),
-            "--results",
-            f"{folder}/results",
-            "--tracking",
-            "off",
-        ]
         own = {"PEFT_BENCH_CACHE": f"{folder}/cache"}
+        command = [sys.executable, "-m", "benchmarks.run", *argv, "--results", f"{folder}/results"]
         start = time.perf_counter()
-        command = [sys.executable, "-m", "benchmarks.run", *argv]
         subprocess.run(command, cwd=ROOT, env=os.environ | own, check=True, stdout=subprocess.DEVNULL)
         return time.perf_counter() - start
 
 
+MEASURES = {"workers": [workers], "ray": [partial(ray, 1), partial(ray, None)], "tracking": [tracking]}
+
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
     for _ in range(int(sys.argv[2]) if len(sys.argv) > 2 else 3):
-        for line in [workers()] if sys.argv[1] == "workers" else [ray(1), ray(None)]:
-            print(line, flush=True)
+        for measure in MEASURES[sys.argv[1]]:
+            print(measure(), flush=True)
