@@ -47,9 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     out = console()
     if args.compare:
+        from benchmarks import store
         from benchmarks.tables import comparison
 
-        for line in comparison.lines(select(args.results, args.suite), *args.compare):
+        for line in comparison.lines(store.load(args.results, args.suite), *args.compare):
             out.print(line, markup=False, highlight=False, soft_wrap=True)
         return 0
     if args.published:
@@ -61,41 +62,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         from benchmarks import store
 
-        frame, histories = store.load_with_histories(args.results)
-        frame = of_suite(frame, args.suite, args.results)
+        frame, histories = store.load_with_histories(args.results, args.suite)
         written = save(frame, histories, args.results, lambda table: out.print(to_rich(table)))
     out.print("written: " + ", ".join(map(str, written)), soft_wrap=True)
     return 0
-
-
-def select(results: Path, suite: str | None) -> pd.DataFrame:
-    """The records of one suite, or of all.
-
-    Raises:
-        ValueError: there are none.
-    """
-    from benchmarks import store
-
-    return of_suite(store.load(results), suite, results)
-
-
-def of_suite(frame: pd.DataFrame, suite: str | None, results: Path) -> pd.DataFrame:
-    """The rows of one suite, or all; ValueError where there are none, which names the ``results`` they are of."""
-    from methods.options import unknown
-
-    if suite is None:
-        return frame
-    if suite not in set(frame["spec.suite"]):
-        raise ValueError(f"{results}: {unknown('suite', suite, set(frame['spec.suite']))}")
-    return frame[frame["spec.suite"] == suite]
 
 
 def write(results: Path, suite: str | None = None) -> list[Path]:
     """Write the leaderboard of the records below ``results`` there; returns the paths."""
     from benchmarks import store
 
-    frame, histories = store.load_with_histories(results)
-    return save(of_suite(frame, suite, results), histories, results)
+    return save(*store.load_with_histories(results, suite), results)
 
 
 def save(
@@ -157,14 +134,9 @@ def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
     return table, [*paths, *drawn]
 
 
-def best(table: Table) -> pd.DataFrame:
-    """Where a cell is the best of its column, ties at the shown precision included."""
-    return table.values.eq(table.values.max()) & table.values.notna()
-
-
 def _marked(table: Table, mark: str) -> pd.DataFrame:
     """Cells with the best of every column put into ``mark``, a template with {}."""
-    return table.cells.where(~best(table), table.cells.map(mark.format))
+    return table.cells.where(~table.best(), table.cells.map(mark.format))
 
 
 def to_markdown(table: Table) -> str:
@@ -180,7 +152,7 @@ def to_markdown(table: Table) -> str:
 def to_latex(table: Table) -> str:
     """A tabular that needs booktabs."""
     cells = table.cells.map(_escape)
-    cells = cells.where(~best(table), cells.map("\\textbf{{{}}}".format))
+    cells = cells.where(~table.best(), cells.map("\\textbf{{{}}}".format))
     cells.index, cells.columns = cells.index.map(_escape), cells.columns.map(_escape)
     body = [
         " & ".join([str(name), *map(str, row)]) + " \\\\" for name, row in zip(cells.index, cells.values, strict=True)

@@ -56,10 +56,10 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw the plot; 2 for a user's mistake."""
     args = parser().parse_args(argv)
-    from benchmarks.leaderboard import select
+    from benchmarks import store
     from benchmarks.tables import comparable
 
-    groups = comparable(select(args.results, args.suite))
+    groups = comparable(store.load(args.results, args.suite))
     written = write(groups, args.out or args.results / "figures")
     print("written: " + ", ".join(map(str, written)))
     return 0

@@ -155,23 +155,28 @@ def records(results: Path) -> list[dict[str, Any]]:
     return list(each(results))
 
 
-def load(results: Path) -> pd.DataFrame:
-    """One row a finished run, nested fields as dotted columns, without the history.
+def load(results: Path, suite: str | None = None) -> pd.DataFrame:
+    """One row a finished run, of one suite or of all; nested fields as dotted columns, without the history.
 
     Raises:
-        ValueError: no record at all, or one that cannot be read.
+        ValueError: no record, or one that cannot be read.
     """
-    return load_with_histories(results)[0]
+    return load_with_histories(results, suite)[0]
 
 
-def load_with_histories(results: Path) -> tuple[pd.DataFrame, Histories]:
+def load_with_histories(results: Path, suite: str | None = None) -> tuple[pd.DataFrame, Histories]:
     """What ``load`` returns, and the histories, in which the index of the frame has the numbers of its runs."""
     from benchmarks.tables.reader import read_all
+    from methods.options import unknown
 
     frame, histories = read_all(_paths(results / RUNS))
     if frame.empty:
         raise ValueError(f"no run records below {results / RUNS}; make some with: python -m benchmarks.run")
-    return frame, histories
+    if suite is None:
+        return frame, histories
+    if suite not in set(frame["spec.suite"]):
+        raise ValueError(f"{results}: {unknown('suite', suite, set(frame['spec.suite']))}")
+    return frame[frame["spec.suite"] == suite], histories
 
 
 def _paths(folder: Path) -> list[str]:

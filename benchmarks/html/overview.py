@@ -62,9 +62,7 @@ def _named(title: str, facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _section(table: Table) -> dict[str, Any]:
-    from benchmarks.leaderboard import best
-
-    marked = best(table)
+    marked = table.best()
     return {
         "title": table.title,
         "notes": table.notes,

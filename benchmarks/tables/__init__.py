@@ -42,6 +42,10 @@ class Table:
     values: pd.DataFrame
     tasks: tuple[str, ...] = ()
 
+    def best(self) -> pd.DataFrame:
+        """Where a cell is the best of its column, ties at the shown precision included."""
+        return self.values.eq(self.values.max()) & self.values.notna()
+
 
 def tables(frame: pd.DataFrame) -> list[Table]:
     """The tables of all runs of ``frame``, by what may be compared."""
