@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,11 +93,13 @@ def panels(groups: Sequence[pd.DataFrame]) -> list[Panel]:
 
 
 def _panel(frame: pd.DataFrame, made: Sequence[Point]) -> Panel:
-    first = frame.iloc[0]
+    from benchmarks.tables.rows import in_figures
+
+    first, (names, ending) = frame.iloc[0], in_figures(frame["row"].unique())
     return Panel(
-        title=f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}",
-        points=tuple(sorted(made, key=lambda p: p.name)),
-        rows=tuple(frame["row"].unique()),
+        title=f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}{ending}",
+        points=tuple(sorted((replace(point, name=names[point.name]) for point in made), key=lambda p: p.name)),
+        rows=tuple(names.values()),
         tasks=tuple(sorted(set(frame["spec.task"]))),
         seeds=frame["spec.seed"].nunique(),
         rule=str(first["accuracy.checkpoint_rule"]),

@@ -82,16 +82,17 @@ def panel(frame: pd.DataFrame) -> Panel | None:
     import pandas as pd
 
     from benchmarks.tables import scores, statistics, tasks_and_groups, whole_seeds
+    from benchmarks.tables.rows import in_figures
 
     tasks, _ = tasks_and_groups(frame)
     whole = whole_seeds(scores(frame, tasks))
     blocks = pd.DataFrame(whole.stack().unstack("row")).dropna()  # (seed and task, row)
     if len(tasks) < FEWEST_TASKS or blocks.shape[1] < FEWEST_METHODS or blocks.empty:
         return None
-    first, rows = frame.iloc[0], blocks.shape[1]
+    first, rows, (names, ending) = frame.iloc[0], blocks.shape[1], in_figures(map(str, blocks))
     return Panel(
-        title=f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}",
-        ranks=statistics.mean_ranks(blocks).sort_values(kind="stable"),
+        title=f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}{ending}",
+        ranks=statistics.mean_ranks(blocks.rename(columns=names)).sort_values(kind="stable"),
         tasks=len(tasks),
         seeds=len(blocks) // len(tasks),
         p=statistics.friedman(blocks.groupby(level=1).mean()),

@@ -78,6 +78,13 @@ def test_tuned_runs_are_one_row_whatever_was_found_for_each_task() -> None:
     }
 
 
+def test_figures_say_once_that_all_rows_are_tuned_alike() -> None:
+    lora, ssf = "lora tuned, 12 trials", "ssf tuned, 12 trials"
+    assert rows.in_figures([lora, ssf]) == ({lora: "lora", ssf: "ssf"}, ", tuned, 12 trials")
+    for apart in (["lora", lora], ["lora", "ssf"], ["lora rank=4", "ssf rank=4"]):
+        assert rows.in_figures(apart) == ({row: row for row in apart}, "")
+
+
 def test_the_mean_has_its_t_interval_and_rows_their_rank_and_verdict() -> None:
     (table,) = tables.tables(frame(ACCURACY))
     means = [100 * (a + b) / 2 for a, b in zip(ACCURACY["lora", "digits"], ACCURACY["lora", "count"], strict=True)]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import leaderboard, store, sweep, tables
+from benchmarks.tuning import tuned
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = [ROOT / "results", *(path.parent for path in sorted((ROOT / "results").glob(f"*/{store.RUNS}")))]
@@ -35,10 +36,17 @@ def test_every_committed_record_is_under_its_own_key_and_of_committed_code(folde
 
 
 @pytest.mark.parametrize(
-    ("config", "folder"), [("offline", ROOT / "results"), ("adapterx_ablation", ROOT / "results" / "adapterx_ablation")]
+    ("config", "folder"),
+    [
+        ("offline", ROOT / "results"),
+        ("adapterx_ablation", ROOT / "results" / "adapterx_ablation"),
+        ("tuned", ROOT / "results" / "tuned"),
+    ],
 )
 def test_committed_records_are_all_of_their_command_and_no_others(config: str, folder: Path) -> None:
     asked = sweep.specs(sweep.from_file(ROOT / "benchmarks" / "configs" / f"{config}.yaml"), "float32")
+    if config == "tuned":
+        asked = tuned.apply(asked, ROOT / "results" / tuned.CONFIGS)
     assert {record["key"] for record in store.records(folder)} == {spec.key for spec in asked}
 
 

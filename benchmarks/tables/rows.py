@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -112,6 +112,16 @@ def _name(record: Mapping[Any, Any], default: Mapping[str, Any]) -> str:
 def _search(record: Mapping[Any, Any]) -> str:
     seed = int(record["tuning.search_seed"])
     return f"tuned, {int(record['tuning.trials'])} trials" + (f" of seed {seed}" if seed else "")
+
+
+def in_figures(rows: Iterable[str]) -> tuple[dict[str, str], str]:
+    """The names of rows where space is short, and what their title then says: if all are tuned alike, it says so."""
+    rows = list(rows)
+    tuned = {row.partition(" ")[2] for row in rows}
+    ending = f" {tuned.pop()}" if len(tuned) == 1 else ""
+    if not ending.startswith(" tuned"):
+        return {row: row for row in rows}, ""
+    return {row: row.removesuffix(ending) for row in rows}, f",{ending}"
 
 
 def recipe_text(run: pd.Series[Any]) -> str:
