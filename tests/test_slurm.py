@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import executors, run, store, sweep
-from benchmarks.executors import driver, slurm
+from benchmarks.executors import driver, queue, slurm
 
 pytest.importorskip("submitit", reason="needs the extra slurm")
 
@@ -131,7 +131,7 @@ def test_a_job_that_was_killed_is_told_where_slurm_keeps_no_accounts(
         (tmp_path / name).write_text(f"#!/bin/sh\n{command}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(slurm, "QUEUE_POLL_SECONDS", 0.1)
+    monkeypatch.setattr(queue, "POLL_SECONDS", 0.1)
     results = tmp_path / "results"
     assert run.main([*QUICK, "--executor", "slurm", "--results", str(results), "--tracking", "off"]) == 1
     assert "job 7_0 ended without a result; its log is" in capsys.readouterr().out

@@ -6,36 +6,30 @@ those runs from being done twice that the jobs of the first still have in hand.
 
 from __future__ import annotations
 
-import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from benchmarks import executors, store
-from benchmarks.executors import OnEnd, OnEpoch, Outcome
+from benchmarks.executors import OnEnd, OnEpoch, Outcome, queue
 from benchmarks.executors.claims import Held
 from benchmarks.files.root import data_root, use_data_root
 from methods.options import check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from benchmarks.executors.driver import Where
     from benchmarks.spec import Spec
     from benchmarks.train import Epoch
 
-Ended: TypeAlias = "Callable[[Iterable[Any]], set[str]]"  # the identifiers of those jobs that are over
-
 FOLDER = "slurm"  # of scripts and logs, below that of what is unfinished
 ARRAY = 1000  # elements: Slurm's MaxArraySize is 1001 unless set otherwise
 POLL_SECONDS = 1.0
-QUEUE_POLL_SECONDS = 5.0  # where all that can be asked is the queue of the whole cluster
 DEFAULTS: dict[str, Any] = {"timeout_min": 240, "name": "peft-bench"}
 GENERIC = ("name", "timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node")  # submitit's own names, for any cluster
 
@@ -92,7 +86,7 @@ def execute(
         for start in range(0, len(specs), ARRAY):
             part = slice(start, start + ARRAY)
             jobs.update(zip(specs[part], _submit(executor, elements[part]), strict=True))
-        ended = _Queue().ended if cluster == "slurm" and not _accounts() else _done
+        ended = queue.Queue().ended if cluster == "slurm" and not queue.has_accounts() else queue.done
         return _follow(jobs, ended, results, fail_fast, on_epoch, on_end)
     except KeyboardInterrupt:
         _cancel(jobs)
@@ -131,7 +125,7 @@ def _submit(executor: Any, elements: Sequence[Element]) -> list[Any]:
 
 
 def _follow(
-    jobs: dict[Spec, Any], ended: Ended, results: Path, fail_fast: bool, on_epoch: OnEpoch, on_end: OnEnd
+    jobs: dict[Spec, Any], ended: queue.Ended, results: Path, fail_fast: bool, on_epoch: OnEpoch, on_end: OnEnd
 ) -> Outcome:
     outcome = Outcome()
     while jobs:
@@ -155,38 +149,6 @@ def _follow(
             break
         time.sleep(POLL_SECONDS if jobs else 0)
     return outcome
-
-
-def _done(jobs: Iterable[Any]) -> set[str]:
-    """The jobs that are over, by submitit, which asks Slurm's accounting."""
-    return {job.job_id for job in jobs if job.done()}
-
-
-class _Queue:
-    """Which jobs are over on a cluster without accounting: those with a result, or missing from the queue twice."""
-
-    def __init__(self) -> None:
-        self._missing: set[str] = set()
-        self._asked = 0.0
-
-    def ended(self, jobs: Iterable[Any]) -> set[str]:
-        open_jobs = {job.job_id for job in jobs if not job.paths.result_pickle.exists()}
-        lost: set[str] = set()
-        if time.monotonic() >= self._asked + QUEUE_POLL_SECONDS:
-            command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
-            queue = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-            missing = open_jobs - set(queue.stdout.split()) if queue.returncode == 0 else set()
-            lost, self._missing = missing & self._missing, missing
-            self._asked = time.monotonic()
-        return {job.job_id for job in jobs} - open_jobs | lost
-
-
-def _accounts() -> bool:
-    command = ["sacct", "--noheader", "--starttime=now"]
-    try:
-        return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
-    except FileNotFoundError:
-        return False
 
 
 def _result(job: Any, spec: Spec, results: Path) -> tuple[bool, str | None]:
