@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
-from multiprocessing import get_context
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import pareto, ranks
-from benchmarks.tables import reader
+from benchmarks import pareto, ranks, second
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@contextmanager
-def begun(groups: Sequence[pd.DataFrame], out: Path) -> Iterator[Callable[[], list[Path]]]:
-    """Yields what ends the drawing of the figures of runs by what may be compared, and returns their paths."""
+NEEDED = ("matplotlib.pyplot", "scipy.stats")  # to draw: slow to import, so in the meantime
+
+
+def begin(groups: Sequence[pd.DataFrame], out: Path) -> Callable[[], list[Path]]:
+    """Begin to draw the figures of runs by what may be compared; what is returned ends it and gives their paths."""
+    many = sum(map(len, groups)) >= second.MANY
+    if many:
+        for name in NEEDED:
+            second.process().submit(import_module, name)
     asked = pareto.panels(groups), ranks.panels(groups), out
-    if sum(map(len, groups)) < reader.MANY:
-        yield partial(draw, *asked)
-    else:
-        with ProcessPoolExecutor(1, get_context("spawn")) as second:
-            yield second.submit(draw, *asked).result
+    return second.process().submit(draw, *asked).result if many else partial(draw, *asked)
 
 
 def draw(plots: Sequence[pareto.Panel], diagrams: Sequence[ranks.Panel], out: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 COMMAND = "python -m benchmarks.leaderboard"
 BESIDE_THE_POINT = ("head", "PPT", "%", "published", "backward ms", "optimizer ms")  # in a terminal
 MANY_TASKS = 8  # more are too wide for a terminal
+ESCAPED = str.maketrans({**{character: f"\\{character}" for character in "&%$#_{}"}, "±": "$\\pm$"})  # for LaTeX
 MOST_ROWS = 40  # of a table in a terminal; the files have all
 
 
@@ -82,24 +84,26 @@ def save(
 
     The index of ``frame`` has the numbers of its runs in ``histories``; ``show`` gets every table.
     """
-    from benchmarks.drawing import begun
+    from benchmarks import drawing
     from benchmarks.html.page import render
     from benchmarks.store import write_atomic
     from benchmarks.tables.parquet import to_parquet
 
+    gc.freeze()  # what was read stays; to look through it at every collection takes a second of 100,000 runs
     groups = comparable(frame)
-    with begun(groups, results / "figures") as figures:
-        made = of_groups(groups)
-        for table in made:
-            show(table)
-        contents: dict[str, str | bytes] = {
-            **texts(made),
-            "leaderboard.html": render(frame, groups, made, histories),
-            "runs.parquet": to_parquet(frame, histories),
-        }
-        for name, content in contents.items():
-            write_atomic(results / name, content)
-        return [*(results / name for name in contents), *figures()]
+    figures = drawing.begin(groups, results / "figures")
+    made = of_groups(groups)
+    for table in made:
+        show(table)
+    contents: dict[str, str | bytes] = {
+        **texts(made),
+        "leaderboard.html": render(frame, groups, made, histories),
+        "runs.parquet": to_parquet(frame, histories),
+    }
+    for name, content in contents.items():
+        write_atomic(results / name, content)
+    gc.unfreeze()
+    return [*(results / name for name in contents), *figures()]
 
 
 def texts(made: Sequence[Table]) -> dict[str, str]:
@@ -134,14 +138,18 @@ def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
     return table, [*paths, *drawn]
 
 
-def _marked(table: Table, mark: str) -> pd.DataFrame:
+def _marked(cells: pd.DataFrame, best: pd.DataFrame, mark: str) -> pd.DataFrame:
     """Cells with the best of every column put into ``mark``, a template with {}."""
-    return table.cells.where(~table.best(), table.cells.map(mark.format))
+    import pandas as pd
+
+    texts, where = cells.to_numpy(dtype=object, copy=True), best.to_numpy()
+    texts[where] = [mark.format(text) for text in texts[where]]
+    return pd.DataFrame(texts, cells.index, cells.columns)
 
 
 def to_markdown(table: Table) -> str:
     """A heading, a table with the best in bold, and what its columns mean."""
-    cells = _marked(table, "**{}**")
+    cells = _marked(table.cells, table.best(), "**{}**")
     # wide, and in most tables the same in every row
     alike = [name for name in ("head",) if name in cells and cells[name].nunique() == 1 < len(cells)]
     said = [f"{name}: {cells[name].iloc[0]} in every row." for name in alike]
@@ -152,7 +160,7 @@ def to_markdown(table: Table) -> str:
 def to_latex(table: Table) -> str:
     """A tabular that needs booktabs."""
     cells = table.cells.map(_escape)
-    cells = cells.where(~table.best(), cells.map("\\textbf{{{}}}".format))
+    cells = _marked(cells, table.best(), "\\textbf{{{}}}")
     cells.index, cells.columns = cells.index.map(_escape), cells.columns.map(_escape)
     body = [
         " & ".join([str(name), *map(str, row)]) + " \\\\" for name, row in zip(cells.index, cells.values, strict=True)
@@ -192,17 +200,14 @@ def to_rich(table: Table, hidden: Container[str] | None = None) -> RichTable:
     rich = RichTable("method", title=table.title, caption=caption)
     for column in shown:
         rich.add_column(column, justify="right")
-    marked = _marked(table, "[bold]{}[/bold]")[shown].head(MOST_ROWS)
+    marked = _marked(table.cells.head(MOST_ROWS), table.best().head(MOST_ROWS), "[bold]{}[/bold]")[shown]
     for name, row in zip(marked.index, marked.values, strict=True):
         rich.add_row(escape(str(name)), *map(str, row))  # escaped, or "noah [a]" would lose its letter
     return rich
 
 
 def _escape(text: object) -> str:
-    escaped = str(text)
-    for character in "&%$#_{}":
-        escaped = escaped.replace(character, f"\\{character}")
-    return escaped.replace("±", "$\\pm$")
+    return str(text).translate(ESCAPED)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C564B", "#7F7F7F", "#BCBD22")
 MARKERS = "osD^vP*Xph"
 MOST_NAMED = 40  # of more points only the frontier's are coloured and named, and have their intervals
+WIDTH, AXIS, LEFT, RIGHT, TOP, BOTTOM = 9.6, 4.6, 0.68, 0.1, 0.32, 0.48  # inches, of a panel and around its axes
 FAR = 3.5  # times as far below the median as the best is above it
 
 
@@ -67,15 +68,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def points(frame: pd.DataFrame) -> list[Point]:
     """One point a method of runs that may be compared; a seed counts where it has every task."""
-    from scipy import stats
+    from benchmarks.tables.statistics import half_width
 
     whole = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test").dropna()
     if whole.shape[1] < frame["spec.task"].nunique():
         return []
     seeds = (100 * whole.mean(axis=1)).groupby(level="row").agg(["mean", "sem", "count"])
-    errors = (stats.t.ppf(0.975, seeds["count"] - 1) * seeds["sem"]).fillna(0.0)  # a single seed has none
-    params = frame.groupby("row")["params.method"].mean()
-    return [Point(str(row), float(params[row]), float(seeds["mean"][row]), float(errors[row])) for row in seeds.index]
+    errors = half_width(seeds["sem"].to_numpy(), seeds["count"].to_numpy() - 1)
+    seeds = seeds.assign(error=errors, params=frame.groupby("row")["params.method"].mean())
+    seeds["error"] = seeds["error"].fillna(0.0)  # a single seed has none
+    return [Point(str(row), *found) for row, *found in seeds[["params", "mean", "error"]].itertuples()]
 
 
 def frontier(made: Sequence[Point]) -> list[Point]:
@@ -100,7 +102,7 @@ def _panel(frame: pd.DataFrame, made: Sequence[Point]) -> Panel:
         title=f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}{ending}",
         points=tuple(sorted((replace(point, name=names[point.name]) for point in made), key=lambda p: p.name)),
         rows=tuple(names.values()),
-        tasks=tuple(sorted(set(frame["spec.task"]))),
+        tasks=tuple(sorted(frame["spec.task"].unique())),
         seeds=frame["spec.seed"].nunique(),
         rule=str(first["accuracy.checkpoint_rule"]),
     )
@@ -126,11 +128,17 @@ def draw(made: Sequence[Panel], out: Path) -> list[Path]:
     with plt.rc_context(
         {"svg.hashsalt": "peft-vision-bench", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     ):
-        figure, axes = plt.subplots(len(made), 1, figsize=(9.6, 5.4 * len(made)), squeeze=False, layout="constrained")
+        height = TOP + AXIS + BOTTOM
+        figure, axes = plt.subplots(len(made), 1, figsize=(WIDTH, height * len(made)), squeeze=False)
+        figure.subplots_adjust(
+            left=LEFT / WIDTH,
+            right=1 - RIGHT / WIDTH,
+            top=1 - TOP / height / len(made),
+            bottom=BOTTOM / height / len(made),
+            hspace=(TOP + BOTTOM) / AXIS,
+        )
         for axis, panel in zip(axes[:, 0], made, strict=True):
             _draw(axis, panel, names)
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # once laid out, or every format would be anew
         return figures.write(figure, "pareto", out, settled=all(map(_crowded, made)))
 
 

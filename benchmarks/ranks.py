@@ -11,11 +11,12 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.cli import guarded
+from benchmarks.tables import statistics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,12 +37,28 @@ class Panel:
     """
 
     title: str
-    ranks: pd.Series[float]
+    blocks: pd.DataFrame  # accuracies, (seed and task, row)
     tasks: int
-    seeds: int
-    p: float
-    critical: float
-    critical_blocks: float
+
+    @property
+    def seeds(self) -> int:
+        return len(self.blocks) // self.tasks
+
+    @cached_property
+    def ranks(self) -> pd.Series[float]:
+        return statistics.mean_ranks(self.blocks).sort_values(kind="stable")
+
+    @cached_property
+    def p(self) -> float:
+        return statistics.friedman(self.blocks.groupby(level=1).mean())
+
+    @cached_property
+    def critical(self) -> float:
+        return statistics.critical_difference(self.blocks.shape[1], self.tasks)
+
+    @cached_property
+    def critical_blocks(self) -> float:
+        return statistics.critical_difference(self.blocks.shape[1], len(self.blocks))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -81,7 +98,7 @@ def panel(frame: pd.DataFrame) -> Panel | None:
     """The ranks of runs that may be compared; None of too few methods or tasks, or without a seed that all have."""
     import pandas as pd
 
-    from benchmarks.tables import scores, statistics, tasks_and_groups, whole_seeds
+    from benchmarks.tables import scores, tasks_and_groups, whole_seeds
     from benchmarks.tables.rows import in_figures
 
     tasks, _ = tasks_and_groups(frame)
@@ -89,15 +106,11 @@ def panel(frame: pd.DataFrame) -> Panel | None:
     blocks = pd.DataFrame(whole.stack().unstack("row")).dropna()  # (seed and task, row)
     if len(tasks) < FEWEST_TASKS or blocks.shape[1] < FEWEST_METHODS or blocks.empty:
         return None
-    first, rows, (names, ending) = frame.iloc[0], blocks.shape[1], in_figures(map(str, blocks))
+    first, (names, ending) = frame.iloc[0], in_figures(map(str, blocks))
     return Panel(
         title=f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}{ending}",
-        ranks=statistics.mean_ranks(blocks.rename(columns=names)).sort_values(kind="stable"),
+        blocks=blocks.rename(columns=names),
         tasks=len(tasks),
-        seeds=len(blocks) // len(tasks),
-        p=statistics.friedman(blocks.groupby(level=1).mean()),
-        critical=statistics.critical_difference(rows, len(tasks)),
-        critical_blocks=statistics.critical_difference(rows, len(blocks)),
     )
 
 
@@ -145,9 +158,7 @@ def _ends(each: Panel) -> tuple[int, int]:
 
 
 def _bars(each: Panel) -> list[tuple[int, int]]:
-    from benchmarks.tables.statistics import not_told_apart
-
-    return not_told_apart(_drawn(each), each.critical)
+    return statistics.not_told_apart(_drawn(each), each.critical)
 
 
 def _height(each: Panel) -> float:

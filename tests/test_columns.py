@@ -11,14 +11,14 @@ import many_records
 import pandas as pd
 import pytest
 
-from benchmarks import store
+from benchmarks import second, store
 from benchmarks.tables import reader
-from benchmarks.tables.columns import Columns, Histories, coded
+from benchmarks.tables.columns import TOGETHER, Columns, Histories, coded
 
 IRREGULAR: list[dict[str, Any]] = [
-    {"a": 1, "b": {"c": "x", "d": {"e": True}}, "n": None, "history": []},
-    {"a": 2, "b": {"c": "y", "d": {"e": 4, "f": 0.5}}, "n": {"m": 1}, "history": [{"loss": 1.0}]},
-    {"b": {"c": None, "d": {}, "g": [1, 2]}, "late": {"h": "x"}, "n": None, "history": []},
+    {"a": 1, "b": {"c": "x", "d": {"e": True}}, "n": None},
+    {"a": 2, "b": {"c": "y", "d": {"e": 4, "f": 0.5}}, "n": {"m": 1}},
+    {"b": {"c": None, "d": {}, "g": [1, 2]}, "late": {"h": "x"}, "n": None},
 ]
 
 
@@ -30,11 +30,20 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_columns_are_those_of_pandas_whatever_records_lack() -> None:
+    records = IRREGULAR * TOGETHER
     columns = Columns()
-    for record in IRREGULAR:
+    for record in records:
         columns.add(record)
-    expected = pd.json_normalize([{k: v for k, v in record.items() if k != "history"} for record in IRREGULAR])
-    pd.testing.assert_frame_equal(columns.frame(), expected, check_like=True)
+    pd.testing.assert_frame_equal(columns.frame(), pd.json_normalize(records), check_like=True)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3])
+def test_columns_joined_are_those_of_all_records(cut: int) -> None:
+    first, last = Columns(), Columns()
+    for number, record in enumerate(IRREGULAR):
+        (first if number < cut else last).add(record)
+    first.extend(last)
+    pd.testing.assert_frame_equal(first.frame(), pd.json_normalize(IRREGULAR), check_like=True)
 
 
 def test_histories_give_every_run_its_own_numbers() -> None:
@@ -62,7 +71,8 @@ def test_true_and_one_keep_apart_and_gaps_make_no_fractions() -> None:
 
 def test_two_processes_read_what_one_reads(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone, curves = store.load_with_histories(results)
-    monkeypatch.setattr(reader, "MANY", 2)
+    monkeypatch.setattr(second, "MANY", 2)
+    monkeypatch.setattr(reader, "CHUNK", 7)
     halved, joined = store.load_with_histories(results)
     pd.testing.assert_frame_equal(halved, alone)
     assert {f: (joined.values[f], joined.reached(f)) for f in joined.values} == {
@@ -87,7 +97,7 @@ def test_a_broken_record_is_named_in_either_half(
     many_records.write(tmp_path, 4)
     path = sorted((tmp_path / store.RUNS).rglob("*.json"))[which]
     path.write_text('{"schema_version": 1,')
-    monkeypatch.setattr(reader, "MANY", many)
+    monkeypatch.setattr(second, "MANY", many)
     with pytest.raises(ValueError, match="cannot read record") as error:
         store.load(tmp_path)
     assert str(error.value) == (

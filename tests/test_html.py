@@ -54,7 +54,7 @@ class Made:
 def built(records: list[dict[str, Any]]) -> Made:
     columns, histories = Columns(), Histories()
     for record in records:
-        columns.add(record)
+        columns.add({name: value for name, value in record.items() if name != "history"})
         histories.add(record["history"])
     frame = columns.frame()
     groups, made = tables.comparable(frame), tables.tables(frame)

@@ -21,7 +21,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 def table(records: list[dict[str, Any]], rows: slice = slice(None)) -> Any:
     columns, histories = Columns(), Histories()
     for record in records:
-        columns.add(record)
+        columns.add({name: value for name, value in record.items() if name != "history"})
         histories.add(record["history"])
     return parquet.read_table(io.BytesIO(to_parquet(columns.frame()[rows], histories)))
 

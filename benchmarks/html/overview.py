@@ -34,17 +34,16 @@ def overview(groups: Sequence[pd.DataFrame], made: Sequence[Table]) -> tuple[lis
     Runs of one row stand together: ``spans`` has where those of a row begin in that order, and at the end where the
     section's end.
     """
-    left, facts = list(groups), list(map(_facts, groups))
+    left, facts = [(set(group["row"].unique()), group) for group in groups], list(map(_facts, groups))
     sections: list[dict[str, Any]] = []
     order: list[int] = []
     for table in made:
         section = _section(table) | _named(table.title, facts)
         # the table of accuracies comes before others of the same rows
-        of_table = next((group for group in left if set(group["row"]) == set(table.cells.index)), None)
+        rows = list(table.cells.index)
+        of_table = next((number for number, (names, _) in enumerate(left) if names == set(rows)), None)
         if of_table is not None:
-            left = [group for group in left if group is not of_table]
-            rows = list(table.cells.index)
-            runs = _in_order(of_table, rows)
+            runs = _in_order(left.pop(of_table)[1], rows)
             section |= _facts(runs) | {"spans": _spans(runs, len(order)), **_points(runs, rows)}
             order += runs.index.tolist()
         sections.append(section)
@@ -106,10 +105,10 @@ def _points(runs: pd.DataFrame, rows: Sequence[str]) -> dict[str, Any]:
     """The numbers of each row: accuracies in percent with half their 95 % t-interval over seeds, and costs."""
     accuracy = 100 * runs.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test")
     # a seed counts for the mean where it has every task
-    measured = {f"mean of {accuracy.shape[1]} tasks": accuracy.dropna().mean(axis=1)} if accuracy.shape[1] > 1 else {}
-    measured |= {str(task): accuracy[task].dropna() for task in accuracy}
+    if accuracy.shape[1] > 1:
+        accuracy.insert(0, f"mean of {accuracy.shape[1]} tasks", accuracy.dropna().mean(axis=1))
     return {
-        "accuracy": [{"name": name, **_interval(values, rows)} for name, values in measured.items()],
+        "accuracy": _intervals(accuracy, rows),
         "costs": [
             {"name": name, "unit": unit, "values": _digits(values.reindex(list(rows)))}
             for name, unit, values in _costs(runs)
@@ -132,12 +131,23 @@ def _costs(runs: pd.DataFrame) -> Iterator[tuple[str, str, pd.Series[float]]]:
             yield name, unit, runs.groupby("row")[column].agg(how)
 
 
-def _interval(values: pd.Series[float], rows: Sequence[str]) -> dict[str, Any]:
-    from scipy.special import stdtrit
+def _intervals(values: pd.DataFrame, rows: Sequence[str]) -> list[dict[str, Any]]:
+    import pandas as pd
 
-    seeds = values.groupby(level="row").agg(["mean", "sem", "count"]).reindex(list(rows))
-    half = stdtrit((seeds["count"] - 1).clip(lower=1), 0.975) * seeds["sem"]
-    return {"values": _digits(seeds["mean"]), "errors": _digits(half), "seeds": seeds["count"].fillna(0).tolist()}
+    from benchmarks.tables.statistics import half_width
+
+    seeds = values.groupby(level="row")
+    mean, error, counts = (part.reindex(list(rows)) for part in (seeds.mean(), seeds.sem(), seeds.count()))
+    half = pd.DataFrame(half_width(error.to_numpy(), counts.to_numpy() - 1), error.index, error.columns)
+    return [
+        {
+            "name": str(name),
+            "values": _digits(mean[name]),
+            "errors": _digits(half[name]),
+            "seeds": counts[name].fillna(0).tolist(),
+        }
+        for name in values
+    ]
 
 
 def _digits(values: pd.Series[float]) -> list[float | None]:

@@ -198,7 +198,7 @@ def tasks_and_groups(frame: pd.DataFrame) -> tuple[list[str], dict[str, list[str
     """Tasks in the suite's order and its groups; of a suite that is not installed, by name and in one group."""
     from benchmarks import suites
 
-    present = sorted(set(frame["spec.task"]))
+    present = sorted(frame["spec.task"].unique())
     suite = frame["spec.suite"].iloc[0]
     if suite not in suites.names():
         return present, {"all": present}

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+
+TOGETHER = 64  # records
 
 
 class Histories:
@@ -27,8 +31,7 @@ class Histories:
 
     def add(self, epochs: Sequence[Mapping[str, float | None]]) -> None:
         """Take in the history of the next run; every epoch has the fields of the first."""
-        for field in epochs[0] if epochs else ():
-            numbers: list[Any] = [epoch[field] for epoch in epochs]
+        for field, numbers in _by_field(epochs) if epochs else ():
             missing = numbers.count(None)
             if missing < len(numbers):
                 self._extend(field, array("d", [math.nan if n is None else n for n in numbers] if missing else numbers))
@@ -64,45 +67,105 @@ class Histories:
         return ends
 
 
+def _by_field(epochs: Sequence[Mapping[str, float | None]]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    fields = list(epochs[0])
+    rows = map(itemgetter(*fields, fields[0]), epochs)  # of a single field it would be no tuple
+    return zip(fields, zip(*rows, strict=True), strict=False)
+
+
 class Columns:
-    """A table that grows by a record at a time; equal texts are kept once."""
+    """A table that grows by a record at a time; equal texts and flat lists are kept once."""
 
     def __init__(self) -> None:
         self._columns: dict[str, dict[str, list[Any]]] = {}  # by what their names begin with, then by the rest
-        self._texts: dict[str, str] = {}
+        self._once: dict[str, Any] = {}
+        self._records: list[Mapping[str, Any]] = []  # those to take in next: a column of many at once is soon done
         self._rows = 0
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Take in a record as the next row; its history is left out."""
-        self._add({name: value for name, value in record.items() if name != "history"}, "")
-        self._rows += 1
+        """Take in a record as the next row."""
+        self._records.append(record)
+        if len(self._records) == TOGETHER:
+            self._take_in()
 
-    def _add(self, values: Mapping[str, Any], prefix: str) -> None:
-        columns, texts, rows = self._columns.setdefault(prefix, {}), self._texts, self._rows
-        for name, value in values.items():
-            if isinstance(value, dict):
-                self._add(value, f"{prefix}{name}.")
-                continue
-            column = columns.get(name)
-            if column is None:
-                column = columns[name] = []
-            if len(column) < rows:
-                column.extend([math.nan] * (rows - len(column)))
-            column.append(texts.setdefault(value, value) if isinstance(value, str) else value)
+    def extend(self, other: Columns) -> None:
+        """Take in the rows of others after the own ones."""
+        self._take_in()
+        other._take_in()
+        for prefix, part in other._columns.items():
+            columns = self._columns.setdefault(prefix, {})
+            for name, values in part.items():
+                column = columns.setdefault(name, [])
+                column.extend([math.nan] * (self._rows - len(column)))
+                column.extend(values)
+        self._rows += other._rows
+
+    def _take_in(self) -> None:
+        first, self._rows = self._rows, self._rows + len(self._records)
+        self._add(self._records, range(first, self._rows), "")
+        self._records = []
+
+    def _add(self, records: Sequence[Mapping[str, Any]], rows: Sequence[int], prefix: str) -> None:
+        columns = self._columns.setdefault(prefix, {})
+        alike: dict[tuple[str, ...], list[int]] = {}
+        for number, names in enumerate(map(tuple, records)):
+            alike.setdefault(names, []).append(number)
+        for names, numbers in alike.items():
+            places = [rows[number] for number in numbers]
+            by_name = zip(*(records[number].values() for number in numbers), strict=True)
+            for name, values in zip(names, by_name, strict=True):
+                kinds = set(map(type, values))
+                if kinds == {dict}:
+                    self._add(values, places, f"{prefix}{name}.")
+                elif dict in kinds:
+                    inner = [number for number, value in enumerate(values) if isinstance(value, dict)]
+                    self._add([values[n] for n in inner], [places[n] for n in inner], f"{prefix}{name}.")
+                    rest = [number for number, value in enumerate(values) if not isinstance(value, dict)]
+                    self._put(columns, name, [places[n] for n in rest], self._kept([values[n] for n in rest], kinds))
+                else:
+                    self._put(columns, name, places, self._kept(values, kinds))
+
+    def _put(self, columns: dict[str, list[Any]], name: str, places: Sequence[int], values: Iterable[Any]) -> None:
+        column = columns.setdefault(name, [])
+        if len(column) == places[0] and len(places) == self._rows - places[0]:
+            column.extend(values)
+            return
+        column.extend([math.nan] * (self._rows - len(column)))
+        for place, value in zip(places, values, strict=True):
+            column[place] = value
+
+    def _kept(self, values: Sequence[Any], kinds: set[type]) -> Iterable[Any]:
+        if kinds == {str}:
+            return map(self._once.setdefault, values, values)
+        if kinds.isdisjoint((str, list)):
+            return values
+        return map(self._one_kept, values)
+
+    def _one_kept(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._once.setdefault(value, value)
+        if isinstance(value, list) and not any(isinstance(part, list) for part in value):
+            return self._once.setdefault(repr(value), value)
+        return value
 
     def frame(self) -> pd.DataFrame:
         """One row a record, with the columns of ``pandas.json_normalize``; a field that a record lacks is NaN."""
         import pandas as pd
 
+        self._take_in()
         values = {prefix + name: column for prefix, part in self._columns.items() for name, column in part.items()}
         for column in values.values():
             column.extend([math.nan] * (self._rows - len(column)))
         return pd.DataFrame(values)
 
 
-def coded(values: pd.Series[Any]) -> tuple[np.ndarray[Any, Any], list[str]]:
+def coded(
+    values: pd.Series[Any], to_write: Callable[[list[Any]], Sequence[Any]] = list
+) -> tuple[np.ndarray[Any, Any], list[str]]:
     """The place of each value in a list of JSON texts, -1 for none; whole numbers are written without a fraction, which
     a column with gaps gives them.
+
+    ``to_write`` makes of different values what is written of each.
     """
     import numpy as np
     import orjson
@@ -110,11 +173,30 @@ def coded(values: pd.Series[Any]) -> tuple[np.ndarray[Any, Any], list[str]]:
 
     if values.dtype.kind in "biuf" or pd.api.types.infer_dtype(values, skipna=True) == "string":
         places, found = pd.factorize(values)
-        return places, [orjson.dumps(_whole(value)).decode() for value in found.tolist()]
-    # by their texts, for True and 1 are equal, and lists have no hash
-    seen = {b"null": -1}  # the text of NaN, too
-    places = np.fromiter((seen.setdefault(text, len(seen) - 1) for text in map(orjson.dumps, values.tolist())), "int64")
-    return places, [text.decode() for text in list(seen)[1:]]
+        return places, [orjson.dumps(value).decode() for value in to_write([_whole(value) for value in found.tolist()])]
+    # by their texts, for True and 1 are equal, and lists have no hash; what stands in many rows is written once
+    known = values.notna().to_numpy()
+    each = values[known].tolist()
+    seen: dict[bytes, int] = {}
+    once = {id(value): value for value in each}
+    texts = map(orjson.dumps, to_write(list(once.values())))
+    place = {key: seen.setdefault(text, len(seen)) for key, text in zip(once, texts, strict=True)}
+    places = np.full(len(values), -1)
+    places[known] = [place[id(value)] for value in each]
+    return places, [text.decode() for text in seen]
+
+
+def kinds_of(columns: Sequence[np.ndarray[Any, Any]], rows: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Of each of so many rows the number of its kind, equal where all places in ``columns`` are, as ``coded`` makes
+    them; and the first row of each kind.
+    """
+    import numpy as np
+    import pandas as pd
+
+    kinds = np.zeros(rows, dtype=np.int64)
+    for places in columns:
+        kinds = pd.factorize(kinds * (places.max(initial=-1) + 2) + places + 1)[0]
+    return kinds, np.unique(kinds, return_index=True)[1]
 
 
 def _whole(value: Any) -> Any:

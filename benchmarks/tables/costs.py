@@ -48,7 +48,7 @@ def _costs(frame: pd.DataFrame, device: str) -> Table:
     cells.insert(0, "runs", frame.groupby("row").size().map(str))
     first = frame.iloc[0]
     title = f"{first['spec.suite']}: what runs cost, {first['spec.backbone.modality']}, {first['spec.backbone.name']}"
-    threads = sorted(set(frame["environment.threads"])) if "environment.threads" in frame else []
+    threads = sorted(frame["environment.threads"].unique()) if "environment.threads" in frame else []
     spread = f", threads {', '.join(map(str, threads))}" if threads else ""
     notes = (*NOTES, f"Measured on {device}{spread}, {first['spec.dtype']}.")
     return Table(title, notes, cells, nothing_best(cells))

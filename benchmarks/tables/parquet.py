@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.tables.columns import coded
+from benchmarks.tables.columns import coded, kinds_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,16 +88,15 @@ def _objects(frame: pd.DataFrame, prefix: str) -> list[str | None]:
     names = [str(name) for name in frame if str(name).startswith(f"{prefix}.")]
     columns = [coded(frame[name]) for name in names]
     paths = [name.removeprefix(f"{prefix}.").split(".") for name in names]
-    made: dict[tuple[int, ...], str | None] = {(-1,) * len(names): None}
-    rows = list(zip(*(places.tolist() for places, _ in columns), strict=True)) or [()] * len(frame)
-    for row in rows:
-        if row not in made:
-            values: dict[str, Any] = {}
-            for path, place, (_, texts) in zip(paths, row, columns, strict=True):
-                if place >= 0:
-                    _put(values, path, orjson.Fragment(texts[place]))
-            made[row] = orjson.dumps(values).decode()
-    return [made[row] for row in rows]
+    kinds, first = kinds_of([places for places, _ in columns], len(frame))
+    made: list[str | None] = []
+    for row in first.tolist():
+        values: dict[str, Any] = {}
+        for path, (places, texts) in zip(paths, columns, strict=True):
+            if places[row] >= 0:
+                _put(values, path, orjson.Fragment(texts[places[row]]))
+        made.append(orjson.dumps(values).decode() if values else None)
+    return [made[kind] for kind in kinds.tolist()]
 
 
 def _put(values: dict[str, Any], path: Sequence[str], value: Any) -> None:

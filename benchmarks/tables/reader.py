@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import gc
-import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
 
+from benchmarks import second
 from benchmarks.tables.columns import Columns, Histories
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MANY = 20_000  # below this a second process takes longer to start than it saves
+CHUNK = 1_000
+NEEDED = ("pandas", "methods.base")  # for tables: slow to import, so while the other process reads
 
 
 def read_all(paths: Sequence[str]) -> tuple[pd.DataFrame, Histories]:
@@ -24,18 +24,30 @@ def read_all(paths: Sequence[str]) -> tuple[pd.DataFrame, Histories]:
     Raises:
         ValueError: one cannot be read.
     """
-    if len(paths) < MANY:
-        return read(paths)
-    half = len(paths) // 2
-    with ProcessPoolExecutor(1, get_context("spawn")) as second:
-        rest = second.submit(read, paths[half:])
-        frame, histories = read(paths[:half])
-        more, more_histories = rest.result()
-    histories.extend(more_histories)
-    return joined(frame, more), histories
+    columns, histories = Columns(), Histories()
+    with _uncollected():
+        for more_columns, more_histories in [read(paths)] if len(paths) < second.MANY else _read_by_two(paths):
+            columns.extend(more_columns)
+            histories.extend(more_histories)
+        return columns.frame(), histories
 
 
-def read(paths: Sequence[str]) -> tuple[pd.DataFrame, Histories]:
+def _read_by_two(paths: Sequence[str]) -> Iterator[tuple[Columns, Histories]]:
+    """A part at a time; the second process begins at the first, this one at the last, until they meet."""
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    asked = [second.process().submit(read, chunk) for chunk in chunks]
+    try:
+        for name in NEEDED:
+            import_module(name)
+        own = {n: read(chunks[n]) for n in reversed(range(len(chunks))) if asked[n].cancel()}
+        for number, future in enumerate(asked):
+            yield own[number] if number in own else future.result()
+    finally:
+        for future in asked:
+            future.cancel()
+
+
+def read(paths: Sequence[str]) -> tuple[Columns, Histories]:
     """The records of these files, one after the other."""
     from benchmarks import store
 
@@ -43,9 +55,9 @@ def read(paths: Sequence[str]) -> tuple[pd.DataFrame, Histories]:
     with _uncollected():
         for path in paths:
             record = store.read(path)
+            histories.add(record.pop("history"))
             columns.add(record)
-            histories.add(record["history"])
-    return columns.frame(), histories
+    return columns, histories
 
 
 @contextmanager
@@ -58,22 +70,3 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def joined(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """The rows of both in the columns, and of the types, of one table made of all these records."""
-    import pandas as pd
-
-    names: dict[str, dict[str, None]] = {}  # of one prefix beside each other, as ``Columns`` has them
-    for name in (*first, *second):
-        names.setdefault(str(name).rpartition(".")[0], {})[str(name)] = None
-    return pd.DataFrame({name: _column(first, second, name) for part in names.values() for name in part})
-
-
-def _column(first: pd.DataFrame, second: pd.DataFrame, name: str) -> pd.Series[Any]:
-    import pandas as pd
-
-    if name in first and name in second and first[name].dtype == second[name].dtype:
-        return pd.concat([first[name], second[name]], ignore_index=True)
-    values = [frame[name].tolist() if name in frame else [math.nan] * len(frame) for frame in (first, second)]
-    return pd.Series(values[0] + values[1])

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.tables.columns import coded, kinds_of
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -85,19 +87,11 @@ def _each_kind(
 ) -> NDArray[np.object_]:
     """``text`` of the columns of every row, called once for all rows that are alike: there are few kinds."""
     import numpy as np
-    import pandas as pd
 
-    kinds = np.zeros(len(frame), dtype=np.int64)
-    for column in columns:
-        values = frame[column]
-        try:
-            codes, found = pd.factorize(values)  # -1 where it is missing
-        except TypeError:  # lists
-            codes, found = pd.factorize(values.map(repr))
-        kinds = pd.factorize(kinds * (len(found) + 1) + codes + 1)[0]
-    _, first = np.unique(kinds, return_index=True)
+    kinds, first = kinds_of([coded(frame[column])[0] for column in columns], len(frame))
     records = frame[list(columns)].iloc[first].to_dict("records")
-    return np.array([text(record) for record in records], dtype=object)[kinds]
+    texts: NDArray[np.object_] = np.array([text(record) for record in records], dtype=object)[kinds]
+    return texts
 
 
 def _name(record: Mapping[Any, Any], default: Mapping[str, Any]) -> str:
