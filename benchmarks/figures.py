@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ENDINGS = (".png", ".svg", ".pdf")
 DPI = 130
-FINE = 200
+FINE, TALL = 200, 20  # dots an inch, for figures of at most so many inches: a picture of many panels would be huge
 LIGHT = 0.55  # of the largest value: text on a darker cell is white
 
 
@@ -59,20 +59,21 @@ def write(figure: Figure, name: str, out: Path, *, settled: bool = False) -> lis
 
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"{name}{ending}" for ending in ENDINGS]
+    dpi = FINE if figure.get_figheight() <= TALL else DPI
     for path, metadata in zip(paths, ({}, {"Date": None}, {"CreationDate": None}), strict=True):
         if settled:
-            _print(figure, path, metadata)
+            _print(figure, path, metadata, dpi)
         else:
-            figure.savefig(path, dpi=FINE, metadata=metadata)
+            figure.savefig(path, dpi=dpi, metadata=metadata)
     plt.close(figure)
     return paths
 
 
-def _print(figure: Figure, path: Path, metadata: Mapping[str, None]) -> None:
+def _print(figure: Figure, path: Path, metadata: Mapping[str, None], dpi: int) -> None:
     """What savefig does after it has drawn the figure to see whether its layout changes."""
     from matplotlib.backends import backend_agg, backend_pdf, backend_svg
 
-    figure.set_dpi(FINE)
+    figure.set_dpi(dpi)
     if path.suffix == ".png":
         backend_agg.FigureCanvasAgg(figure).print_png(path, metadata=metadata)
     elif path.suffix == ".svg":
