@@ -1,7 +1,7 @@
 """What is around runs costs: ``python tests/overhead.py workers|ray|tracking [ROUNDS]``, on an idle machine.
 
 workers: a sweep of small runs by one local process and by two. ray: how much longer than itself a run takes on Ray.
-tracking: a sweep of common runs with MLflow, and without.
+tracking: what MLflow takes of the processors beside a sweep of common runs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ TASKS = ["digits", "texture", "orientation", "count", "location"]
 SWEEP = ["--methods", "lora", "norm", "bitfit", "adapter", "--tasks", *TASKS, "--seeds", "0", "1"]  # 40 runs
 SMALL = [*SWEEP, "--recipe", "epochs=8", "--tracking", "off"]
 COMMON = ["--methods", "lora", "adapterx", "--tasks", "digits", "texture", "--seeds", "0", "1", "--workers", "1"]
+OF_COMMON = 8  # runs
 RUNS = 15  # on Ray, and the first few are not counted: their process has yet to import torch
 FIRST = 5
 
@@ -33,10 +35,29 @@ def workers() -> str:
 
 
 def tracking() -> str:
-    """Seconds of both, from the command's start to its end."""
+    """Processor seconds of the process that brings runs to MLflow against those of the process that trains.
+
+    Of the same seconds of one sweep, from the end of its first run to that of its last: these do not depend on what
+    else the machine does, as the times of two sweeps do. Training takes all cores, so that a share of them is one of
+    its time.
+    """
+    import psutil
+
     with TemporaryDirectory() as folder:
-        off, on = (_seconds([*COMMON, "--tracking", uri]) for uri in ("off", f"sqlite:///{folder}/mlflow.db"))
-    return f"without {off:.1f} s, with {on:.1f} s: {100 * (on / off - 1):.1f} % more"
+        argv = [*COMMON, "--tracking", f"sqlite:///{folder}/mlflow.db", "--results", f"{folder}/results"]
+        command, own = [sys.executable, "-m", "benchmarks.run", *argv], {"PEFT_BENCH_CACHE": f"{folder}/cache"}
+        spent: dict[int, list[float]] = {}  # by the number of runs that have ended: of training, and beside it
+        with subprocess.Popen(command, cwd=ROOT, env=os.environ | own, stdout=subprocess.DEVNULL) as process:
+            while process.poll() is None and len(spent) <= OF_COMMON:
+                with suppress(psutil.Error):
+                    trains = psutil.Process(process.pid)
+                    ended = len(list(Path(folder).rglob("results/runs/**/*.json")))
+                    seconds = [sum(each.cpu_times()[:2]) for each in (trains, *trains.children(recursive=True))]
+                    spent.setdefault(ended, [seconds[0], sum(seconds[1:])])
+                time.sleep(0.05)
+    (before, begun), (after, end) = spent[1], spent[OF_COMMON]
+    run, beside = (after - before) / (OF_COMMON - 1), (end - begun) / (OF_COMMON - 1)
+    return f"a run takes {run:.2f} s of processors, MLflow {beside:.2f} s beside: {100 * beside / run:.1f} %"
 
 
 def ray(workers: int | None) -> str:
