@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 if TYPE_CHECKING:
     from benchmarks.model import Tuned
@@ -89,13 +89,19 @@ def peak_memory_bytes(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def counting() -> FlopCounterMode:
+    """torch's counter of operations, which knows the product that methods add in place as well."""
+    aten = torch.ops.aten
+    return FlopCounterMode(display=False, custom_mapping={aten.baddbmm_: flop_registry[aten.baddbmm].__wrapped__})
+
+
 def forward_flops(model: Tuned, x: Tensor) -> int:
     """Floating-point operations of inference, a sample.
 
     Counts matrix products, convolutions and attention (torch's FlopCounterMode), a multiply-add as two.
     """
     model.eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with counting() as counter, torch.no_grad():
         model(x)
     return int(counter.get_total_flops()) // len(x)
 
@@ -103,7 +109,7 @@ def forward_flops(model: Tuned, x: Tensor) -> int:
 def training_flops(model: Tuned, x: Tensor, y: Tensor, loss: Callable[[Tuned, Tensor, Tensor], Tensor]) -> int:
     """Floating-point operations of a training step's forward and backward, a sample; works on a copy."""
     model = copy.deepcopy(model).train()
-    with FlopCounterMode(display=False) as counter:
+    with counting() as counter:
         loss(model, x, y).backward()
     return int(counter.get_total_flops()) // len(x)
 

@@ -128,6 +128,11 @@ def _add_beside(f: TokenMap, module: nn.Module, args: tuple[Tensor, ...], output
     return output.add_(f(args[0]))
 
 
+def _add_in_place(f: Any, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    added: Tensor = f.add_to(output, args[0])
+    return added
+
+
 def _fill(tap: Tap, module: nn.Module, args: tuple[Tensor, ...]) -> None:
     tap.value = args[0]
 
@@ -170,9 +175,14 @@ class Method(nn.Module):
         self._handles.append(module.register_forward_hook(partial(_call_after, f)))
 
     def beside(self, module: nn.Module, f: TokenMap, *, source: nn.Module | None = None) -> None:
-        """Make ``module(x)`` compute ``module(x) + f(x)``; with ``source``, f reads that earlier module's input."""
+        """Make ``module(x)`` compute ``module(x) + f(x)``; with ``source``, f reads that earlier module's input.
+
+        Beside a linear, an ``f`` that has ``add_to(output, x)`` adds itself, in place.
+        """
         if source is None:
-            add = _add_beside if isinstance(module, nn.Linear) else _call_beside
+            add = _call_beside
+            if isinstance(module, nn.Linear):
+                add = _add_in_place if hasattr(f, "add_to") else _add_beside
             self._handles.append(module.register_forward_hook(partial(add, f)))
             return
         tap = Tap()

@@ -57,15 +57,22 @@ class FusedLowRank(nn.Module):
         self.updates = nn.ModuleDict({part: LowRank(dim, dim, rank, scale=scale) for part in parts})
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._jointly(x) if self.joint else self._apart(x)
+        return F.linear(*self._joined(x)) if self.joint else self._apart(x)
 
-    def _jointly(self, x: Tensor) -> Tensor:
-        """All parts as one update of their joint rank, which reads and writes the tokens once."""
+    def add_to(self, output: Tensor, x: Tensor) -> Tensor:
+        """``output`` (B, N, 3 D) += self(x), in place; jointly, no other tensor of its size is made."""
+        if not self.joint:
+            return output.add_(self._apart(x))
+        hidden, ups = self._joined(x)
+        return output.baddbmm_(hidden, ups.t().to(hidden.dtype).expand(len(hidden), -1, -1))
+
+    def _joined(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The two factors of all parts as one update of their joint rank, which reads and writes the tokens once."""
         updates: dict[str, Any] = {part: self.updates[part] for part in self.parts}
         downs = torch.cat([updates[part].down.weight for part in self.parts])
         silent = downs.new_zeros(self.dim, 0)  # rows without columns
         ups = torch.block_diag(*[updates[part].up.weight if part in updates else silent for part in PARTS])
-        return F.linear(F.linear(x, downs) * self.scale, ups)
+        return F.linear(x, downs) * self.scale, ups
 
     def _apart(self, x: Tensor) -> Tensor:
         silent = x.new_zeros(()).expand(*x.shape[:-1], self.dim)
