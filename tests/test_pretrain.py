@@ -27,7 +27,7 @@ def test_samples_and_targets_repeat_for_a_seed_and_fit_their_heads(pretext: obje
         assert target.min() >= -1 and target.max() < heads[name]
 
 
-@pytest.mark.parametrize("name", ["vit_nano", "point_nano"])
+@pytest.mark.parametrize("name", ["vit_nano", pytest.param("point_nano", marks=pytest.mark.slow)])
 def test_interrupted_and_resumed_gives_the_same_weights(name: str, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     job = pretrain.Pretraining(name=name, samples=16, batch_size=4, lr=1e-3, seed=0)

@@ -174,7 +174,15 @@ def test_a_deepcopy_is_independent(name, modality):
         assert torch.equal(model(x), before)
 
 
-@EVERY
+@pytest.mark.parametrize(
+    ("name", "modality"),
+    [
+        # each method once by default: tracing takes seconds
+        pytest.param(n, m, marks=[pytest.mark.slow] if m == "points" and "image" in methods.get(n).modalities else [])
+        for n, m in PAIRS
+        if m in methods.get(n).modalities
+    ],
+)
 def test_compiled_equals_eager(name, modality):
     layers = 2 if name == "idpt" else 1  # it is slow to trace; idpt acts between two blocks
     model, x = tiny.trained(name, modality, layers), tiny.inputs(modality)
