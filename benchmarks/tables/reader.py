@@ -1,4 +1,4 @@
-"""Records read into a table; of very many, half in a second process."""
+"""Records read into a table; very many by two processes."""
 
 from __future__ import annotations
 
