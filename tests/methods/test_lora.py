@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import methods
+from benchmarks import measure
 from tests.methods import tiny
 
 WIDTHS = {"q": (768, 768), "k": (768, 768), "v": (768, 768), "proj": (768, 768), "fc1": (768, 3072), "fc2": (3072, 768)}
@@ -82,3 +83,12 @@ def test_a_wrong_option_is_one_clear_line(options, message):
     with pytest.raises(ValueError) as error:
         methods.config("lora", options)
     assert str(error.value) == message
+
+
+def test_operations_of_the_update_in_place_are_counted():
+    plain, model = tiny.trained("linear", "image"), tiny.trained("lora", "image", rank=4, targets=("q", "v"))
+    x = tiny.inputs("image", 2)
+    tokens = model.backbone.pos_embed.shape[1]
+    joint = 2 * 4  # the rank of q and v
+    update = 2 * tokens * joint * (tiny.WIDTH + 3 * tiny.WIDTH)  # down, and up to q, k and v
+    assert measure.forward_flops(model, x) - measure.forward_flops(plain, x) == tiny.DEPTH * update
