@@ -228,7 +228,7 @@ def _label(axis: Axes, made: Sequence[Point], places: dict[str, float], floor: f
     names = [p.name if p.accuracy >= floor else f"{p.name} {p.accuracy:.1f}" for p in made]
     texts = [axis.text(across, up, name, fontsize=8.5) for across, up, name in zip(x, y, names, strict=True)]
     line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 4}
-    adjust_text(texts, x=x, y=y, ax=axis, expand=(1.15, 1.4), max_move=None, arrowprops=line, iter_lim=600)
+    adjust_text(texts, x=x, y=y, ax=axis, expand=(1.2, 1.6), max_move=None, arrowprops=line, iter_lim=600)
 
 
 def _floor(made: Sequence[Point]) -> float:
