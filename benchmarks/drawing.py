@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,17 +12,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-NEEDED = ("matplotlib.pyplot", "scipy.stats")  # to draw: slow to import, so in the meantime
+BACKENDS = ("matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg")
+NEEDED = ("pandas", "scipy.stats", "matplotlib.pyplot", *BACKENDS)  # to draw, and slow to import
 
 
 def begin(groups: Sequence[pd.DataFrame], out: Path) -> Callable[[], list[Path]]:
     """Begin to draw the figures of runs by what may be compared; what is returned ends it and gives their paths."""
-    many = sum(map(len, groups)) >= second.MANY
-    if many:
-        for name in NEEDED:
-            second.process().submit(import_module, name)
-    asked = pareto.panels(groups), ranks.panels(groups), out
-    return second.process().submit(draw, *asked).result if many else partial(draw, *asked)
+    return second.begin(sum(map(len, groups)), draw, pareto.panels(groups), ranks.panels(groups), out)
 
 
 def draw(plots: Sequence[pareto.Panel], diagrams: Sequence[ranks.Panel], out: Path) -> list[Path]:

@@ -22,7 +22,7 @@ COMMAND = "python -m benchmarks.leaderboard"
 BESIDE_THE_POINT = ("head", "PPT", "%", "published", "backward ms", "optimizer ms")  # in a terminal
 MANY_TASKS = 8  # more are too wide for a terminal
 ESCAPED = str.maketrans({**{character: f"\\{character}" for character in "&%$#_{}"}, "±": "$\\pm$"})  # for LaTeX
-MOST_ROWS = 40  # of a table in a terminal; the files have all
+MOST_ROWS, FIRST_ROWS = 40, 20  # a longer table is cut in a terminal; the files have all
 
 
 def parser() -> argparse.ArgumentParser:
@@ -62,9 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         tasks = [str(name) for name in table.cells if name in suites.get(args.published).tasks]
         out.print(to_rich(table, hidden=tasks if len(tasks) > MANY_TASKS else ()))
     else:
-        from benchmarks import store
+        from benchmarks import drawing, store
 
-        frame, histories = store.load_with_histories(args.results, args.suite)
+        frame, histories = store.load_with_histories(args.results, args.suite, later=drawing.NEEDED)
+        gc.freeze()  # what was read stays to the end: to look through it at every collection takes seconds of 100,000
         written = save(frame, histories, args.results, lambda table: out.print(to_rich(table)))
     out.print("written: " + ", ".join(map(str, written)), soft_wrap=True)
     return 0
@@ -84,26 +85,24 @@ def save(
 
     The index of ``frame`` has the numbers of its runs in ``histories``; ``show`` gets every table.
     """
-    from benchmarks import drawing
+    from benchmarks import drawing, second
     from benchmarks.html.page import render
     from benchmarks.store import write_atomic
     from benchmarks.tables.parquet import to_parquet
 
-    gc.freeze()  # what was read stays; to look through it at every collection takes a second of 100,000 runs
     groups = comparable(frame)
     figures = drawing.begin(groups, results / "figures")
     made = of_groups(groups)
+    written = second.begin(len(frame), texts, made)
     for table in made:
         show(table)
-    contents: dict[str, str | bytes] = {
-        **texts(made),
-        "leaderboard.html": render(frame, groups, made, histories),
-        "runs.parquet": to_parquet(frame, histories),
-    }
+    page, runs = render(frame, groups, made, histories), to_parquet(frame, histories)
+    contents: dict[str, str | bytes] = {**written(), "leaderboard.html": page, "runs.parquet": runs}
+    drawn = figures()
+    second.end()
     for name, content in contents.items():
         write_atomic(results / name, content)
-    gc.unfreeze()
-    return [*(results / name for name in contents), *figures()]
+    return [*(results / name for name in contents), *drawn]
 
 
 def texts(made: Sequence[Table]) -> dict[str, str]:
@@ -195,12 +194,13 @@ def to_rich(table: Table, hidden: Container[str] | None = None) -> RichTable:
         means = [str(column) for column in table.cells if str(column).endswith(" mean")]
         hidden = {*BESIDE_THE_POINT, *(table.tasks if len(table.tasks) > MANY_TASKS else means)}
     shown = [c for c in table.cells.columns if c not in hidden]
-    left = len(table.cells) - MOST_ROWS
-    caption = f"{left:,} more row{'s' * (left > 1)} in the files" if left > 0 else None
+    rows = len(table.cells) if len(table.cells) <= MOST_ROWS else FIRST_ROWS
+    left = len(table.cells) - rows
+    caption = f"{left:,} more row{'s' * (left > 1)} in the files" if left else None
     rich = RichTable("method", title=table.title, caption=caption)
     for column in shown:
         rich.add_column(column, justify="right")
-    marked = _marked(table.cells.head(MOST_ROWS), table.best().head(MOST_ROWS), "[bold]{}[/bold]")[shown]
+    marked = _marked(table.cells.head(rows), table.best().head(rows), "[bold]{}[/bold]")[shown]
     for name, row in zip(marked.index, marked.values, strict=True):
         rich.add_row(escape(str(name)), *map(str, row))  # escaped, or "noah [a]" would lose its letter
     return rich

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FEWEST_METHODS, FEWEST_TASKS = 3, 2
-MOST_NAMED = 30  # of more methods the best are drawn; ranks and critical difference are of all
+MOST_NAMED, BEST = 30, 20  # of more methods the best are drawn; ranks and critical difference are of all
 # in inches: the axis, where it lies, the space left of names, a letter, and from one name or bar to the next
 SCALE, TOP, EDGE, LETTER, NAME, BAR = 5.0, 1.15, 0.6, 0.075, 0.24, 0.12
 
@@ -146,7 +146,7 @@ def draw(made: Sequence[Panel], out: Path) -> list[Path]:
 
 
 def _drawn(each: Panel) -> pd.Series[float]:
-    return each.ranks.iloc[:MOST_NAMED]
+    return each.ranks if len(each.ranks) <= MOST_NAMED else each.ranks.iloc[:BEST]
 
 
 def _ends(each: Panel) -> tuple[int, int]:
@@ -206,7 +206,7 @@ def _across(rank: float, ends: tuple[int, int]) -> float:
 
 def _note(each: Panel) -> str:
     seeds = f"{each.seeds} seed{'s' * (each.seeds > 1)}"
-    some = "" if len(_drawn(each)) == len(each.ranks) else f"the best {MOST_NAMED} of {len(each.ranks)}; "
+    some = "" if len(_drawn(each)) == len(each.ranks) else f"the best {BEST} of {len(each.ranks)}; "
     return (
         f"{some}mean rank over {each.tasks} tasks x {seeds}, 1 the best; a bar joins methods that {each.tasks} tasks "
         f"cannot tell apart (Nemenyi, 5 %; {each.critical_blocks:.1f} if seeds counted as tasks); "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
@@ -116,8 +116,7 @@ def read(path: Path | str) -> dict[str, Any]:
     """
     remedy = "move it away and repeat the command"
     try:
-        with open(path, "rb", buffering=0) as file:  # as it is read at once
-            record = _parsed(file.read())
+        record = _parsed(_content(path))
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot read record {path}: {error}; {remedy}") from None
     needed = {"schema_version", "key", "status", "spec", "history", "accuracy", "params", "cost", "environment"}
@@ -164,12 +163,17 @@ def load(results: Path, suite: str | None = None) -> pd.DataFrame:
     return load_with_histories(results, suite)[0]
 
 
-def load_with_histories(results: Path, suite: str | None = None) -> tuple[pd.DataFrame, Histories]:
-    """What ``load`` returns, and the histories, in which the index of the frame has the numbers of its runs."""
+def load_with_histories(
+    results: Path, suite: str | None = None, later: Sequence[str] = ()
+) -> tuple[pd.DataFrame, Histories]:
+    """What ``load`` returns, and the histories, in which the index of the frame has the numbers of its runs.
+
+    ``later`` names modules that a second process, if it takes one to read, imports for what comes next.
+    """
     from benchmarks.tables.reader import read_all
     from methods.options import unknown
 
-    frame, histories = read_all(_paths(results / RUNS))
+    frame, histories = read_all(_paths(results / RUNS), later)
     if frame.empty:
         raise ValueError(f"no run records below {results / RUNS}; make some with: python -m benchmarks.run")
     if suite is None:
@@ -192,6 +196,15 @@ def _paths(folder: Path | str) -> list[str]:
         if entry.is_dir(follow_symlinks=False):
             found += _paths(entry.path)
     return found
+
+
+def _content(path: Path | str) -> bytes:
+    """A file's bytes; of small files ``open`` takes longer to look at them than to read them."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(file, os.fstat(file).st_size)
+    finally:
+        os.close(file)
 
 
 def _parsed(text: bytes) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from typing import TYPE_CHECKING
 
 from methods.options import unknown
@@ -49,11 +50,17 @@ def table() -> dict[str, str]:
         ValueError: a package registers a name that is taken.
     """
     joined = dict(METHODS)
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
+    for entry in installed():
         if joined.get(entry.name, entry.value) != entry.value:
             raise ValueError(f"method '{entry.name}' of {entry.value} is already {joined[entry.name]}; rename it")
         joined[entry.name] = entry.value
     return joined
+
+
+@cache
+def installed() -> EntryPoints:
+    """What installed packages register, looked for once: it takes longer than to build most methods."""
+    return entry_points(group=ENTRY_POINT_GROUP)
 
 
 def get(name: str) -> type[Method]:

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import second, store
 from benchmarks.tables import reader
-from benchmarks.tables.columns import TOGETHER, Columns, Histories, coded
+from benchmarks.tables.columns import Columns, Histories, coded
 
 IRREGULAR: list[dict[str, Any]] = [
     {"a": 1, "b": {"c": "x", "d": {"e": True}}, "n": None},
@@ -30,23 +30,48 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_columns_are_those_of_pandas_whatever_records_lack() -> None:
-    records = IRREGULAR * TOGETHER
+    records = IRREGULAR * 5
+    for together in (1, 2, 4, len(records)):
+        columns = Columns()
+        for start in range(0, len(records), together):
+            columns.add(records[start : start + together])
+        pd.testing.assert_frame_equal(columns.frame(), pd.json_normalize(records), check_like=True)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, 2, 3],
+        [0.5, 1.0, 2.0],
+        [1, 2, 0.5],
+        [0.5, None, 2],
+        [True, 1, 0],
+        [2**63, 1, 2],
+        [1, -(2**70), 2],
+        [1, "x", 2],
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("together", [1, 2, 3])
+def test_columns_of_numbers_are_those_of_pandas(values: list[Any], together: int) -> None:
+    records = [{"a": value} for value in values]
     columns = Columns()
-    for record in records:
-        columns.add(record)
-    pd.testing.assert_frame_equal(columns.frame(), pd.json_normalize(records), check_like=True)
+    for start in range(0, len(records), together):
+        columns.add(records[start : start + together])
+    pd.testing.assert_frame_equal(columns.frame(), pd.json_normalize(records))
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 3])
 def test_columns_joined_are_those_of_all_records(cut: int) -> None:
     first, last = Columns(), Columns()
-    for number, record in enumerate(IRREGULAR):
-        (first if number < cut else last).add(record)
+    for columns, records in ((first, IRREGULAR[:cut]), (last, IRREGULAR[cut:])):
+        columns.add(records)
     first.extend(last)
     pd.testing.assert_frame_equal(first.frame(), pd.json_normalize(IRREGULAR), check_like=True)
 
 
-def test_histories_give_every_run_its_own_numbers() -> None:
+@pytest.mark.parametrize("together", [1, 2, 4])
+def test_histories_give_every_run_its_own_numbers(together: int) -> None:
     runs: list[list[dict[str, float | None]]] = [
         [],
         [{"loss": 1.0, "val": None}, {"loss": 0.5, "val": None}],
@@ -54,8 +79,8 @@ def test_histories_give_every_run_its_own_numbers() -> None:
         [{"other": 7.0}],
     ]
     histories = Histories()
-    for run in runs:
-        histories.add(run)
+    for start in range(0, len(runs), together):
+        histories.add(runs[start : start + together])
     assert [list(histories.of("loss", run)) for run in range(4)] == [[], [1.0, 0.5], [3.0, 2.0], []]
     assert [list(histories.of("other", run)) for run in range(4)] == [[], [], [], [7.0]]
     assert [len(histories.of("val", run)) for run in range(4)] == [0, 0, 2, 0]

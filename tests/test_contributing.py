@@ -43,7 +43,9 @@ def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     invalidate_caches()
+    methods.installed.cache_clear()
     yield import_module(name)
+    methods.installed.cache_clear()
     sys.modules.pop(name, None)
 
 

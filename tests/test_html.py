@@ -53,9 +53,8 @@ class Made:
 
 def built(records: list[dict[str, Any]]) -> Made:
     columns, histories = Columns(), Histories()
-    for record in records:
-        columns.add({name: value for name, value in record.items() if name != "history"})
-        histories.add(record["history"])
+    columns.add([{name: value for name, value in record.items() if name != "history"} for record in records])
+    histories.add([record["history"] for record in records])
     frame = columns.frame()
     groups, made = tables.comparable(frame), tables.tables(frame)
     return Made(groups, made, render(frame, groups, made, histories))

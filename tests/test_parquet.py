@@ -20,9 +20,8 @@ RESULTS = Path(__file__).parents[1] / "results"
 
 def table(records: list[dict[str, Any]], rows: slice = slice(None)) -> Any:
     columns, histories = Columns(), Histories()
-    for record in records:
-        columns.add({name: value for name, value in record.items() if name != "history"})
-        histories.add(record["history"])
+    columns.add([{name: value for name, value in record.items() if name != "history"} for record in records])
+    histories.add([record["history"] for record in records])
     return parquet.read_table(io.BytesIO(to_parquet(columns.frame()[rows], histories)))
 
 

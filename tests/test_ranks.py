@@ -52,6 +52,7 @@ def test_of_many_methods_the_best_are_drawn_with_the_ranks_among_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ranks, "MOST_NAMED", 2)
+    monkeypatch.setattr(ranks, "BEST", 2)
     groups = comparable(frame(THREE))
     (panel,) = ranks.panels(groups)
     text = " ".join(ranks.write(groups, tmp_path)[1].read_text().split())

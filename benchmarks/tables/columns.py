@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain, groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    Column = list[Any] | array[Any]
 
-TOGETHER = 64  # records
+TOGETHER = 64  # records to take in at once: a column of many is soon done
+LARGEST = 2**63 - 1  # of an array's integers
+TYPES = {"d": "float64", "q": "int64"}  # of arrays, by their type code
 
 
 class Histories:
@@ -29,13 +33,14 @@ class Histories:
         self.ends: dict[str, array[int]] = {}
         self.runs = 0
 
-    def add(self, epochs: Sequence[Mapping[str, float | None]]) -> None:
-        """Take in the history of the next run; every epoch has the fields of the first."""
-        for field, numbers in _by_field(epochs) if epochs else ():
-            missing = numbers.count(None)
-            if missing < len(numbers):
-                self._extend(field, array("d", [math.nan if n is None else n for n in numbers] if missing else numbers))
-        self.runs += 1
+    def add(self, runs: Sequence[Sequence[Mapping[str, float | None]]]) -> None:
+        """Take in the histories of the next runs; every epoch has the fields of its run's first."""
+        for fields, some in groupby(runs, lambda epochs: tuple(epochs[0]) if epochs else ()):
+            alike = list(some)
+            lengths = list(map(len, alike))
+            for field, numbers in _by_field(fields, chain.from_iterable(alike)) if fields else ():
+                self._extend(field, numbers, lengths)
+            self.runs += len(alike)
 
     def of(self, field: str, run: int) -> array[float]:
         """A field's numbers of one run, an epoch each; empty where it has none."""
@@ -50,10 +55,23 @@ class Histories:
             self.values[field].extend(values)
         self.runs += other.runs
 
-    def _extend(self, field: str, numbers: array[float]) -> None:
-        ends = self._begun(field)
-        self.values[field].extend(numbers)
-        ends.append(len(self.values[field]))
+    def _extend(self, field: str, numbers: Sequence[Any], lengths: Sequence[int]) -> None:
+        missing = numbers.count(None)
+        if missing == len(numbers):
+            return
+        ends, values = self._begun(field), self.values[field]
+        if not missing:
+            ends.extend(list(accumulate(lengths, initial=len(values)))[1:])
+            values.extend(array("d", numbers))
+            return
+        left = iter(numbers)
+        for length in lengths:
+            run = list(islice(left, length))
+            if None not in run:
+                values.extend(array("d", run))
+            elif run.count(None) < length:
+                values.extend(math.nan if number is None else number for number in run)
+            ends.append(len(values))
 
     def _begun(self, field: str) -> array[int]:
         if field not in self.values:
@@ -67,46 +85,31 @@ class Histories:
         return ends
 
 
-def _by_field(epochs: Sequence[Mapping[str, float | None]]) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    fields = list(epochs[0])
+def _by_field(fields: Sequence[str], epochs: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, tuple[Any, ...]]]:
     rows = map(itemgetter(*fields, fields[0]), epochs)  # of a single field it would be no tuple
     return zip(fields, zip(*rows, strict=True), strict=False)
 
 
 class Columns:
-    """A table that grows by a record at a time; equal texts and flat lists are kept once."""
+    """A table that grows by some records at a time; equal texts and flat lists are kept once."""
 
     def __init__(self) -> None:
-        self._columns: dict[str, dict[str, list[Any]]] = {}  # by what their names begin with, then by the rest
+        self._columns: dict[str, Column] = {}
         self._once: dict[str, Any] = {}
-        self._records: list[Mapping[str, Any]] = []  # those to take in next: a column of many at once is soon done
         self._rows = 0
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Take in a record as the next row."""
-        self._records.append(record)
-        if len(self._records) == TOGETHER:
-            self._take_in()
+    def add(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Take in records as the next rows."""
+        first, self._rows = self._rows, self._rows + len(records)
+        self._add(records, range(first, self._rows), "")
 
     def extend(self, other: Columns) -> None:
         """Take in the rows of others after the own ones."""
-        self._take_in()
-        other._take_in()
-        for prefix, part in other._columns.items():
-            columns = self._columns.setdefault(prefix, {})
-            for name, values in part.items():
-                column = columns.setdefault(name, [])
-                column.extend([math.nan] * (self._rows - len(column)))
-                column.extend(values)
+        for name, values in other._columns.items():
+            self._reaching(name, self._rows, _code_of(values)).extend(values)
         self._rows += other._rows
 
-    def _take_in(self) -> None:
-        first, self._rows = self._rows, self._rows + len(self._records)
-        self._add(self._records, range(first, self._rows), "")
-        self._records = []
-
     def _add(self, records: Sequence[Mapping[str, Any]], rows: Sequence[int], prefix: str) -> None:
-        columns = self._columns.setdefault(prefix, {})
         alike: dict[tuple[str, ...], list[int]] = {}
         for number, names in enumerate(map(tuple, records)):
             alike.setdefault(names, []).append(number)
@@ -121,18 +124,31 @@ class Columns:
                     inner = [number for number, value in enumerate(values) if isinstance(value, dict)]
                     self._add([values[n] for n in inner], [places[n] for n in inner], f"{prefix}{name}.")
                     rest = [number for number, value in enumerate(values) if not isinstance(value, dict)]
-                    self._put(columns, name, [places[n] for n in rest], self._kept([values[n] for n in rest], kinds))
+                    self._put(prefix + name, [places[n] for n in rest], [values[n] for n in rest], kinds)
                 else:
-                    self._put(columns, name, places, self._kept(values, kinds))
+                    self._put(prefix + name, places, values, kinds)
 
-    def _put(self, columns: dict[str, list[Any]], name: str, places: Sequence[int], values: Iterable[Any]) -> None:
-        column = columns.setdefault(name, [])
-        if len(column) == places[0] and len(places) == self._rows - places[0]:
-            column.extend(values)
+    def _put(self, name: str, places: Sequence[int], values: Sequence[Any], kinds: set[type]) -> None:
+        code = _code(values, kinds)
+        column = self._reaching(name, places[0], code)
+        if len(column) == places[0] and len(places) == places[-1] + 1 - places[0]:
+            column.extend(self._kept(values, kinds))
             return
-        column.extend([math.nan] * (self._rows - len(column)))
-        for place, value in zip(places, values, strict=True):
+        column = self._reaching(name, self._rows, code)
+        for place, value in zip(places, self._kept(values, kinds), strict=True):
             column[place] = value
+
+    def _reaching(self, name: str, rows: int, code: str | None) -> Column:
+        """A column with so many rows, or more, that can hold what has this type code."""
+        column = self._columns.get(name)
+        if column is None:
+            column = array(code) if code else []
+        gap = rows - len(column)
+        if isinstance(column, array) and (column.typecode != code or (gap > 0 and code != "d")):
+            column = column.tolist()
+        column.extend([math.nan] * gap)
+        self._columns[name] = column
+        return column
 
     def _kept(self, values: Sequence[Any], kinds: set[type]) -> Iterable[Any]:
         if kinds == {str}:
@@ -144,19 +160,30 @@ class Columns:
     def _one_kept(self, value: Any) -> Any:
         if isinstance(value, str):
             return self._once.setdefault(value, value)
-        if isinstance(value, list) and not any(isinstance(part, list) for part in value):
+        if isinstance(value, list) and list not in map(type, value):
             return self._once.setdefault(repr(value), value)
         return value
 
     def frame(self) -> pd.DataFrame:
         """One row a record, with the columns of ``pandas.json_normalize``; a field that a record lacks is NaN."""
+        import numpy as np
         import pandas as pd
 
-        self._take_in()
-        values = {prefix + name: column for prefix, part in self._columns.items() for name, column in part.items()}
-        for column in values.values():
-            column.extend([math.nan] * (self._rows - len(column)))
-        return pd.DataFrame(values)
+        whole = {name: self._reaching(name, self._rows, _code_of(c)) for name, c in list(self._columns.items())}
+        return pd.DataFrame(
+            {name: np.frombuffer(c, TYPES[c.typecode]) if isinstance(c, array) else c for name, c in whole.items()}
+        )
+
+
+def _code(values: Sequence[Any], kinds: set[type]) -> str | None:
+    """The type code of an array that holds these values; None where a list has to."""
+    if kinds == {float}:
+        return "d"
+    return "q" if kinds == {int} and max(map(abs, values)) <= LARGEST else None
+
+
+def _code_of(column: Column) -> str | None:
+    return column.typecode if isinstance(column, array) else None
 
 
 def coded(

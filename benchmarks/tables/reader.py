@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from benchmarks import second
-from benchmarks.tables.columns import Columns, Histories
+from benchmarks.tables.columns import TOGETHER, Columns, Histories
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,22 +18,27 @@ CHUNK = 1_000
 NEEDED = ("pandas", "methods.base")  # for tables: slow to import, so while the other process reads
 
 
-def read_all(paths: Sequence[str]) -> tuple[pd.DataFrame, Histories]:
+def read_all(paths: Sequence[str], later: Sequence[str] = ()) -> tuple[pd.DataFrame, Histories]:
     """The records of these files, a row each in this order, and their histories.
+
+    ``later`` names modules that the second process, if there is one, will need for what it is asked next.
 
     Raises:
         ValueError: one cannot be read.
     """
     columns, histories = Columns(), Histories()
     with _uncollected():
-        for more_columns, more_histories in [read(paths)] if len(paths) < second.MANY else _read_by_two(paths):
+        parts = [read(paths)] if len(paths) < second.MANY else _read_by_two(paths, later)
+        for more_columns, more_histories in parts:
             columns.extend(more_columns)
             histories.extend(more_histories)
         return columns.frame(), histories
 
 
-def _read_by_two(paths: Sequence[str]) -> Iterator[tuple[Columns, Histories]]:
+def _read_by_two(paths: Sequence[str], later: Sequence[str]) -> Iterator[tuple[Columns, Histories]]:
     """A part at a time; the second process begins at the first, this one at the last, until they meet."""
+    for name in later:
+        second.process().submit(import_module, name)
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
     asked = [second.process().submit(read, chunk) for chunk in chunks]
     try:
@@ -53,10 +58,10 @@ def read(paths: Sequence[str]) -> tuple[Columns, Histories]:
 
     columns, histories = Columns(), Histories()
     with _uncollected():
-        for path in paths:
-            record = store.read(path)
-            histories.add(record.pop("history"))
-            columns.add(record)
+        for start in range(0, len(paths), TOGETHER):
+            records = [store.read(path) for path in paths[start : start + TOGETHER]]
+            histories.add([record.pop("history") for record in records])
+            columns.add(records)
     return columns, histories
 
 
