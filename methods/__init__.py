@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoints, entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from methods.options import unknown
 
@@ -101,6 +102,20 @@ def config(name: str, options: Mapping[str, object]) -> Config:
         return cls.Config.parse(options)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
+
+
+def defaults(name: str) -> dict[str, Any]:
+    """The options of a method with their defaults; without an import of torch where its source declares them plainly.
+
+    Raises:
+        ValueError: unknown method.
+    """
+    from methods import declared
+
+    try:
+        return declared.defaults(table()[name])
+    except LookupError:
+        return asdict(config(name, {}))
 
 
 def build(name: str, backbone: Backbone, options: Config) -> Method:

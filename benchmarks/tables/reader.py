@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK = 1_000
-NEEDED = ("pandas", "methods.base")  # for tables: slow to import, so while the other process reads
 
 
 def read_all(paths: Sequence[str], later: Sequence[str] = ()) -> tuple[pd.DataFrame, Histories]:
@@ -42,8 +41,7 @@ def _read_by_two(paths: Sequence[str], later: Sequence[str]) -> Iterator[tuple[C
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
     asked = [second.process().submit(read, chunk) for chunk in chunks]
     try:
-        for name in NEEDED:
-            import_module(name)
+        import_module("pandas")  # slow, so while the other process reads
         own = {n: read(chunks[n]) for n in reversed(range(len(chunks))) if asked[n].cancel()}
         for number, future in enumerate(asked):
             yield own[number] if number in own else future.result()

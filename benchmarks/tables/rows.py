@@ -63,12 +63,10 @@ def _names(frame: pd.DataFrame) -> NDArray[np.object_]:
 
 def _defaults(method: str) -> dict[str, Any]:
     """The options of a method; none of one that this installation has not."""
-    import dataclasses
-
     import methods
 
     try:
-        return dataclasses.asdict(methods.config(method, {}))
+        return methods.defaults(method)
     except ValueError:
         return {}
 
