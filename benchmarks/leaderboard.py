@@ -22,7 +22,7 @@ COMMAND = "python -m benchmarks.leaderboard"
 BESIDE_THE_POINT = ("head", "PPT", "%", "published", "backward ms", "optimizer ms")  # in a terminal
 MANY_TASKS = 8  # more are too wide for a terminal
 ESCAPED = str.maketrans({**{character: f"\\{character}" for character in "&%$#_{}"}, "±": "$\\pm$"})  # for LaTeX
-MOST_ROWS, FIRST_ROWS = 40, 20  # a longer table is cut in a terminal; the files have all
+MOST_ROWS, FIRST_ROWS = 40, 10  # a longer table is cut in a terminal; the files have all
 
 
 def parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -14,7 +15,8 @@ from benchmarks.tables.columns import TOGETHER, Columns, Histories
 if TYPE_CHECKING:
     import pandas as pd
 
-CHUNK = 1_000
+CHUNK = 300  # records read and sent at once
+PROMPT = 0.0005  # seconds that this process keeps the thread waiting that takes in what the other has read
 
 
 def read_all(paths: Sequence[str], later: Sequence[str] = ()) -> tuple[pd.DataFrame, Histories]:
@@ -40,12 +42,15 @@ def _read_by_two(paths: Sequence[str], later: Sequence[str]) -> Iterator[tuple[C
         second.process().submit(import_module, name)
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
     asked = [second.process().submit(read, chunk) for chunk in chunks]
+    patience = sys.getswitchinterval()
+    sys.setswitchinterval(PROMPT)
     try:
         import_module("pandas")  # slow, so while the other process reads
         own = {n: read(chunks[n]) for n in reversed(range(len(chunks))) if asked[n].cancel()}
         for number, future in enumerate(asked):
             yield own[number] if number in own else future.result()
     finally:
+        sys.setswitchinterval(patience)
         for future in asked:
             future.cancel()
 
