@@ -1,6 +1,7 @@
 """What is around runs costs: ``python tests/overhead.py workers|ray|tracking [ROUNDS]``, on an idle machine.
 
-workers: a sweep of small runs by one local process and by two. ray: how much longer than itself a run takes on Ray.
+workers: a sweep of small runs by two local processes, by one with as many threads as each of the two, so that the runs
+are the same, and by one with all threads. ray: how much longer than itself a run takes on Ray.
 tracking: what MLflow takes of the processors beside a sweep of common runs.
 """
 
@@ -29,9 +30,15 @@ FIRST = 5
 
 
 def workers() -> str:
-    """Seconds of one and of two, from the command's start to its end."""
-    seconds = {count: _seconds([*SMALL, "--workers", str(count)]) for count in (1, 2)}
-    return f"one {seconds[1]:.1f} s, two {seconds[2]:.1f} s: {seconds[1] / seconds[2]:.2f} times faster"
+    """Seconds of two and of one, from the command's start to its end."""
+    cores = len(os.sched_getaffinity(0))
+    two = _seconds([*SMALL, "--workers", "2"], cores)
+    same, whole = (_seconds([*SMALL, "--workers", "1"], threads) for threads in (cores // 2, cores))
+    of = f"of {cores // 2} thread{'s' * (cores > 3)}"
+    return (
+        f"two {of} each {two:.1f} s; one {of} {same:.1f} s, {same / two:.2f} times as long; "
+        f"one of all {cores} {whole:.1f} s, {whole / two:.2f} times as long"
+    )
 
 
 def tracking() -> str:
@@ -112,9 +119,9 @@ def timed(task: Any, news: Any) -> Any:
         executors.run = plain
 
 
-def _seconds(argv: list[str]) -> float:
+def _seconds(argv: list[str], threads: int) -> float:
     with TemporaryDirectory() as folder:
-        own = {"PEFT_BENCH_CACHE": f"{folder}/cache"}
+        own = {"PEFT_BENCH_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": str(threads)}
         command = [sys.executable, "-m", "benchmarks.run", *argv, "--results", f"{folder}/results"]
         start = time.perf_counter()
         subprocess.run(command, cwd=ROOT, env=os.environ | own, check=True, stdout=subprocess.DEVNULL)
