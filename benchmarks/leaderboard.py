@@ -63,10 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         out.print(to_rich(table, hidden=tasks if len(tasks) > MANY_TASKS else ()))
     else:
         from benchmarks import drawing, store
+        from benchmarks.tables.reader import uncollected
 
-        frame, histories = store.load_with_histories(args.results, args.suite, later=drawing.NEEDED)
-        gc.freeze()  # what was read stays to the end: to look through it at every collection takes seconds of 100,000
-        written = save(frame, histories, args.results, lambda table: out.print(to_rich(table)))
+        with uncollected():
+            frame, histories = store.load_with_histories(args.results, args.suite, later=drawing.NEEDED)
+            gc.freeze()  # or at the end of the process all that was read is looked through
+            written = save(frame, histories, args.results, lambda table: out.print(to_rich(table)))
     out.print("written: " + ", ".join(map(str, written)), soft_wrap=True)
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -18,8 +19,12 @@ MANY = 20_000  # runs; of fewer, to start it takes longer than it saves
 @cache
 def process() -> ProcessPoolExecutor:
     """Where to submit what is to be done beside this process."""
-    # Ctrl-C ends it without a word: the first process tells of it
-    return ProcessPoolExecutor(1, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_DFL))
+    return ProcessPoolExecutor(1, get_context("spawn"), _settle)
+
+
+def _settle() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word: the first process tells of it
+    gc.disable()  # it ends too soon to gain from it
 
 
 def begin(runs: int, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Callable[[], R]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -13,9 +14,11 @@ from benchmarks import second
 from benchmarks.tables.columns import TOGETHER, Columns, Histories
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     import pandas as pd
 
-CHUNK = 300  # records read and sent at once
+CHUNK, AHEAD = 300, 4  # records read and sent at once; how often that is asked for before it is done
 PROMPT = 0.0005  # seconds that this process keeps the thread waiting that takes in what the other has read
 
 
@@ -28,7 +31,7 @@ def read_all(paths: Sequence[str], later: Sequence[str] = ()) -> tuple[pd.DataFr
         ValueError: one cannot be read.
     """
     columns, histories = Columns(), Histories()
-    with _uncollected():
+    with uncollected():
         parts = [read(paths)] if len(paths) < second.MANY else _read_by_two(paths, later)
         for more_columns, more_histories in parts:
             columns.extend(more_columns)
@@ -40,19 +43,26 @@ def _read_by_two(paths: Sequence[str], later: Sequence[str]) -> Iterator[tuple[C
     """A part at a time; the second process begins at the first, this one at the last, until they meet."""
     for name in later:
         second.process().submit(import_module, name)
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    asked = [second.process().submit(read, chunk) for chunk in chunks]
+    left = deque(paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
+    asked: list[Future[tuple[Columns, Histories]]] = []
+    own: deque[tuple[Columns, Histories]] = deque()
+
+    def ask() -> None:
+        while left and sum(not future.done() for future in asked[-AHEAD:]) < AHEAD:
+            asked.append(second.process().submit(read, left.popleft()))
+
     patience = sys.getswitchinterval()
     sys.setswitchinterval(PROMPT)
     try:
+        ask()
         import_module("pandas")  # slow, so while the other process reads
-        own = {n: read(chunks[n]) for n in reversed(range(len(chunks))) if asked[n].cancel()}
-        for number, future in enumerate(asked):
-            yield own[number] if number in own else future.result()
+        while left:
+            own.appendleft(read(left.pop()))
+            ask()
+        yield from (future.result() for future in asked)
     finally:
         sys.setswitchinterval(patience)
-        for future in asked:
-            future.cancel()
+    yield from own
 
 
 def read(paths: Sequence[str]) -> tuple[Columns, Histories]:
@@ -60,7 +70,7 @@ def read(paths: Sequence[str]) -> tuple[Columns, Histories]:
     from benchmarks import store
 
     columns, histories = Columns(), Histories()
-    with _uncollected():
+    with uncollected():
         for start in range(0, len(paths), TOGETHER):
             records = [store.read(path) for path in paths[start : start + TOGETHER]]
             histories.add([record.pop("history") for record in records])
@@ -69,7 +79,7 @@ def read(paths: Sequence[str]) -> tuple[Columns, Histories]:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Records have no cycles; to look for some takes a tenth of the time."""
     was = gc.isenabled()
     gc.disable()
