@@ -95,11 +95,16 @@ def save(
     groups = comparable(frame)
     figures = drawing.begin(groups, results / "figures")
     made = of_groups(groups)
-    written = second.begin(len(frame), texts, made)
+    markdown = second.begin(len(frame), to_page, made)
     for table in made:
         show(table)
-    page, runs = render(frame, groups, made, histories), to_parquet(frame, histories)
-    contents: dict[str, str | bytes] = {**written(), "leaderboard.html": page, "runs.parquet": runs}
+    others: dict[str, str | bytes] = {
+        "leaderboard.csv": to_csv(made),
+        "leaderboard.tex": to_tex(made),
+        "leaderboard.html": render(frame, groups, made, histories),
+        "runs.parquet": to_parquet(frame, histories),
+    }
+    contents = {"leaderboard.md": markdown(), **others}
     drawn = figures()
     second.end()
     for name, content in contents.items():
@@ -107,13 +112,9 @@ def save(
     return [*(results / name for name in contents), *drawn]
 
 
-def texts(made: Sequence[Table]) -> dict[str, str]:
-    """The files of these tables that are plain text, by name."""
-    return {
-        "leaderboard.md": "\n\n".join(map(to_markdown, made)) + f"\n\nMade from the run records by `{COMMAND}`.\n",
-        "leaderboard.csv": to_csv(made),
-        "leaderboard.tex": "\n\n".join(map(to_latex, made)) + "\n",
-    }
+def to_page(made: Sequence[Table]) -> str:
+    """All tables below each other in Markdown, and how they were made."""
+    return "\n\n".join(map(to_markdown, made)) + f"\n\nMade from the run records by `{COMMAND}`.\n"
 
 
 def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
@@ -173,6 +174,11 @@ def to_latex(table: Table) -> str:
         f"\\begin{{tabular}}{{l{'r' * len(cells.columns)}}}",
     ]
     return "\n".join([*lines, "\\toprule", head, "\\midrule", *body, "\\bottomrule", "\\end{tabular}"])
+
+
+def to_tex(made: Sequence[Table]) -> str:
+    """All tables below each other as tabulars."""
+    return "\n\n".join(map(to_latex, made)) + "\n"
 
 
 def to_csv(made: Sequence[Table]) -> str:

@@ -16,8 +16,10 @@ EACH = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name
 
 @EACH
 def test_committed_tables_are_those_of_the_committed_records(folder: Path) -> None:
-    for name, text in leaderboard.texts(tables.tables(store.load(folder))).items():
-        assert text == (folder / name).read_text(), name
+    made = tables.tables(store.load(folder))
+    assert leaderboard.to_page(made) == (folder / "leaderboard.md").read_text()
+    assert leaderboard.to_csv(made) == (folder / "leaderboard.csv").read_text()
+    assert leaderboard.to_tex(made) == (folder / "leaderboard.tex").read_text()
 
 
 def test_readme_shows_the_committed_leaderboard() -> None:
