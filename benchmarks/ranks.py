@@ -132,8 +132,7 @@ def draw(made: Sequence[Panel], out: Path) -> list[Path]:
         return []
     heights = [_height(each) for each in made]
     margin = EDGE + LETTER * max(len(str(name)) + 6 for each in made for name in _drawn(each).index)
-    # without hinting, which takes a sixth of the time and shows in small type on coarse screens alone
-    with plt.rc_context({"svg.hashsalt": "peft-vision-bench", "font.size": 9, "text.hinting": "none"}):
+    with plt.rc_context({"svg.hashsalt": "peft-vision-bench", "font.size": 9}):
         figure = plt.figure(figsize=(SCALE + 2 * margin, sum(heights)))
         top = 1.0
         for each, height in zip(made, heights, strict=True):

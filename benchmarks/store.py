@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
@@ -202,7 +203,7 @@ def _content(path: Path | str) -> bytes:
     """A file's bytes; of small files ``open`` takes longer to look at them than to read them."""
     file = os.open(path, os.O_RDONLY)
     try:
-        return os.read(file, os.fstat(file).st_size)
+        return b"".join(iter(partial(os.read, file, 2**16), b""))
     finally:
         os.close(file)
 

@@ -34,6 +34,10 @@ def _config(module: str, node: ast.ClassDef) -> tuple[str, ast.ClassDef]:
 
 def _fields(module: str, node: ast.ClassDef) -> dict[str, Any]:
     """The fields of a dataclass with their defaults, those of its bases first."""
+    if not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+        raise ValueError(f"{node.name} is no dataclass")
+    if "__setattr__" in ast.unparse(node):
+        raise ValueError(f"{node.name} sets its fields itself")
     found: dict[str, Any] = {}
     for base in node.bases:
         found |= _fields(*_class(module, base))

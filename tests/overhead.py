@@ -33,8 +33,9 @@ def workers() -> str:
     """Seconds of two and of one, from the command's start to its end."""
     cores = len(os.sched_getaffinity(0))
     two = _seconds([*SMALL, "--workers", "2"], cores)
-    same, whole = (_seconds([*SMALL, "--workers", "1"], threads) for threads in (cores // 2, cores))
-    of = f"of {cores // 2} thread{'s' * (cores > 3)}"
+    half = max(1, cores // 2)
+    same, whole = (_seconds([*SMALL, "--workers", "1"], threads) for threads in (half, cores))
+    of = f"of {half} thread{'s' * (half > 1)}"
     return (
         f"two {of} each {two:.1f} s; one {of} {same:.1f} s, {same / two:.2f} times as long; "
         f"one of all {cores} {whole:.1f} s, {whole / two:.2f} times as long"

@@ -15,7 +15,8 @@ import methods
 from methods import declared
 
 ROOT = Path(__file__).parents[1]
-HEAD = "from dataclasses import field\nfrom typing import ClassVar\nfrom methods import base\n"
+HEAD = "from dataclasses import dataclass, field\nfrom typing import ClassVar\nfrom methods import base\n"
+PLAIN = "hidden: int = 4"
 
 
 @pytest.fixture
@@ -35,13 +36,23 @@ def test_they_are_those_of_the_import_for_every_method(method: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    ["hidden: int", "kind: ClassVar[int] = 3", "hidden: int = 4 * 2", "names: list[str] = field(default_factory=list)"],
+    [
+        "hidden: int",
+        "kind: ClassVar[int] = 3",
+        "hidden: int = 4 * 2",
+        "names: list[str] = field(default_factory=list)",
+        f"{PLAIN}\n    def __post_init__(self) -> None:\n        object.__setattr__(self, 'hidden', 5)",
+    ],
 )
 def test_what_is_not_plain_is_told_from_what_is(module: Path, body: str) -> None:
-    module.write_text(f"{HEAD}class C(base.Config):\n    {body}\nclass M(base.Method):\n    Config = C\n")
-    with pytest.raises(LookupError, match="given:M"):
-        declared.defaults("given:M")
-    module.write_text(f"{HEAD}class C(base.Config):\n    hidden: int = 4\nclass M(base.Method):\n    Config = C\n")
+    config = "class C(base.Config):\n    {}\nclass M(base.Method):\n    Config = C\n"
+    decorator = "@dataclass(frozen=True, kw_only=True)\n"
+    for unclear in (decorator + config.format(body), config.format(PLAIN)):  # the second is no dataclass
+        module.write_text(HEAD + unclear)
+        declared._source.cache_clear()
+        with pytest.raises(LookupError, match="given:M"):
+            declared.defaults("given:M")
+    module.write_text(HEAD + decorator + config.format(PLAIN))
     declared._source.cache_clear()
     assert declared.defaults("given:M") == {"lr": 1e-3, "weight_decay": 1e-4, "hidden": 4}
 
