@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from benchmarks.cli import add_data_root
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import torch
 
     from benchmarks.executors.driver import Where
-    from benchmarks.sweep import Sweep
+    from benchmarks.spec import Dtype
+    from benchmarks.sweep import Dtypes, Sweep
 
 
 def add_sweep(p: argparse.ArgumentParser) -> None:
@@ -157,8 +158,8 @@ def device(name: str) -> torch.device:
     return found
 
 
-def dtype(name: str, device: torch.device) -> Any:
-    """The name of the type of the matrix products; "auto" is what pays on the device.
+def dtype(name: str, device: torch.device) -> Dtypes:
+    """The type of the matrix products as asked for; of "auto" what tells it of a backbone, that which pays here.
 
     Raises:
         ValueError: the device is a cluster's, and not here to be asked.
@@ -167,9 +168,11 @@ def dtype(name: str, device: torch.device) -> Any:
 
     from benchmarks.train import auto_dtype
 
-    if name == "auto" and device.type == "cuda" and not torch.cuda.is_available():
+    if name != "auto":
+        return cast("Dtype", name)
+    if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError("--dtype auto asks a GPU, and there is none here; give --dtype bfloat16 or float32")
-    return str(auto_dtype(device)).removeprefix("torch.") if name == "auto" else name
+    return lambda backbone: cast("Dtype", str(auto_dtype(device, backbone)).removeprefix("torch."))
 
 
 def workers(asked: int | None, device: torch.device, runs: int) -> int:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from methods.base import Config
 
 SCHEMA_VERSION = 1
+Dtype = Literal["float32", "bfloat16"]  # of the matrix products
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ class Spec:
     data_fingerprint: str
     recipe: Recipe
     seed: int
-    dtype: Literal["float32", "bfloat16"]
+    dtype: Dtype
     tuning: dict[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:

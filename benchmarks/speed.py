@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.train import auto_dtype
 
     device = _device(args.device)
-    dtype = auto_dtype(device) if args.dtype == "auto" else getattr(torch, args.dtype)
+    dtype = auto_dtype(device, args.backbone) if args.dtype == "auto" else getattr(torch, args.dtype)
     if args.report is not None:
         return _report(args.report, args.out or RECORDS, measured.report(device, dtype, args.repeats, args.clock))
     setting = Setting(backbone=args.backbone, batch_size=args.batch_size, device=device, dtype=dtype)

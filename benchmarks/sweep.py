@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_origin, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import yaml
 
 import methods
 from benchmarks import backbones, suites
 from benchmarks.files.root import Missing
-from benchmarks.spec import Recipe, Spec
+from benchmarks.spec import Dtype, Recipe, Spec
 from methods.base import Config
 from methods.options import check, parse, unknown
 
 Options = Mapping[str, Any]
+Dtypes = Dtype | Callable[[str], Dtype]  # one for all, or that of a backbone by its name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,7 @@ def joined(first: Options | Sequence[Options], more: Options) -> Options | Seque
     return [{**one, **more} for one in first] if isinstance(first, Sequence) else {**first, **more}
 
 
-def specs(sweep: Sweep, dtype: Literal["float32", "bfloat16"], *, absent: bool = False) -> list[Spec]:
+def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     """Every run of a sweep, each once: seeds outermost, so that a whole table is there early.
 
     A method runs on the tasks of its modalities and is left out on the others. With ``absent``, data and weights that
@@ -146,7 +147,7 @@ def specs(sweep: Sweep, dtype: Literal["float32", "bfloat16"], *, absent: bool =
                 data_fingerprint=prints[task],
                 recipe=recipe,
                 seed=seed,
-                dtype=dtype,
+                dtype=dtype if isinstance(dtype, str) else dtype(sources[kind].name),
             )
             planned[spec.key] = spec
     return list(planned.values())

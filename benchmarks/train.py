@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from benchmarks import prefix
 from benchmarks.augment import KEEP_DISTANCES, augment, random_scale
+from benchmarks.backbones import EMBEDDED
 from benchmarks.measure import StepClock
 from benchmarks.prefix import EVALUATED
 from benchmarks.store import write_atomic
@@ -248,9 +249,14 @@ def adamw(model: Tuned, lr: float) -> torch.optim.Optimizer:
     return create_optimizer_v2(groups, opt="adamw", lr=lr, weight_decay=model.method.config.weight_decay, fused=True)
 
 
-def auto_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device computes in it, else float32."""
+def auto_dtype(device: torch.device, backbone: str) -> torch.dtype:
+    """bfloat16 where the device computes in it and the backbone gains from that, else float32.
+
+    On a CPU the embedded backbones lose, as their products are small (benchmarks/PERFORMANCE.md).
+    """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    if backbone.partition("@")[0] in EMBEDDED:
+        return torch.float32
     units = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return torch.bfloat16 if units and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32

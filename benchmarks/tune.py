@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from benchmarks.spec import Spec
-    from benchmarks.sweep import Sweep
+    from benchmarks.sweep import Dtypes, Sweep
     from benchmarks.tuning.databases import Place
     from benchmarks.tuning.studies import Search
 
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if broken else 0
 
 
-def plan(asked: Sweep, dtype: str, *, seed: int, trials: int) -> list[Search]:
+def plan(asked: Sweep, dtype: Dtypes, *, seed: int, trials: int) -> list[Search]:
     """A search for each method and task.
 
     Raises:
@@ -91,7 +91,7 @@ def plan(asked: Sweep, dtype: str, *, seed: int, trials: int) -> list[Search]:
     rule = asked.recipe.get("checkpoint_rule", "last")
     if rule != "last":
         raise ValueError(f"checkpoint_rule={rule}: a trial is judged by its last epoch on validation; leave it out")
-    specs = sweep.specs(replace(asked, seeds=(seed,), recipe={**asked.recipe, **JUDGED}), dtype)  # type: ignore[arg-type]
+    specs = sweep.specs(replace(asked, seeds=(seed,), recipe={**asked.recipe, **JUDGED}), dtype)
     names = [(spec.method, spec.task) for spec in specs]
     double = sorted({f"{method} on {task}" for method, task in names if names.count((method, task)) > 1})
     if double:

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from benchmarks import model, sweep
-from benchmarks.spec import Spec
+from benchmarks.spec import Dtype, Spec
 
 
 def seeded_images(count: int, size: int) -> torch.Tensor:
@@ -114,6 +114,12 @@ def test_a_field_that_records_were_given_later_changes_no_key_at_its_default() -
     new = dataclasses.replace(old, recipe=dataclasses.replace(old.recipe, votes=10))
     assert new.key != old.key and new.to_json()["recipe"]["votes"] == 10
     assert Spec.from_json(json.loads(json.dumps(new.to_json()))) == new
+
+
+def test_runs_of_each_backbone_may_have_a_type_of_their_own() -> None:
+    types: dict[str, Dtype] = {"vit_nano": "float32", "point_nano": "bfloat16"}
+    asked = sweep.Sweep(methods=("lora",), tasks=("digits", "solids"))
+    assert [one.dtype for one in sweep.specs(asked, types.__getitem__)] == ["float32", "bfloat16"]
 
 
 def test_votes_on_images_are_refused() -> None:

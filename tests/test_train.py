@@ -12,7 +12,7 @@ import methods
 from benchmarks.augment import augment
 from benchmarks.model import Tuned
 from benchmarks.spec import Recipe
-from benchmarks.train import Diverged, Trainer
+from benchmarks.train import Diverged, Trainer, auto_dtype
 from methods.options import as_json
 from tests.methods.tiny import WIDTH, backbone
 
@@ -249,3 +249,14 @@ def test_compiled_steps_train_the_same_but_for_rounding() -> None:
         each.train()
     for one, other in zip(run.history, plain.history, strict=True):
         assert one["train_loss"] == pytest.approx(other["train_loss"], abs=1e-3)
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_a_cpu_takes_bfloat16_where_it_computes_in_it_and_never_on_an_embedded_backbone(
+    monkeypatch: pytest.MonkeyPatch, units: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": units})
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    assert auto_dtype(CPU, "vit_base_patch16_224") == (torch.bfloat16 if units else torch.float32)
+    for name in ("vit_nano", "vit_nano@other.safetensors", "point_nano"):
+        assert auto_dtype(CPU, name) == torch.float32
