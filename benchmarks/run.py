@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import arguments, forked
+from benchmarks import arguments
 from benchmarks.arguments import add_device, add_sweep
 from benchmarks.cli import console, guarded, progress, warn
 from benchmarks.files.root import use_data_root
@@ -56,8 +56,6 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; 0 if all runs have a record, 1 if any failed, 2 for a user's mistake."""
     args = parser().parse_args(argv)
-    if args.executor == "local" and args.workers != 1 and not (args.list or args.dry_run):
-        forked.ahead()  # it imports torch while this process does
     import torch
 
     from benchmarks import overview, plan, store, suites

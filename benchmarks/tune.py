@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import arguments, forked
+from benchmarks import arguments
 from benchmarks.cli import console, guarded, progress
 from benchmarks.files.root import use_data_root
 
@@ -56,8 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, least in (("trials", 1), ("seed", 0), ("grace_seconds", 4)):
         if getattr(args, name) < least:
             raise ValueError(f"--{name.replace('_', '-')} {getattr(args, name)} must be at least {least}")
-    if args.workers != 1:
-        forked.ahead()  # it imports torch while this process does
     import torch
 
     from benchmarks import store, suites

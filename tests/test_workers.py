@@ -9,16 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import forked, store, sweep
+from benchmarks import store, sweep
 from benchmarks.executors import local
-from benchmarks.files.contents import CACHE
 from benchmarks.spec import Spec
 
 TASKS, RECIPE = ("digits", "texture"), {"epochs": 2, "warmup_epochs": 0}
@@ -140,20 +137,6 @@ def test_a_results_folder_that_stops_taking_files_stops_the_sweep(tmp_path: Path
     (tmp_path / store.UNFINISHED).write_text("")  # where a folder is needed
     with pytest.raises(OSError):
         execute(specs(), tmp_path)
-
-
-@pytest.mark.parametrize("folder", ["one", "another"])
-def test_a_worker_has_the_environment_of_when_it_was_begun(monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
-    monkeypatch.setenv(CACHE, folder)
-    ours, theirs = Pipe()
-    worker = forked.process(_tell_cache, theirs)
-    worker.start()
-    assert ours.recv() == folder
-    worker.join()
-
-
-def _tell_cache(connection: Connection) -> None:
-    connection.send(os.environ[CACHE])
 
 
 def test_a_process_a_core_on_a_cpu_and_one_on_a_gpu() -> None:
