@@ -35,7 +35,12 @@ def add_sweep(p: argparse.ArgumentParser) -> None:
 def add_device(p: argparse.ArgumentParser) -> None:
     """The options that ``device`` and ``dtype`` read."""
     p.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)")
-    p.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="of the matrix products")
+    p.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="of the matrix products (default: auto, what pays for the backbone on the device)",
+    )
 
 
 def sweep(args: argparse.Namespace) -> Sweep:
