@@ -35,6 +35,11 @@ def add_sweep(p: argparse.ArgumentParser) -> None:
 def add_device(p: argparse.ArgumentParser) -> None:
     """The options that ``device`` and ``dtype`` read."""
     p.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_dtype(p)
+
+
+def add_dtype(p: argparse.ArgumentParser) -> None:
+    """``--dtype`` alone."""
     p.add_argument(
         "--dtype",
         choices=("auto", "float32", "bfloat16"),

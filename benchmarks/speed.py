@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.arguments import add_dtype
 from benchmarks.cli import console, guarded
 
 if TYPE_CHECKING:
@@ -44,12 +45,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch-size", type=int, default=8, metavar="N", help="samples a step (default: 8)")
     p.add_argument("--repeats", type=int, default=7, metavar="N", help="rounds after one to warm up (default: 7)")
     p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: CUDA where there is one")
-    p.add_argument(
-        "--dtype",
-        choices=("auto", "float32", "bfloat16"),
-        default="auto",
-        help="of the matrix products (default: auto, what pays for the backbone on the device)",
-    )
+    add_dtype(p)
     p.add_argument(
         "--compile", action="store_true", help="each method compiled as well, and after how many steps it pays"
     )
