@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,23 +30,47 @@ def test_no_sample_is_in_two_splits(task: str) -> None:
     assert not rows["train"] & rows["val"] and not (rows["train"] | rows["val"]) & rows["test"]
 
 
-def test_data_is_the_same_when_it_is_made_again() -> None:
-    before = {task: offline.digest(task) for task in SUITE.tasks}
-    offline.arrays.cache_clear()
-    assert {task: offline.digest(task) for task in SUITE.tasks} == before
-    assert len(set(before.values())) == len(before)
+def test_data_is_the_same_when_it_is_drawn_again() -> None:
+    prints = {task: SUITE.fingerprint(task) for task in SUITE.tasks}
+    assert {task: offline.digest(offline.draw(task)) for task in SUITE.tasks} == prints
+    assert len(set(prints.values())) == len(prints)
 
 
-def test_fingerprints_are_those_of_the_data_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder where drawn data are kept, empty."""
     monkeypatch.setenv(CACHE, str(tmp_path))
-    offline.fingerprint.cache_clear()
-    assert SUITE.fingerprint("digits") == offline.digest("digits")
-    offline.fingerprint.cache_clear()
-    monkeypatch.setattr(offline, "arrays", None)
-    remembered = SUITE.fingerprint("digits")
-    (kept,) = (tmp_path / "fingerprints").iterdir()
-    assert kept.read_text() == remembered
-    offline.fingerprint.cache_clear()
+    offline.arrays.cache_clear()
+    yield tmp_path / "offline"
+    offline.arrays.cache_clear()
+
+
+@pytest.mark.parametrize("task", ["digits", "solids"])
+def test_data_is_drawn_once_a_machine(task: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = offline.arrays(task)
+    offline.arrays.cache_clear()  # as in another process
+    monkeypatch.setattr(offline, "draw", None)
+    kept = offline.arrays(task)
+    assert offline.digest(kept) == offline.digest(drawn) == SUITE.fingerprint(task)
+    assert {(x.dtype, y.dtype) for x, y in kept.values()} == {(x.dtype, y.dtype) for x, y in drawn.values()}
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-9], lambda data: data[:-1] + bytes([data[-1] ^ 1]), lambda data: b""]
+)
+def test_damaged_data_are_drawn_again(damage: Callable[[bytes], bytes], cache: Path) -> None:
+    offline.arrays("digits")
+    (file,) = cache.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    offline.arrays.cache_clear()
+    assert offline.digest(offline.arrays("digits")) == SUITE.fingerprint("digits")
+    assert file.read_bytes() == whole
+
+
+def test_data_are_drawn_where_they_cannot_be_kept(cache: Path) -> None:
+    cache.write_bytes(b"")  # a file in the folder's place
+    assert offline.digest(offline.arrays("digits")) == SUITE.fingerprint("digits")
 
 
 @pytest.mark.parametrize("task", ["digits", "solids"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from benchmarks.files.contents import cache_root
 from benchmarks.store import write_atomic
@@ -19,7 +22,10 @@ from benchmarks.suites import Suite, Task, offline_images, offline_points
 if TYPE_CHECKING:
     from torch import Tensor
 
-# train, val, test: small, or transfer would not matter; twenty classes of solids need more than five of anything else
+Split = tuple[NDArray[Any], NDArray[np.int64]]  # inputs and labels
+
+SPLITS = ("train", "val", "test")
+# of each: small, or transfer would not matter; twenty classes of solids need more than five of anything else
 SIZES = {"image": (160, 40, 1000), "points": (320, 80, 1000)}
 RECIPE = {"batch_size": 16, "warmup_epochs": 2}
 GENERATORS: dict[str, Callable[[tuple[int, ...]], tuple[Any, Any]]] = {**offline_images.TASKS, **offline_points.TASKS}
@@ -33,7 +39,7 @@ def _modality(task: str) -> Literal["image", "points"]:
 def _task(name: str, group: str, labels: tuple[str, ...], source: str = "procedural") -> Task:
     modality = _modality(name)
     licence = "CC BY 4.0" if source != "procedural" else "Apache-2.0"
-    counts = dict(zip(("train", "val", "test"), SIZES[modality], strict=True))
+    counts = dict(zip(SPLITS, SIZES[modality], strict=True))
     return Task(name=name, modality=modality, labels=labels, group=group, source=source, licence=licence, **counts)
 
 
@@ -49,12 +55,29 @@ _TASKS = (
 
 
 @cache
-def arrays(task: str) -> dict[str, tuple[Any, Any]]:
-    """Every split of a task: inputs and labels, the same bytes on every machine."""
+def arrays(task: str) -> dict[str, Split]:
+    """Every split of a task: inputs and labels, the same bytes on every machine.
+
+    They are drawn once a machine, and kept in the cache folder for as long as this code and the libraries that it
+    draws with stay.
+    """
+    kept = cache_root() / "offline" / f"{task}-{_stamp()}.safetensors"
+    with suppress(OSError, SafetensorError, KeyError):  # none yet, or damaged
+        splits, sha256 = _read(kept)
+        if digest(splits) == sha256:
+            return splits
+    drawn = draw(task)
+    with suppress(OSError):  # nowhere to keep it: it is drawn again next time
+        write_atomic(kept, _bytes(drawn))
+    return drawn
+
+
+def draw(task: str) -> dict[str, Split]:
+    """Every split of a task, drawn anew."""
     sizes = SIZES[_modality(task)]
     x, y = GENERATORS[task](sizes)
     edges = np.cumsum(sizes)[:-1]
-    return dict(zip(("train", "val", "test"), zip(np.split(x, edges), np.split(y, edges), strict=True), strict=True))
+    return dict(zip(SPLITS, zip(np.split(x, edges), np.split(y, edges), strict=True), strict=True))
 
 
 def load(task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
@@ -65,24 +88,31 @@ def load(task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(x), torch.from_numpy(y)
 
 
-def digest(task: str) -> str:
-    """SHA-256 over the bytes of all splits, which are drawn for it."""
+def digest(splits: Mapping[str, Split]) -> str:
+    """SHA-256 over the bytes of all splits."""
     sha256 = hashlib.sha256()
-    for split, (x, y) in sorted(arrays(task).items()):
+    for split, (x, y) in sorted(splits.items()):
         sha256.update(f"{split} {x.dtype} {x.shape}".encode() + x.tobytes() + y.tobytes())
     return sha256.hexdigest()
 
 
 @cache
 def fingerprint(task: str) -> str:
-    """The same, remembered in the cache folder for as long as this code and the libraries that it draws with stay."""
-    known = cache_root() / "fingerprints" / f"offline-{task}-{_stamp()}"
-    if known.is_file() and len(text := known.read_text(encoding="utf-8")) == 64:
-        return text
-    found = digest(task)
-    with suppress(OSError):  # nowhere to remember it: it is drawn again next time
-        write_atomic(known, found)
-    return found
+    """The digest of a task's data."""
+    return digest(arrays(task))
+
+
+def _bytes(splits: Mapping[str, Split]) -> bytes:
+    """A safetensors file of the splits and their digest."""
+    tensors = {f"{split}.{part}": array for split in SPLITS for part, array in zip("xy", splits[split], strict=True)}
+    return save(tensors, metadata={"sha256": digest(splits)})
+
+
+def _read(path: Path) -> tuple[dict[str, Split], str]:
+    """The splits of such a file, and the digest that they must have."""
+    with safe_open(path, framework="numpy") as file:
+        splits = {s: (file.get_tensor(f"{s}.x"), file.get_tensor(f"{s}.y")) for s in SPLITS}
+        return splits, (file.metadata() or {})["sha256"]
 
 
 @cache
