@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
     from benchmarks.model import Tuned
 
-EVALUATED = 256  # samples a batch where no gradient is asked for
 SHARE = 8  # a cache takes at most this part of the memory that is free
 AFTER = ("norm", "fc_norm", "head", "head_drop")  # modules of a backbone that come after its blocks
+
+
+def eval_batch_size(device: torch.device) -> int:
+    """Samples a batch where no gradient is asked for: on a CPU few, for activations of many leave its caches."""
+    return 256 if device.type == "cuda" else 32
 
 
 def length(model: Tuned) -> int:
@@ -84,9 +88,9 @@ def room(model: Tuned, x: Tensor, block: int) -> bool:
 def computed(model: Tuned, x: Tensor, block: int, tell: Callable[[int, int], None]) -> Tensor:
     """The state before a block of all samples, in eval mode."""
     model.eval()
-    kept = x.new_empty(0)
-    for start in range(0, len(x), EVALUATED):
-        part = slice(start, start + EVALUATED)
+    kept, size = x.new_empty(0), eval_batch_size(x.device)
+    for start in range(0, len(x), size):
+        part = slice(start, start + size)
         entered = state(model, x[part], block)
         kept = entered.new_empty(len(x), *entered.shape[1:]) if start == 0 else kept
         kept[part] = entered
@@ -100,7 +104,7 @@ def prepared(model: Tuned, x: Tensor) -> Tensor:
     prepare: Callable[[Tensor], Tensor] | None = getattr(model.backbone, "prepare", None)
     if prepare is None or not fits(prepare(x[:1]).nbytes * len(x), x.device):
         return x
-    return torch.cat([prepare(part) for part in x.split(EVALUATED)])
+    return torch.cat([prepare(part) for part in x.split(eval_batch_size(x.device))])
 
 
 def fits(needed_bytes: int, device: torch.device) -> bool:

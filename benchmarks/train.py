@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,6 @@ from benchmarks import prefix
 from benchmarks.augment import KEEP_DISTANCES, augment, random_scale
 from benchmarks.backbones import EMBEDDED
 from benchmarks.measure import StepClock
-from benchmarks.prefix import EVALUATED
 from benchmarks.store import write_atomic
 
 if TYPE_CHECKING:
@@ -227,16 +226,18 @@ class Trainer:
     def _accuracy(self, x: Tensor, y: Tensor, votes: int = 1) -> float:
         self.model.eval()
         generator = torch.Generator().manual_seed(self.seed)
-        hits = torch.zeros((), dtype=torch.long, device=self.device)
+        # of all clouds at once, so that a cloud's copies do not depend on how large batches are
+        scales = [random_scale(x, generator) for _ in range(votes - 1)]
+        hits, size = torch.zeros((), dtype=torch.long, device=self.device), prefix.eval_batch_size(self.device)
         with torch.inference_mode(), self._autocast():
-            for inputs, labels in zip(x.split(EVALUATED), y.split(EVALUATED), strict=True):
-                logits = self._logits(inputs.to(self.device), votes, generator)
+            for inputs, labels, *factors in zip(*(every.split(size) for every in (x, y, *scales)), strict=True):
+                logits = self._logits(inputs.to(self.device), [scale.to(self.device) for scale in factors])
                 hits += (logits.argmax(dim=1) == labels.to(self.device)).sum()
         return int(hits) / len(y)
 
-    def _logits(self, x: Tensor, votes: int, generator: torch.Generator) -> Tensor:
-        """Logits (B, classes): of the inputs as they are, or the mean with those of votes - 1 scaled copies."""
-        voices = [self.model(x if vote == 0 else x * random_scale(x, generator)).float() for vote in range(votes)]
+    def _logits(self, x: Tensor, scales: Sequence[Tensor]) -> Tensor:
+        """Logits (B, classes): of the inputs as they are, or the mean with those of copies scaled by (B, 1, 3)."""
+        voices = [self.model(copy).float() for copy in (x, *(x * scale for scale in scales))]
         return torch.stack(voices).mean(dim=0)
 
     def _autocast(self) -> AbstractContextManager[object]:

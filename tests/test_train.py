@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import methods
+from benchmarks import prefix
 from benchmarks.augment import augment
 from benchmarks.model import Tuned
 from benchmarks.spec import Recipe
@@ -186,11 +187,10 @@ def voting(votes: int, seed: int = 0) -> tuple[Trainer, Extent]:
 
 
 def test_votes_are_the_mean_logits_of_the_cloud_and_of_scaled_copies() -> None:
-    run, asked = voting(4)
+    run, asked = voting(4, seed=1)
     accuracy = run.test()
     plain, y = Clouds()("test")
-    first, second = (torch.stack(asked.seen[start : start + 4]) for start in (0, 4))  # batches of 256 and the rest
-    clouds = torch.cat([first, second], dim=1)
+    clouds = by_vote(asked.seen, 4)
     assert torch.equal(clouds[0], plain)
     factors = clouds[1:] / plain
     assert torch.allclose(factors, factors[:, :, :1].expand_as(factors), rtol=1e-4)  # one an axis of a cloud
@@ -198,6 +198,21 @@ def test_votes_are_the_mean_logits_of_the_cloud_and_of_scaled_copies() -> None:
     logits = torch.stack([Extent()(copy) for copy in clouds]).sum(0) / 4
     assert accuracy == int((logits.argmax(1) == y).sum()) / len(y)
     assert accuracy != voting(1)[0].test()
+
+
+def by_vote(seen: list[Tensor], votes: int) -> Tensor:
+    """What a model was asked, batch by batch and vote by vote, as (votes, samples, points, 3)."""
+    return torch.stack([torch.cat(seen[vote::votes]) for vote in range(votes)])
+
+
+def test_votes_do_not_depend_on_the_size_of_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {}
+    for size in (7, 256):
+        monkeypatch.setattr(prefix, "eval_batch_size", lambda device, size=size: size)
+        run, extent = voting(3)
+        run.test()
+        asked[size] = by_vote(extent.seen, 3)
+    assert torch.equal(asked[7], asked[256])
 
 
 def test_votes_are_the_same_again_and_another_seed_draws_others() -> None:
@@ -213,10 +228,10 @@ def test_votes_are_the_same_again_and_another_seed_draws_others() -> None:
 def test_one_vote_asks_once_and_validation_never_votes() -> None:
     run, asked = voting(1)
     run.test()
-    assert len(asked.seen) == 2
+    assert len(by_vote(asked.seen, 1)[0]) == len(run.load("test")[0])
     run, asked = voting(5)
     run.validate()
-    assert len(asked.seen) == 2
+    assert len(by_vote(asked.seen, 1)[0]) == len(run.load("val")[0])
 
 
 def test_steps_are_compiled_when_asked_and_judged_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

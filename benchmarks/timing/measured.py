@@ -17,7 +17,7 @@ from benchmarks.timing.rounds import CLOCKS, Round, Timing, interleaved, machine
 from benchmarks.timing.steps import PEER, Case, Setting, Step
 from methods import get, table
 
-EVALUATED = (1, 8, 32)  # samples a batch
+EVALUATED = (8, 32, 64, 256)  # samples a batch
 LORA, ADAPTERX, FULL = Case(method="lora"), Case(method="adapterx"), Case(method="full")
 
 
@@ -85,7 +85,7 @@ def report(device: torch.device, dtype: torch.dtype, repeats: int, clock: str) -
         "optimizers": partial(optimizers, images, repeats, clock),
         "harness": partial(harness, images, repeats, clock),
         "probe": partial(probe, images, repeats, clock),
-        "evaluation": partial(evaluation, images, repeats, clock),
+        "evaluation": partial(evaluation, replace(images, backbone="deit_tiny_patch16_224"), repeats, clock),
         "compilation": partial(compilation, (LORA, ADAPTERX), images, repeats, clock),
         "images": partial(_with_peaks, images, repeats, clock),
     }
