@@ -5,6 +5,8 @@ Shapes: B samples, N tokens, H sub-tokens a token, D token width, W = D / H sub-
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,10 +33,25 @@ class Router(nn.Module):
         self.embeddings.mul_(EMBEDDING_NORM / self.embeddings.norm(dim=-1, keepdim=True))
 
 
+class Reordered(torch.autograd.Function):
+    """Rows of (S, W) in another order. The gradients go back by the inverse order; indexing would add them up."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(inverse)
+        return rows.index_select(0, order)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (inverse,) = ctx.saved_tensors
+        return gradient.index_select(0, inverse), None, None
+
+
 class Experts(nn.Module):
     """E bottlenecks W -> hidden -> W, zero at the start; a sub-token goes through those that its gate lets it.
 
-    Computed dense: all down-projections as one, hidden units times their gate, all up-projections as one.
+    Computed dense: all down-projections as one, hidden units times their gate, all up-projections as one. On a CPU a
+    top-1 mixture is computed expert by expert instead, with 1 / E of the products; a GPU would wait for their counts.
     """
 
     def __init__(self, width: int, experts: int, hidden: int) -> None:
@@ -51,6 +68,27 @@ class Experts(nn.Module):
         hidden = F.relu(self.down(s)).unflatten(-1, (-1, self.hidden)) * gate[..., None]
         out: Tensor = hidden.flatten(-2) @ self.up + gate @ self.up_bias
         return out
+
+    def by_expert(self, s: Tensor, gate: Tensor) -> Tensor:
+        """The same of top-1 gates: sub-tokens in the order of their experts, of which each computes its own alone."""
+        value, expert = gate.flatten(0, -2).max(dim=-1)
+        order = expert.argsort(stable=True)
+        inverse, counts = order.argsort(), expert.bincount(minlength=len(self.up_bias)).tolist()
+        own, gates = (
+            Reordered.apply(rows, order, inverse).split(counts) for rows in (s.flatten(0, -2), value[:, None])
+        )
+        downs, biases, ups = (every.split(self.hidden) for every in (self.down.weight, self.down.bias, self.up))
+        done = [
+            torch.addmm(g @ up_bias, F.relu(F.linear(x, down, bias)) * g, up)
+            for x, g, down, bias, up, up_bias in zip(own, gates, downs, biases, ups, self.up_bias.split(1), strict=True)
+        ]
+        out: Tensor = Reordered.apply(torch.cat(done), inverse, order)
+        return out.view(s.shape)
+
+
+def counts_are_at_hand(s: Tensor) -> bool:
+    """Whether the host may ask how many sub-tokens an expert has: a GPU would be waited for, a compiled step broken."""
+    return s.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 class SMoA(nn.Module):
@@ -70,5 +108,6 @@ class SMoA(nn.Module):
         probability = self.router(s)
         best = torch.zeros_like(probability).scatter(-1, probability.argmax(dim=-1, keepdim=True), 1.0)
         gate = best * probability if self.top1 else probability
-        a = self.experts(s, gate.to(s.dtype)).flatten(-2)
+        experts = self.experts.by_expert if self.top1 and counts_are_at_hand(s) else self.experts
+        a = experts(s, gate.to(s.dtype)).flatten(-2)
         return a, torch.stack([best.mean((0, 1, 2)), probability.mean((0, 1, 2))])

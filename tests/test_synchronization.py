@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self, cast
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import methods
 from benchmarks.model import Tuned
 from benchmarks.spec import Recipe
 from benchmarks.train import Trainer
+from methods import smoa
 from tests.methods import tiny
 
 READS = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "_unique2")  # they wait on CUDA
 
 
 class Reads(TorchDispatchMode):
-    """Counts operators whose result decides what the host does next."""
+    """Counts operators whose result decides what the host does next, and lists of a tensor, which no operator makes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
+
+    def __enter__(self) -> Self:
+        self.tolist = Tensor.tolist
+
+        def listed(tensor: Tensor) -> Any:
+            self.found.append("tolist")
+            return self.tolist(tensor)
+
+        Tensor.tolist = listed  # type: ignore[method-assign]
+        return cast(Self, super().__enter__())
+
+    def __exit__(self, *error: Any) -> None:
+        Tensor.tolist = self.tolist  # type: ignore[method-assign]
+        super().__exit__(*error)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.overloadpacket.__name__ in READS:
@@ -47,11 +62,17 @@ def reads(name: str, modality: str, steps: int) -> list[str]:
 
 @pytest.mark.parametrize("modality", tiny.MODALITIES)
 @pytest.mark.parametrize("name", sorted(methods.METHODS))
-def test_more_steps_read_no_more_numbers(name: str, modality: str) -> None:
+def test_more_steps_read_no_more_numbers(name: str, modality: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if modality not in methods.get(name).modalities:
         return
+    monkeypatch.setattr(smoa, "counts_are_at_hand", lambda s: False)  # as on a GPU
     few, many = reads(name, modality, 2), reads(name, modality, 4)
     assert few and few == many  # the loss, once an epoch
+
+
+def test_a_step_that_makes_a_list_is_found() -> None:
+    few, many = reads("adapterx", "image", 2), reads("adapterx", "image", 4)  # on a CPU it asks how much experts have
+    assert (few.count("tolist"), many.count("tolist")) == (2 * tiny.DEPTH, 4 * tiny.DEPTH)
 
 
 def test_a_step_that_reads_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from timm.models import VisionTransformer
+from torch.utils.flop_counter import FlopCounterMode
 
-import methods
+import methods.smoa
 from benchmarks.backbones.points import PointTransformer, group
 from tests.methods import tiny
 
@@ -123,6 +124,13 @@ SWITCHES = [
 ]
 
 
+@pytest.fixture(params=["by expert", "dense"])
+def form(request, monkeypatch):
+    """Both ways to compute top-1 experts: as on a CPU, and as on a GPU or in a compiled step."""
+    monkeypatch.setattr(methods.smoa, "counts_are_at_hand", lambda s: request.param == "by expert")
+
+
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize(("modality", "by_loop"), [("image", image_by_loop), ("points", points_by_loop)])
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
 def test_output_loss_and_routing_equal_a_loop_over_sub_tokens(modality, by_loop, switches):
@@ -137,16 +145,36 @@ def test_output_loss_and_routing_equal_a_loop_over_sub_tokens(modality, by_loop,
         torch.testing.assert_close(model.method.loss(model, x, y, F.cross_entropy), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_dense_smoa_has_the_gradients_of_the_loop():
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize("alike", [False, True], ids=["all experts", "one expert"])
+def test_smoa_has_the_gradients_of_the_loop(alike):
     smoa = model_on("image").method.smoas[0]
     torch.manual_seed(4)
     u, weight = torch.randn(2, 6, tiny.WIDTH), torch.randn(2, 6, tiny.WIDTH)
+    if alike:  # every sub-token is the same, so three experts have none
+        u = u[:1, :1, : tiny.WIDTH // HEADS].repeat(2, 6, HEADS)
+    u.requires_grad_()
     grads = []
-    for form in (smoa, lambda u: smoa_by_loop(smoa, u)):
-        a, use = form(u)
-        grads.append(torch.autograd.grad((a * weight).sum() + balance_of(use), list(smoa.parameters())))
-    for dense, loop in zip(*grads, strict=True):
-        torch.testing.assert_close(dense, loop, rtol=1e-5, atol=1e-5)
+    for compute in (smoa, lambda u: smoa_by_loop(smoa, u)):
+        a, use = compute(u)
+        assert (use[0] > 0).sum() == (1 if alike else EXPERTS)
+        grads.append(torch.autograd.grad((a * weight).sum() + balance_of(use), [u, *smoa.parameters()]))
+    for ours, loop in zip(*grads, strict=True):
+        torch.testing.assert_close(ours, loop, rtol=1e-5, atol=1e-5)
+
+
+def test_products_of_a_step_are_those_of_one_expert_on_a_cpu(monkeypatch):
+    smoa = model_on("image").method.smoas[0]
+    u, width = torch.randn(2, 6, tiny.WIDTH), tiny.WIDTH // HEADS
+    counted = {}
+    for by_expert in (True, False):
+        monkeypatch.setattr(methods.smoa, "counts_are_at_hand", lambda s, by_expert=by_expert: by_expert)
+        with FlopCounterMode(display=False) as counter:
+            smoa(u)
+        counted[by_expert] = counter.get_total_flops()
+    sub_tokens, experts = 2 * 6 * HEADS, 2 * HIDDEN * 2 * width
+    bias = 2 * width  # of one expert; of all it is a product with the gates
+    assert counted[False] - counted[True] == sub_tokens * (EXPERTS - 1) * (experts + bias)
 
 
 def test_count_equals_the_published_on_images():
