@@ -63,7 +63,7 @@ class Trainer:
         self.model, self.recipe, self.load = model.to(device), recipe, load
         self._stepped = cast("Tuned", torch.compile(self.model)) if recipe.compile else self.model
         self.device, self.dtype, self.on_epoch, self.scratch = device, dtype, on_epoch, scratch
-        self.once = once
+        self.once, self.eval_batch_size = once, prefix.eval_batch_size(device)
         self.seed, self.generator = seed, torch.Generator().manual_seed(seed)
         self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         self.history: list[Epoch] = []
@@ -228,9 +228,9 @@ class Trainer:
         generator = torch.Generator().manual_seed(self.seed)
         # of all clouds at once, so that a cloud's copies do not depend on how large batches are
         scales = [random_scale(x, generator) for _ in range(votes - 1)]
-        hits, size = torch.zeros((), dtype=torch.long, device=self.device), prefix.eval_batch_size(self.device)
+        hits, parts = torch.zeros((), dtype=torch.long, device=self.device), (x, y, *scales)
         with torch.inference_mode(), self._autocast():
-            for inputs, labels, *factors in zip(*(every.split(size) for every in (x, y, *scales)), strict=True):
+            for inputs, labels, *factors in zip(*(part.split(self.eval_batch_size) for part in parts), strict=True):
                 logits = self._logits(inputs.to(self.device), [scale.to(self.device) for scale in factors])
                 hits += (logits.argmax(dim=1) == labels.to(self.device)).sum()
         return int(hits) / len(y)

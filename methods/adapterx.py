@@ -142,7 +142,7 @@ class AdapterX(Method):
         trainer.model.eval()
         total = torch.zeros(())
         with torch.inference_mode():
-            for x in trainer.x.split(256):
+            for x in trainer.x.split(trainer.eval_batch_size):
                 trainer.model(x)
                 total = total + self.routing().cpu() * len(x) / len(trainer.x)
         allocation, score = total.unbind(1)

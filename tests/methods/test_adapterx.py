@@ -267,7 +267,7 @@ def test_report_is_the_routing_over_all_training_samples():
     class Trained:
         pass
 
-    Trained.model, Trained.x = model, x
+    Trained.model, Trained.x, Trained.eval_batch_size = model, x, 128
     with torch.no_grad():
         model(x)
         fraction, probability = model.method.routing().unbind(1)
