@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from benchmarks import executors, sweep
+from benchmarks import executors, prefix, sweep
 from benchmarks.files import pooled
 from benchmarks.files.contents import CACHE
 from benchmarks.model import Tuned
@@ -26,16 +27,16 @@ def linear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spec:
 
 
 @pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of the batches that went through the backbone; those of training samples are 200 (160 + 40)."""
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many samples each computation of features was of."""
     seen: list[int] = []
-    forward = Tuned.pooled
+    compute = prefix.computed
 
-    def counted(self: Tuned, x: torch.Tensor) -> torch.Tensor:
+    def counted(model: Tuned, x: torch.Tensor, *rest: Any) -> torch.Tensor:
         seen.append(len(x))
-        return forward(self, x)
+        return compute(model, x, *rest)
 
-    monkeypatch.setattr(Tuned, "pooled", counted)
+    monkeypatch.setattr(prefix, "computed", counted)
     return seen
 
 
@@ -44,18 +45,18 @@ def run(spec: Spec, results: Path) -> Result:
 
 
 def test_the_second_run_gets_what_the_first_computed(
-    linear: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: list[int]
+    linear: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computed: list[int]
 ) -> None:
     first = run(linear, tmp_path)
-    samples = passes.count(200)
+    assert computed == [200]  # 160 to train and 40 to validate
     second = run(linear, tmp_path)
-    assert (samples, passes.count(200)) == (1, 1)
+    assert computed == [200]
     assert (first.history, first.accuracy, first.params) == (second.history, second.accuracy, second.params)
     assert run(replace(linear, seed=1), tmp_path).accuracy != first.accuracy
-    assert passes.count(200) == 1
+    assert computed == [200]
     monkeypatch.setenv(CACHE, "/dev/null/nowhere")  # computed where they cannot be kept
     without = run(linear, tmp_path)
-    assert passes.count(200) == 2
+    assert computed == [200, 200]
     assert (without.history, without.accuracy) == (first.history, first.accuracy)
 
 
@@ -98,8 +99,8 @@ def test_other_features_are_computed_anew(changed: str, linear: Spec, tmp_path: 
         torch.set_num_threads(threads)
 
 
-def test_a_longer_lesson_for_the_head_alone_reuses_them(linear: Spec, tmp_path: Path, passes: list[int]) -> None:
+def test_a_longer_lesson_for_the_head_alone_reuses_them(linear: Spec, tmp_path: Path, computed: list[int]) -> None:
     run(linear, tmp_path)
     longer = replace(linear, config=replace(linear.config, lr=0.1), recipe=replace(linear.recipe, epochs=3))
     run(longer, tmp_path)
-    assert passes.count(200) == 1
+    assert computed == [200]
