@@ -121,7 +121,7 @@ def test_a_run_that_the_memory_limit_stops_is_told_and_done_when_there_is_more(t
     argv = ["--methods", "linear", "full", "--tasks", "digits", "--workers", "2"]
     argv += ["--recipe", "epochs=1", "warmup_epochs=0", "batch_size=200", "--results"]
     script = tmp_path / "limited.py"
-    script.write_text(LIMITED.format(spare=400 << 20))
+    script.write_text(LIMITED.format(spare=350 << 20))
     limited = execute([sys.executable, str(script), *argv, str(tmp_path / "limited")])
     assert limited.returncode == 1, limited
     assert "2 runs: 1 trained, 0 already finished, 1 failed" in limited.stdout
