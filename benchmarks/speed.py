@@ -14,8 +14,8 @@ from benchmarks.cli import console, guarded
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.timing.rounds import Timing
     from benchmarks.timing.steps import Case
+    from benchmarks.timing.turns import Timing
 
 WHAT = ("methods", "harness", "together")
 TABLES, RECORDS = Path("results/speed"), Path("results/performance")
@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="*",
         metavar="PART",
         help="measure every method on a ViT-B/16 (images) and on Point-MAE's transformer (points), and sampling, "
-        "folding, optimizers, harness, probe, evaluation and compilation; or those parts alone; write "
+        "folding, optimizers, harness, probe, evaluation, compilation and (on a CPU) bars; or those parts alone; write "
         "benchmarks/PERFORMANCE.md",
     )
     p.add_argument("-o", "--out", type=Path, metavar="DIR", help=f"default: {TABLES}, of --report {RECORDS}")

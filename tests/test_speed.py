@@ -14,11 +14,12 @@ from torch import nn
 
 from benchmarks import speed
 from benchmarks.timing import measured, page, probes, steps, together
-from benchmarks.timing.rounds import Timing, interleaved
 from benchmarks.timing.steps import FLOOR, Case, Setting
+from benchmarks.timing.turns import Timing, Turn, interleaved
 
 RECORDS = Path(__file__).parents[1] / "results" / "performance"
 CPU = torch.device("cpu")
+SLEEPS = {"a": 0.0, "b": 0.02, "c": 0.01}  # seconds
 MACHINE = {
     "device": "cpu: a model",
     "threads": 2,
@@ -30,8 +31,8 @@ MACHINE = {
 SETTING = {"what": "methods", "clock": "wall", "device": "cpu", "dtype": "float32", "batch_size": 8}
 
 
-def timing(rounds: dict[str, list[dict[str, float]]], **setting: Any) -> Timing:
-    return Timing(setting={**SETTING, "backbone": "vit_base_patch16_224", **setting}, machine=MACHINE, rounds=rounds)
+def timing(turns: list[Turn], **setting: Any) -> Timing:
+    return Timing(setting={**SETTING, "backbone": "vit_base_patch16_224", **setting}, machine=MACHINE, turns=turns)
 
 
 def parts(forward: float, backward: float, optimizer: float | None = None) -> dict[str, float]:
@@ -39,15 +40,25 @@ def parts(forward: float, backward: float, optimizer: float | None = None) -> di
     return both if optimizer is None else both | {"optimizer": optimizer}
 
 
-ROUNDS = {
-    FLOOR: [parts(100, 100), parts(200, 200), parts(100, 300)],
-    "lora": [parts(100, 110, 2), parts(220, 200, 4), parts(150, 300, 6)],
-    "ssf": [parts(150, 150, 2), parts(300, 300, 4), parts(150, 450, 4)],
-}
+TURNS = [
+    (FLOOR, parts(90, 100)),
+    ("lora", parts(100, 110, 2)),
+    (FLOOR, parts(110, 100)),
+    ("ssf", parts(150, 150, 2)),
+    (FLOOR, parts(190, 200)),
+    ("lora", parts(220, 200, 4)),
+    (FLOOR, parts(210, 200)),
+    ("ssf", parts(300, 300, 4)),
+    (FLOOR, parts(90, 200)),
+    ("lora", parts(150, 300, 6)),
+    (FLOOR, parts(110, 400)),
+    ("ssf", parts(150, 450, 4)),
+    (FLOOR, parts(90, 300)),
+]
 
 
-def test_ratios_are_medians_of_the_ratios_within_a_round() -> None:
-    made = timing(ROUNDS)
+def test_ratios_are_medians_of_those_to_the_turns_of_the_floor_before_and_after() -> None:
+    made = timing(TURNS)
     assert made.ratios("lora") == pytest.approx([212 / 200, 424 / 400, 456 / 400])
     assert made.ratio("lora", "forward") == pytest.approx(1.1)  # of 1, 1.1 and 1.5
     assert made.ratio("lora", "backward") == pytest.approx(1.0)  # of 1.1, 1 and 1
@@ -55,17 +66,26 @@ def test_ratios_are_medians_of_the_ratios_within_a_round() -> None:
     assert made.ms("ssf") == 604
 
 
+def test_the_floor_s_own_ratios_tell_the_noise() -> None:
+    made = timing(TURNS)
+    assert made.ratios(FLOOR)[:2] == pytest.approx([190 / 210, 210 / 290])  # the first has no turn before it
+    assert made.ratios(FLOOR)[-1] == pytest.approx(390 / 510)  # the last, none after it
+    assert timing(TURNS[:2]).ratios(FLOOR) == [1.0]  # alone
+
+
 def test_the_table_tells_which_bars_are_kept_where_bars_are_for() -> None:
-    headers, rows = page.ratios(timing(ROUNDS))
+    headers, rows = page.ratios(timing(TURNS, what="bars"))
     bars = {row[0]: row[headers.index("bar")] for row in rows}
     assert bars == {FLOOR: "", "lora": "1.05: missed", "ssf": "1.25: missed"}
     assert rows[1][:5] == ["lora", "1.100", "1.000", "0.010", "1.060"]
-    for other in ({"device": "cuda"}, {"backbone": "point_mae"}, {"batch_size": 16}):
-        assert "bar" not in page.ratios(timing(ROUNDS, **other))[0]
+    assert set(measured.report(CPU, torch.float32, 1, "wall")) - set(
+        measured.report(torch.device("cuda"), torch.float32, 1, "wall")
+    ) == {"bars"}
+    assert "bar" not in page.ratios(timing(TURNS))[0]
 
 
 def test_the_floor_at_the_rates_of_the_machine_is_its_account_divided_by_them() -> None:
-    made = timing(ROUNDS)
+    made = timing(TURNS)
     forward = [float(row[1]) for row in page.account(made)[1]]
     (row, _) = page.efficiency(made)[1]
     assert float(row[1]) == pytest.approx(sum(forward) / 100 * 1e3, abs=1)
@@ -74,7 +94,7 @@ def test_the_floor_at_the_rates_of_the_machine_is_its_account_divided_by_them() 
 
 
 def test_times_survive_their_file(tmp_path: Path) -> None:
-    made = timing(ROUNDS)
+    made = timing(TURNS)
     made.write(tmp_path / "times.json")
     assert Timing.read(tmp_path / "times.json") == made
 
@@ -82,10 +102,10 @@ def test_times_survive_their_file(tmp_path: Path) -> None:
 def test_the_page_keeps_what_is_written_by_hand(tmp_path: Path) -> None:
     file = tmp_path / "page.md"
     file.write_text(f"before\n{page.START}\nold\n{page.END}\nafter\n")
-    page.update([timing(ROUNDS)], file)
+    page.update([timing(TURNS)], file)
     first = file.read_text()
     assert first.startswith("before\n") and first.endswith("\nafter\n") and "old" not in first and "| ssf" in first
-    page.update([timing(ROUNDS)], file)
+    page.update([timing(TURNS)], file)
     assert file.read_text() == first
 
 
@@ -99,7 +119,7 @@ def test_the_committed_page_is_that_of_the_committed_times(tmp_path: Path) -> No
     assert copy.read_text(encoding="utf-8") == text
 
 
-def test_steps_take_turns() -> None:
+def test_every_step_has_a_turn_of_the_first_before_and_after_it() -> None:
     order: list[str] = []
 
     def step(name: str, seconds: float) -> steps.Step:
@@ -110,19 +130,19 @@ def test_steps_take_turns() -> None:
 
         return run
 
-    rounds = interleaved({"a": step("a", 0.0), "b": step("b", 0.02)}, 3, CPU, "wall")
-    assert order == ["a", "b"] * 3
-    assert [len(rounds[name]) for name in ("a", "b")] == [3, 3]
-    assert min(round_["work"] for round_ in rounds["b"]) >= 20
-    assert sum(round_["work"] for round_ in interleaved({"b": step("b", 0.02)}, 1, CPU, "cpu")["b"]) < 15  # it slept
+    turns = interleaved({name: step(name, seconds) for name, seconds in SLEEPS.items()}, 2, CPU, "wall")
+    assert order == list("abc" + "abac" * 2 + "a")  # once to warm up
+    assert [name for name, _ in turns] == order
+    assert all(parts["work"] >= 1e3 * SLEEPS[name] for name, parts in turns)
+    assert all(parts["work"] < 15 for _, parts in interleaved({"b": step("b", 0.02)}, 1, CPU, "cpu"))  # it slept
 
 
 def test_a_compiled_step_pays_when_what_it_saves_makes_up_for_its_first() -> None:
-    rounds = {FLOOR: [parts(50, 50)], "lora": [parts(60, 60, 0)], "lora compiled": [parts(50, 50, 0)]}
-    made = replace(timing(rounds, what="compilation"), first_ms={"lora compiled": 10_100.0})
+    turns = [(FLOOR, parts(50, 50)), ("lora", parts(60, 60, 0)), ("lora compiled", parts(50, 50, 0))]
+    made = replace(timing(turns, what="compilation"), first_ms={"lora compiled": 10_100.0})
     headers, rows = page.ratios(made)
     assert rows[2][headers.index("pays after")] == "500 steps"
-    slower = replace(made, rounds={**rounds, "lora compiled": [parts(70, 60, 0)]})
+    slower = replace(made, turns=[*turns[:2], ("lora compiled", parts(70, 60, 0))])
     assert page.ratios(slower)[1][2][-2:] == ["10.1", "never"]
 
 
@@ -133,8 +153,8 @@ def test_a_small_run_shows_and_writes_floor_peer_and_methods(
     argv = ["--methods", "lora", "mosa", "--set", "lora.rank=2", "--backbone", backbone, "--batch-size", "2"]
     assert speed.main([*argv, "--repeats", "1", "--device", "cpu", "-o", str(tmp_path)]) == 0
     made = Timing.read(tmp_path / f"methods-{backbone}-cpu.json")
-    assert list(made.rounds) == [FLOOR, "hf:lora", "lora rank=2", "mosa"]
-    assert {tuple(round_) for name, (round_,) in made.rounds.items() if name != FLOOR} == {steps.PARTS}
+    assert made.steps == [FLOOR, "hf:lora", "lora rank=2", "mosa"]
+    assert {tuple(parts) for name, parts in made.turns if name != FLOOR} == {steps.PARTS}
     text = (tmp_path / f"methods-{backbone}-cpu.md").read_text()
     assert "| lora rank=2 " in text
     assert ("linears of the blocks" in text) == (backbone == "point_nano")  # vit_nano has a stem of convolutions
@@ -147,7 +167,7 @@ def test_processes_side_by_side_share_the_time(tmp_path: Path, monkeypatch: pyte
     argv = ["together", "--methods", "lora", "--backbone", "vit_nano", "--batch-size", "2", "--side-by-side", "1", "2"]
     assert speed.main([*argv, "--repeats", "1", "--device", "cpu", "-o", str(tmp_path)]) == 0
     made = Timing.read(tmp_path / "together-vit_nano-cpu.json")
-    assert list(made.rounds) == ["1 side by side", "2 side by side"]
+    assert made.steps == ["1 side by side", "2 side by side"]
     assert 0.2 < made.ratio("2 side by side") < 2  # all steps of both, over those of one
 
 

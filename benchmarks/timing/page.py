@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,23 +11,15 @@ from tabulate import tabulate
 from benchmarks import backbones
 from benchmarks.timing import floor
 from benchmarks.timing.floor import Work
-from benchmarks.timing.rounds import Timing
+from benchmarks.timing.measured import BARS
 from benchmarks.timing.steps import CLASSES, COMPILED, FLOOR, PARTS, POINTS
+from benchmarks.timing.turns import Timing
 
 PAGE = Path(__file__).parents[1] / "PERFORMANCE.md"
 START, END = "<!-- measured -->", "<!-- end of measured -->"
-BARRED = {"what": "methods", "backbone": "vit_base_patch16_224", "batch_size": 8, "device": "cpu"}
-# steps of the floor that one step may take there at most
-BARS: Mapping[str, float] = {
-    "lora": 1.05,
-    "adapter": 1.05,
-    "adaptformer hidden=8": 1.05,
-    "ssf": 1.25,
-    "adapterx": 1.15,
-    "mosa": 2.3,
-}
 TITLES = {
     "methods": "One training step, {backbone}, {device}",
+    "bars": "Methods that have a bar, {backbone}, {device}",
     "compilation": "Compiled steps, {backbone}, {device}",
     "optimizers": "AdamW in three forms, {backbone}, {device}",
     "evaluation": "Inference of as many samples in batches of several sizes, {backbone}, {device}",
@@ -66,7 +58,7 @@ def where(timing: Timing) -> str:
     setting, machine = timing.setting, timing.machine
     threads = f"{machine['threads']} thread{'s' if machine['threads'] > 1 else ''}"
     before, after = machine["load"]
-    clock, size, rounds = setting["clock"], setting["batch_size"], len(timing.rounds[timing.base])
+    clock, size, rounds = setting["clock"], setting["batch_size"], len(timing.of(timing.steps[-1]))
     return (
         f"{machine['device']}, {threads}, torch {machine['torch']}, {setting['dtype']}, {size} samples a step; "
         f"{rounds} rounds, {clock} time; processes that wanted to run before and after: {before} and {after}."
@@ -111,14 +103,14 @@ def efficiency(timing: Timing) -> Table:
 
 
 def ratios(timing: Timing) -> Table:
-    """Medians over rounds of the ratios to the first step, by part where it has parts, and the bars that there are."""
-    barred = all(timing.setting[name] == value for name, value in BARRED.items())
-    parts = [part for part in PARTS if any(part in rounds[0] for rounds in timing.rounds.values())]
+    """Medians over turns of the ratios to the first step, by part where it has parts, and the bars that there are."""
+    barred = timing.setting["what"] == "bars"
+    parts = [part for part in PARTS if any(part in timing.of(name)[0] for name in timing.steps)]
     headers = ["step", *parts, f"ratio to {timing.base}", "lowest and highest", "ms"]
     headers += ["bar"] * barred + ["peak memory"] * bool(timing.peak_bytes)
     headers += ["first step, s", "pays after"] * bool(timing.first_ms)
     rows = []
-    for name in timing.rounds:
+    for name in timing.steps:
         values = timing.ratios(name)
         row = [name, *[f"{timing.ratio(name, part):.3f}" for part in parts], f"{timing.ratio(name):.3f}"]
         row += [f"{min(values):.3f} to {max(values):.3f}", f"{timing.ms(name):.1f}"]
@@ -145,9 +137,8 @@ def markdown(table: Table) -> str:
 
 
 def _bar(name: str, ratio: float) -> str:
-    if name not in BARS:
-        return ""
-    return f"{BARS[name]:.2f}: {'kept' if ratio <= BARS[name] else 'missed'}"
+    bars = {str(case): bar for case, bar in BARS}
+    return f"{bars[name]:.2f}: {'kept' if ratio <= bars[name] else 'missed'}" if name in bars else ""
 
 
 def _works(timing: Timing) -> list[Work]:

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
     from multiprocessing.synchronize import Barrier
 
-    from benchmarks.timing.rounds import Round
+    from benchmarks.timing.turns import Turn
 
 WARM_UP = 3  # steps
 SECONDS = 5.0  # of a round
 PATIENCE = 600.0  # seconds to build a model and take the first steps
 
 
-def together(case: Case, setting: Setting, counts: Sequence[int], repeats: int) -> dict[str, list[Round]]:
-    """For each count of processes, round by round: milliseconds from the end of one step to that of the next of any.
+def together(case: Case, setting: Setting, counts: Sequence[int], repeats: int) -> list[Turn]:
+    """Round by round, for each count of processes: milliseconds from the end of one step to that of the next of any.
 
     Raises:
         ValueError: so many do not fit.
@@ -36,13 +36,14 @@ def together(case: Case, setting: Setting, counts: Sequence[int], repeats: int) 
     cores = torch.get_num_threads()
     with progress() as bar:
         task = bar.add_task("", total=len(counts))
-        rounds = {}
+        rates = []
         for count in counts:
             bar.update(task, description=f"{count} side by side")
-            rates = _rates(case, setting, count, repeats, threads=max(1, cores // count))
-            rounds[f"{count} side by side"] = [{"step": round(1e3 / rate, 3)} for rate in rates]
+            rates.append(_rates(case, setting, count, repeats, threads=max(1, cores // count)))
             bar.advance(task)
-    return rounds
+    names = [f"{count} side by side" for count in counts]
+    rounds = (zip(names, each, strict=True) for each in zip(*rates, strict=True))
+    return [(name, {"step": round(1e3 / rate, 3)}) for round_ in rounds for name, rate in round_]
 
 
 def _rates(case: Case, setting: Setting, count: int, repeats: int, threads: int) -> list[float]:
