@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import store, sweep
+from benchmarks import forks, store, sweep
 from benchmarks.executors import local
 from benchmarks.spec import Spec
 
@@ -144,3 +145,26 @@ def test_a_process_a_core_on_a_cpu_and_one_on_a_gpu() -> None:
     assert local.default(torch.device("cpu"), 100) == min(cores, local.LIMIT)
     assert local.default(torch.device("cpu"), 1) == 1
     assert local.default(torch.device("cuda"), 100) == 1
+
+
+def test_what_workers_fork_from_asks_nothing_of_cuda() -> None:
+    script = (
+        "import importlib, torch\n"
+        "def asked(*_): raise AssertionError('a fork could not use CUDA any more')\n"
+        "for name in ('is_available', 'device_count', 'init', '_lazy_init'): setattr(torch.cuda, name, asked)\n"
+        "torch._C._cuda_getDeviceCount = torch._C._cuda_init = asked\n"
+        f"for name in {forks.PRELOADED}: importlib.import_module(name)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_process_has_torch_at_once_and_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    tell = "import os, sys; connection.send(('torch' in sys.modules, os.environ.get('PEFT_BENCH_SAID')))"
+    for said in ("before", "later"):  # the first begins what both fork from
+        monkeypatch.setenv("PEFT_BENCH_SAID", said)
+        ours, theirs = Pipe()
+        process = forks.process(exec, tell, {"connection": theirs})
+        process.start()
+        assert ours.recv() == (forks.FORKS, said)
+        process.join()
+        assert process.exitcode == 0
