@@ -22,6 +22,7 @@ from benchmarks.spec import Spec
 TASKS, RECIPE = ("digits", "texture"), {"epochs": 2, "warmup_epochs": 0}
 COMMAND = [sys.executable, "-m", "benchmarks.run", "--methods", "linear", "lora", "--tasks", *TASKS]
 QUICK = [*COMMAND, "--recipe", *(f"{name}={value}" for name, value in RECIPE.items()), "--workers", "2", "--results"]
+ROOT = Path(__file__).parents[1]
 KILLS = int(os.environ.get("PEFT_BENCH_KILLS", "1"))
 
 
@@ -168,3 +169,29 @@ def test_a_process_has_torch_at_once_and_the_environment_of_now(monkeypatch: pyt
         assert ours.recv() == (forks.FORKS, said)
         process.join()
         assert process.exitcode == 0
+
+
+def test_ctrl_c_spares_what_workers_fork_from_and_reaches_them(tmp_path: Path) -> None:
+    script = tmp_path / "interrupted.py"
+    script.write_text(
+        "import signal, sys, time\n"
+        "from multiprocessing import Pipe\n"
+        "from benchmarks import forks\n"
+        "tell = 'import signal; connection.send(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))'\n"
+        "if __name__ == '__main__':\n"
+        "    forks.begin()\n"
+        "    try:\n"
+        "        print('begun', flush=True)\n"
+        "        time.sleep(60)\n"
+        "    except KeyboardInterrupt:\n"
+        "        ours, theirs = Pipe()\n"
+        "        forks.process(exec, tell, {'connection': theirs}).start()\n"
+        "        print('blocked' if ours.recv() else 'heard')\n"
+    )
+    command, pipe = [sys.executable, str(script)], subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(0.5)  # into the imports
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.communicate(timeout=60) == ("heard\n", "")
