@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import arguments, forks
+from benchmarks import arguments
 from benchmarks.arguments import add_device, add_sweep
 from benchmarks.cli import console, guarded, progress, warn
 from benchmarks.files.root import use_data_root
@@ -56,15 +56,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; 0 if all runs have a record, 1 if any failed, 2 for a user's mistake."""
     args = parser().parse_args(argv)
-    use_data_root(args.data_root)
-    if args.executor == "local" and args.workers != 1 and not (args.list or args.dry_run):
-        forks.begin()
     import torch
 
     from benchmarks import overview, plan, store, suites
     from benchmarks.tracking.address import address, shown
     from benchmarks.tracking.sink import Sink
 
+    use_data_root(args.data_root)
     uri = address(args.tracking)
     if args.list:
         return overview.show_list()

@@ -28,9 +28,7 @@ def parser() -> argparse.ArgumentParser:
         description="Time training steps of methods against the frozen floor and hf:lora, or the trainer against a "
         "bare PyTorch loop, or several processes together. Steps take turns, weights are random; ratios are medians.",
     )
-    p.add_argument(
-        "what", nargs="?", choices=("methods", "harness", "together"), default="methods", help="default: methods"
-    )
+    p.add_argument("what", nargs="?", choices=WHAT, default="methods", help="default: methods")
     p.add_argument(
         "--side-by-side",
         type=int,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import arguments, forks
+from benchmarks import arguments
 from benchmarks.cli import console, guarded, progress
 from benchmarks.files.root import use_data_root
 
@@ -56,14 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, least in (("trials", 1), ("seed", 0), ("grace_seconds", 4)):
         if getattr(args, name) < least:
             raise ValueError(f"--{name.replace('_', '-')} {getattr(args, name)} must be at least {least}")
-    use_data_root(args.data_root)
-    if args.workers != 1:
-        forks.begin()
     import torch
 
     from benchmarks import store, suites
     from benchmarks.tuning.databases import Place
 
+    use_data_root(args.data_root)
     device = arguments.device(args.device)
     asked = arguments.sweep(args)
     searches = plan(asked, arguments.dtype(args.dtype, device), seed=args.seed, trials=args.trials)

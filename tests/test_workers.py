@@ -9,20 +9,18 @@ import signal
 import subprocess
 import sys
 import time
-from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import forks, store, sweep
+from benchmarks import store, sweep
 from benchmarks.executors import local
 from benchmarks.spec import Spec
 
 TASKS, RECIPE = ("digits", "texture"), {"epochs": 2, "warmup_epochs": 0}
 COMMAND = [sys.executable, "-m", "benchmarks.run", "--methods", "linear", "lora", "--tasks", *TASKS]
 QUICK = [*COMMAND, "--recipe", *(f"{name}={value}" for name, value in RECIPE.items()), "--workers", "2", "--results"]
-ROOT = Path(__file__).parents[1]
 KILLS = int(os.environ.get("PEFT_BENCH_KILLS", "1"))
 
 
@@ -146,52 +144,3 @@ def test_a_process_a_core_on_a_cpu_and_one_on_a_gpu() -> None:
     assert local.default(torch.device("cpu"), 100) == min(cores, local.LIMIT)
     assert local.default(torch.device("cpu"), 1) == 1
     assert local.default(torch.device("cuda"), 100) == 1
-
-
-def test_what_workers_fork_from_asks_nothing_of_cuda() -> None:
-    script = (
-        "import importlib, torch\n"
-        "def asked(*_): raise AssertionError('a fork could not use CUDA any more')\n"
-        "for name in ('is_available', 'device_count', 'init', '_lazy_init'): setattr(torch.cuda, name, asked)\n"
-        "torch._C._cuda_getDeviceCount = torch._C._cuda_init = asked\n"
-        f"for name in {forks.PRELOADED}: importlib.import_module(name)\n"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True)
-
-
-def test_a_process_has_torch_at_once_and_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    tell = "import os, sys; connection.send(('torch' in sys.modules, os.environ.get('PEFT_BENCH_SAID')))"
-    for said in ("before", "later"):  # the first begins what both fork from
-        monkeypatch.setenv("PEFT_BENCH_SAID", said)
-        ours, theirs = Pipe()
-        process = forks.process(exec, tell, {"connection": theirs})
-        process.start()
-        assert ours.recv() == (forks.FORKS, said)
-        process.join()
-        assert process.exitcode == 0
-
-
-def test_ctrl_c_spares_what_workers_fork_from_and_reaches_them(tmp_path: Path) -> None:
-    script = tmp_path / "interrupted.py"
-    script.write_text(
-        "import signal, sys, time\n"
-        "from multiprocessing import Pipe\n"
-        "from benchmarks import forks\n"
-        "tell = 'import signal; connection.send(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))'\n"
-        "if __name__ == '__main__':\n"
-        "    forks.begin()\n"
-        "    try:\n"
-        "        print('begun', flush=True)\n"
-        "        time.sleep(60)\n"
-        "    except KeyboardInterrupt:\n"
-        "        ours, theirs = Pipe()\n"
-        "        forks.process(exec, tell, {'connection': theirs}).start()\n"
-        "        print('blocked' if ours.recv() else 'heard')\n"
-    )
-    command, pipe = [sys.executable, str(script)], subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        time.sleep(0.5)  # into the imports
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.communicate(timeout=60) == ("heard\n", "")

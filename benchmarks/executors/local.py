@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import executors, forks, store
+from benchmarks import executors, store
 from benchmarks.executors import OnEnd, OnEpoch, Outcome
 from benchmarks.executors.claims import Held
 from benchmarks.spec import Spec
@@ -103,8 +103,9 @@ class Worker:
     spec: Spec
 
     def __init__(self, serve: Callable[[torch.device, Connection], None], device: torch.device) -> None:
-        self.connection, theirs = multiprocessing.Pipe()
-        self.process = forks.process(serve, device, theirs)
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(device, theirs), daemon=True)
         self.process.start()
         theirs.close()  # so that the process's death ends the connection
         self.another = partial(Worker, serve, device)

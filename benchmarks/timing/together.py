@@ -29,6 +29,8 @@ PATIENCE = 600.0  # seconds to build a model and take the first steps
 def together(case: Case, setting: Setting, counts: Sequence[int], repeats: int) -> list[Turn]:
     """Round by round, for each count of processes: milliseconds from the end of one step to that of the next of any.
 
+    All rounds of a count are taken before those of the next.
+
     Raises:
         ValueError: so many do not fit.
     """

@@ -26,7 +26,7 @@ Turn = tuple[str, dict[str, float]]  # a step, and milliseconds by part
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Milliseconds of every part of every turn, as they came; the first step is what the others are compared with.
+    """Milliseconds of every part of every turn, in their order; the first step is what the others are compared with.
 
     ``setting`` says what was timed, ``machine`` where, and with how many processes that wanted to run before and after.
     ``peak_bytes`` is what a process that takes this step alone has resident at most, where that was measured.

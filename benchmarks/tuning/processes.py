@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks import forks
 from benchmarks.executors.local import follow_parent
 from benchmarks.tuning import studies
 
@@ -50,11 +49,12 @@ def side_by_side(
     searches: Sequence[Search], where: Place, device: torch.device, workers: int, on_trial: OnTrial
 ) -> dict[Search, str]:
     """As ``in_process``, in several processes with as many threads each as torch has here."""
-    told: Any = multiprocessing.get_context("spawn").Queue()
-    serve = partial(_serve, told, replace(where), device, torch.get_num_threads())  # each opens the database for itself
+    context, threads = multiprocessing.get_context("spawn"), torch.get_num_threads()
+    told: Any = context.Queue()
+    serve = partial(_serve, told, replace(where), device, threads)  # each opens the database for itself
     # each begins with another study: trials that go side by side in one study know less of each other
     turns = [len(searches) * worker // workers for worker in range(workers)]
-    children = [forks.process(serve, [*searches[n:], *searches[:n]]) for n in turns]
+    children = [context.Process(target=serve, args=([*searches[n:], *searches[:n]],), daemon=True) for n in turns]
     broken: dict[Search, str] = {}
     try:
         for child in children:
