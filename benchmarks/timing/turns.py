@@ -1,4 +1,4 @@
-"""Steps timed in turn, each between two turns of the one it is compared with: raw times, made into ratios by need."""
+"""Turns that steps take, and what they took: raw times, from which every ratio is made."""
 
 from __future__ import annotations
 
