@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from typing import NoReturn
 
-from benchmarks.cli import guarded
+from benchmarks.cli import guarded, program
 from methods.options import unknown
 
 VERBS = {
@@ -53,5 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+def command() -> NoReturn:
+    """The console script."""
+    program(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main(None))
+    command()

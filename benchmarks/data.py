@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import add_data_root, console, guarded
+from benchmarks.cli import add_data_root, console, guarded, program
 from benchmarks.files.root import Missing, data_root, use_data_root
 
 if TYPE_CHECKING:
@@ -219,4 +218,4 @@ def _draw_points(axis: Any, points: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(None))
+    program(main)

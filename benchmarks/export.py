@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import guarded
+from benchmarks.cli import guarded, program
 
 if TYPE_CHECKING:
     from benchmarks.model import Tuned
@@ -130,4 +129,4 @@ def _with_adapter(path: Path, folder: Path) -> tuple[Tuned, Spec]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(None))
+    program(main)

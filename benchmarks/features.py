@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import figures
-from benchmarks.cli import guarded
+from benchmarks.cli import guarded, program
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,4 +89,4 @@ def _draw(panels: dict[str, Any], classes: list[int], labels: Sequence[str], hea
 
 
 if __name__ == "__main__":
-    sys.exit(main(None))
+    program(main)

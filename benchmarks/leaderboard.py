@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import gc
-import sys
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import console, guarded
+from benchmarks.cli import console, guarded, program
 from benchmarks.tables import Table, comparable, of_groups
 
 if TYPE_CHECKING:
@@ -219,4 +218,4 @@ def _escape(text: object) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(None))
+    program(main)

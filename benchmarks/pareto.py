@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import guarded
+from benchmarks.cli import guarded, program
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -240,4 +239,4 @@ def _floor(made: Sequence[Point]) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main(None))
+    program(main)

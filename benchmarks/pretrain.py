@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import guarded, progress
+from benchmarks.cli import guarded, program, progress
 
 if TYPE_CHECKING:
     import torch
@@ -300,4 +300,4 @@ def _heads(backbone: Any, pretext: Any, device: torch.device) -> nn.ModuleDict:
 
 
 if __name__ == "__main__":
-    sys.exit(main(None))
+    program(main)

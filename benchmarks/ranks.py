@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import guarded
+from benchmarks.cli import guarded, program
 from benchmarks.tables import statistics
 
 if TYPE_CHECKING:
@@ -215,4 +214,4 @@ def _note(each: Panel) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(None))
+    program(main)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from benchmarks import figures
-from benchmarks.cli import guarded
+from benchmarks.cli import guarded, program
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,4 +48,4 @@ def _by_expert(values: list[list[float]]) -> list[list[float]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(None))
+    program(main)

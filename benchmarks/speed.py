@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.arguments import add_dtype
-from benchmarks.cli import console, guarded
+from benchmarks.cli import console, guarded, program
 
 if TYPE_CHECKING:
     import torch
@@ -156,4 +155,4 @@ def _report(names: Sequence[str], folder: Path, parts: Mapping[str, Callable[[],
 
 
 if __name__ == "__main__":
-    sys.exit(main(None))
+    program(main)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import arguments
-from benchmarks.cli import console, guarded, progress
+from benchmarks.cli import console, guarded, program, progress
 from benchmarks.files.root import use_data_root
 
 if TYPE_CHECKING:
@@ -154,4 +153,4 @@ def _percent(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(None))
+    program(main)

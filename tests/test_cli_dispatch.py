@@ -7,6 +7,7 @@ import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -57,6 +58,34 @@ def test_help_imports_no_heavy_package() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
-def test_the_console_script_names_this_main() -> None:
+def test_the_console_script_names_this_command() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["scripts"] == {"peft-bench": "benchmarks.__main__:main"}
+    assert project["scripts"] == {"peft-bench": "benchmarks.__main__:command"}
+    assert callable(console.command)
+
+
+def ended(body: str, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    """A verb of such a body, run as a program."""
+    verb = f"from benchmarks.cli import guarded, program\n@guarded\ndef main(argv):\n {body}\nprogram(main)"
+    code = f"import atexit, os\n{verb}"
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+    )
+
+
+def test_a_verb_ends_with_its_status_all_its_words_and_what_is_to_be_done_at_exit() -> None:
+    done = ended("print('x' * 100_000); atexit.register(print, 'done'); return 7")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "x" * 100_000 + "\ndone\n", "")
+
+
+def test_a_verb_does_not_take_its_imports_apart() -> None:
+    class_ = "type('Late', (), {'__del__': lambda self: os.write(2, b'taken apart')})()"
+    assert ended(f"global late; late = {class_}; return 0").stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_words_that_do_not_fit_on_the_disk_are_one_line_and_status_2() -> None:
+    with open("/dev/full", "w") as full:
+        done = ended("print('table'); return 0", full)
+    assert done.returncode == 2
+    assert done.stderr == "error: cannot use file: No space left on device; mend that and repeat the command\n"

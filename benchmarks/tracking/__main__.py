@@ -1,8 +1,7 @@
 """The entry of ``python -m benchmarks.tracking``."""
 
-import sys
-
+from benchmarks.cli import program
 from benchmarks.tracking import main
 
 if __name__ == "__main__":
-    sys.exit(main(None))
+    program(main)
