@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import arguments
+from benchmarks import ahead, arguments
 from benchmarks.arguments import add_device, add_sweep
-from benchmarks.cli import console, guarded, progress, warn
+from benchmarks.cli import console, guarded, program, progress, warn
 from benchmarks.files.root import use_data_root
 from benchmarks.tracking import add_tracking
 
@@ -56,13 +55,19 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; 0 if all runs have a record, 1 if any failed, 2 for a user's mistake."""
     args = parser().parse_args(argv)
+    use_data_root(args.data_root)
+    here = args.executor == "local" and not (args.list or args.dry_run)
+    with ahead.begun(ahead.likely(args.workers, args.device) if here else 0):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     import torch
 
     from benchmarks import overview, plan, store, suites
     from benchmarks.tracking.address import address, shown
     from benchmarks.tracking.sink import Sink
 
-    use_data_root(args.data_root)
     uri = address(args.tracking)
     if args.list:
         return overview.show_list()
@@ -76,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return plan.show(specs, args.results, where)
     store.prepare(args.results)
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
+    ahead.keep(min(where.workers or 0, len(todo)) if where.executor == "local" else 0)
     suites.decode(todo, splits=("train", "val", "test"))
     with Sink(uri, args.results, todo, warn=warn) as sink:
         outcome = _execute(todo, args.results, where, again=args.force, fail_fast=args.fail_fast, sink=sink)
@@ -139,4 +145,4 @@ def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, resul
 
 
 if __name__ == "__main__":
-    sys.exit(main(None))
+    program(main)

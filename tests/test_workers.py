@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import store, sweep
+from benchmarks import ahead, store, sweep
 from benchmarks.executors import local
 from benchmarks.spec import Spec
 
@@ -139,8 +141,78 @@ def test_a_results_folder_that_stops_taking_files_stops_the_sweep(tmp_path: Path
         execute(specs(), tmp_path)
 
 
+def begin(workers: int) -> AbstractContextManager[None]:
+    """As a command does before it imports torch."""
+    begun = ahead.begun(workers)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, "torch")
+        begun.__enter__()
+    return begun
+
+
+def children() -> set[int | None]:
+    return {child.pid for child in multiprocessing.active_children()}
+
+
+def test_runs_go_to_the_processes_that_were_begun_ahead(tmp_path: Path) -> None:
+    before, pids = children(), set[int]()
+    begun = begin(2)
+    ours = children() - before
+
+    def on_epoch(spec: Spec, epoch: object) -> None:
+        pids.update(json.loads(path.read_text())["pid"] for path in (tmp_path / store.UNFINISHED).rglob("*.json"))
+        assert children() - before == ours
+
+    assert len(ours) == 2
+    failed, ended = execute(specs(recipe={"epochs": 1, "warmup_epochs": 0}), tmp_path, on_epoch=on_epoch)
+    assert (failed, len(ended)) == ({}, len(TASKS))
+    assert pids <= ours
+    begun.__exit__(None, None, None)
+    assert children() == before
+
+
+def test_what_is_begun_ahead_and_not_needed_is_ended() -> None:
+    before = children()
+    with ahead.begun(2):
+        assert children() == before, "torch is imported, so that nothing would be won"
+    begun = begin(3)
+    assert len(children() - before) == 3
+    ahead.keep(2)
+    assert len(children() - before) == 2
+    ahead.keep(1)  # which is this process
+    assert children() == before
+    assert begin(1)
+    assert children() == before
+    begun.__exit__(None, None, None)
+
+
+def test_ctrl_c_is_not_for_a_worker() -> None:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    worker = ahead.Process()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask
+    for _ in range(10):  # before Python is up, and in the imports
+        os.kill(worker.process.pid or 0, signal.SIGINT)
+        time.sleep(0.1)
+        assert worker.process.is_alive()
+    worker.end()
+
+
+def test_how_many_are_begun_ahead_is_what_is_asked_for_or_likely(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os.path, "exists", lambda path: False)  # no GPU
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert ahead.likely(8, "cuda") == 8
+    assert ahead.likely(1000, "cpu") == 64
+    assert ahead.likely(None, "auto") == ahead.LIMIT
+    assert ahead.likely(None, "cuda:1") == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert ahead.likely(None, "cpu") == 2
+    monkeypatch.setattr(os.path, "exists", lambda path: path == "/dev/nvidiactl")
+    assert ahead.likely(None, "auto") == 1
+
+
 def test_a_process_a_core_on_a_cpu_and_one_on_a_gpu() -> None:
     cores = torch.get_num_threads()
-    assert local.default(torch.device("cpu"), 100) == min(cores, local.LIMIT)
+    assert local.default(torch.device("cpu"), 100) == min(cores, ahead.LIMIT)
     assert local.default(torch.device("cpu"), 1) == 1
     assert local.default(torch.device("cuda"), 100) == 1

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import torch
 
-from benchmarks import executors, store
+from benchmarks import ahead, executors, store
 from benchmarks.executors import OnEnd, OnEpoch, Outcome
 from benchmarks.executors.claims import Held
 from benchmarks.spec import Spec
 from benchmarks.train import Epoch
 
-LIMIT = 4  # processes by default: each has its own copy of torch and of the backbone
 DEATHS = 2  # of its process, after which a run has failed
 
 
 def default(device: torch.device, runs: int) -> int:
     """A worker a GPU; on a CPU one a core, for small models gain little from a second thread."""
-    places = len(devices(device)) if device.type == "cuda" else min(torch.get_num_threads(), LIMIT)
+    places = len(devices(device)) if device.type == "cuda" else min(torch.get_num_threads(), ahead.LIMIT)
     return max(1, min(places, runs))
 
 
@@ -83,9 +79,9 @@ def side_by_side(
 
     A run whose process died is begun once more, behind all the others; another process takes the dead one's place.
     """
-    places = devices(device)
-    serve = partial(_serve, results, torch.get_num_threads(), again)
-    crew = _Crew(specs, results, [partial(Worker, serve, places[n % len(places)]) for n in range(workers)])
+    on, threads = devices(device), torch.get_num_threads()
+    places = [Place(results=results, device=on[n % len(on)], threads=threads, again=again) for n in range(workers)]
+    crew = _Crew(specs, results, places)
     try:
         return crew.work(fail_fast, on_epoch, on_end)
     except KeyboardInterrupt:
@@ -97,33 +93,46 @@ def side_by_side(
         crew.kill()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a worker's runs happen."""
+
+    results: Path
+    device: torch.device
+    threads: int
+    again: bool
+
+
 class Worker:
-    """A process that lives on one device, and the run that it had in hand last."""
+    """A process that runs what it is given in one place, and the run that it had in hand last."""
 
     spec: Spec
 
-    def __init__(self, serve: Callable[[torch.device, Connection], None], device: torch.device) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(device, theirs), daemon=True)
-        self.process.start()
-        theirs.close()  # so that the process's death ends the connection
-        self.another = partial(Worker, serve, device)
+    def __init__(self, place: Place) -> None:
+        taken = ahead.take()
+        self.place, self.process, self.connection = place, taken.process, taken.connection
+        self._send(place)
 
     def give(self, spec: Spec) -> None:
         self.spec = spec
+        self._send(spec)
+
+    def another(self) -> Worker:
+        return Worker(self.place)
+
+    def _send(self, what: Place | Spec) -> None:
         with suppress(BrokenPipeError):  # it has just died, which is heard next
-            self.connection.send(spec)
+            self.connection.send(what)
 
 
 class _Crew:
     """Workers, the runs that wait for them, and what came of the others."""
 
-    def __init__(self, specs: Sequence[Spec], results: Path, start: Sequence[Callable[[], Worker]]) -> None:
+    def __init__(self, specs: Sequence[Spec], results: Path, places: Sequence[Place]) -> None:
         self.results, self.waiting, self.outcome = results, list(specs), Outcome()
         self.deaths: Counter[Spec] = Counter()
         self.busy: dict[Connection, Worker] = {}
-        self.idle = [begin() for begin in start]
+        self.idle = [Worker(place) for place in places]
 
     def work(self, fail_fast: bool, on_epoch: OnEpoch, on_end: OnEnd) -> Outcome:
         while self.waiting or self.busy:
@@ -182,28 +191,20 @@ class _Crew:
         return True
 
 
-def _serve(results: Path, threads: int, again: bool, device: torch.device, connection: Connection) -> None:
-    """A worker's life: run what comes, tell every epoch and the end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    threading.Thread(target=follow_parent, daemon=True).start()
-    torch.set_num_threads(threads)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
+def serve(connection: Connection) -> None:
+    """A worker's life: hear where, run what comes, tell every epoch and the end."""
+    place: Place = connection.recv()
+    torch.set_num_threads(place.threads)
+    if place.device.type == "cuda":
+        torch.cuda.set_device(place.device)
     while True:
         spec: Spec = connection.recv()
+        tell = partial(_send, connection)
         try:
-            connection.send(executors.attempt(spec, results, device, partial(_send, connection), again=again))
+            connection.send(executors.attempt(spec, place.results, place.device, tell, again=place.again))
         except (Held, OSError) as error:
             connection.send(error)
 
 
 def _send(connection: Connection, epoch: Epoch) -> None:
     connection.send(epoch)
-
-
-def follow_parent() -> None:
-    """Die with the parent, however it died, so that a repeated command finds no rival."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.executors.local import follow_parent
+from benchmarks.ahead import follow_parent
 from benchmarks.tuning import studies
 
 if TYPE_CHECKING:
