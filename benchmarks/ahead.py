@@ -9,20 +9,24 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 LIMIT = 4  # processes by default on a CPU: each has its own copy of torch and of the backbone
-_begun: list[Process] = []
+_spares: list[Spare] = []
 
 
-class Process:
+class Spare:
     """A process that imports what runs need, and then does what ``connection`` says.
 
     Ctrl-C is not for it, but for the command: the signal is blocked in it from its first moment.
     """
 
     def __init__(self) -> None:
+        from multiprocessing import resource_tracker
+
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs,), daemon=True)
@@ -40,19 +44,19 @@ class Process:
 
 
 @contextmanager
-def begun(workers: int) -> Iterator[None]:
+def spares(workers: int) -> Iterator[None]:
     """Begin what so many need, unless torch is imported already; those that nobody has taken by the end are ended."""
     try:
         if "torch" not in sys.modules:
-            _begun.extend(Process() for _ in range(_processes(workers)))
+            _spares.extend(Spare() for _ in range(_processes(workers)))
         yield
     finally:
         keep(0)
 
 
-def likely(asked: int | None, device: str) -> int:
-    """How many are going to be needed for ``--workers`` and ``--device``, as far as can be told without torch."""
-    cores = os.cpu_count() or 1
+def likely_workers(asked: int | None, device: str) -> int:
+    """How many ``--workers`` and ``--device`` are going to come to, as far as can be told without torch."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if asked is not None:
         return min(asked, cores)
     threads = os.environ.get("OMP_NUM_THREADS", "")
@@ -61,14 +65,14 @@ def likely(asked: int | None, device: str) -> int:
 
 
 def keep(workers: int) -> None:
-    """End those begun ahead that so many do not need."""
-    while len(_begun) > _processes(workers):
-        _begun.pop().end()
+    """End the spares that so many do not need."""
+    while len(_spares) > _processes(workers):
+        _spares.pop().end()
 
 
-def take() -> Process:
+def take() -> Spare:
     """One that was begun ahead, or else a new one."""
-    return _begun.pop() if _begun else Process()
+    return _spares.pop() if _spares else Spare()
 
 
 def _processes(workers: int) -> int:
@@ -86,7 +90,6 @@ def follow_parent() -> None:
 
 def _work(connection: Connection) -> None:
     threading.Thread(target=follow_parent, daemon=True).start()
-    from benchmarks.backbones import images, points  # noqa: F401  # so that they need not be imported in a run
     from benchmarks.executors import local
 
     local.serve(connection)

@@ -27,7 +27,8 @@ def guarded(main: Main) -> Callable[[Sequence[str] | None], int]:
     def wrapper(argv: Sequence[str] | None = None) -> int:
         try:
             status = main(argv)
-            sys.stdout.flush()  # so that a disk that is full is told
+            if sys.stdout:
+                sys.stdout.flush()  # so that a disk that is full is told
             return status
         except ValueError as error:
             return _complain(str(error), 2)
@@ -41,13 +42,22 @@ def guarded(main: Main) -> Callable[[Sequence[str] | None], int]:
 
 
 def program(main: Main) -> NoReturn:
-    """Run a verb and end the process with its status, without taking apart what it imported, which takes seconds."""
+    """Run a verb and end the process with its status; it has yet to import what has something to do at exit.
+
+    All that is done at exit is done, but for taking modules apart, which takes seconds where torch is among them.
+    """
+    status: int | None = None
+
+    def leave() -> None:
+        if status is not None:  # else it ends by an error, or by --help
+            for stream in filter(None, (sys.stdout, sys.stderr)):
+                with suppress(OSError):  # told already, of what the verb wrote
+                    stream.flush()
+            os._exit(status)
+
+    atexit.register(leave)  # the first to be registered is the last to be done
     status = main(None)
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # told already, of what the verb wrote
-            stream.flush()
-    os._exit(status)
+    sys.exit(status)
 
 
 def _complain(message: str, status: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,7 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         with uncollected():
             frame, histories = store.load_with_histories(args.results, args.suite, later=drawing.NEEDED)
-            gc.freeze()  # or at the end of the process all that was read is looked through
             written = save(frame, histories, args.results, lambda table: out.print(to_rich(table)))
     out.print("written: " + ", ".join(map(str, written)), soft_wrap=True)
     return 0

@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     use_data_root(args.data_root)
     here = args.executor == "local" and not (args.list or args.dry_run)
-    with ahead.begun(ahead.likely(args.workers, args.device) if here else 0):
+    with ahead.spares(ahead.likely_workers(args.workers, args.device) if here else 0):
         return _run(args)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -64,28 +65,47 @@ def test_the_console_script_names_this_command() -> None:
     assert callable(console.command)
 
 
-def ended(body: str, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+def ended(body: str, folder: Path, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
     """A verb of such a body, run as a program."""
-    verb = f"from benchmarks.cli import guarded, program\n@guarded\ndef main(argv):\n {body}\nprogram(main)"
-    code = f"import atexit, os\n{verb}"
+    file = folder / "verb.py"
+    verb = f"@guarded\ndef main(argv):\n {body}\nif __name__ == '__main__':\n program(main)\n"
+    file.write_text(f"import atexit, os, sys\nfrom benchmarks.cli import guarded, program\n{verb}")
+    pipe, path = subprocess.PIPE, {"PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+        [sys.executable, str(file)], env=os.environ | path, stdout=stdout, stderr=pipe, text=True, timeout=60
     )
 
 
-def test_a_verb_ends_with_its_status_all_its_words_and_what_is_to_be_done_at_exit() -> None:
-    done = ended("print('x' * 100_000); atexit.register(print, 'done'); return 7")
+def test_a_verb_ends_with_its_status_all_its_words_and_what_is_to_be_done_at_exit(tmp_path: Path) -> None:
+    done = ended("print('x' * 100_000); atexit.register(print, 'done'); return 7", tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (7, "x" * 100_000 + "\ndone\n", "")
 
 
-def test_a_verb_does_not_take_its_imports_apart() -> None:
+def test_a_verb_does_not_take_its_imports_apart(tmp_path: Path) -> None:
     class_ = "type('Late', (), {'__del__': lambda self: os.write(2, b'taken apart')})()"
-    assert ended(f"global late; late = {class_}; return 0").stderr == ""
+    assert ended(f"global late; late = {class_}; return 0", tmp_path).stderr == ""
+
+
+def test_a_verb_ends_the_processes_that_it_has_begun(tmp_path: Path) -> None:
+    pool = "from benchmarks import second; work = second.begin(second.MANY, len, 'four'); print(work())"
+    done = ended(f"{pool}; raise ValueError('said')", tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "4\n", "error: said\n")
+
+
+def test_a_verb_without_a_stdout_has_its_status(tmp_path: Path) -> None:
+    assert ended("sys.stdout = None; print('x'); return 7", tmp_path).returncode == 7
+
+
+@pytest.mark.parametrize("verb", sorted(console.available()))
+def test_before_a_verb_is_run_nothing_is_registered_to_be_done_at_exit(verb: str) -> None:
+    module = "benchmarks.tracking.__main__" if verb == "tracking" else f"benchmarks.{verb}"
+    code = f"import atexit, {module}; print(atexit._ncallbacks())"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "0\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_words_that_do_not_fit_on_the_disk_are_one_line_and_status_2() -> None:
+def test_words_that_do_not_fit_on_the_disk_are_one_line_and_status_2(tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:
-        done = ended("print('table'); return 0", full)
+        done = ended("print('table'); return 0", tmp_path, full)
     assert done.returncode == 2
     assert done.stderr == "error: cannot use file: No space left on device; mend that and repeat the command\n"

@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -141,74 +142,69 @@ def test_a_results_folder_that_stops_taking_files_stops_the_sweep(tmp_path: Path
         execute(specs(), tmp_path)
 
 
-def begin(workers: int) -> AbstractContextManager[None]:
-    """As a command does before it imports torch."""
-    begun = ahead.begun(workers)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delitem(sys.modules, "torch")
-        begun.__enter__()
-    return begun
+@contextmanager
+def spares(workers: int) -> Iterator[set[int | None]]:
+    """Process numbers of what a command begins before it imports torch."""
+    before, begun = children(), ahead.spares(workers)
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delitem(sys.modules, "torch")
+            stack.enter_context(begun)
+        yield children() - before
+    assert children() == before
 
 
 def children() -> set[int | None]:
     return {child.pid for child in multiprocessing.active_children()}
 
 
+@pytest.mark.slow
 def test_runs_go_to_the_processes_that_were_begun_ahead(tmp_path: Path) -> None:
-    before, pids = children(), set[int]()
-    begun = begin(2)
-    ours = children() - before
-
-    def on_epoch(spec: Spec, epoch: object) -> None:
-        pids.update(json.loads(path.read_text())["pid"] for path in (tmp_path / store.UNFINISHED).rglob("*.json"))
-        assert children() - before == ours
-
-    assert len(ours) == 2
-    failed, ended = execute(specs(recipe={"epochs": 1, "warmup_epochs": 0}), tmp_path, on_epoch=on_epoch)
-    assert (failed, len(ended)) == ({}, len(TASKS))
-    assert pids <= ours
-    begun.__exit__(None, None, None)
-    assert children() == before
+    seen: list[set[int | None]] = []
+    with spares(2) as pids:
+        failed, ended = execute(specs(), tmp_path, on_epoch=lambda spec, epoch: seen.append(children()))
+        assert (failed, len(ended), len(pids)) == ({}, len(TASKS), 2)
+    assert seen
+    assert all(found == pids for found in seen)
 
 
 def test_what_is_begun_ahead_and_not_needed_is_ended() -> None:
     before = children()
-    with ahead.begun(2):
+    with ahead.spares(2):
         assert children() == before, "torch is imported, so that nothing would be won"
-    begun = begin(3)
-    assert len(children() - before) == 3
-    ahead.keep(2)
-    assert len(children() - before) == 2
-    ahead.keep(1)  # which is this process
-    assert children() == before
-    assert begin(1)
-    assert children() == before
-    begun.__exit__(None, None, None)
+    with spares(1) as pids:  # which is this process
+        assert pids == set()
+    with spares(3) as pids:
+        assert len(pids) == 3
+        ahead.keep(2)
+        assert len(children() - before) == 2
+        ahead.keep(1)
+        assert children() == before
 
 
 def test_ctrl_c_is_not_for_a_worker() -> None:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    worker = ahead.Process()
+    spare = ahead.Spare()
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask
     for _ in range(10):  # before Python is up, and in the imports
-        os.kill(worker.process.pid or 0, signal.SIGINT)
+        os.kill(spare.process.pid or 0, signal.SIGINT)
         time.sleep(0.1)
-        assert worker.process.is_alive()
-    worker.end()
+        assert spare.process.is_alive()
+    spare.end()
 
 
 def test_how_many_are_begun_ahead_is_what_is_asked_for_or_likely(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)), raising=False)
     monkeypatch.setattr(os.path, "exists", lambda path: False)  # no GPU
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert ahead.likely(8, "cuda") == 8
-    assert ahead.likely(1000, "cpu") == 64
-    assert ahead.likely(None, "auto") == ahead.LIMIT
-    assert ahead.likely(None, "cuda:1") == 1
+    assert ahead.likely_workers(8, "cuda") == 8
+    assert ahead.likely_workers(1000, "cpu") == 64
+    assert ahead.likely_workers(None, "auto") == ahead.LIMIT
+    assert ahead.likely_workers(None, "cuda:1") == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert ahead.likely(None, "cpu") == 2
+    assert ahead.likely_workers(None, "cpu") == 2
     monkeypatch.setattr(os.path, "exists", lambda path: path == "/dev/nvidiactl")
-    assert ahead.likely(None, "auto") == 1
+    assert ahead.likely_workers(None, "auto") == 1
 
 
 def test_a_process_a_core_on_a_cpu_and_one_on_a_gpu() -> None:

@@ -109,8 +109,8 @@ class Worker:
     spec: Spec
 
     def __init__(self, place: Place) -> None:
-        taken = ahead.take()
-        self.place, self.process, self.connection = place, taken.process, taken.connection
+        spare = ahead.take()
+        self.place, self.process, self.connection = place, spare.process, spare.connection
         self._send(place)
 
     def give(self, spec: Spec) -> None:
