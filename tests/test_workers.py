@@ -102,10 +102,10 @@ def test_a_run_whose_process_dies_again_and_again_has_failed_and_the_others_fini
     pids: set[int] = set()
 
     def kill(spec: Spec, epoch: object) -> None:
-        trace = json.loads(next((tmp_path / store.UNFINISHED).rglob("full*.json")).read_text())
         if spec == victim:
-            pids.add(trace["pid"])
-            os.kill(trace["pid"], signal.SIGKILL)
+            pid = (store.read_trace(tmp_path, victim) or {})["pid"]
+            pids.add(pid)
+            os.kill(pid, signal.SIGKILL)
 
     failed, ended = execute([victim, *others], tmp_path, on_epoch=kill)
     assert list(failed) == [victim]
