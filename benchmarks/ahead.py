@@ -55,7 +55,7 @@ def spares(workers: int) -> Iterator[None]:
 
 
 def likely_workers(asked: int | None, device: str) -> int:
-    """How many ``--workers`` and ``--device`` are going to come to, as far as can be told without torch."""
+    """How many to begin ahead: what ``--workers`` and ``--device`` are likely to come to, and no more than cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if asked is not None:
         return min(asked, cores)

@@ -27,8 +27,9 @@ def guarded(main: Main) -> Callable[[Sequence[str] | None], int]:
     def wrapper(argv: Sequence[str] | None = None) -> int:
         try:
             status = main(argv)
-            if sys.stdout:
-                sys.stdout.flush()  # so that a disk that is full is told
+            if sys.stdout and status != 2:  # a mistake is told already
+                with suppress(BrokenPipeError):  # its reader has seen enough
+                    sys.stdout.flush()  # so that a disk that is full is told
             return status
         except ValueError as error:
             return _complain(str(error), 2)
@@ -42,16 +43,16 @@ def guarded(main: Main) -> Callable[[Sequence[str] | None], int]:
 
 
 def program(main: Main) -> NoReturn:
-    """Run a verb and end the process with its status; it has yet to import what has something to do at exit.
+    """Run a verb and end the process with its status, without taking modules apart: with torch that takes seconds.
 
-    All that is done at exit is done, but for taking modules apart, which takes seconds where torch is among them.
+    All else that is done at exit is done, but for what had been registered with ``atexit`` before this was called.
     """
     status: int | None = None
 
     def leave() -> None:
         if status is not None:  # else it ends by an error, or by --help
             for stream in filter(None, (sys.stdout, sys.stderr)):
-                with suppress(OSError):  # told already, of what the verb wrote
+                with suppress(OSError):  # too late to be told
                     stream.flush()
             os._exit(status)
 
@@ -81,7 +82,7 @@ def console() -> Console:
     """Where tables go: stdout, and wide enough for them where it is no terminal."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 160)
+    return Console(width=None if sys.stdout and sys.stdout.isatty() else 160)
 
 
 def progress() -> Progress:

@@ -66,11 +66,11 @@ def test_the_console_script_names_this_command() -> None:
 
 
 def ended(body: str, folder: Path, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
-    """A verb of such a body, run as a program."""
+    """A verb of such a body, run as a program; guarded twice, as by the console command."""
     file = folder / "verb.py"
-    verb = f"@guarded\ndef main(argv):\n {body}\nif __name__ == '__main__':\n program(main)\n"
+    verb = f"@guarded\n@guarded\ndef main(argv):\n {body}\nif __name__ == '__main__':\n program(main)\n"
     file.write_text(f"import atexit, os, sys\nfrom benchmarks.cli import guarded, program\n{verb}")
-    pipe, path = subprocess.PIPE, {"PYTHONPATH": str(ROOT)}
+    pipe, path = subprocess.PIPE, {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
     return subprocess.run(
         [sys.executable, str(file)], env=os.environ | path, stdout=stdout, stderr=pipe, text=True, timeout=60
     )
@@ -97,10 +97,19 @@ def test_a_verb_without_a_stdout_has_its_status(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", sorted(console.available()))
-def test_before_a_verb_is_run_nothing_is_registered_to_be_done_at_exit(verb: str) -> None:
+def test_before_a_verb_is_run_torch_is_not_imported_and_nothing_is_registered_to_be_done_at_exit(verb: str) -> None:
     module = "benchmarks.tracking.__main__" if verb == "tracking" else f"benchmarks.{verb}"
-    code = f"import atexit, {module}; print(atexit._ncallbacks())"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "0\n"
+    code = f"import atexit, sys, {module}; print(atexit._ncallbacks(), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "0 False\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as closed:
+        done = ended("print('table'); return 0", tmp_path, closed)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

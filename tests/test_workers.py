@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import ahead, store, sweep
+from benchmarks import ahead, run, store, sweep
 from benchmarks.executors import local
+from benchmarks.files.root import DATA_ROOT
 from benchmarks.spec import Spec
 
 TASKS, RECIPE = ("digits", "texture"), {"epochs": 2, "warmup_epochs": 0}
@@ -160,9 +161,9 @@ def children() -> set[int | None]:
 
 @pytest.mark.slow
 def test_runs_go_to_the_processes_that_were_begun_ahead(tmp_path: Path) -> None:
-    seen: list[set[int | None]] = []
+    seen, before = list[set[int | None]](), children()
     with spares(2) as pids:
-        failed, ended = execute(specs(), tmp_path, on_epoch=lambda spec, epoch: seen.append(children()))
+        failed, ended = execute(specs(), tmp_path, on_epoch=lambda spec, epoch: seen.append(children() - before))
         assert (failed, len(ended), len(pids)) == ({}, len(TASKS), 2)
     assert seen
     assert all(found == pids for found in seen)
@@ -186,11 +187,35 @@ def test_ctrl_c_is_not_for_a_worker() -> None:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     spare = ahead.Spare()
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask
-    for _ in range(10):  # before Python is up, and in the imports
-        os.kill(spare.process.pid or 0, signal.SIGINT)
-        time.sleep(0.1)
-        assert spare.process.is_alive()
-    spare.end()
+    try:
+        assert spare.process.pid
+        for _ in range(10):  # before Python is up, and in the imports
+            os.kill(spare.process.pid, signal.SIGINT)
+            time.sleep(0.1)
+            assert spare.process.is_alive()
+    finally:
+        spare.end()
+
+
+@pytest.mark.parametrize(
+    ("argv", "workers"), [([], 7), (["--list"], 0), (["--dry-run"], 0), (["--executor", "ray"], 0)]
+)
+def test_a_command_begins_its_workers_first_of_all(
+    argv: list[str], workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[object] = []
+
+    @contextmanager
+    def begun(workers: int) -> Iterator[None]:
+        done.append((workers, os.environ[DATA_ROOT]))
+        yield
+
+    monkeypatch.setenv(DATA_ROOT, "")  # to be as it was after this
+    monkeypatch.setattr(ahead, "likely_workers", lambda asked, device: 7)
+    monkeypatch.setattr(ahead, "spares", begun)
+    monkeypatch.setattr(run, "_run", lambda args: done.append("run") or 0)
+    assert run.main([*argv, "--data-root", str(tmp_path)]) == 0
+    assert done == [(workers, str(tmp_path)), "run"]
 
 
 def test_how_many_are_begun_ahead_is_what_is_asked_for_or_likely(monkeypatch: pytest.MonkeyPatch) -> None:

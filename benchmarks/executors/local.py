@@ -79,8 +79,10 @@ def side_by_side(
 
     A run whose process died is begun once more, behind all the others; another process takes the dead one's place.
     """
-    on, threads = devices(device), torch.get_num_threads()
-    places = [Place(results=results, device=on[n % len(on)], threads=threads, again=again) for n in range(workers)]
+    found, threads = devices(device), torch.get_num_threads()
+    places = [
+        Place(results=results, device=found[n % len(found)], threads=threads, again=again) for n in range(workers)
+    ]
     crew = _Crew(specs, results, places)
     try:
         return crew.work(fail_fast, on_epoch, on_end)
