@@ -19,7 +19,7 @@ _spares: list[Spare] = []
 
 
 class Spare:
-    """A process that imports what runs need, and then does what ``connection`` says.
+    """A process that imports what runs need, and then calls what ``connection`` brings with its end of it.
 
     Ctrl-C is not for it, but for the command: the signal is blocked in it from its first moment.
     """
@@ -90,6 +90,7 @@ def follow_parent() -> None:
 
 def _work(connection: Connection) -> None:
     threading.Thread(target=follow_parent, daemon=True).start()
-    from benchmarks.executors import local
+    import benchmarks.executors  # noqa: F401  # and with it torch and timm, before there is anything to do
 
-    local.serve(connection)
+    work = connection.recv()
+    work(connection)

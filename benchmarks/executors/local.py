@@ -113,7 +113,7 @@ class Worker:
     def __init__(self, place: Place) -> None:
         spare = ahead.take()
         self.place, self.process, self.connection = place, spare.process, spare.connection
-        self._send(place)
+        self._send(partial(_serve, place))
 
     def give(self, spec: Spec) -> None:
         self.spec = spec
@@ -122,7 +122,7 @@ class Worker:
     def another(self) -> Worker:
         return Worker(self.place)
 
-    def _send(self, what: Place | Spec) -> None:
+    def _send(self, what: object) -> None:
         with suppress(BrokenPipeError):  # it has just died, which is heard next
             self.connection.send(what)
 
@@ -193,9 +193,8 @@ class _Crew:
         return True
 
 
-def serve(connection: Connection) -> None:
-    """A worker's life: hear where, run what comes, tell every epoch and the end."""
-    place: Place = connection.recv()
+def _serve(place: Place, connection: Connection) -> None:
+    """A worker's life: run what comes, tell every epoch and the end."""
     torch.set_num_threads(place.threads)
     if place.device.type == "cuda":
         torch.cuda.set_device(place.device)
