@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import NoReturn
 
 from benchmarks.cli import guarded, program
-from methods.options import unknown
+from methods.errors import unknown
 
 VERBS = {
     "run": "train methods on tasks; leaves records, a leaderboard and a Pareto plot",

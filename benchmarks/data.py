@@ -139,7 +139,7 @@ def convert(name: str) -> int:
 
 def check_task(suite: Suite, name: str) -> None:
     """Refuse a task that is not one of the suite's."""
-    from methods.options import unknown
+    from methods.errors import unknown
 
     if name not in suite.tasks:
         raise ValueError(f"suite {suite.name}: {unknown('task', name, suite.tasks)}")

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import methods
-from methods.options import LATER, as_json, check
+from methods.errors import check
+from methods.options import LATER, as_json
 
 if TYPE_CHECKING:
     from benchmarks.backbones import Source

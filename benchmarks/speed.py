@@ -139,7 +139,7 @@ def _keep(timing: Timing, folder: Path, name: str) -> None:
 def _report(names: Sequence[str], folder: Path, parts: Mapping[str, Callable[[], Timing]]) -> int:
     """Measure parts of the page, or all, keep their times, and write the page from all times that are kept."""
     from benchmarks.timing import page
-    from methods.options import unknown
+    from methods.errors import unknown
 
     for name in names:
         if name not in parts:

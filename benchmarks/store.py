@@ -172,7 +172,7 @@ def load_with_histories(
     ``later`` names modules that a second process, if it takes one to read, imports for what comes next.
     """
     from benchmarks.tables.reader import read_all
-    from methods.options import unknown
+    from methods.errors import unknown
 
     frame, histories = read_all(_paths(results / RUNS), later)
     if frame.empty:

@@ -15,7 +15,8 @@ from benchmarks import backbones, suites
 from benchmarks.files.root import Missing
 from benchmarks.spec import Dtype, Recipe, Spec
 from methods.base import Config
-from methods.options import check, parse, unknown
+from methods.errors import check, unknown
+from methods.options import parse
 
 Options = Mapping[str, Any]
 Dtypes = Dtype | Callable[[str], Dtype]  # one for all, or that of a backbone by its name

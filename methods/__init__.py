@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoints, entry_points
 from typing import TYPE_CHECKING, Any
 
-from methods.options import unknown
+from methods.errors import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

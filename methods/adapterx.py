@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.base import Backbone, Method, Published, Tap
+from methods.errors import check
 from methods.layers import PromptGenerator, append, between, set_aside
-from methods.options import check
 from methods.smoa import SMoA
 
 if TYPE_CHECKING:

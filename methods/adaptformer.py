@@ -9,8 +9,8 @@ from torch import nn
 
 from methods import base
 from methods.base import Backbone, Method, Published
+from methods.errors import check
 from methods.layers import Bottleneck
-from methods.options import check
 
 if TYPE_CHECKING:
     import optuna

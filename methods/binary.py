@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from methods import base
 from methods.adaptformer import AdaptFormer, AdaptFormerConfig
 from methods.base import Backbone, Method
+from methods.errors import check
 from methods.layers import Bottleneck, LowRank
 from methods.lora import FusedLowRank, LoRA, LoRAConfig
-from methods.options import check
 
 if TYPE_CHECKING:
     import optuna

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.base import Backbone, Method
+from methods.errors import check
 from methods.layers import ACTIVATIONS
-from methods.options import check
 
 if TYPE_CHECKING:
     import optuna

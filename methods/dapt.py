@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.base import Backbone, Published, Tap
+from methods.errors import check
 from methods.layers import Bottleneck, PromptGenerator, append, between, set_aside
-from methods.options import check
 from methods.ssf import SSF, SSFConfig
 
 if TYPE_CHECKING:

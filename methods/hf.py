@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from methods.base import Backbone, Method
+from methods.errors import check, unknown
 from methods.hf_config import PREFIX, HFConfig, library, make
-from methods.options import check, unknown
 
 if TYPE_CHECKING:
     from benchmarks.model import Tuned

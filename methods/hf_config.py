@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from methods import base
-from methods.options import check, unknown
+from methods.errors import check, unknown
 
 if TYPE_CHECKING:
     import optuna

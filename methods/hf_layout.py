@@ -21,9 +21,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from methods.base import Method
+from methods.errors import check
 from methods.layers import LowRank
 from methods.lora import PARTS, FusedLowRank, LoRA, LoRAConfig
-from methods.options import check
 
 PREFIX = "base_model.model."
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"

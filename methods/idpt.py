@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.base import Backbone, Method, Published, Tap
+from methods.errors import check
 from methods.layers import between, set_aside
-from methods.options import check
 
 if TYPE_CHECKING:
     import optuna

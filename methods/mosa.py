@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.base import Backbone, Method
-from methods.options import check
+from methods.errors import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable

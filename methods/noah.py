@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.base import Backbone, Method, Published
+from methods.errors import check
 from methods.nested import FAMILIES, NestedAdapter, NestedLowRank, NestedPrompts
-from methods.options import check
 from methods.search import Evolution, Genes, Space
 
 if TYPE_CHECKING:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
+
+from methods.errors import UserError, unknown
 
 T = TypeVar("T")
 
@@ -17,26 +18,18 @@ T = TypeVar("T")
 LATER = types.MappingProxyType({"later": True})
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """One line for a name that is not known: what was given, the nearest, and all that is allowed."""
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f" did you mean '{near[0]}'?" if near else ""
-    return f"unknown {kind} '{name}';{hint} known: {', '.join(known)}"
-
-
 def parse(cls: type[T], values: Mapping[str, object]) -> T:
     """Build a dataclass from names and values as a command line, YAML or JSON gives them.
 
     Raises:
-        ValueError: unknown field, wrong type, or a value out of range; the message says what is allowed.
+        UserError: unknown field, wrong type, or a value out of range; the message says what is allowed.
     """
     hints = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     parsed = {}
     for name, value in values.items():
         if name not in names:
-            raise ValueError(unknown("option", name, names))
+            raise UserError(unknown("option", name, names))
         parsed[name] = convert(name, value, hints[name])
     return cls(**parsed)
 
@@ -47,18 +40,18 @@ def convert(name: str, value: object, hint: Any) -> object:
     if origin is Literal:
         if value in args:
             return value
-        raise ValueError(unknown(name, str(value), [str(a) for a in args]))
+        raise UserError(unknown(name, str(value), [str(a) for a in args]))
     if origin is tuple:
         items = [value] if isinstance(value, str) else value
         if not isinstance(items, (list, tuple)):
-            raise ValueError(f"{name}={value!r} must be a list")
+            raise UserError(f"{name}={value!r} must be a list")
         return tuple(convert(name, item, args[0]) for item in items)
     if origin in (typing.Union, types.UnionType):
         return None if value is None else convert(name, value, next(a for a in args if a is not type(None)))
     if hint is float:
         return _number(name, value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ValueError(f"{name}={value!r} must be of type {hint.__name__}")
+        raise UserError(f"{name}={value!r} must be of type {hint.__name__}")
     return value
 
 
@@ -68,7 +61,7 @@ def _number(name: str, value: object) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"{name}={value!r} must be a finite number")
+        raise UserError(f"{name}={value!r} must be a finite number")
     return number
 
 
@@ -82,9 +75,3 @@ def as_json(value: Any) -> dict[str, Any]:
         elif dataclasses.is_dataclass(own):
             values[field.name] = as_json(own)
     return values
-
-
-def check(condition: bool, message: str) -> None:
-    """Refuse a user's value with one line."""
-    if not condition:
-        raise ValueError(message)

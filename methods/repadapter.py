@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.base import Backbone, Method, Published
-from methods.options import check
+from methods.errors import check
 
 if TYPE_CHECKING:
     import optuna

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from benchmarks.files import pickles
-from methods.options import check
+from methods.errors import check
 
 CONTAINERS = ("base_model", "model", "state_dict")
 PREFIXES = ("MAE_encoder.", "ACT_encoder.", "transformer_q.", "base_model.", "")

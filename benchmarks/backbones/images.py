@@ -15,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_
 from timm.models.vision_transformer_hybrid import ConvStem, HybridEmbed
 from torch import nn
 
-from methods.options import unknown
+from methods.errors import unknown
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from benchmarks.backbones import checkpoints
-from methods.options import unknown
+from methods.errors import unknown
 
 ORIGIN = 1e-3  # squared radius within which pointnet2's kernel never picks a point
 

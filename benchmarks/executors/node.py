@@ -19,7 +19,7 @@ import torch
 from benchmarks import backbones, executors, store, suites
 from benchmarks.executors import claims
 from benchmarks.spec import Result, Spec
-from methods.options import check
+from methods.errors import check
 
 if TYPE_CHECKING:
     from benchmarks.train import Epoch

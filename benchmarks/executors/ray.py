@@ -21,7 +21,7 @@ from benchmarks.executors.node import Task
 from benchmarks.files.contents import CACHE
 from benchmarks.files.root import DATA_ROOT, data_root
 from benchmarks.spec import Result, Spec
-from methods.options import check
+from methods.errors import check
 
 if TYPE_CHECKING:
     from filelock import SoftFileLease

@@ -20,7 +20,7 @@ from benchmarks import executors, store
 from benchmarks.executors import OnEnd, OnEpoch, Outcome, queue
 from benchmarks.executors.claims import Held
 from benchmarks.files.root import data_root, use_data_root
-from methods.options import check
+from methods.errors import check
 
 if TYPE_CHECKING:
     from benchmarks.executors.driver import Where

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.files.holdout import hold_out
-from methods.options import check
+from methods.errors import check
 
 Clouds = tuple[NDArray[np.float32], NDArray[np.int64]]
 NAMES = "shape_names.txt"

@@ -22,7 +22,7 @@ from benchmarks.files.modelnet import (
     read_text,
 )
 from benchmarks.files.root import data_root
-from methods.options import unknown
+from methods.errors import unknown
 
 
 def convert(name: str) -> list[Path]:

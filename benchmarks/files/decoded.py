@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.files.contents import CACHE, cache_root, each, fingerprint
 from benchmarks.files.layouts import Layout, Sample
-from methods.options import check
+from methods.errors import check
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.files.download import DownloadError, ask, download, sha256
 from benchmarks.files.unpack import sealed, unpack
-from methods.options import unknown
+from methods.errors import unknown
 
 REPOSITORY = "XiN0919/VTAB-1k"
 ARCHIVE, FOLDER = "vtab-1k.zip", "vtab-1k"

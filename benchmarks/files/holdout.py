@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from methods.options import check
+from methods.errors import check
 
 
 def hold_out(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.files.holdout import hold_out
-from methods.options import check
+from methods.errors import check
 
 Sample = tuple[str, int]  # a path relative to the task's folder, with forward slashes, and a label
 

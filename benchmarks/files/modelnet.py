@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.files import clouds, pickles
 from benchmarks.files.clouds import Clouds
 from benchmarks.files.root import data_root
-from methods.options import check
+from methods.errors import check
 
 Split = Literal["train", "test"]
 Advance = Callable[[int], object]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import published
 from benchmarks.tables import Table, accuracies, ppt
 from benchmarks.tables.costs import nothing_best
-from methods.options import unknown
+from methods.errors import unknown
 
 if TYPE_CHECKING:
     import pandas as pd

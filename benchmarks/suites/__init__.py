@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from benchmarks.files.root import data_root
-from methods.options import unknown
+from methods.errors import unknown
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,7 @@ from benchmarks.files import clouds, contents, decoded, layouts, verify
 from benchmarks.files.holdout import hold_out
 from benchmarks.files.root import Missing
 from benchmarks.suites import SUITES, Suite, Task
-from methods.options import check
+from methods.errors import check
 
 if TYPE_CHECKING:
     from torch import Tensor

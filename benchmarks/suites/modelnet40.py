@@ -23,7 +23,7 @@ from benchmarks.files.modelnet import (
 )
 from benchmarks.files.root import Missing, data_root
 from benchmarks.suites import Suite, Task
-from methods.options import check
+from methods.errors import check
 
 if TYPE_CHECKING:
     from torch import Tensor

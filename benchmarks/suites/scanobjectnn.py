@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmarks.files import clouds
 from benchmarks.files.root import Missing, data_root
 from benchmarks.suites import Suite, Task
-from methods.options import check
+from methods.errors import check
 
 if TYPE_CHECKING:
     from torch import Tensor

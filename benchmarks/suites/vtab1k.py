@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from benchmarks.files import contents, decoded, layouts, verify
 from benchmarks.files.root import Missing, data_root
 from benchmarks.suites import Suite, Task
-from methods.options import check
+from methods.errors import check
 
 if TYPE_CHECKING:
     from torch import Tensor

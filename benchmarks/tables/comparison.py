@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from benchmarks.tables.statistics import MANY_RESAMPLES, Comparison, compare
-from methods.options import unknown
+from methods.errors import unknown
 
 if TYPE_CHECKING:
     import pandas as pd

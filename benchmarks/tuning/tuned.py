@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import methods
-from methods.options import check
+from methods.errors import check
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

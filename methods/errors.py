@@ -1,0 +1,32 @@
+"""How a person's mistake is told: one line that says what was given, what is allowed and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A person's input cannot be used: a name, an option, a file, data or weights.
+
+    The message is one line that says what was given, what is allowed and what to do. A command shows that line and ends
+    with status 2. Every other exception is a bug, and keeps its traceback.
+    """
+
+
+def check(condition: bool, message: str) -> None:
+    """Refuse a person's input unless the condition holds.
+
+    Raises:
+        UserError: with the message.
+    """
+    if not condition:
+        raise UserError(message)
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """One line for a name that is not known: what was given, the nearest name, and all names that are allowed."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" did you mean '{near[0]}'?" if near else ""
+    return f"unknown {kind} '{name}';{hint} known: {', '.join(known)}"
