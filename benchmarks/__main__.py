@@ -6,10 +6,9 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import NoReturn
 
-from benchmarks.cli import guarded, program
-from methods.errors import unknown
+from benchmarks.cli import guarded
+from methods.errors import UserError, unknown
 
 VERBS = {
     "run": "train methods on tasks; leaves records, a leaderboard and a Pareto plot",
@@ -49,15 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(usage())
         return 0
     if verb not in available():
-        raise ValueError(unknown("verb", verb, available()))
+        raise UserError(unknown("verb", verb, available()))
     status: int = import_module(f"benchmarks.{verb}").main(rest)
     return status
 
 
-def command() -> NoReturn:
-    """The console script."""
-    program(main)
-
-
 if __name__ == "__main__":
-    command()
+    sys.exit(main())

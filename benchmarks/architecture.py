@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from benchmarks import figures
-from benchmarks.cli import guarded, program
+from benchmarks.cli import guarded
+from methods.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     record = store.find(args.results, args.run)
     report = record.get("report", {})
     if "architecture" not in report:
-        raise ValueError(f"the record of {figures.title(record)} has no architecture; give a run of noah")
+        raise UserError(f"the record of {figures.title(record)} has no architecture; give a run of noah")
     widths, search = report["architecture"], report["search"]
     panel = f"width, {search['params']:,} parameters, best of {search['subnets']:,} subnets on validation"
     figure = figures.heatmaps(
@@ -41,4 +43,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    program(main)
+    sys.exit(main())

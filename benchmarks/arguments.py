@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from benchmarks.cli import add_data_root
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +53,7 @@ def sweep(args: argparse.Namespace) -> Sweep:
     """The sweep of a config file with the options of the command line over it.
 
     Raises:
-        ValueError: an unreadable file, or an option that no sweep has.
+        UserError: an unreadable file, or an option that no sweep has.
     """
     from benchmarks import sweep as sweeps
 
@@ -87,22 +88,22 @@ def where(args: argparse.Namespace, runs: int) -> Where:
     """Where ``--executor`` and the options about it say that runs happen.
 
     Raises:
-        ValueError: one that the executor does not have, or that is out of range.
+        UserError: one that the executor does not have, or that is out of range.
     """
     from benchmarks.executors.driver import Where
 
     if args.executor == "local":
         given = [name for name in ("address", "cpus_per_run", "gpus_per_run", "resources") if getattr(args, name)]
         if given:
-            raise ValueError(f"--{given[0].replace('_', '-')} is for a cluster: add --executor ray or slurm")
+            raise UserError(f"--{given[0].replace('_', '-')} is for a cluster: add --executor ray or slurm")
         here = device(args.device)
         return Where(executor="local", device=here, workers=workers(args.workers, here, runs))
     if args.executor == "slurm" and args.address:
-        raise ValueError("--address is Ray's: leave it out, or use --executor ray")
+        raise UserError("--address is Ray's: leave it out, or use --executor ray")
     for name, least in (("workers", 1), ("cpus_per_run", 1), ("gpus_per_run", 0)):
         value = getattr(args, name)
         if value is not None and not value >= least:
-            raise ValueError(f"--{name.replace('_', '-')} {value} must be at least {least}")
+            raise UserError(f"--{name.replace('_', '-')} {value} must be at least {least}")
     there = _device_there(args.device, args.gpus_per_run)
     return Where(
         executor=args.executor,
@@ -122,9 +123,9 @@ def _device_there(name: str, gpus: float | None) -> torch.device:
     if name == "auto":
         name = "cuda" if (torch.cuda.is_available() if gpus is None else gpus > 0) else "cpu"
     if name not in ("cpu", "cuda"):
-        raise ValueError(f"device '{name}': a cluster chooses which; give auto, cpu or cuda")
+        raise UserError(f"device '{name}': a cluster chooses which; give auto, cpu or cuda")
     if gpus is not None and (gpus > 0) != (name == "cuda"):
-        raise ValueError(f"--gpus-per-run {gpus:g} does not go with --device {name}")
+        raise UserError(f"--gpus-per-run {gpus:g} does not go with --device {name}")
     return torch.device(name)
 
 
@@ -136,11 +137,11 @@ def _resources(pairs: Sequence[str], executor: str) -> dict[str, str | float]:
             number = float(value)
         except ValueError:
             if executor == "ray" or not value:
-                raise ValueError(f"--resources '{pair}' must be NAME=VALUE, with a number for Ray") from None
+                raise UserError(f"--resources '{pair}' must be NAME=VALUE, with a number for Ray") from None
             found[name] = value
         else:
             if executor == "ray" and not 0 < number < float("inf"):
-                raise ValueError(f"--resources '{pair}' must be positive")
+                raise UserError(f"--resources '{pair}' must be positive")
             found[name] = int(number) if number.is_integer() else number
     return found
 
@@ -149,7 +150,7 @@ def device(name: str) -> torch.device:
     """The device that ``--device`` names.
 
     Raises:
-        ValueError: there is no such device.
+        UserError: there is no such device.
     """
     import torch
 
@@ -158,11 +159,11 @@ def device(name: str) -> torch.device:
     try:
         found = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"unknown device '{name}'; known: auto, cpu, cuda, cuda:N") from None
+        raise UserError(f"unknown device '{name}'; known: auto, cpu, cuda, cuda:N") from None
     if found.type not in ("cpu", "cuda"):
-        raise ValueError(f"device '{name}' is not supported; known: auto, cpu, cuda, cuda:N")
+        raise UserError(f"device '{name}' is not supported; known: auto, cpu, cuda, cuda:N")
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
+        raise UserError(
             f"device '{name}' is not there: {torch.cuda.device_count()} CUDA devices found; use --device cpu"
         )
     return found
@@ -172,7 +173,7 @@ def dtype(name: str, device: torch.device) -> Dtypes:
     """The type of the matrix products as asked for; of "auto" what tells it of a backbone, that which pays here.
 
     Raises:
-        ValueError: the device is a cluster's, and not here to be asked.
+        UserError: the device is a cluster's, and not here to be asked.
     """
     import torch
 
@@ -181,7 +182,7 @@ def dtype(name: str, device: torch.device) -> Dtypes:
     if name != "auto":
         return cast("Dtype", name)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--dtype auto asks a GPU, and there is none here; give --dtype bfloat16 or float32")
+        raise UserError("--dtype auto asks a GPU, and there is none here; give --dtype bfloat16 or float32")
     return lambda backbone: cast("Dtype", str(auto_dtype(device, backbone)).removeprefix("torch."))
 
 
@@ -189,10 +190,10 @@ def workers(asked: int | None, device: torch.device, runs: int) -> int:
     """How many runs go side by side: as asked, or what pays, and no more than there are runs.
 
     Raises:
-        ValueError: fewer than one.
+        UserError: fewer than one.
     """
     from benchmarks.executors.local import default
 
     if asked is not None and asked < 1:
-        raise ValueError(f"--workers {asked} must be at least 1")
+        raise UserError(f"--workers {asked} must be at least 1")
     return min(asked or default(device, runs), max(runs, 1))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from benchmarks.cli import guarded, program
+from benchmarks.cli import guarded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -190,4 +190,4 @@ def headline(cls: type[Method]) -> tuple[str, list[str]]:
 
 
 if __name__ == "__main__":
-    program(main)
+    sys.exit(main())

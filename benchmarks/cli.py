@@ -1,64 +1,84 @@
-"""What every verb of the command line shares: how a user's mistake is told, and how progress is shown."""
+"""What all commands share: how a person's mistake is shown, where tables go, and how progress is shown."""
 
 from __future__ import annotations
 
 import argparse
-import atexit
+import errno
 import functools
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Protocol
+
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-Main = Callable[[Sequence[str] | None], int]
+FULL = (errno.ENOSPC, errno.EDQUOT)  # no space left, or a quota is used up
 
 
-def guarded(main: Main) -> Callable[[Sequence[str] | None], int]:
-    """Turn a user's mistake into one line on stderr and exit status 2, and Ctrl-C into status 130."""
+class Main(Protocol):
+    """The entry of a command: arguments, by default those of the process, to an exit status."""
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int: ...
+
+
+def guarded(main: Main) -> Main:
+    """Show a person's mistake as one line on stderr with exit status 2, and Ctrl-C as one line with status 130.
+
+    A person's mistake is a ``UserError``, a full disk, or an ``OSError`` on a path that the person gave. Every other
+    exception is a bug and keeps its traceback.
+    """
 
     @functools.wraps(main)
     def wrapper(argv: Sequence[str] | None = None) -> int:
         try:
             status = main(argv)
-            if sys.stdout and status != 2:  # a mistake is told already
-                with suppress(BrokenPipeError):  # its reader has seen enough
-                    sys.stdout.flush()  # so that a disk that is full is told
+            if sys.stdout and status != 2:  # status 2 means that a line was shown already
+                sys.stdout.flush()  # or a full disk would go unnoticed
             return status
-        except ValueError as error:
+        except BrokenPipeError:  # `| head` has read enough
+            _drop_output()
+            return 0
+        except UserError as error:
             return _complain(str(error), 2)
         except OSError as error:
-            place = f" {error.filename}" if error.filename else ""
-            return _complain(f"cannot use file{place}: {error.strerror or error}; mend that and repeat the command", 2)
+            if not (error.errno in FULL or _was_given(error.filename, sys.argv[1:] if argv is None else argv)):
+                raise
+            if error.errno in FULL:
+                _drop_output()
+            return _complain(cannot_use(error.filename or "the output", error), 2)
         except KeyboardInterrupt:
-            return _complain("interrupted; finished runs are kept, repeat the command to continue", 130)
+            return _complain("interrupted. Finished runs are kept; run the same command again to continue.", 130)
 
     return wrapper
 
 
-def program(main: Main) -> NoReturn:
-    """Run a verb and end the process with its status, without taking modules apart: with torch that takes seconds.
+def cannot_use(path: object, error: OSError) -> str:
+    """One line about a file or folder that the system refuses: what was refused, why, and what to do."""
+    if error.errno in FULL:
+        return f"cannot write {path}: no space left on device. Free some space and run the command again."
+    reason = (error.strerror or str(error) or type(error).__name__).lower()
+    return f"cannot use {path}: {reason}. Correct that and run the command again."
 
-    All else that is done at exit is done, but for what had been registered with ``atexit`` before this was called.
-    """
-    status: int | None = None
 
-    def leave() -> None:
-        if status is not None:  # else it ends by an error, or by --help
-            for stream in filter(None, (sys.stdout, sys.stderr)):
-                with suppress(OSError):  # too late to be told
-                    stream.flush()
-            os._exit(status)
+def _drop_output() -> None:
+    """Send what stdout still holds nowhere, or Python would complain about it at exit."""
+    with suppress(OSError, ValueError):  # stdout may be no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    atexit.register(leave)  # the first to be registered is the last to be done
-    status = main(None)
-    sys.exit(status)
+
+def _was_given(filename: object, argv: Sequence[str]) -> bool:
+    """Whether a file is, or lies below, a path among the arguments."""
+    if not isinstance(filename, (str, bytes)):
+        return False
+    path = Path(os.path.abspath(os.fsdecode(filename)))
+    return any(path.is_relative_to(os.path.abspath(text)) for text in argv if text and not text.startswith("-"))
 
 
 def _complain(message: str, status: int) -> int:
@@ -67,27 +87,31 @@ def _complain(message: str, status: int) -> int:
 
 
 def warn(message: str) -> None:
-    """Tell on stderr, in one line, what went wrong without stopping anything."""
+    """Show one line on stderr about something that went wrong; nothing stops."""
     print("warning: " + " ".join(message.split()), file=sys.stderr)
 
 
 def add_data_root(parser: argparse.ArgumentParser) -> None:
-    """The option that says where the files of suites lie."""
+    """Add ``--data-root``, the folder that holds the data sets."""
     parser.add_argument(
-        "--data-root", type=Path, metavar="DIR", help="where data lie (default: $PEFT_BENCH_DATA, else the folder data)"
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="folder that holds the data sets (default: $PEFT_BENCH_DATA, else data)",
     )
 
 
 def console() -> Console:
-    """Where tables go: stdout, and wide enough for them where it is no terminal."""
+    """The console for tables: stdout, 160 columns wide if it is not a terminal."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout and sys.stdout.isatty() else 160)
 
 
 def progress() -> Progress:
-    """A live display on stderr of what, how far and how long to go; silent in a worker, and where stderr is no
-    terminal.
+    """A live display on stderr: what is done, how far it is and how long it still takes.
+
+    It is silent in a worker process, and where stderr is not a terminal.
     """
     from rich.console import Console
     from rich.progress import (

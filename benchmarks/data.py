@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import add_data_root, console, guarded, program
+from benchmarks.cli import add_data_root, console, guarded
 from benchmarks.files.root import Missing, data_root, use_data_root
 
 if TYPE_CHECKING:
@@ -218,4 +219,4 @@ def _draw_points(axis: Any, points: Any) -> None:
 
 
 if __name__ == "__main__":
-    program(main)
+    sys.exit(main())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import guarded, program
+from benchmarks.cli import guarded
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     from benchmarks.model import Tuned
@@ -43,10 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write what the command line asks for; 2 for a user's mistake or for what a method cannot be written as."""
     args = parser().parse_args(argv)
     if not (args.out or args.peft or args.task):
-        raise ValueError("nothing to write; give -o FILE, --peft DIR or --task FILE")
+        raise UserError("nothing to write; give -o FILE, --peft DIR or --task FILE")
     for path in (args.out, args.task):
         if path and path.suffix != ENDING:
-            raise ValueError(f"cannot write '{path}': the file must end in {ENDING}")
+            raise UserError(f"cannot write '{path}': the file must end in {ENDING}")
     from benchmarks import model
 
     path = _task_file(args.run, args.results)
@@ -67,13 +69,13 @@ def write_plain(tuned: Tuned, spec: Spec, path: Path) -> None:
     """Merge the method, for good, and save backbone and head under the names that the bare architecture has.
 
     Raises:
-        ValueError: the method works beside the backbone, so that no plain checkpoint computes the same.
+        UserError: the method works beside the backbone, so that no plain checkpoint computes the same.
     """
     from safetensors.torch import save_file
 
     tuned.method.merge()
     if not tuned.method.folded:
-        raise ValueError(
+        raise UserError(
             f"{spec.method} cannot become a plain checkpoint: it works beside the backbone's weights, not in them; "
             "its task file is the way to keep it"
         )
@@ -123,10 +125,10 @@ def _with_adapter(path: Path, folder: Path) -> tuple[Tuned, Spec]:
     try:
         hf_layout.fill(tuned.method, tuned.backbone, adapter.pairs)
         tuned.head.load_state_dict({name.removeprefix("head."): tensor for name, tensor in adapter.rest.items()})
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(f"{folder} does not fit {spec.backbone.name} with {spec.classes} classes: {error}") from None
+    except (RuntimeError, UserError) as error:
+        raise UserError(f"{folder} does not fit {spec.backbone.name} with {spec.classes} classes: {error}") from None
     return tuned.eval(), spec
 
 
 if __name__ == "__main__":
-    program(main)
+    sys.exit(main())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import figures
-from benchmarks.cli import guarded, program
+from benchmarks.cli import guarded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,4 +90,4 @@ def _draw(panels: dict[str, Any], classes: list[int], labels: Sequence[str], hea
 
 
 if __name__ == "__main__":
-    program(main)
+    sys.exit(main())

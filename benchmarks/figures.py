@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from methods.errors import UserError
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
@@ -37,10 +39,10 @@ def check_ending(path: Path) -> None:
     """Refuse what cannot be drawn before any work is done.
 
     Raises:
-        ValueError: an ending that is no picture's.
+        UserError: an ending that is no picture's.
     """
     if path.suffix not in ENDINGS:
-        raise ValueError(f"cannot draw '{path}': the file must end in .png, .svg or .pdf")
+        raise UserError(f"cannot draw '{path}': the file must end in .png, .svg or .pdf")
 
 
 def save(figure: Figure, path: Path) -> None:

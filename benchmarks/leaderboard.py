@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import console, guarded, program
+from benchmarks.cli import console, guarded
 from benchmarks.tables import Table, comparable, of_groups
 
 if TYPE_CHECKING:
@@ -85,8 +86,8 @@ def save(
     The index of ``frame`` has the numbers of its runs in ``histories``; ``show`` gets every table.
     """
     from benchmarks import drawing, second
+    from benchmarks.files.writing import write_atomic
     from benchmarks.html.page import render
-    from benchmarks.store import write_atomic
     from benchmarks.tables.parquet import to_parquet
 
     groups = comparable(frame)
@@ -121,8 +122,8 @@ def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
         ValueError: no paper's numbers of that suite.
     """
     from benchmarks import store
+    from benchmarks.files.writing import write_atomic
     from benchmarks.published import beside, figure
-    from benchmarks.store import write_atomic
 
     beside.check(suite)
     recorded = any((results / store.RUNS).rglob("*.json"))
@@ -216,4 +217,4 @@ def _escape(text: object) -> str:
 
 
 if __name__ == "__main__":
-    program(main)
+    sys.exit(main())

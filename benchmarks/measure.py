@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 if TYPE_CHECKING:
     from benchmarks.model import Tuned
+
+Shape = Any  # torch.Size; torch's formulas have no annotations
 
 _CLEAR_PEAK = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -90,9 +92,29 @@ def peak_memory_bytes(device: torch.device) -> int:
 
 
 def counting() -> FlopCounterMode:
-    """torch's counter of operations, which knows the product that methods add in place as well."""
+    """torch's counter of operations, with formulas for two kinds of products that it does not know.
+
+    These are the in-place product of some methods, and attention on a CPU, which torch 2.14 no longer counts.
+    """
     aten = torch.ops.aten
-    return FlopCounterMode(display=False, custom_mapping={aten.baddbmm_: flop_registry[aten.baddbmm].__wrapped__})
+    known = {
+        aten.baddbmm_: flop_registry[aten.baddbmm].__wrapped__,
+        aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+    }
+    return FlopCounterMode(display=False, custom_mapping=known)
+
+
+def _attention_flops(query: Shape, key: Shape, value: Shape, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    flops: int = sdpa_flop_count(query, key, value)
+    return flops
+
+
+def _attention_backward_flops(
+    gradient: Shape, query: Shape, key: Shape, value: Shape, *_: Any, out_shape: Any = None, **__: Any
+) -> int:
+    flops: int = sdpa_backward_flop_count(gradient, query, key, value)
+    return flops
 
 
 def forward_flops(model: Tuned, x: Tensor) -> int:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 import methods
 from benchmarks import backbones
+from benchmarks.files.writing import write_atomic
 from benchmarks.spec import Spec
-from benchmarks.store import write_atomic
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +100,7 @@ def build(spec: Spec, *, pretrained: bool = True) -> Tuned:
     trains with every method.
 
     Raises:
-        ValueError: missing or unreadable backbone weights.
+        UserError: missing or unreadable backbone weights.
     """
     pretrained = pretrained and methods.get(spec.method).pretrained
     backbone = backbones.build(spec.backbone.name, pretrained=pretrained, drop_path=spec.recipe.drop_path)
@@ -130,20 +131,20 @@ def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
     """What a task file holds: the spec of its run, and what trained.
 
     Raises:
-        ValueError: the file is missing, is no task file, or its backbone has other weights here.
+        UserError: the file is missing, is no task file, or its backbone has other weights here.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata: dict[str, Any] = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"cannot read task file {path}: {error}") from None
+        raise UserError(f"cannot read task file {path}: {error}") from None
     if "spec" not in metadata:
-        raise ValueError(f"{path} is no task file of this benchmark: its metadata has no 'spec'")
+        raise UserError(f"{path} is no task file of this benchmark: its metadata has no 'spec'")
     spec = Spec.from_json(json.loads(metadata["spec"]))
     now = backbones.source(spec.backbone.name).sha256
     if now != spec.backbone.sha256:
-        raise ValueError(
+        raise UserError(
             f"{path} was trained on other weights of {spec.backbone.name}: {spec.backbone.sha256[:12]}, here {now[:12]}"
         )
     return spec, state
@@ -153,13 +154,13 @@ def load(path: str | Path) -> Tuned:
     """A trained model from its task file, in eval mode.
 
     Raises:
-        ValueError: the file is missing, is no task file, or does not fit the backbone that it names.
+        UserError: the file is missing, is no task file, or does not fit the backbone that it names.
     """
     spec, state = read(path)
     model = build(spec)
     expected = _change_own(model.trained_state(), model.method.pack)
     if set(state) != set(expected):
-        raise ValueError(f"{path} does not hold what {spec.method} trains: {sorted(set(state) ^ set(expected))}")
+        raise UserError(f"{path} does not hold what {spec.method} trains: {sorted(set(state) ^ set(expected))}")
     model.load_state_dict(_change_own(state, model.method.unpack), strict=False)
     return model.eval()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import guarded, program
+from benchmarks.cli import guarded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -239,4 +240,4 @@ def _floor(made: Sequence[Point]) -> float:
 
 
 if __name__ == "__main__":
-    program(main)
+    sys.exit(main())

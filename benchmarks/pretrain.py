@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import guarded, program, progress
+from benchmarks.cli import guarded, progress
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     job = Pretraining(name=args.name, samples=args.samples, batch_size=args.batch_size, lr=args.lr, seed=args.seed)
     if job.batch_size < 2 or job.steps < 2 or not 0 < job.lr < 1:
-        raise ValueError(f"--samples {job.samples}, --batch-size {job.batch_size} and --lr {job.lr} allow no training")
+        raise UserError(f"--samples {job.samples}, --batch-size {job.batch_size} and --lr {job.lr} allow no training")
     import torch
 
     from benchmarks.backbones import WEIGHTS
@@ -224,9 +225,7 @@ class Run:
 
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         if state["job"] != vars(self.job):
-            raise ValueError(
-                f"{self.checkpoint} is of another command ({state['job']}); finish that or delete the file"
-            )
+            raise UserError(f"{self.checkpoint} is of another command ({state['job']}); finish that or delete the file")
         self.backbone.load_state_dict(state["backbone"])
         self.heads.load_state_dict(state["heads"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -300,4 +299,4 @@ def _heads(backbone: Any, pretext: Any, device: torch.device) -> nn.ModuleDict:
 
 
 if __name__ == "__main__":
-    program(main)
+    sys.exit(main())

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import guarded, program
+from benchmarks.cli import guarded
 from benchmarks.tables import statistics
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     groups = comparable(store.load(args.results, args.suite))
     written = write(groups, args.out or args.results / "figures")
     if not written:
-        raise ValueError(
+        raise UserError(
             f"no set of comparable runs in {args.results} has {FEWEST_METHODS} methods that all have the same "
             f"{FEWEST_TASKS} or more tasks and a seed in common; run more methods"
         )
@@ -214,4 +216,4 @@ def _note(each: Panel) -> str:
 
 
 if __name__ == "__main__":
-    program(main)
+    sys.exit(main())

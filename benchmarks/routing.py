@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from benchmarks import figures
-from benchmarks.cli import guarded, program
+from benchmarks.cli import guarded
+from methods.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     record = store.find(args.results, args.run)
     routing = record.get("report", {}).get("routing")
     if routing is None:
-        raise ValueError(f"the record of {figures.title(record)} has no routing; give a run of adapterx")
+        raise UserError(f"the record of {figures.title(record)} has no routing; give a run of adapterx")
     names = {"allocation": "token allocation: share of sub-tokens sent to an expert (%)"}
     names["score"] = "routing score: mean probability of an expert (%)"
     panels = {
@@ -48,4 +50,4 @@ def _by_expert(values: list[list[float]]) -> list[list[float]]:
 
 
 if __name__ == "__main__":
-    program(main)
+    sys.exit(main())

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import ahead, arguments
+from benchmarks import arguments
 from benchmarks.arguments import add_device, add_sweep
-from benchmarks.cli import console, guarded, program, progress, warn
+from benchmarks.cli import console, guarded, progress, warn
 from benchmarks.files.root import use_data_root
 from benchmarks.tracking import add_tracking
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -53,27 +55,21 @@ def parser() -> argparse.ArgumentParser:
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; 0 if all runs have a record, 1 if any failed, 2 for a user's mistake."""
+    """Run what the command line asks for; 0 if all runs have a record, 1 if any failed, 2 for a person's mistake."""
     args = parser().parse_args(argv)
-    use_data_root(args.data_root)
-    here = args.executor == "local" and not (args.list or args.dry_run)
-    with ahead.spares(ahead.likely_workers(args.workers, args.device) if here else 0):
-        return _run(args)
-
-
-def _run(args: argparse.Namespace) -> int:
     import torch
 
     from benchmarks import overview, plan, store, suites
     from benchmarks.tracking.address import address, shown
     from benchmarks.tracking.sink import Sink
 
+    use_data_root(args.data_root)
     uri = address(args.tracking)
     if args.list:
         return overview.show_list()
     specs = _specs(args, arguments.where(args, runs=1).device)
     if not specs:
-        raise ValueError("nothing to run: none of these methods works on the tasks asked for")
+        raise UserError("nothing to run: none of these methods works on the tasks asked for")
     where = arguments.where(args, len(specs))  # not of those left, on which no number may depend
     if where.executor == "local":
         torch.set_num_threads(max(1, torch.get_num_threads() // (where.workers or 1)))
@@ -81,7 +77,6 @@ def _run(args: argparse.Namespace) -> int:
         return plan.show(specs, args.results, where)
     store.prepare(args.results)
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
-    ahead.keep(min(where.workers or 0, len(todo)) if where.executor == "local" else 0)
     suites.decode(todo, splits=("train", "val", "test"))
     with Sink(uri, args.results, todo, warn=warn) as sink:
         outcome = _execute(todo, args.results, where, again=args.force, fail_fast=args.fail_fast, sink=sink)
@@ -100,7 +95,7 @@ def _specs(args: argparse.Namespace, device: torch.device) -> list[Spec]:
     if args.tuned is None:
         return specs
     if asked.set:
-        raise ValueError(f"--tuned takes every option from a study: leave out those set for {', '.join(asked.set)}")
+        raise UserError(f"--tuned takes every option from a study: leave out those set for {', '.join(asked.set)}")
     return tuned.apply(specs, args.results / tuned.CONFIGS if args.tuned == Path() else args.tuned)
 
 
@@ -120,8 +115,8 @@ def _execute(todo: Sequence[Spec], results: Path, where: Where, *, again: bool, 
             display.end(spec)
 
         # what another driver does it tracks itself
-        ears = driver.Ears(on_epoch=on_epoch, on_end=on_end, on_wait=display.epoch, on_other=display.end)
-        return driver.complete(todo, results, where, ears, again=again, fail_fast=fail_fast)
+        listeners = driver.Listeners(on_epoch=on_epoch, on_end=on_end, on_wait=display.epoch, on_other=display.end)
+        return driver.complete(todo, results, where, listeners, again=again, fail_fast=fail_fast)
 
 
 def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, results: Path) -> None:
@@ -141,8 +136,9 @@ def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, resul
     ended = f"{len(specs) - len(todo)} already finished, {others}{len(outcome.failed)} failed"
     out.print(f"{len(specs)} runs: {trained} trained, {ended}")
     for spec, reason in outcome.failed.items():
-        out.print(f"failed: {spec}: {reason}", style="red", markup=False, soft_wrap=True)
+        where = store.trace_path(results, spec)
+        out.print(f"failed: {spec}: {reason} (traceback: {where})", style="red", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
-    program(main)
+    sys.exit(main())

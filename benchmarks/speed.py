@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.arguments import add_dtype
-from benchmarks.cli import console, guarded, program
+from benchmarks.cli import console, guarded
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, show a table and write it; 2 for a user's mistake."""
     args = parser().parse_args(argv)
     if min(args.repeats, *args.side_by_side) < 1 or args.batch_size < 2:
-        raise ValueError("--repeats and --side-by-side must be at least 1, and --batch-size at least 2")
+        raise UserError("--repeats and --side-by-side must be at least 1, and --batch-size at least 2")
     import torch
 
     from benchmarks.timing import measured
@@ -99,7 +101,7 @@ def _device(name: str) -> torch.device:
 
     here = torch.cuda.is_available()
     if name == "cuda" and not here:
-        raise ValueError("device 'cuda' is not there: 0 CUDA devices found; use --device cpu")
+        raise UserError("device 'cuda' is not there: 0 CUDA devices found; use --device cpu")
     return torch.device("cuda" if name != "cpu" and here else "cpu")
 
 
@@ -113,7 +115,7 @@ def _cases(names: Sequence[str], assignments: Sequence[str]) -> list[Case]:
     options = sweep.method_options(sweep.assignments(assignments, "--set"))
     for name in options:
         if name not in asked:
-            raise ValueError(f"options set for '{name}', which is not among the methods: {', '.join(asked)}")
+            raise UserError(f"options set for '{name}', which is not among the methods: {', '.join(asked)}")
     peer = [PEER] if PEER not in asked and methods.known(PEER) else []
     return [Case(method=name, options=options.get(name, {})) for name in [*peer, *asked]]
 
@@ -143,7 +145,7 @@ def _report(names: Sequence[str], folder: Path, parts: Mapping[str, Callable[[],
 
     for name in names:
         if name not in parts:
-            raise ValueError(f"--report: {unknown('part', name, parts)}")
+            raise UserError(f"--report: {unknown('part', name, parts)}")
     out = console()
     for name in names or parts:
         timing = parts[name]()
@@ -155,4 +157,4 @@ def _report(names: Sequence[str], folder: Path, parts: Mapping[str, Callable[[],
 
 
 if __name__ == "__main__":
-    program(main)
+    sys.exit(main())

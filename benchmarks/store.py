@@ -11,7 +11,9 @@ from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.files.writing import write_atomic
 from benchmarks.spec import SCHEMA_VERSION
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +46,7 @@ def prepare(results: Path) -> None:
     """Make the results folder and see that it can be written.
 
     Raises:
-        ValueError: it cannot; the message says why.
+        UserError: it cannot; the message says why.
     """
     probe = results / f".writable-{os.getpid()}"
     try:
@@ -53,16 +55,14 @@ def prepare(results: Path) -> None:
         probe.unlink()
         list((results / RUNS).iterdir())
     except OSError as error:
-        raise ValueError(
-            f"cannot use results folder {results}: {error.strerror}; give another with --results"
-        ) from None
+        raise UserError(f"cannot use results folder {results}: {error.strerror}; give another with --results") from None
 
 
 def finished(results: Path, spec: Spec) -> bool:
     """Whether this very run has a record.
 
     Raises:
-        ValueError: there is a record that cannot be read.
+        UserError: there is a record that cannot be read.
     """
     path = record_path(results, spec)
     return path.exists() and bool(read(path))
@@ -77,10 +77,18 @@ def write(results: Path, result: Result) -> Path:
     return path
 
 
-def write_trace(results: Path, spec: Spec, status: str, reason: str, progress: Mapping[str, Any] | None = None) -> Path:
-    """Say that a run has started, failed or was interrupted; a killed run leaves status "started" behind."""
+def write_trace(
+    results: Path,
+    spec: Spec,
+    status: str,
+    reason: str,
+    *,
+    progress: Mapping[str, Any] | None = None,
+    traceback: str = "",
+) -> Path:
+    """Write down that a run has started, failed or was interrupted; a killed run leaves status "started" behind."""
     trace = {"status": status, "reason": reason, "key": spec.key, "host": gethostname(), "pid": os.getpid()}
-    trace |= {"progress": progress, "spec": spec.to_json()}
+    trace |= {"progress": progress, "traceback": traceback.splitlines(), "spec": spec.to_json()}
     path = trace_path(results, spec)
     write_atomic(path, json.dumps(trace, indent=1) + "\n")
     return path
@@ -95,36 +103,22 @@ def read_trace(results: Path, spec: Spec) -> dict[str, Any] | None:
     return trace
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write under a temporary name, flush to the disk, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def read(path: Path | str) -> dict[str, Any]:
     """One record as a dict.
 
     Raises:
-        ValueError: no JSON, not a finished run, or of another schema version.
+        UserError: no JSON, not a finished run, or of another schema version.
     """
     remedy = "move it away and repeat the command"
     try:
         record = _parsed(_content(path))
     except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read record {path}: {error}; {remedy}") from None
+        raise UserError(f"cannot read record {path}: {error}; {remedy}") from None
     needed = {"schema_version", "key", "status", "spec", "history", "accuracy", "params", "cost", "environment"}
     if not isinstance(record, dict) or not needed <= set(record) or record["status"] != "finished":
-        raise ValueError(f"record {path} is not that of a finished run; {remedy}")
+        raise UserError(f"record {path} is not that of a finished run; {remedy}")
     if record["schema_version"] != SCHEMA_VERSION:
-        raise ValueError(f"record {path} has schema version {record['schema_version']}, not {SCHEMA_VERSION}; {remedy}")
+        raise UserError(f"record {path} has schema version {record['schema_version']}, not {SCHEMA_VERSION}; {remedy}")
     return record
 
 
@@ -132,7 +126,7 @@ def find(results: Path, run: str) -> dict[str, Any]:
     """The record of one run, given its path or the start of its key or of its file's name.
 
     Raises:
-        ValueError: no such run, or several; the message names them.
+        UserError: no such run, or several; the message names them.
     """
     if Path(run).is_file():
         return read(Path(run))
@@ -141,7 +135,7 @@ def find(results: Path, run: str) -> dict[str, Any]:
     if len(found) != 1:
         names = ", ".join(p.stem for p in found[:5]) + (" ..." if len(found) > 5 else "")
         which = f"{len(found)} runs ({names})" if found else "no run"
-        raise ValueError(f"'{run}' names {which} below {results / RUNS}; give a record's path or key")
+        raise UserError(f"'{run}' names {which} below {results / RUNS}; give a record's path or key")
     return read(found[0])
 
 
@@ -159,7 +153,7 @@ def load(results: Path, suite: str | None = None) -> pd.DataFrame:
     """One row a finished run, of one suite or of all; nested fields as dotted columns, without the history.
 
     Raises:
-        ValueError: no record, or one that cannot be read.
+        UserError: no record, or one that cannot be read.
     """
     return load_with_histories(results, suite)[0]
 
@@ -176,11 +170,11 @@ def load_with_histories(
 
     frame, histories = read_all(_paths(results / RUNS), later)
     if frame.empty:
-        raise ValueError(f"no run records below {results / RUNS}; make some with: python -m benchmarks.run")
+        raise UserError(f"no run records below {results / RUNS}; make some with: python -m benchmarks.run")
     if suite is None:
         return frame, histories
     if suite not in set(frame["spec.suite"]):
-        raise ValueError(f"{results}: {unknown('suite', suite, set(frame['spec.suite']))}")
+        raise UserError(f"{results}: {unknown('suite', suite, set(frame['spec.suite']))}")
     return frame[frame["spec.suite"] == suite], histories
 
 

@@ -15,7 +15,7 @@ from benchmarks import backbones, suites
 from benchmarks.files.root import Missing
 from benchmarks.spec import Dtype, Recipe, Spec
 from methods.base import Config
-from methods.errors import check, unknown
+from methods.errors import UserError, check, unknown
 from methods.options import parse
 
 Options = Mapping[str, Any]
@@ -39,12 +39,12 @@ def from_file(path: Path) -> Sweep:
     """Read a sweep from YAML with the fields of Sweep.
 
     Raises:
-        ValueError: no YAML mapping, or an unknown or mistyped field.
+        UserError: no YAML mapping, or an unknown or mistyped field.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"cannot read config {path}: {error}") from None
+        raise UserError(f"cannot read config {path}: {error}") from None
     check(isinstance(values, dict), f"config {path} must be a mapping with some of: {', '.join(_names())}")
     return merged(Sweep(), values, f"config {path}")
 
@@ -76,7 +76,7 @@ def assignments(texts: Sequence[str], option: str) -> dict[str, Any]:
     """``["epochs=20"]`` to ``{"epochs": 20}``; values are YAML, so [4, 8] is a list.
 
     Raises:
-        ValueError: a text without '=' or with a value that is no YAML.
+        UserError: a text without '=' or with a value that is no YAML.
     """
     pairs = {}
     for text in texts:
@@ -85,7 +85,7 @@ def assignments(texts: Sequence[str], option: str) -> dict[str, Any]:
         try:
             pairs[name] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise ValueError(f"{option} {text}: the value '{value}' is no YAML scalar or list") from None
+            raise UserError(f"{option} {text}: the value '{value}' is no YAML scalar or list") from None
     return pairs
 
 
@@ -111,7 +111,7 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     are not here yet get ABSENT in the place of their digest: enough to plan with, and no record's.
 
     Raises:
-        ValueError: an unknown name, an option or value that is not allowed, a named method that fits none of the tasks.
+        UserError: an unknown name, an option or value that is not allowed, a named method that fits none of the tasks.
     """
     suite = suites.get(sweep.suite)
     names = list(methods.table()) if sweep.methods == ("all",) else list(dict.fromkeys(sweep.methods))
@@ -195,8 +195,8 @@ def _recipes(default: Options, options: Options) -> Iterator[Recipe]:
     for choice in _choices(options, get_type_hints(Recipe)):
         try:
             yield parse(Recipe, {**default, **choice})
-        except ValueError as error:
-            raise ValueError(f"recipe: {error}") from None
+        except UserError as error:
+            raise UserError(f"recipe: {error}") from None
 
 
 def _choices(options: Options, hints: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import arguments
-from benchmarks.cli import console, guarded, program, progress
+from benchmarks.cli import console, guarded, progress
 from benchmarks.files.root import use_data_root
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     for name, least in (("trials", 1), ("seed", 0), ("grace_seconds", 4)):
         if getattr(args, name) < least:
-            raise ValueError(f"--{name.replace('_', '-')} {getattr(args, name)} must be at least {least}")
+            raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)} must be at least {least}")
     import torch
 
     from benchmarks import store, suites
@@ -82,21 +84,21 @@ def plan(asked: Sweep, dtype: Dtypes, *, seed: int, trials: int) -> list[Search]
     """A search for each method and task.
 
     Raises:
-        ValueError: an unknown name, a rule that looks at the test split, or an option given as a list.
+        UserError: an unknown name, a rule that looks at the test split, or an option given as a list.
     """
     from benchmarks import sweep
     from benchmarks.tuning.studies import Search
 
     rule = asked.recipe.get("checkpoint_rule", "last")
     if rule != "last":
-        raise ValueError(f"checkpoint_rule={rule}: a trial is judged by its last epoch on validation; leave it out")
+        raise UserError(f"checkpoint_rule={rule}: a trial is judged by its last epoch on validation; leave it out")
     specs = sweep.specs(replace(asked, seeds=(seed,), recipe={**asked.recipe, **JUDGED}), dtype)
     names = [(spec.method, spec.task) for spec in specs]
     double = sorted({f"{method} on {task}" for method, task in names if names.count((method, task)) > 1})
     if double:
-        raise ValueError(f"several sets of options for {', '.join(double[:3])}: a study has one; give no list")
+        raise UserError(f"several sets of options for {', '.join(double[:3])}: a study has one; give no list")
     if not specs:
-        raise ValueError("nothing to tune: none of these methods works on the tasks asked for")
+        raise UserError("nothing to tune: none of these methods works on the tasks asked for")
     return [Search(base=spec, fixed=_fixed(asked, spec), trials=trials) for spec in specs]
 
 
@@ -153,4 +155,4 @@ def _percent(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    program(main)
+    sys.exit(main())

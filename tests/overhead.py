@@ -84,13 +84,13 @@ def ray(workers: int | None) -> str:
     plain, node.work = node.work, timed
     try:
         with TemporaryDirectory() as folder:
-            ears = driver.Ears(
+            listeners = driver.Listeners(
                 on_epoch=lambda *_: None,
                 on_end=lambda _: ends.append(time.perf_counter()),
                 on_wait=lambda *_: None,
                 on_other=lambda _: None,
             )
-            outcome = driver.complete(specs, Path(folder), where, ears)
+            outcome = driver.complete(specs, Path(folder), where, listeners)
             assert outcome.failed == {}, outcome
             ran = statistics.mean(r["environment"]["seconds"] for r in store.records(Path(folder))[FIRST:])
     finally:

@@ -86,7 +86,7 @@ def _work_off(results: Path, specs: list[Spec], seed: int) -> None:
     for spec in random.Random(seed).sample(specs, len(specs)):
         try:
             lease = claims.take(results, spec)
-        except claims.Held:
+        except claims.AlreadyClaimed:
             continue
         done = results / f"{spec.seed}.done"
         if not done.exists():
@@ -111,7 +111,7 @@ def test_of_a_thousand_runs_none_is_done_twice_by_four_processes(tmp_path: Path,
 def test_a_claim_is_free_as_soon_as_its_process_is_dead(tmp_path: Path, spec: Spec, start: Start) -> None:
     child = start(partial(hold, tmp_path, spec))
     wait_for(tmp_path / "held")
-    with pytest.raises(claims.Held):
+    with pytest.raises(claims.AlreadyClaimed):
         claims.take(tmp_path, spec)
     assert not claims.Watch(tmp_path).freed(spec)
     child.kill()
@@ -158,5 +158,5 @@ def test_a_run_whose_claim_was_taken_over_leaves_the_record_to_the_other(
 
     monkeypatch.setattr(executors, "run", slow)
     monkeypatch.setattr(store, "write", lambda *_: pytest.fail("wrote a record"))
-    with pytest.raises(claims.Held):
+    with pytest.raises(claims.AlreadyClaimed):
         executors.attempt(spec, tmp_path, torch.device("cpu"), lambda epoch: None)

@@ -36,8 +36,8 @@ def complete(
 ) -> tuple[executors.Outcome, list[Spec], list[Spec]]:
     """What came of runs; those whose end was told here, and those whose end elsewhere was."""
     ended, elsewhere = list[Spec](), list[Spec]()
-    ears = driver.Ears(on_epoch=nothing, on_end=ended.append, on_wait=on_wait, on_other=elsewhere.append)
-    return driver.complete(todo, results, WHERE, ears, again=again), ended, elsewhere
+    listeners = driver.Listeners(on_epoch=nothing, on_end=ended.append, on_wait=on_wait, on_other=elsewhere.append)
+    return driver.complete(todo, results, WHERE, listeners, again=again), ended, elsewhere
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_the_longest_runs_are_begun_first_and_unknown_ones_before_them(alone: Pa
 def test_what_another_driver_finishes_is_waited_for_and_not_done_again(alone: Path, tmp_path: Path) -> None:
     linear, norm = specs("linear", "norm")
     lease, shown = claims.take(tmp_path, linear), list[str]()
-    store.write_trace(tmp_path, linear, "started", "", {"stage": "train", "epoch": 3, "epochs": 7})
+    store.write_trace(tmp_path, linear, "started", "", progress={"stage": "train", "epoch": 3, "epochs": 7})
     path = store.record_path(tmp_path, linear)
 
     def other_driver() -> None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import measure
 from benchmarks.timing import floor
 from tests.methods.tiny import backbone, inputs
 
@@ -49,9 +49,9 @@ def frozen(modality: str) -> tuple[nn.Module, nn.Module, Tensor, Tensor]:
 def test_operations_of_the_formula_are_those_that_torch_counts(modality: str) -> None:
     body, head, x, y = frozen(modality)
     counted = floor.total(floor.account(body, BATCH, classes=CLASSES, points=POINTS))
-    with FlopCounterMode(display=False) as forward:
+    with measure.counting() as forward:
         loss = nn.functional.cross_entropy(head(body(x)), y)
-    with FlopCounterMode(display=False) as backward:
+    with measure.counting() as backward:
         loss.backward()
     assert counted.forward_flops == forward.get_total_flops()
     assert counted.backward_flops == backward.get_total_flops()

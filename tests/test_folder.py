@@ -225,6 +225,7 @@ def test_real_sets_have_their_counts(capsys: pytest.CaptureFixture[str]) -> None
     place = Path(os.environ["PEFT_BENCH_REALDATA"])
     assert data.main(["verify", "folder", "--data-root", str(place / "vtab-layout")]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[:2] == ["cifar10: 10 classes, 800 + 200 + 2000 samples", "pets37: 37 classes, 185 + 37 + 148 samples"]
+    known = {"cifar10: 10 classes, 800 + 200 + 2000 samples", "pets37: 37 classes, 185 + 37 + 148 samples"}
+    assert known <= set(out)
     assert data.main(["verify", "folder", "--data-root", str(place)]) == 0
     assert "10 classes, 3508 + 390 + 889 samples" in capsys.readouterr().out

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from pathlib import Path
 
 import pytest
+import torch
 
+import methods
 from benchmarks import run, store
+from benchmarks.cli import cannot_use
+from benchmarks.files.writing import WriteError
+from methods.linear import Linear
 
 QUICK = ["--tasks", "digits", "--recipe", "epochs=2", "warmup_epochs=0"]
 
@@ -107,6 +113,24 @@ def test_a_failed_run_is_traced_and_the_others_go_on(tmp_path: Path, capsys: pyt
     assert [record["spec"]["method"] for record in store.records(tmp_path)] == ["linear"]
 
 
+def test_a_bug_in_a_method_is_traced_with_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A method whose forward pass multiplies matrices that do not fit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(methods.METHODS, "misfit", f"{__name__}:Misfit")
+        assert run.main(["--methods", "misfit", *QUICK, "--results", str(tmp_path)]) == 1
+    (path,) = (tmp_path / store.UNFINISHED).rglob("*.json")
+    trace = json.loads(path.read_text())
+    line = inspect.getsourcelines(Misfit.features)[1] + 1
+    assert trace["reason"].startswith("RuntimeError: mat1 and mat2 shapes cannot be multiplied")
+    assert f'  File "{__file__}", line {line}, in features' in trace["traceback"]
+    assert str(path) in capsys.readouterr().out
+
+
+class Misfit(Linear):
+    def features(self, pooled: torch.Tensor) -> torch.Tensor:
+        return pooled @ torch.ones(7, 7)
+
+
 def test_fail_fast_stops_the_others(tmp_path: Path) -> None:
     broken = ["--set", "full.lr=1e30", "--recipe", "epochs=2", "warmup_epochs=0", "clip_grad=0", "--fail-fast"]
     assert run.main(["--methods", "full", "linear", "--tasks", "digits", *broken, "--results", str(tmp_path)]) == 1
@@ -169,13 +193,14 @@ def test_a_corrupt_record_is_told_and_kept(finished: Path, capsys: pytest.Captur
 
 def test_a_full_disk_is_one_line_and_loses_no_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def full(*_: object) -> None:
-        raise OSError(28, os.strerror(28), "record.json")
+        raise WriteError(cannot_use("record.json", OSError(28, os.strerror(28))))
 
     assert run.main(["--methods", "linear", *QUICK, "--results", str(tmp_path)]) == 0
     before = numbers(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "write", full)
-        assert os.strerror(28) in complaint(capsys, "--methods", "linear", "norm", *QUICK, "--results", str(tmp_path))
+        line = complaint(capsys, "--methods", "linear", "norm", *QUICK, "--results", str(tmp_path))
+    assert "cannot write record.json: no space left on device" in line
     assert numbers(tmp_path) == before
 
 
@@ -186,7 +211,7 @@ def test_interrupted_run_leaves_a_trace(tmp_path: Path, capsys: pytest.CaptureFi
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("benchmarks.executors.run", ctrl_c)
         assert run.main(["--methods", "linear", *QUICK, "--results", str(tmp_path)]) == 130
-    assert "repeat the command" in capsys.readouterr().err
+    assert "run the same command again" in capsys.readouterr().err
     (trace,) = (json.loads(path.read_text()) for path in (tmp_path / store.UNFINISHED).rglob("*.json"))
     assert trace["status"] == "interrupted"
 

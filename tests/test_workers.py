@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import ahead, run, store, sweep
-from benchmarks.executors import local
-from benchmarks.files.root import DATA_ROOT
+from benchmarks import store, sweep
+from benchmarks.executors import local, processes
+from benchmarks.files.writing import WriteError
 from benchmarks.spec import Spec
 
 TASKS, RECIPE = ("digits", "texture"), {"epochs": 2, "warmup_epochs": 0}
@@ -139,101 +136,41 @@ def test_ctrl_c_leaves_traces_and_no_process(tmp_path: Path) -> None:
 
 def test_a_results_folder_that_stops_taking_files_stops_the_sweep(tmp_path: Path) -> None:
     (tmp_path / store.UNFINISHED).write_text("")  # where a folder is needed
-    with pytest.raises(OSError):
+    with pytest.raises(WriteError):
         execute(specs(), tmp_path)
 
 
-@contextmanager
-def spares(workers: int) -> Iterator[set[int | None]]:
-    """Process numbers of what a command begins before it imports torch."""
-    before, begun = children(), ahead.spares(workers)
-    with ExitStack() as stack:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.delitem(sys.modules, "torch")
-            stack.enter_context(begun)
-        yield children() - before
-    assert children() == before
-
-
-def children() -> set[int | None]:
-    return {child.pid for child in multiprocessing.active_children()}
-
-
-@pytest.mark.slow
-def test_runs_go_to_the_processes_that_were_begun_ahead(tmp_path: Path) -> None:
-    seen, before = list[set[int | None]](), children()
-    with spares(2) as pids:
-        failed, ended = execute(specs(), tmp_path, on_epoch=lambda spec, epoch: seen.append(children() - before))
-        assert (failed, len(ended), len(pids)) == ({}, len(TASKS), 2)
-    assert seen
-    assert all(found == pids for found in seen)
-
-
-def test_what_is_begun_ahead_and_not_needed_is_ended() -> None:
-    before = children()
-    with ahead.spares(2):
-        assert children() == before, "torch is imported, so that nothing would be won"
-    with spares(1) as pids:  # which is this process
-        assert pids == set()
-    with spares(3) as pids:
-        assert len(pids) == 3
-        ahead.keep(2)
-        assert len(children() - before) == 2
-        ahead.keep(1)
-        assert children() == before
-
-
 def test_ctrl_c_is_not_for_a_worker() -> None:
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    spare = ahead.Spare()
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask
+    before = signal.getsignal(signal.SIGINT)
+    process = processes.start(time.sleep, 30)
     try:
-        assert spare.process.pid
-        for _ in range(10):  # before Python is up, and in the imports
-            os.kill(spare.process.pid, signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is before
+        assert process.pid
+        for _ in range(10):  # before Python is up, in the imports, and after them
+            os.kill(process.pid, signal.SIGINT)
             time.sleep(0.1)
-            assert spare.process.is_alive()
+            assert process.is_alive()
     finally:
-        spare.end()
+        process.kill()
+        process.join()
 
 
-@pytest.mark.parametrize(
-    ("argv", "workers"), [([], 7), (["--list"], 0), (["--dry-run"], 0), (["--executor", "ray"], 0)]
-)
-def test_a_command_begins_its_workers_first_of_all(
-    argv: list[str], workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done: list[object] = []
-
-    @contextmanager
-    def begun(workers: int) -> Iterator[None]:
-        done.append((workers, os.environ[DATA_ROOT]))
-        yield
-
-    monkeypatch.setenv(DATA_ROOT, "")  # to be as it was after this
-    monkeypatch.setattr(ahead, "likely_workers", lambda asked, device: 7)
-    monkeypatch.setattr(ahead, "spares", begun)
-    monkeypatch.setattr(run, "_run", lambda args: done.append("run") or 0)
-    assert run.main([*argv, "--data-root", str(tmp_path)]) == 0
-    assert done == [(workers, str(tmp_path)), "run"]
-
-
-def test_how_many_are_begun_ahead_is_what_is_asked_for_or_likely(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)), raising=False)
-    monkeypatch.setattr(os.path, "exists", lambda path: False)  # no GPU
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert ahead.likely_workers(8, "cuda") == 8
-    assert ahead.likely_workers(1000, "cpu") == 64
-    assert ahead.likely_workers(None, "auto") == ahead.LIMIT
-    assert ahead.likely_workers(None, "cuda:1") == 1
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert ahead.likely_workers(None, "cpu") == 2
-    monkeypatch.setattr(os.path, "exists", lambda path: path == "/dev/nvidiactl")
-    assert ahead.likely_workers(None, "auto") == 1
+def test_a_worker_dies_with_the_command_that_began_it() -> None:
+    code = "import time; from benchmarks.executors import processes; "
+    code += "print(processes.start(time.sleep, 60).pid, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        pid = int(command.stdout.readline())
+        os.kill(pid, 0)
+        command.kill()
+    with pytest.raises(ProcessLookupError):
+        for _ in range(200):
+            os.kill(pid, 0)
+            time.sleep(0.1)
 
 
 def test_a_process_a_core_on_a_cpu_and_one_on_a_gpu() -> None:
     cores = torch.get_num_threads()
-    assert local.default(torch.device("cpu"), 100) == min(cores, ahead.LIMIT)
+    assert local.default(torch.device("cpu"), 100) == min(cores, local.LIMIT)
     assert local.default(torch.device("cpu"), 1) == 1
     assert local.default(torch.device("cuda"), 100) == 1

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from methods.errors import UserError
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -40,7 +42,7 @@ def weights_path(name: str) -> Path | None:
     """The file that holds the weights: embedded, or given as NAME@PATH; None for a model of the hub.
 
     Raises:
-        ValueError: the file is not there; the message says which.
+        UserError: the file is not there; the message says which.
     """
     model, _, given = name.partition("@")
     if not given and model not in EMBEDDED:
@@ -48,7 +50,7 @@ def weights_path(name: str) -> Path | None:
     path = Path(given) if given else WEIGHTS / f"{model}.safetensors"
     if not path.is_file():
         hint = "give NAME@PATH of an existing file" if given else f"make it with: python -m benchmarks.pretrain {model}"
-        raise ValueError(f"weights of backbone '{model}' are missing: {path} is not a file; {hint}")
+        raise UserError(f"weights of backbone '{model}' are missing: {path} is not a file; {hint}")
     return path
 
 
@@ -57,7 +59,7 @@ def source(name: str) -> Source:
     """What a run's key needs of a backbone.
 
     Raises:
-        ValueError: unknown name or missing weights.
+        UserError: unknown name or missing weights.
     """
     path = weights_path(name)
     if modality(name) == "points":
@@ -89,7 +91,7 @@ def build(name: str, *, pretrained: bool = True, drop_path: float = 0.0) -> nn.M
     """The backbone without its class head, in eval mode; fresh weights where ``pretrained`` is false.
 
     Raises:
-        ValueError: unknown name, missing or unreadable weights.
+        UserError: unknown name, missing or unreadable weights.
     """
     path = weights_path(name) if pretrained else None
     if modality(name) == "points":

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from benchmarks.files import pickles
-from methods.errors import check
+from methods.errors import UserError, check
 
 CONTAINERS = ("base_model", "model", "state_dict")
 PREFIXES = ("MAE_encoder.", "ACT_encoder.", "transformer_q.", "base_model.", "")
@@ -35,13 +35,13 @@ def read(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors or .pth file under the names of the point transformer, in float32.
 
     Raises:
-        ValueError: the file is damaged, asks to run code, or holds no tensors.
+        UserError: the file is damaged, asks to run code, or holds no tensors.
     """
     try:
         found = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
     except (OSError, SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError, *pickles.BROKEN) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"refused {path}: it is no whole file of tensors: {reason}") from None
+        raise UserError(f"refused {path}: it is no whole file of tensors: {reason}") from None
     tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
     check(bool(tensors), f"{path} holds no tensors, neither at its top nor under {', '.join(CONTAINERS)}")
     return {name: t.float() if t.is_floating_point() else t for name, t in translated(tensors).items()}
@@ -62,7 +62,7 @@ def fill(model: nn.Module, state: Mapping[str, Tensor]) -> frozenset[str]:
     """Load a state; returns the names of parameters that it has not, which is nothing or class token and position.
 
     Raises:
-        ValueError: names are missing or left over, or shapes differ; the message lists them.
+        UserError: names are missing or left over, or shapes differ; the message lists them.
     """
     own = model.state_dict()
     missing = own.keys() - state.keys()

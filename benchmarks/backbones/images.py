@@ -15,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_
 from timm.models.vision_transformer_hybrid import ConvStem, HybridEmbed
 from torch import nn
 
-from methods.errors import unknown
+from methods.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +53,7 @@ def image_normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]
     """Mean, standard deviation and image size of a model's weights, from their own configuration.
 
     Raises:
-        ValueError: timm knows no such model.
+        UserError: timm knows no such model.
     """
     model = name.partition("@")[0]
     if model == "vit_nano":
@@ -67,7 +67,7 @@ def is_downloaded(name: str) -> bool:
     """Whether the weights of a model of the hub are on this machine already.
 
     Raises:
-        ValueError: timm knows no such model.
+        UserError: timm knows no such model.
     """
     from huggingface_hub import try_to_load_from_cache
 
@@ -84,7 +84,7 @@ def build_image(name: str, *, pretrained: bool, drop_path: float, weights: Path 
     the hub.
 
     Raises:
-        ValueError: unknown model, no VisionTransformer, or weights that cannot be had or do not fit.
+        UserError: unknown model, no VisionTransformer, or weights that cannot be had or do not fit.
     """
     if name == "vit_nano":
         model: nn.Module = vit_nano(drop_path)
@@ -97,21 +97,21 @@ def build_image(name: str, *, pretrained: bool, drop_path: float, weights: Path 
 
 def _create(name: str, *, pretrained: bool, drop_path: float) -> nn.Module:
     if name == AMBIGUOUS:
-        raise ValueError(
+        raise UserError(
             f"'{AMBIGUOUS}' now means other weights than papers used; name one: vit_base_patch16_224.orig_in21k (the "
             "papers') or vit_base_patch16_224.augreg_in21k"
         )
     if not timm.is_model(name):
-        raise ValueError(unknown("backbone", name, ["vit_nano", "point_nano", *timm.list_models("vit_*_224")]))
+        raise UserError(unknown("backbone", name, ["vit_nano", "point_nano", *timm.list_models("vit_*_224")]))
     try:
         model = timm.create_model(name, pretrained=pretrained, num_classes=0, drop_path_rate=drop_path)
     except (OSError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise ValueError(
+        raise UserError(
             f"cannot build backbone '{name}': {reason}; offline, give a local file as {name}@FILE"
         ) from None
     if not isinstance(model, VisionTransformer):
-        raise ValueError(f"backbone '{name}' is a {type(model).__name__}; only timm VisionTransformers are supported")
+        raise UserError(f"backbone '{name}' is a {type(model).__name__}; only timm VisionTransformers are supported")
     return model
 
 
@@ -128,11 +128,11 @@ def _load(model: nn.Module, name: str, path: Path) -> None:
         model.load_state_dict(kept)
     except (OSError, SafetensorError, RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"cannot load {path} into backbone '{name}': {reason}") from None
+        raise UserError(f"cannot load {path} into backbone '{name}': {reason}") from None
     except Exception as error:  # torch's UnpicklingError has no public base: the file asked to run code, or is damaged
         if type(error).__module__ not in ("pickle", "_pickle", "zipfile"):
             raise
-        raise ValueError(f"refused {path}: it is no plain file of tensors ({type(error).__name__})") from None
+        raise UserError(f"refused {path}: it is no plain file of tensors ({type(error).__name__})") from None
 
 
 def _unwrap(loaded: Any) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from benchmarks.backbones import checkpoints
-from methods.errors import unknown
+from methods.errors import UserError, unknown
 
 ORIGIN = 1e-3  # squared radius within which pointnet2's kernel never picks a point
 
@@ -203,12 +203,12 @@ def build_point(name: str, *, pretrained: bool, drop_path: float, weights: Path 
     """A point transformer in eval mode; without ``weights`` it is initialised from torch's generator.
 
     Raises:
-        ValueError: unknown name, or weights that are missing or do not fit.
+        UserError: unknown name, or weights that are missing or do not fit.
     """
     if name not in MODELS:
-        raise ValueError(unknown("backbone", name, [*MODELS, "vit_nano"]))
+        raise UserError(unknown("backbone", name, [*MODELS, "vit_nano"]))
     if pretrained and weights is None:
-        raise ValueError(f"backbone '{name}' has no weights of its own; give a local file as {name}@FILE")
+        raise UserError(f"backbone '{name}' has no weights of its own; give a local file as {name}@FILE")
     try:
         state = checkpoints.read(weights) if weights is not None else {}
         # exported models may have biases that the architecture as published has not
@@ -216,8 +216,8 @@ def build_point(name: str, *, pretrained: bool, drop_path: float, weights: Path 
         model = PointTransformer(**MODELS[name], drop_path=drop_path, qkv_bias=biased)  # type: ignore[arg-type]
         if weights is not None:
             model.fresh = checkpoints.fill(model, state)
-    except ValueError as error:
-        raise ValueError(f"cannot load {weights} into backbone '{name}': {error}") from None
+    except UserError as error:
+        raise UserError(f"cannot load {weights} into backbone '{name}': {error}") from None
     return model.eval()
 
 

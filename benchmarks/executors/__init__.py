@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import subprocess
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,8 +18,10 @@ import torch
 from benchmarks import measure, model, store, suites
 from benchmarks.executors import claims
 from benchmarks.files.pooled import Once
+from benchmarks.files.writing import WriteError
 from benchmarks.spec import Result, Spec
 from benchmarks.train import Epoch, Load, Trainer
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     from filelock import SoftFileLease
@@ -29,6 +32,20 @@ UNDERWAY = "still running, or killed"
 TRACE_SECONDS = 2.0
 SHOWN = ("stage", "epoch", "epochs")  # of an epoch, to those who look at the trace
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a run has no record: one line, and the traceback of the exception if there was one."""
+
+    reason: str
+    traceback: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """The failure that an exception is; a person's mistake is told by its message alone."""
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        return cls(reason=reason, traceback="".join(traceback.format_exception(error)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +107,8 @@ def attempt(
     """Run and store the record, or leave a trace and return the reason why there is none.
 
     Raises:
-        Held: another driver has the run in hand, or has finished it (which ``again`` does not mind).
-        OSError: the results folder takes no files.
+        AlreadyClaimed: another driver has the run in hand, or has finished it (which ``again`` does not mind).
+        WriteError: the results folder takes no files.
     """
     claim = begin(spec, results, again=again)
     try:
@@ -99,10 +116,10 @@ def attempt(
     except KeyboardInterrupt:
         store.write_trace(results, spec, "interrupted", "Ctrl-C")
         raise
-    except (OSError, claims.Held):
+    except (WriteError, claims.AlreadyClaimed):
         raise
-    except Exception as error:  # one run's failure must not cost the others; its reason is kept and shown
-        return end(f"{type(error).__name__}: {error}", spec, results, claim)
+    except Exception as error:  # one run's failure must not cost the others; its trace keeps the traceback
+        return end(Failure.of(error), spec, results, claim)
     finally:
         claim.release()
 
@@ -111,12 +128,12 @@ def begin(spec: Spec, results: Path, *, again: bool) -> SoftFileLease:
     """Claim a run and leave a trace that it has begun.
 
     Raises:
-        Held, OSError: as in ``attempt``.
+        AlreadyClaimed, WriteError: as in ``attempt``.
     """
     claim = claims.take(results, spec)
     try:
         if not again and store.finished(results, spec):  # since this driver looked
-            raise claims.Held
+            raise claims.AlreadyClaimed
         store.write_trace(results, spec, "started", UNDERWAY)
     except BaseException:
         claim.release()
@@ -124,16 +141,16 @@ def begin(spec: Spec, results: Path, *, again: bool) -> SoftFileLease:
     return claim
 
 
-def end(outcome: Result | str, spec: Spec, results: Path, claim: SoftFileLease) -> str | None:
-    """Store a run's record, or the reason why there is none, which is returned.
+def end(outcome: Result | Failure, spec: Spec, results: Path, claim: SoftFileLease) -> str | None:
+    """Store a run's record, or leave a trace of its failure and return the reason.
 
     Raises:
-        Held: the claim was lost, and the run is another's.
+        AlreadyClaimed: the claim was lost, and the run is another's.
     """
     claims.check(claim)
-    if isinstance(outcome, str):
-        store.write_trace(results, spec, "failed", outcome)
-        return outcome
+    if isinstance(outcome, Failure):
+        store.write_trace(results, spec, "failed", outcome.reason, traceback=outcome.traceback)
+        return outcome.reason
     store.write(results, outcome)
     return None
 
@@ -150,7 +167,9 @@ class _Progress:
         self._on_epoch(epoch)
         if time.monotonic() - self._written >= TRACE_SECONDS:
             self._written = time.monotonic()
-            store.write_trace(self._results, self._spec, "started", UNDERWAY, {name: epoch[name] for name in SHOWN})
+            store.write_trace(
+                self._results, self._spec, "started", UNDERWAY, progress={name: epoch[name] for name in SHOWN}
+            )
 
 
 def _cost(trainer: Trainer, spec: Spec) -> dict[str, Any]:

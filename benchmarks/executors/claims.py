@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from filelock import SoftFileLease, Timeout
 
+from benchmarks.files.writing import writing
 from benchmarks.store import UNFINISHED
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 60.0  # one for all who share a folder: a claim says which it was made under
 
 
-class Held(Exception):
+class AlreadyClaimed(Exception):
     """The run is another's: in hand, or finished."""
 
 
@@ -34,14 +35,16 @@ def take(results: Path, spec: Spec) -> SoftFileLease:
     """Claim a run for this process, until ``release()``.
 
     Raises:
-        Held: another has it.
-        OSError: the results folder takes no files.
+        AlreadyClaimed: another has it.
+        WriteError: the results folder takes no files.
     """
     file = path(results, spec)
-    file.parent.mkdir(parents=True, exist_ok=True)
     lease = _lease(file)
-    if not _taken(lease):
-        raise Held
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        taken = _taken(lease)
+    if not taken:
+        raise AlreadyClaimed
     return lease
 
 
@@ -49,10 +52,10 @@ def check(lease: SoftFileLease) -> None:
     """See that a claim is still this process's, which may have been suspended for longer than the lease.
 
     Raises:
-        Held: another has taken it over.
+        AlreadyClaimed: another has taken it over.
     """
     if lease.compromise is not None:
-        raise Held
+        raise AlreadyClaimed
 
 
 def here(results: Path, spec: Spec, token: str | None) -> bool:

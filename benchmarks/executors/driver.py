@@ -38,7 +38,7 @@ class Where:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ears:
+class Listeners:
     """Who hears of runs: of the epochs and the end of this driver's, and of what is seen of those of others."""
 
     on_epoch: OnEpoch
@@ -48,17 +48,25 @@ class Ears:
 
 
 def complete(
-    specs: Sequence[Spec], results: Path, where: Where, ears: Ears, *, again: bool = False, fail_fast: bool = False
+    specs: Sequence[Spec],
+    results: Path,
+    where: Where,
+    listeners: Listeners,
+    *,
+    again: bool = False,
+    fail_fast: bool = False,
 ) -> Outcome:
     """Execute all; wait for those that other drivers have in hand, and execute those that they leave behind.
 
     With ``again`` also those that have a record. Returns why runs failed here, and which were finished by others.
 
     Raises:
-        OSError: the results folder stopped taking files, so going on would lose work.
-        ValueError: the cluster cannot be reached, or has no room for a run.
+        WriteError: the results folder takes no more files, so going on would lose work.
+        UserError: the cluster cannot be reached, or has no room for a run.
     """
-    execute = partial(_executor(where), again=again, fail_fast=fail_fast, on_epoch=ears.on_epoch, on_end=ears.on_end)
+    execute = partial(
+        _executor(where), again=again, fail_fast=fail_fast, on_epoch=listeners.on_epoch, on_end=listeners.on_end
+    )
     total, watch = Outcome(), Watch(results)
     # one worker takes as long in any order, so it may keep that in which tables fill
     todo = list(specs) if where.workers == 1 else schedule.longest_first(specs, results)
@@ -73,11 +81,11 @@ def complete(
         done = [spec for spec in waiting if not again and store.finished(results, spec)]
         total.others.extend(done)
         for spec in done:
-            ears.on_other(spec)
+            listeners.on_other(spec)
         todo = [spec for spec in waiting if spec not in done and watch.freed(spec)]
         waiting = [spec for spec in waiting if spec not in done and spec not in todo]
         for spec in waiting:
-            _show(spec, results, ears.on_wait)
+            _show(spec, results, listeners.on_wait)
         if waiting and not todo:
             time.sleep(POLL_SECONDS)
     return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,18 +13,20 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import ahead, executors, store
-from benchmarks.executors import OnEnd, OnEpoch, Outcome
-from benchmarks.executors.claims import Held
+from benchmarks import executors, store
+from benchmarks.executors import OnEnd, OnEpoch, Outcome, processes
+from benchmarks.executors.claims import AlreadyClaimed
+from benchmarks.files.writing import WriteError
 from benchmarks.spec import Spec
 from benchmarks.train import Epoch
 
-DEATHS = 2  # of its process, after which a run has failed
+LIMIT = 4  # processes by default on a CPU: each has its own copy of torch and of the backbone
+DEATHS = 2  # a run has failed when its process has died so often
 
 
 def default(device: torch.device, runs: int) -> int:
-    """A worker a GPU; on a CPU one a core, for small models gain little from a second thread."""
-    places = len(devices(device)) if device.type == "cuda" else min(torch.get_num_threads(), ahead.LIMIT)
+    """The number of workers: one per GPU; on a CPU one per core, as small models gain little from a second thread."""
+    places = len(devices(device)) if device.type == "cuda" else min(torch.get_num_threads(), LIMIT)
     return max(1, min(places, runs))
 
 
@@ -47,13 +50,13 @@ def in_process(
     """Run one after the other and store each record at once; with ``again`` also those that have one.
 
     Raises:
-        OSError: the results folder stopped taking files, so going on would lose work.
+        WriteError: the results folder takes no more files, so going on would lose work.
     """
     outcome = Outcome()
     for spec in specs:
         try:
             reason = executors.attempt(spec, results, device, partial(on_epoch, spec), again=again)
-        except Held:
+        except AlreadyClaimed:
             outcome.others.append(spec)
             continue
         on_end(spec)
@@ -80,10 +83,10 @@ def side_by_side(
     A run whose process died is begun once more, behind all the others; another process takes the dead one's place.
     """
     found, threads = devices(device), torch.get_num_threads()
-    places = [
-        Place(results=results, device=found[n % len(found)], threads=threads, again=again) for n in range(workers)
+    settings = [
+        Settings(results=results, device=found[n % len(found)], threads=threads, again=again) for n in range(workers)
     ]
-    crew = _Crew(specs, results, places)
+    crew = _Crew(specs, results, settings)
     try:
         return crew.work(fail_fast, on_epoch, on_end)
     except KeyboardInterrupt:
@@ -96,8 +99,8 @@ def side_by_side(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a worker's runs happen."""
+class Settings:
+    """How a worker runs: its results folder, its device, its threads, and whether finished runs are run again."""
 
     results: Path
     device: torch.device
@@ -106,42 +109,42 @@ class Place:
 
 
 class Worker:
-    """A process that runs what it is given in one place, and the run that it had in hand last."""
+    """A process that runs one spec at a time, and the last spec that it was given."""
 
     spec: Spec
 
-    def __init__(self, place: Place) -> None:
-        spare = ahead.take()
-        self.place, self.process, self.connection = place, spare.process, spare.connection
-        self._send(partial(_serve, place))
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.connection, theirs = multiprocessing.Pipe()
+        self.process = processes.start(_serve, settings, theirs)
+        theirs.close()  # so that the death of the process ends the connection
 
     def give(self, spec: Spec) -> None:
+        """Have the process run a spec."""
         self.spec = spec
-        self._send(spec)
+        with suppress(BrokenPipeError):  # the process has just died; the next receive says so
+            self.connection.send(spec)
 
-    def another(self) -> Worker:
-        return Worker(self.place)
-
-    def _send(self, what: object) -> None:
-        with suppress(BrokenPipeError):  # it has just died, which is heard next
-            self.connection.send(what)
+    def replacement(self) -> Worker:
+        """A new worker with the same settings."""
+        return Worker(self.settings)
 
 
 class _Crew:
     """Workers, the runs that wait for them, and what came of the others."""
 
-    def __init__(self, specs: Sequence[Spec], results: Path, places: Sequence[Place]) -> None:
+    def __init__(self, specs: Sequence[Spec], results: Path, settings: Sequence[Settings]) -> None:
         self.results, self.waiting, self.outcome = results, list(specs), Outcome()
         self.deaths: Counter[Spec] = Counter()
         self.busy: dict[Connection, Worker] = {}
-        self.idle = [Worker(place) for place in places]
+        self.idle = [Worker(each) for each in settings]
 
     def work(self, fail_fast: bool, on_epoch: OnEpoch, on_end: OnEnd) -> Outcome:
         while self.waiting or self.busy:
             while self.waiting and self.idle:
                 worker = self.idle.pop()
                 if not worker.process.is_alive():  # it died with nothing in hand
-                    worker = worker.another()
+                    worker = worker.replacement()
                 worker.give(self.waiting.pop(0))
                 self.busy[worker.connection] = worker
             for connection in wait(list(self.busy)):
@@ -158,30 +161,30 @@ class _Crew:
             worker.process.kill()
             worker.process.join()
 
-    def _receive(self, worker: Worker) -> Epoch | Held | str | None:
+    def _receive(self, worker: Worker) -> Epoch | AlreadyClaimed | str | None:
         """An epoch, or how the run ended: None if well, else the reason.
 
         Raises:
-            OSError: the worker could not write into the results folder.
+            WriteError: the worker could not write into the results folder.
         """
         try:
-            message: Epoch | Held | OSError | str | None = worker.connection.recv()
+            message: Epoch | AlreadyClaimed | WriteError | str | None = worker.connection.recv()
         except (EOFError, OSError):  # the second where it had not read what was sent
             worker.process.join()
             reason = f"its process died with exit code {worker.process.exitcode}; -9 may be for want of memory"
             store.write_trace(self.results, worker.spec, "failed", reason)
             return reason
-        if isinstance(message, OSError):
+        if isinstance(message, WriteError):
             raise message
         return message
 
-    def _ended(self, worker: Worker, message: Held | str | None, fail_fast: bool) -> bool:
+    def _ended(self, worker: Worker, message: AlreadyClaimed | str | None, fail_fast: bool) -> bool:
         """Take up what a run came to; whether that is its end here."""
         del self.busy[worker.connection]
         died = not worker.process.is_alive()
-        self.idle.append(worker.another() if died else worker)
+        self.idle.append(worker.replacement() if died else worker)
         self.deaths[worker.spec] += died
-        if isinstance(message, Held):
+        if isinstance(message, AlreadyClaimed):
             self.outcome.others.append(worker.spec)
             return False
         if died and self.deaths[worker.spec] < DEATHS and not fail_fast:
@@ -193,17 +196,17 @@ class _Crew:
         return True
 
 
-def _serve(place: Place, connection: Connection) -> None:
+def _serve(settings: Settings, connection: Connection) -> None:
     """A worker's life: run what comes, tell every epoch and the end."""
-    torch.set_num_threads(place.threads)
-    if place.device.type == "cuda":
-        torch.cuda.set_device(place.device)
+    torch.set_num_threads(settings.threads)
+    if settings.device.type == "cuda":
+        torch.cuda.set_device(settings.device)
     while True:
         spec: Spec = connection.recv()
         tell = partial(_send, connection)
         try:
-            connection.send(executors.attempt(spec, place.results, place.device, tell, again=place.again))
-        except (Held, OSError) as error:
+            connection.send(executors.attempt(spec, settings.results, settings.device, tell, again=settings.again))
+        except (AlreadyClaimed, WriteError) as error:
             connection.send(error)
 
 

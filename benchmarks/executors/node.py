@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks import backbones, executors, store, suites
-from benchmarks.executors import claims
+from benchmarks.executors import Failure, claims
 from benchmarks.spec import Result, Spec
 from methods.errors import check
 
@@ -38,7 +38,7 @@ class Task:
     code: dict[str, Any]
 
 
-def work(task: Task, news: Any) -> tuple[Result | str, bytes | None]:
+def work(task: Task, news: Any) -> tuple[Result | Failure, bytes | None]:
     """A run's result, or the reason why there is none, and its task file if that lies on this node alone."""
     torch.set_num_threads(task.threads)
     if task.folder.is_dir():
@@ -52,7 +52,7 @@ def work(task: Task, news: Any) -> tuple[Result | str, bytes | None]:
             result = executors.run(task.spec, results, torch.device(task.device), tell)
             file = None if shared else store.adapter_path(results, task.spec).read_bytes()
     except Exception as error:  # of this run, whatever it is: the driver tells it
-        return f"{type(error).__name__}: {error}", None
+        return Failure.of(error), None
     return replace(result, environment=result.environment | task.code), file
 
 
@@ -81,7 +81,7 @@ def _see_files(spec: Spec) -> None:
     """See that this node has the weights and the data that the run is of.
 
     Raises:
-        ValueError: it has not.
+        UserError: it has not.
     """
     weights = backbones.source(spec.backbone.name).sha256
     check(weights == spec.backbone.sha256, f"other weights of {spec.backbone.name} on node {os.uname().nodename}")

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import benchmarks
 import methods
 from benchmarks import executors, store
-from benchmarks.executors import OnEnd, OnEpoch, Outcome, claims, node
+from benchmarks.executors import Failure, OnEnd, OnEpoch, Outcome, claims, node
 from benchmarks.executors.node import Task
+from benchmarks.files import writing
 from benchmarks.files.contents import CACHE
 from benchmarks.files.root import DATA_ROOT, data_root
 from benchmarks.spec import Result, Spec
-from methods.errors import check
+from methods.errors import UserError, check
 
 if TYPE_CHECKING:
     from filelock import SoftFileLease
@@ -53,8 +54,8 @@ def execute(
     """As ``local.in_process``, on a cluster.
 
     Raises:
-        OSError: the results folder stopped taking files, so going on would lose work.
-        ValueError: Ray is not installed or not reached, or no node has room for a run.
+        WriteError: the results folder takes no more files, so going on would lose work.
+        UserError: Ray is not installed or not reached, or no node has room for a run.
     """
     ray = _connect(where)
     try:
@@ -95,14 +96,14 @@ class _Flight:
     def land(self) -> None:
         """Give back the claims of runs that did not come back."""
         for spec, claim in self.flying.values():
-            with suppress(OSError):  # where the disk is full, which is told already
+            with suppress(writing.WriteError):  # of a full disk, which is shown already
                 store.write_trace(self.results, spec, "interrupted", "its driver ended")
             claim.release()
 
     def _send(self, spec: Spec) -> None:
         try:
             claim = executors.begin(spec, self.results, again=self.again)
-        except claims.Held:
+        except claims.AlreadyClaimed:
             self.outcome.others.append(spec)
             return
         code = {name: executors.environment()[name] for name in ("commit", "dirty")}
@@ -122,9 +123,9 @@ class _Flight:
         outcome, file = self._result(reference)
         try:
             if file is not None:
-                store.write_atomic(store.adapter_path(self.results, spec), file)
+                writing.write_atomic(store.adapter_path(self.results, spec), file)
             reason = executors.end(outcome, spec, self.results, claim)
-        except claims.Held:
+        except claims.AlreadyClaimed:
             self.outcome.others.append(spec)
             return
         finally:
@@ -135,13 +136,13 @@ class _Flight:
             self.outcome.failed[spec] = reason
             self.waiting = [] if fail_fast else self.waiting
 
-    def _result(self, reference: Any) -> tuple[Result | str, bytes | None]:
+    def _result(self, reference: Any) -> tuple[Result | Failure, bytes | None]:
         try:
-            found: tuple[Result | str, bytes | None] = self.ray.get(reference)
+            found: tuple[Result | Failure, bytes | None] = self.ray.get(reference)
         except self.ray.exceptions.RayTaskError as error:
-            return str(error).strip().splitlines()[-1], None
+            return Failure(reason=str(error).strip().splitlines()[-1], traceback=str(error)), None
         except self.ray.exceptions.RayError as error:
-            return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}", None
+            return Failure(reason=f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"), None
         return found
 
     def _heard(self) -> list[tuple[str, Epoch]]:
@@ -169,7 +170,7 @@ def _connect(where: Where) -> Any:
     try:
         import ray
     except ImportError:
-        raise ValueError("--executor ray needs Ray: pip install '.[ray]'") from None
+        raise UserError("--executor ray needs Ray: pip install '.[ray]'") from None
     _check_answers(where.address)
     variables = {DATA_ROOT: str(data_root())}
     if CACHE in os.environ:
@@ -186,7 +187,7 @@ def _connect(where: Where) -> Any:
         )
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(_unreached(where.address or "this machine", reason)) from None
+        raise UserError(_unreached(where.address or "this machine", reason)) from None
     return ray
 
 
@@ -199,7 +200,7 @@ def _check_answers(address: str | None) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise ValueError(_unreached(found, str(error))) from None
+        raise UserError(_unreached(found, str(error))) from None
 
 
 def _unreached(place: str, reason: str) -> str:

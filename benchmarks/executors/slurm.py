@@ -18,9 +18,9 @@ import torch
 
 from benchmarks import executors, store
 from benchmarks.executors import OnEnd, OnEpoch, Outcome, queue
-from benchmarks.executors.claims import Held
+from benchmarks.executors.claims import AlreadyClaimed
 from benchmarks.files.root import data_root, use_data_root
-from methods.errors import check
+from methods.errors import UserError, check
 
 if TYPE_CHECKING:
     from benchmarks.executors.driver import Where
@@ -53,7 +53,7 @@ class Element:
             return False, executors.attempt(
                 self.spec, self.results, torch.device(self.device), _ignore, again=self.again
             )
-        except Held:
+        except AlreadyClaimed:
             return True, None
 
     def checkpoint(self) -> Any:
@@ -77,7 +77,7 @@ def execute(
     """As ``local.in_process``, on a cluster; ``cluster`` is one of submitit's.
 
     Raises:
-        ValueError: submitit or Slurm is not there, or refuses the resources.
+        UserError: submitit or Slurm is not there, or refuses the resources.
     """
     executor = _executor(results, where, cluster)
     elements = [_element(spec, results, where, again) for spec in specs]
@@ -106,7 +106,7 @@ def script(specs: Sequence[Spec], results: Path, where: Where) -> str:
     try:
         executor.update_parameters(**executor._convert_parameters(_parameters(where)))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"--resources: {' '.join(str(error).split())}") from None
+        raise UserError(f"--resources: {' '.join(str(error).split())}") from None
     if len(specs) > 1:
         executor.parameters["map_count"] = min(len(specs), ARRAY)
     text: str = executor._make_submission_file_text(executor._submitit_command_str, "")
@@ -120,7 +120,7 @@ def _submit(executor: Any, elements: Sequence[Element]) -> list[Any]:
             jobs: list[Any] = executor.submit_array(elements)
     except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedSubmissionError) as error:
         reason = [line for line in str(error).splitlines() if line.strip()][-1].strip()
-        raise ValueError(f"Slurm refused the jobs: {reason}; --dry-run shows the script") from None
+        raise UserError(f"Slurm refused the jobs: {reason}; --dry-run shows the script") from None
     return jobs
 
 
@@ -178,9 +178,9 @@ def _executor(results: Path, where: Where, cluster: str) -> Any:
         executor = submitit.AutoExecutor(folder=_folder(results), cluster=cluster)
         executor.update_parameters(**parameters)
     except RuntimeError as error:
-        raise ValueError(f"no Slurm here: {error}; --dry-run shows the script without it") from None
+        raise UserError(f"no Slurm here: {error}; --dry-run shows the script without it") from None
     except (NameError, TypeError, ValueError) as error:
-        raise ValueError(f"--resources: {' '.join(str(error).split())}") from None
+        raise UserError(f"--resources: {' '.join(str(error).split())}") from None
     return executor
 
 
@@ -214,7 +214,7 @@ def _submitit() -> Any:
     try:
         import submitit
     except ImportError:
-        raise ValueError("--executor slurm needs submitit: pip install '.[slurm]'") from None
+        raise UserError("--executor slurm needs submitit: pip install '.[slurm]'") from None
     return submitit
 
 

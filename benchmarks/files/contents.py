@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from benchmarks.cli import progress
 from benchmarks.files.layouts import Layout, Sample
-from benchmarks.store import write_atomic
+from benchmarks.files.writing import write_atomic
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from benchmarks.files.contents import cache_root
-from benchmarks.store import write_atomic
+from benchmarks.files.writing import write_atomic
 from benchmarks.suites import Suite, Task, offline_images, offline_points
 
 if TYPE_CHECKING:

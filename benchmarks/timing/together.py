@@ -14,6 +14,7 @@ import torch
 from benchmarks.cli import progress
 from benchmarks.timing import steps
 from benchmarks.timing.steps import Case, Setting
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -32,7 +33,7 @@ def together(case: Case, setting: Setting, counts: Sequence[int], repeats: int) 
     All rounds of a count are taken before those of the next.
 
     Raises:
-        ValueError: so many do not fit.
+        UserError: so many do not fit.
     """
     steps.build(case, setting, setting.body())  # a case that cannot be is told before any process starts
     cores = torch.get_num_threads()
@@ -61,7 +62,7 @@ def _rates(case: Case, setting: Setting, count: int, repeats: int, threads: int)
         process.join()
     reasons = [answer for answer in found if isinstance(answer, str)]
     if reasons:
-        raise ValueError(f"{count} side by side do not run on {setting.device}: {reasons[0]}; ask for fewer")
+        raise UserError(f"{count} side by side do not run on {setting.device}: {reasons[0]}; ask for fewer")
     return [sum(rates) for rates in zip(*found, strict=True)]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cli import guarded
+from methods.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     uri = address(args.tracking)
     if uri is None:
-        raise ValueError("tracking is off, so there is nowhere to upload to; give --tracking URI")
+        raise UserError("tracking is off, so there is nowhere to upload to; give --tracking URI")
     uploaded, there = sync(uri, args.results)
     print(f"{uploaded} runs uploaded, {there} already there: {shown(uri)}")
     return 0

@@ -1,7 +1,8 @@
 """The entry of ``python -m benchmarks.tracking``."""
 
-from benchmarks.cli import program
+import sys
+
 from benchmarks.tracking import main
 
 if __name__ == "__main__":
-    program(main)
+    sys.exit(main())

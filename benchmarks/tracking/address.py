@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from methods.errors import UserError
+
 DEFAULT = "sqlite:///mlflow.db"
 SERVERS, DATABASES = ("http", "https"), ("sqlite", "postgresql", "mysql", "mssql")
 
@@ -14,7 +16,7 @@ def address(asked: str | None) -> str | None:
     """The tracking URI, or None for off; imports nothing of MLflow and asks no server.
 
     Raises:
-        ValueError: no address of a server or database, or that of a file in a folder that is not there.
+        UserError: no address of a server or database, or that of a file in a folder that is not there.
     """
     uri = (os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT) if asked is None else asked
     if uri == "off":
@@ -22,13 +24,13 @@ def address(asked: str | None) -> str | None:
     source = "MLFLOW_TRACKING_URI" if asked is None else "--tracking"
     scheme, mark, rest = uri.partition("://")
     if not mark or scheme.partition("+")[0] not in (*SERVERS, *DATABASES) or not _names_a_place(scheme, rest):
-        raise ValueError(
+        raise UserError(
             f"{source}: no MLflow can be at '{shown(uri)}'; give off, http://HOST:PORT, https://HOST, "
             "sqlite:///FILE.db, or the URI of a postgresql, mysql or mssql database"
         )
     path = sqlite_path(uri)
     if path is not None and not path.parent.is_dir():
-        raise ValueError(f"{source}: '{uri}' is in a folder that does not exist; make {path.parent} or give another")
+        raise UserError(f"{source}: '{uri}' is in a folder that does not exist; make {path.parent} or give another")
     return uri
 
 

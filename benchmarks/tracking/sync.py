@@ -13,6 +13,7 @@ from benchmarks.cli import progress
 from benchmarks.tracking import fields
 from benchmarks.tracking.address import shown
 from benchmarks.tracking.mirror import Mirror, failures, files, origin, reason
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -26,7 +27,7 @@ def sync(uri: str, results: Path) -> tuple[int, int]:
     A half-uploaded run of the same record is replaced. Not to be used beside a sweep into the same folder.
 
     Raises:
-        ValueError: no records, one that cannot be read, or an MLflow that does not answer.
+        UserError: no records, one that cannot be read, or an MLflow that does not answer.
     """
     root = results / store.RUNS
     suites: defaultdict[str, Records] = defaultdict(dict)
@@ -34,7 +35,7 @@ def sync(uri: str, results: Path) -> tuple[int, int]:
         record = store.read(path)
         suites[record["spec"]["suite"]][str(path.relative_to(root).with_suffix(""))] = record
     if not suites:
-        raise ValueError(f"no run records below {root}; make some with: python -m benchmarks.run")
+        raise UserError(f"no run records below {root}; make some with: python -m benchmarks.run")
     uploaded, total = 0, sum(map(len, suites.values()))
     with progress() as bar:
         task = bar.add_task("comparing with MLflow", total=total)
@@ -44,7 +45,7 @@ def sync(uri: str, results: Path) -> tuple[int, int]:
                 bar.update(task, description=f"uploading {suite}", advance=len(records) - len(folder.missing))
                 uploaded += folder.upload(lambda: bar.advance(task))
         except failures() as error:
-            raise ValueError(
+            raise UserError(
                 f"MLflow at {shown(uri)} failed: {reason(error, uri)}; mend that and repeat the command"
             ) from None
     return uploaded, total - uploaded

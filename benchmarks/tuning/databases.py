@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from methods.errors import UserError
+
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
@@ -29,7 +31,7 @@ class Place:
         """The open database, made if it is not there.
 
         Raises:
-            ValueError: no such database, or one that refuses.
+            UserError: no such database, or one that refuses.
         """
         import optuna
 
@@ -47,19 +49,19 @@ class Place:
             except _failures(ImportError, RuntimeError) as error:
                 failure = _reason(error)
                 time.sleep(pause)
-        raise ValueError(f"cannot use storage {self}: {failure}; give another with --storage")
+        raise UserError(f"cannot use storage {self}: {failure}; give another with --storage")
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Tell in one line of a database that stops answering.
 
         Raises:
-            ValueError: it did.
+            UserError: it did.
         """
         try:
             yield
         except _failures() as error:
-            raise ValueError(
+            raise UserError(
                 f"storage {self} failed: {_reason(error)}; what is finished is kept, repeat the command to go on"
             ) from None
 

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import queue
 import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.ahead import follow_parent
+from benchmarks.executors import processes
 from benchmarks.tuning import studies
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     from benchmarks.tuning.databases import Place
@@ -49,16 +49,14 @@ def side_by_side(
     searches: Sequence[Search], where: Place, device: torch.device, workers: int, on_trial: OnTrial
 ) -> dict[Search, str]:
     """As ``in_process``, in several processes with as many threads each as torch has here."""
-    context, threads = multiprocessing.get_context("spawn"), torch.get_num_threads()
-    told: Any = context.Queue()
-    serve = partial(_serve, told, replace(where), device, threads)  # each opens the database for itself
+    told: Any = multiprocessing.get_context("spawn").Queue()
+    serve = partial(_serve, told, replace(where), device, torch.get_num_threads())  # each opens the database for itself
     # each begins with another study: trials that go side by side in one study know less of each other
     turns = [len(searches) * worker // workers for worker in range(workers)]
-    children = [context.Process(target=serve, args=([*searches[n:], *searches[:n]],), daemon=True) for n in turns]
-    broken: dict[Search, str] = {}
+    children, broken = [], dict[Search, str]()
     try:
-        for child in children:
-            child.start()
+        for n in turns:
+            children.append(processes.start(serve, [*searches[n:], *searches[:n]], interruptible=True))
         while any(child.is_alive() for child in children) or not told.empty():
             try:
                 search, reason = told.get(timeout=WAIT_SECONDS)
@@ -89,12 +87,11 @@ def _end(children: Sequence[Any]) -> None:
 
 
 def _serve(told: Any, where: Place, device: torch.device, threads: int, searches: Sequence[Search]) -> None:
-    threading.Thread(target=follow_parent, daemon=True).start()
     torch.set_num_threads(threads)
     try:
         with where.watched():
             broken = in_process(searches, where, device, lambda search: told.put((search, None)))
-    except ValueError as error:
+    except UserError as error:
         broken = {searches[0]: str(error)}
     except KeyboardInterrupt:
         return

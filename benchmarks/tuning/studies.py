@@ -80,7 +80,7 @@ def work(
     """Run trials of a study until no slot is free, telling of each that ended.
 
     Raises:
-        Broken: a slot's trials failed again and again; the message has the last reason.
+        Broken: a slot's trials failed again and again; the message has the last reason and its traceback.
     """
     own = study(search, where)
     while waiting := _fill(own, search, where):
@@ -136,7 +136,9 @@ def _objective(search: Search, device: torch.device, ran: list[int], trial: optu
     except optuna.exceptions.UpdateFinishedTrialError:
         raise  # it was taken for dead, and its slot given away
     except Exception as error:
-        trial.set_user_attr("error", f"{type(error).__name__}: {error}")
+        failure = executors.Failure.of(error)
+        trial.set_user_attr("error", failure.reason)
+        trial.set_user_attr("traceback", failure.traceback)
         raise
 
 
@@ -182,8 +184,9 @@ def _fill(own: optuna.Study, search: Search, where: Place) -> list[optuna.trial.
         if slot in held:
             continue
         if failures[slot] >= MOST_FAILURES:
-            reasons = [t.user_attrs["error"] for t in own.get_trials(deepcopy=False) if "error" in t.user_attrs]
-            raise Broken(f"trial {slot} of {search.name} failed {failures[slot]} times: {reasons[-1]}")
+            last = [t.user_attrs for t in own.get_trials(deepcopy=False) if "error" in t.user_attrs][-1]
+            told = f"trial {slot} of {search.name} failed {failures[slot]} times: {last['error']}"
+            raise Broken(f"{told}\n{last['traceback']}")
         # the first trial is the method as it comes, so that tuning never ends below it on validation
         own.enqueue_trial(_defaults(search) if slot == 0 else {}, user_attrs={"slot": slot})
     return own.get_trials(deepcopy=False, states=(TrialState.WAITING,))

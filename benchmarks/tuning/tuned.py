@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import methods
-from methods.errors import check
+from methods.errors import UserError, check
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -29,7 +29,7 @@ def path(folder: Path, spec: Spec) -> Path:
 def write(folder: Path, search: Search, trial: FrozenTrial, trials: dict[str, int]) -> Path:
     """Write the configuration of a study's best trial, with all that says how it was found."""
     from benchmarks.executors import environment
-    from benchmarks.store import write_atomic
+    from benchmarks.files.writing import write_atomic
 
     found = {
         "study": search.name,
@@ -57,7 +57,7 @@ def apply(specs: Sequence[Spec], folder: Path) -> list[Spec]:
     """The same runs with the configurations that were tuned for them.
 
     Raises:
-        ValueError: a run without one, or one that was tuned for another backbone, other data or another recipe.
+        UserError: a run without one, or one that was tuned for another backbone, other data or another recipe.
     """
     absent = dict.fromkeys(f"{s.method} on {s.task}" for s in specs if not path(folder, s).exists())
     check(
@@ -78,7 +78,7 @@ def _tuned(spec: Spec, file: Path) -> Spec:
         conditions = {name: found[name] for name in SAME}
         conditions["recipe"] = _recipe(Recipe(**found["recipe"]))  # with the defaults of what it did not have yet
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"cannot read {file}: {error}; tune again, or take the file away") from None
+        raise UserError(f"cannot read {file}: {error}; tune again, or take the file away") from None
     for name, now in _conditions(spec).items():
         check(
             conditions[name] == now,

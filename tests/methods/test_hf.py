@@ -253,7 +253,7 @@ def test_checkpointing_gives_equal_gradients(kind):
         torch.testing.assert_close(kept[key], plain[key], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["lora", "dora", "vera", "ia3", "oft"])
+@pytest.mark.parametrize("kind", ["lora", "rslora", "vera", "ia3", "oft"])
 def test_compiled_equals_eager(kind):
     model, x = trained(kind), tiny.inputs("image")
     torch._dynamo.reset()

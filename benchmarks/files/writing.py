@@ -1,0 +1,47 @@
+"""Files are written whole or not at all, and a folder that takes no files is told in one line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.cli import cannot_use
+from methods.errors import UserError
+
+
+class WriteError(UserError, OSError):
+    """A file cannot be written: the disk is full, or the folder is read-only or gone."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an ``OSError`` of writing into one line that names the file.
+
+    Raises:
+        WriteError: the system refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(cannot_use(path, error)) from error
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write a file under a temporary name, flush it to the disk, then rename it; missing folders are made.
+
+    Raises:
+        WriteError: the system refused; the old file, if there is one, stays as it was.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
