@@ -14,7 +14,7 @@ from benchmarks.cli import guarded
 if TYPE_CHECKING:
     from torch import nn
 
-    from benchmarks.model import Tuned
+    from benchmarks.training.model import Tuned
     from methods.base import Backbone, Method, Modality
 
 CLASSES = 15  # of ScanObjectNN, whose head the papers on point clouds count
@@ -117,7 +117,7 @@ def _wired(name: str, body: nn.Module, options: Mapping[str, object] | None = No
 
     import methods
     from benchmarks import backbones
-    from benchmarks.model import Tuned
+    from benchmarks.training.model import Tuned
 
     body = copy.deepcopy(body)
     method = methods.build(name, cast("Backbone", body), methods.config(name, options or {}))

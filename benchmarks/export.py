@@ -13,8 +13,8 @@ from benchmarks.cli import guarded
 from methods.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmarks.model import Tuned
-    from benchmarks.spec import Spec
+    from benchmarks.records.spec import Spec
+    from benchmarks.training.model import Tuned
 
 ENDING = ".safetensors"
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in (args.out, args.task):
         if path and path.suffix != ENDING:
             raise UserError(f"cannot write '{path}': the file must end in {ENDING}")
-    from benchmarks import model
+    from benchmarks.training import model
 
     path = _task_file(args.run, args.results)
     tuned, spec = _with_adapter(path, args.from_peft) if args.from_peft else (model.load(path), model.read(path)[0])
@@ -103,8 +103,8 @@ def _card(tuned: Tuned, spec: Spec) -> dict[str, str]:
 
 
 def _task_file(run: str, results: Path) -> Path:
-    from benchmarks import store
-    from benchmarks.spec import Spec
+    from benchmarks.records import store
+    from benchmarks.records.spec import Spec
 
     if run.endswith(ENDING):
         return Path(run)
@@ -113,7 +113,7 @@ def _task_file(run: str, results: Path) -> Path:
 
 def _with_adapter(path: Path, folder: Path) -> tuple[Tuned, Spec]:
     """A model of lora on the task and backbone of a task file, with a head and updates that PEFT saved."""
-    from benchmarks import model
+    from benchmarks.training import model
     from methods import hf_layout
     from methods.lora import LoRA, LoRAConfig
 

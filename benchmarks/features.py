@@ -32,8 +32,10 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw one run; 2 for a user's mistake."""
     args = parser().parse_args(argv)
-    from benchmarks import model, store, suites
-    from benchmarks.spec import Spec
+    from benchmarks import suites
+    from benchmarks.records import store
+    from benchmarks.records.spec import Spec
+    from benchmarks.training import model
 
     figures.check_ending(args.out)
     record = store.find(args.results, args.run)

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     out = console()
     if args.compare:
-        from benchmarks import store
+        from benchmarks.records import store
         from benchmarks.tables import comparison
 
         for line in comparison.lines(store.load(args.results, args.suite), *args.compare):
@@ -61,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         tasks = [str(name) for name in table.cells if name in suites.get(args.published).tasks]
         out.print(to_rich(table, hidden=tasks if len(tasks) > MANY_TASKS else ()))
     else:
-        from benchmarks import drawing, store
+        from benchmarks import drawing
+        from benchmarks.records import store
         from benchmarks.tables.reader import uncollected
 
         with uncollected():
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def write(results: Path, suite: str | None = None) -> list[Path]:
     """Write the leaderboard of the records below ``results`` there; returns the paths."""
-    from benchmarks import store
+    from benchmarks.records import store
 
     return save(*store.load_with_histories(results, suite), results)
 
@@ -121,9 +122,9 @@ def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
     Raises:
         ValueError: no paper's numbers of that suite.
     """
-    from benchmarks import store
     from benchmarks.files.writing import write_atomic
     from benchmarks.published import beside, figure
+    from benchmarks.records import store
 
     beside.check(suite)
     recorded = any((results / store.RUNS).rglob("*.json"))

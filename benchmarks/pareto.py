@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw the plot; 2 for a user's mistake."""
     args = parser().parse_args(argv)
-    from benchmarks import store
+    from benchmarks.records import store
     from benchmarks.tables import comparable
 
     groups = comparable(store.load(args.results, args.suite))

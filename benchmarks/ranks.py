@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw the diagrams; 2 for a user's mistake, or where no runs make one."""
     args = parser().parse_args(argv)
-    from benchmarks import store
+    from benchmarks.records import store
     from benchmarks.tables import comparable
 
     groups = comparable(store.load(args.results, args.suite))

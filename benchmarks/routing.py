@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw one run; 2 for a user's mistake."""
     args = parser().parse_args(argv)
-    from benchmarks import store
+    from benchmarks.records import store
 
     figures.check_ending(args.out)
     record = store.find(args.results, args.run)

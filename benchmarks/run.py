@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import arguments
-from benchmarks.arguments import add_device, add_sweep
 from benchmarks.cli import console, guarded, progress, warn
 from benchmarks.files.root import use_data_root
+from benchmarks.sweeps import arguments
+from benchmarks.sweeps.arguments import add_device, add_sweep
 from benchmarks.tracking import add_tracking
 from methods.errors import UserError
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from benchmarks.executors import Outcome
     from benchmarks.executors.driver import Where
-    from benchmarks.spec import Spec
+    from benchmarks.records.spec import Spec
     from benchmarks.tracking.sink import Sink
-    from benchmarks.train import Epoch
+    from benchmarks.training.train import Epoch
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,14 +59,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     import torch
 
-    from benchmarks import overview, plan, store, suites
+    from benchmarks import suites
+    from benchmarks.records import store
+    from benchmarks.sweeps import listing, plan
     from benchmarks.tracking.address import address, shown
     from benchmarks.tracking.sink import Sink
 
     use_data_root(args.data_root)
     uri = address(args.tracking)
     if args.list:
-        return overview.show_list()
+        return listing.show_list()
     specs = _specs(args, arguments.where(args, runs=1).device)
     if not specs:
         raise UserError("nothing to run: none of these methods works on the tasks asked for")
@@ -87,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _specs(args: argparse.Namespace, device: torch.device) -> list[Spec]:
-    from benchmarks import sweep
+    from benchmarks.sweeps import sweep
     from benchmarks.tuning import tuned
 
     asked = arguments.sweep(args)
@@ -120,7 +122,8 @@ def _execute(todo: Sequence[Spec], results: Path, where: Where, *, again: bool, 
 
 
 def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, results: Path) -> None:
-    from benchmarks import leaderboard, store, tables
+    from benchmarks import leaderboard, tables
+    from benchmarks.records import store
 
     out = console()
     done = [spec for spec in specs if store.record_path(results, spec).exists()]

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.arguments import add_dtype
 from benchmarks.cli import console, guarded
+from benchmarks.sweeps.arguments import add_dtype
 from methods.errors import UserError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from benchmarks.timing import measured
     from benchmarks.timing.steps import Setting
-    from benchmarks.train import auto_dtype
+    from benchmarks.training.train import auto_dtype
 
     device = _device(args.device)
     dtype = auto_dtype(device, args.backbone) if args.dtype == "auto" else getattr(torch, args.dtype)
@@ -108,7 +108,7 @@ def _device(name: str) -> torch.device:
 def _cases(names: Sequence[str], assignments: Sequence[str]) -> list[Case]:
     """The peer, where Hugging Face PEFT is installed, and the methods asked for, each with its options."""
     import methods
-    from benchmarks import sweep
+    from benchmarks.sweeps import sweep
     from benchmarks.timing.steps import PEER, Case
 
     asked = list(methods.table()) if list(names) == ["all"] else list(dict.fromkeys(names))

@@ -9,16 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import arguments
 from benchmarks.cli import console, guarded, progress
 from benchmarks.files.root import use_data_root
+from benchmarks.sweeps import arguments
 from methods.errors import UserError
 
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.spec import Spec
-    from benchmarks.sweep import Dtypes, Sweep
+    from benchmarks.records.spec import Spec
+    from benchmarks.sweeps.sweep import Dtypes, Sweep
     from benchmarks.tuning.databases import Place
     from benchmarks.tuning.studies import Search
 
@@ -59,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)} must be at least {least}")
     import torch
 
-    from benchmarks import store, suites
+    from benchmarks import suites
+    from benchmarks.records import store
     from benchmarks.tuning.databases import Place
 
     use_data_root(args.data_root)
@@ -86,7 +87,7 @@ def plan(asked: Sweep, dtype: Dtypes, *, seed: int, trials: int) -> list[Search]
     Raises:
         UserError: an unknown name, a rule that looks at the test split, or an option given as a list.
     """
-    from benchmarks import sweep
+    from benchmarks.sweeps import sweep
     from benchmarks.tuning.studies import Search
 
     rule = asked.recipe.get("checkpoint_rule", "last")

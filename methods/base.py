@@ -15,8 +15,8 @@ from methods import options
 if TYPE_CHECKING:
     import optuna
 
-    from benchmarks.model import Tuned
-    from benchmarks.train import Trainer
+    from benchmarks.training.model import Tuned
+    from benchmarks.training.train import Trainer
 
 Modality = Literal["image", "points"]
 TokenMap = Callable[[Tensor], Tensor]

@@ -21,7 +21,7 @@ from methods.lora import FusedLowRank, LoRA, LoRAConfig
 if TYPE_CHECKING:
     import optuna
 
-    from benchmarks.train import Trainer
+    from benchmarks.training.train import Trainer
 
 LEVEL = NormalDist().inv_cdf(0.75)  # the median of half a standard normal, 0.674, as in the authors' code
 UP_DEVIATION = 1e-3  # of an up-projection's first values: an update of one bit a weight cannot start at zero

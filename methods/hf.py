@@ -24,8 +24,8 @@ from methods.errors import check, unknown
 from methods.hf_config import PREFIX, HFConfig, library, make
 
 if TYPE_CHECKING:
-    from benchmarks.model import Tuned
-    from benchmarks.train import Trainer
+    from benchmarks.training.model import Tuned
+    from benchmarks.training.train import Trainer
 
 NAME = "default"  # PEFT's, of the one adapter
 STARTS_ELSEWHERE = {"c3a", "fourierft", "unilora", "vblora"}  # their first updates are random and not times zero

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import optuna
 
-    from benchmarks.model import Tuned
-    from benchmarks.train import Trainer
+    from benchmarks.training.model import Tuned
+    from benchmarks.training.train import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,8 +73,9 @@ def ray(workers: int | None) -> str:
     import torch
     from ray.cluster_utils import Cluster
 
-    from benchmarks import store, sweep
     from benchmarks.executors import driver, node
+    from benchmarks.records import store
+    from benchmarks.sweeps import sweep
 
     recipe = {"epochs": 1, "warmup_epochs": 0}
     asked = sweep.Sweep(methods=("linear",), tasks=("digits",), seeds=tuple(range(RUNS)), recipe=recipe)

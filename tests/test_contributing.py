@@ -16,7 +16,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 import methods
-from benchmarks.model import Tuned
+from benchmarks.training.model import Tuned
 from methods.base import Config
 
 PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()

@@ -13,8 +13,9 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from benchmarks import leaderboard, pareto, sweep, tables
-from benchmarks.spec import Result, Spec
+from benchmarks import leaderboard, pareto, tables
+from benchmarks.records.spec import Result, Spec
+from benchmarks.sweeps import sweep
 from benchmarks.tables import rows
 
 ACCURACY = {  # method, task -> accuracies of seeds 0, 1, 2

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import leaderboard, store, sweep, tables
+from benchmarks import leaderboard, tables
+from benchmarks.records import store
+from benchmarks.sweeps import sweep
 from benchmarks.tuning import tuned
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +32,7 @@ def test_readme_shows_the_committed_leaderboard() -> None:
 
 @EACH
 def test_every_committed_record_is_under_its_own_key_and_of_committed_code(folder: Path) -> None:
-    from benchmarks.spec import Spec
+    from benchmarks.records.spec import Spec
 
     for record in store.records(folder):
         assert Spec.from_json(record["spec"]).key == record["key"]

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 import methods
-from benchmarks import run, store
+from benchmarks import run
 from benchmarks.cli import cannot_use
 from benchmarks.files.writing import WriteError
+from benchmarks.records import store
 from methods.linear import Linear
 
 QUICK = ["--tasks", "digits", "--recipe", "epochs=2", "warmup_epochs=0"]

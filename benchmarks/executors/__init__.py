@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks import measure, model, store, suites
+from benchmarks import suites
 from benchmarks.executors import claims
-from benchmarks.files.pooled import Once
 from benchmarks.files.writing import WriteError
-from benchmarks.spec import Result, Spec
-from benchmarks.train import Epoch, Load, Trainer
+from benchmarks.records import store
+from benchmarks.records.spec import Result, Spec
+from benchmarks.training import measure, model
+from benchmarks.training.feature_cache import Once
+from benchmarks.training.train import Epoch, Load, Trainer
 from methods.errors import UserError
 
 if TYPE_CHECKING:

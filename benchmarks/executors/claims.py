@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from filelock import SoftFileLease, Timeout
 
 from benchmarks.files.writing import writing
-from benchmarks.store import UNFINISHED
+from benchmarks.records.store import UNFINISHED
 
 if TYPE_CHECKING:
-    from benchmarks.spec import Spec
+    from benchmarks.records.spec import Spec
 
 LEASE_SECONDS = 60.0  # one for all who share a folder: a claim says which it was made under
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from benchmarks.spec import Spec
-    from benchmarks.train import Epoch
+    from benchmarks.records.spec import Spec
+    from benchmarks.training.train import Epoch
 
 
 class Display:

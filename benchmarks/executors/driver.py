@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmarks import store
 from benchmarks.executors import OnEnd, OnEpoch, Outcome, schedule
 from benchmarks.executors.claims import Watch
+from benchmarks.records import store
 
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.spec import Spec
+    from benchmarks.records.spec import Spec
 
 POLL_SECONDS = 0.5
 

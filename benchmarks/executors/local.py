@@ -13,12 +13,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import executors, store
+from benchmarks import executors
 from benchmarks.executors import OnEnd, OnEpoch, Outcome, processes
 from benchmarks.executors.claims import AlreadyClaimed
 from benchmarks.files.writing import WriteError
-from benchmarks.spec import Spec
-from benchmarks.train import Epoch
+from benchmarks.records import store
+from benchmarks.records.spec import Spec
+from benchmarks.training.train import Epoch
 
 LIMIT = 4  # processes by default on a CPU: each has its own copy of torch and of the backbone
 DEATHS = 2  # a run has failed when its process has died so often

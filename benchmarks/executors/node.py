@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks import backbones, executors, store, suites
+from benchmarks import backbones, executors, suites
 from benchmarks.executors import Failure, claims
-from benchmarks.spec import Result, Spec
+from benchmarks.records import store
+from benchmarks.records.spec import Result, Spec
 from methods.errors import check
 
 if TYPE_CHECKING:
-    from benchmarks.train import Epoch
+    from benchmarks.training.train import Epoch
 
 
 @dataclass(frozen=True, kw_only=True)

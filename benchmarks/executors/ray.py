@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import benchmarks
 import methods
-from benchmarks import executors, store
+from benchmarks import executors
 from benchmarks.executors import Failure, OnEnd, OnEpoch, Outcome, claims, node
 from benchmarks.executors.node import Task
 from benchmarks.files import writing
 from benchmarks.files.contents import CACHE
 from benchmarks.files.root import DATA_ROOT, data_root
-from benchmarks.spec import Result, Spec
+from benchmarks.records import store
+from benchmarks.records.spec import Result, Spec
 from methods.errors import UserError, check
 
 if TYPE_CHECKING:
     from filelock import SoftFileLease
 
     from benchmarks.executors.driver import Where
-    from benchmarks.train import Epoch
+    from benchmarks.training.train import Epoch
 
 RETRIES = 3  # of a run whose process or node is lost
 POLL_SECONDS = 0.5

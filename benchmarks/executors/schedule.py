@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import store
-from benchmarks.spec import Recipe
+from benchmarks.records import store
+from benchmarks.records.spec import Recipe
 
 if TYPE_CHECKING:
-    from benchmarks.spec import Spec
+    from benchmarks.records.spec import Spec
 
 Kind = tuple[str, str, Recipe]  # what the time of a run depends on most: method, weights of the backbone, recipe
 

@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks import executors, store
+from benchmarks import executors
 from benchmarks.executors import OnEnd, OnEpoch, Outcome, queue
 from benchmarks.executors.claims import AlreadyClaimed
 from benchmarks.files.root import data_root, use_data_root
+from benchmarks.records import store
 from methods.errors import UserError, check
 
 if TYPE_CHECKING:
     from benchmarks.executors.driver import Where
-    from benchmarks.spec import Spec
-    from benchmarks.train import Epoch
+    from benchmarks.records.spec import Spec
+    from benchmarks.training.train import Epoch
 
 FOLDER = "slurm"  # of scripts and logs, below that of what is unfinished
 ARRAY = 1000  # elements: Slurm's MaxArraySize is 1001 unless set otherwise

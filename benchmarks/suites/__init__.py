@@ -13,7 +13,7 @@ from methods.errors import unknown
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmarks.spec import Spec
+    from benchmarks.records.spec import Spec
     from methods.base import Modality
 
 FOLDER = "folder"  # made of what lies below the data root, whose name it takes

@@ -67,7 +67,7 @@ def _read_by_two(paths: Sequence[str], later: Sequence[str]) -> Iterator[tuple[C
 
 def read(paths: Sequence[str]) -> tuple[Columns, Histories]:
     """The records of these files, one after the other."""
-    from benchmarks import store
+    from benchmarks.records import store
 
     columns, histories = Columns(), Histories()
     with uncollected():

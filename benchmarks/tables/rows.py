@@ -120,7 +120,7 @@ def recipe_text(run: pd.Series[Any]) -> str:
     """Every field of a recipe; one that records were given later is named only where it is off its default."""
     import dataclasses
 
-    from benchmarks.spec import Recipe
+    from benchmarks.records.spec import Recipe
 
     fields = {str(k).removeprefix("spec.recipe."): v for k, v in run.items() if str(k).startswith("spec.recipe.")}
     default = {field.name: field.default for field in dataclasses.fields(Recipe)}

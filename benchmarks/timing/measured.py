@@ -12,10 +12,11 @@ from functools import partial
 
 import torch
 
-from benchmarks import backbones, measure
+from benchmarks import backbones
 from benchmarks.timing import probes, steps, together
 from benchmarks.timing.steps import PEER, Case, Setting, Step
 from benchmarks.timing.turns import CLOCKS, Timing, Turn, interleaved, machine
+from benchmarks.training import measure
 from methods import get, table
 
 EVALUATED = (8, 32, 64, 256)  # samples a batch

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from benchmarks import model, suites, sweep
+from benchmarks import suites
 from benchmarks.backbones.points import group
-from benchmarks.spec import Recipe
+from benchmarks.records.spec import Recipe
+from benchmarks.sweeps import sweep
 from benchmarks.timing import steps
 from benchmarks.timing.steps import Case, Mark, Setting, Step
-from benchmarks.train import Trainer
+from benchmarks.training import model
+from benchmarks.training.train import Trainer
 
 EPOCHS, BATCHES = 100, 4  # of the linear probe
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 import methods
 from benchmarks import backbones
 from benchmarks.backbones.images import image_normalization
-from benchmarks.model import Tuned
 from benchmarks.timing import floor
-from benchmarks.train import adamw
+from benchmarks.training.model import Tuned
+from benchmarks.training.train import adamw
 
 if TYPE_CHECKING:
     from methods.base import Backbone

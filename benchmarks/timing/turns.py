@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli import progress
-from benchmarks.measure import StepClock
+from benchmarks.training.measure import StepClock
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import store
+from benchmarks.records import store
 from benchmarks.tracking import fields
 from benchmarks.tracking.address import sqlite_path, without_secret
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from benchmarks import store
 from benchmarks.cli import progress
+from benchmarks.records import store
 from benchmarks.tracking import fields
 from benchmarks.tracking.address import shown
 
 if TYPE_CHECKING:
-    from benchmarks.spec import Spec
-    from benchmarks.train import Epoch
+    from benchmarks.records.spec import Spec
+    from benchmarks.training.train import Epoch
 
 PATIENCE_SECONDS = 60.0  # at a sweep's end, since the last sign of life
 

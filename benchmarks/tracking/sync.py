@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import store
 from benchmarks.cli import progress
+from benchmarks.records import store
 from benchmarks.tracking import fields
 from benchmarks.tracking.address import shown
 from benchmarks.tracking.mirror import Mirror, failures, files, origin, reason

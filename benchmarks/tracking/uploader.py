@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import store
+from benchmarks.records import store
 from benchmarks.tracking import fields
 from benchmarks.tracking.mirror import Mirror, files, origin, reason
 

@@ -19,13 +19,13 @@ import torch
 from optuna.trial import TrialState
 
 from benchmarks import executors, suites
-from benchmarks.spec import Spec
-from benchmarks.train import Diverged, Epoch
+from benchmarks.records.spec import Spec
+from benchmarks.training.train import Diverged, Epoch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmarks.train import Load, Trainer
+    from benchmarks.training.train import Load, Trainer
     from benchmarks.tuning.databases import Place
 
 RANDOM_TRIALS = 5  # before TPE has enough to go by

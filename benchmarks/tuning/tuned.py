@@ -14,7 +14,7 @@ from methods.errors import UserError, check
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from benchmarks.spec import Recipe, Spec
+    from benchmarks.records.spec import Recipe, Spec
     from benchmarks.tuning.studies import Search
 
 CONFIGS = "configs"
@@ -69,7 +69,7 @@ def apply(specs: Sequence[Spec], folder: Path) -> list[Spec]:
 
 
 def _tuned(spec: Spec, file: Path) -> Spec:
-    from benchmarks.spec import Recipe
+    from benchmarks.records.spec import Recipe
 
     try:
         found = json.loads(file.read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import methods
-from tests.methods import tiny
+from tests.support import tiny
 
 ACTS = {"relu": lambda z: z.clamp(min=0), "gelu": F.gelu, "quick_gelu": lambda z: z / (1 + (-1.702 * z).exp())}
 

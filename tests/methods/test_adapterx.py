@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import methods.smoa
 from benchmarks.backbones.points import PointTransformer, group
-from tests.methods import tiny
+from tests.support import tiny
 
 HEADS, EXPERTS, HIDDEN = 3, 4, 8
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import methods
-from tests.methods import tiny
+from tests.support import tiny
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from safetensors.torch import load, save
 from torch import nn
 
 import methods
-from benchmarks import model as models
-from benchmarks import sweep
+from benchmarks.sweeps import sweep
+from benchmarks.training import model as models
 from methods.binary import BinaryLinear, from_bytes, one_bit, to_bytes
-from tests.methods import tiny
+from tests.support import tiny
 
 NAMES = ("bi_adaptformer", "bi_lora")
 MEDIAN = 0.6744897501960817  # of half a standard normal

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from safetensors.torch import load, save
 
 import methods
-from benchmarks import measure
-from tests.methods import tiny
+from benchmarks.training import measure
+from tests.support import tiny
 
 LABELS = torch.tensor([0, 1, 2, 3])
 ONE_MODALITY = {"convpass": {"image"}, "dapt": {"points"}, "idpt": {"points"}}  # all others work on both

@@ -8,8 +8,8 @@ from timm.models import VisionTransformer
 from torch import nn
 
 import methods
-from benchmarks.model import Tuned
-from tests.methods import tiny
+from benchmarks.training.model import Tuned
+from tests.support import tiny
 
 
 @pytest.mark.parametrize("hidden", [4, 8, 16])

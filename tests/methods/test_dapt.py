@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import methods
-from tests.methods import tiny
+from tests.support import tiny
 
 PLACES = ("norm1", "qkv", "proj", "norm2", "fc1", "fc2")  # the order in which scales and shifts are wired
 

@@ -7,8 +7,8 @@ import torch
 from timm.models import VisionTransformer
 
 import methods
-from benchmarks import measure
-from tests.methods import tiny
+from benchmarks.training import measure
+from tests.support import tiny
 
 BOTH = pytest.mark.parametrize("name", ["fact_tt", "fact_tk"])
 SLICES = 12 * 12  # on ViT-B/16: q, k, v, proj, four of fc1 and four of fc2 in each block

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 import methods
-from tests.methods import tiny
+from tests.support import tiny
 
 
 def test_everything_trains_and_is_counted():

@@ -16,10 +16,10 @@ from safetensors.torch import load, save
 from torch import nn
 
 import methods
-from benchmarks.model import Tuned
-from benchmarks.spec import Recipe
-from benchmarks.train import Trainer
-from tests.methods import tiny
+from benchmarks.records.spec import Recipe
+from benchmarks.training.model import Tuned
+from benchmarks.training.train import Trainer
+from tests.support import tiny
 
 pytestmark = pytest.mark.skipif(
     find_spec("peft") is None, reason="Hugging Face PEFT is not installed: pip install 'peft-vision-bench[hf]'"

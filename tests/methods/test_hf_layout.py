@@ -14,7 +14,7 @@ from timm.models import VisionTransformer
 import methods
 from methods import hf_layout
 from methods.lora import LoRAConfig
-from tests.methods import tiny
+from tests.support import tiny
 
 NEEDS_PEFT = pytest.mark.skipif(
     find_spec("peft") is None, reason="Hugging Face PEFT is not installed: pip install 'peft-vision-bench[hf]'"

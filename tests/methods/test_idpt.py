@@ -8,7 +8,7 @@ from torch import nn
 
 import methods
 from methods.idpt import EdgeConv, PromptNetwork, nearest
-from tests.methods import tiny
+from tests.support import tiny
 
 
 def test_totals_equal_the_published():

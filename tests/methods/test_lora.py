@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import methods
-from benchmarks import measure
-from tests.methods import tiny
+from benchmarks.training import measure
+from tests.support import tiny
 
 WIDTHS = {"q": (768, 768), "k": (768, 768), "v": (768, 768), "proj": (768, 768), "fc1": (768, 3072), "fc2": (3072, 768)}
 TARGETS = [("q", "v"), ("k",), ("q", "k", "v", "proj", "fc1", "fc2"), ("fc2", "proj"), ("v", "q")]

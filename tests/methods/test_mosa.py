@@ -9,7 +9,7 @@ from torch import nn
 
 import methods
 from methods.mosa import SplitLinear, symmetric_kl
-from tests.methods import tiny
+from tests.support import tiny
 
 COPIES = 4
 

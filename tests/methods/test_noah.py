@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 import methods
-from benchmarks.model import Tuned
-from benchmarks.spec import Recipe
-from benchmarks.train import Trainer
+from benchmarks.records.spec import Recipe
+from benchmarks.training.model import Tuned
+from benchmarks.training.train import Trainer
 from methods.search import Evolution, Space
-from tests.methods import tiny
+from tests.support import tiny
 
 SMALL = {
     "supernet_epochs": 2,

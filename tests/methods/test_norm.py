@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tests.methods import tiny
+from tests.support import tiny
 
 
 def test_counts_equal_the_closed_form():

@@ -9,9 +9,9 @@ from torch import nn
 
 import methods
 from benchmarks.backbones.points import PointTransformer, group
-from benchmarks.model import Tuned
+from benchmarks.training.model import Tuned
 from methods.layers import ScaleShift
-from tests.methods import tiny
+from tests.support import tiny
 
 # in the order in which the parts are wired
 PLACES = ("norm1", "qkv", "proj", "norm2", "fc1", "fc2")

@@ -8,11 +8,11 @@ from timm.models import VisionTransformer
 from torch import nn
 
 import methods
-from benchmarks import measure
 from benchmarks.backbones.points import group
-from benchmarks.model import Tuned
+from benchmarks.training import measure
+from benchmarks.training.model import Tuned
 from methods.layers import Prompts
-from tests.methods import tiny
+from tests.support import tiny
 
 BOTH = pytest.mark.parametrize("name", ["vpt_shallow", "vpt_deep"])
 

@@ -1,0 +1,1 @@
+"""One run: a Spec becomes a Result."""

@@ -1,0 +1,177 @@
+"""What a model costs: step times, operations, memory, latency; each measured, none derived from another."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import resource
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_backward_flop_count, sdpa_flop_count
+
+if TYPE_CHECKING:
+    from benchmarks.training.model import Tuned
+
+Shape = Any  # torch.Size; torch's formulas have no annotations
+
+_CLEAR_PEAK = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+
+
+class StepClock:
+    """Times the parts of every training step without a host synchronisation inside the step."""
+
+    def __init__(self, device: torch.device, read: Callable[[], float] = time.perf_counter) -> None:
+        """``read``: the clock of a device other than CUDA, in seconds."""
+        self._cuda, self._read = device.type == "cuda", read
+        self._steps: list[list[tuple[str, Any]]] = []
+
+    @contextmanager
+    def step(self) -> Iterator[Callable[[str], None]]:
+        marks = [("start", self._now())]
+        yield lambda name: marks.append((name, self._now()))
+        self._steps.append(marks)
+
+    def step_ms(self) -> dict[str, float]:
+        """Median milliseconds of each part over all steps."""
+        parts = defaultdict(list)
+        for step in self.steps_ms():
+            for name, milliseconds in step.items():
+                parts[name].append(milliseconds)
+        return {name: statistics.median(times) for name, times in parts.items()}
+
+    def steps_ms(self) -> list[dict[str, float]]:
+        """Milliseconds of each part, step by step."""
+        if self._cuda:
+            torch.cuda.synchronize()
+        return [
+            {
+                name: start.elapsed_time(end) if self._cuda else (end - start) * 1e3
+                for (_, start), (name, end) in itertools.pairwise(marks)
+            }
+            for marks in self._steps
+        ]
+
+    def _now(self) -> Any:
+        if not self._cuda:
+            return self._read()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Forget the peak so far: of the CUDA allocator, or of this process where the kernel allows that (Linux)."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        _CLEAR_PEAK.write_text("5")
+    except OSError:
+        return  # the peak then counts from the start of the process
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Peak bytes since ``reset_peak_memory``: of the CUDA allocator, or resident in this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if _STATUS.exists():
+        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def counting() -> FlopCounterMode:
+    """torch's counter of operations, with formulas for two kinds of products that it does not know.
+
+    These are the in-place product of some methods, and attention on a CPU, which torch 2.14 no longer counts.
+    """
+    aten = torch.ops.aten
+    known = {
+        aten.baddbmm_: flop_registry[aten.baddbmm].__wrapped__,
+        aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+    }
+    return FlopCounterMode(display=False, custom_mapping=known)
+
+
+def _attention_flops(query: Shape, key: Shape, value: Shape, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    flops: int = sdpa_flop_count(query, key, value)
+    return flops
+
+
+def _attention_backward_flops(
+    gradient: Shape, query: Shape, key: Shape, value: Shape, *_: Any, out_shape: Any = None, **__: Any
+) -> int:
+    flops: int = sdpa_backward_flop_count(gradient, query, key, value)
+    return flops
+
+
+def forward_flops(model: Tuned, x: Tensor) -> int:
+    """Floating-point operations of inference, a sample.
+
+    Counts matrix products, convolutions and attention (torch's FlopCounterMode), a multiply-add as two.
+    """
+    model.eval()
+    with counting() as counter, torch.no_grad():
+        model(x)
+    return int(counter.get_total_flops()) // len(x)
+
+
+def training_flops(model: Tuned, x: Tensor, y: Tensor, loss: Callable[[Tuned, Tensor, Tensor], Tensor]) -> int:
+    """Floating-point operations of a training step's forward and backward, a sample; works on a copy."""
+    model = copy.deepcopy(model).train()
+    with counting() as counter:
+        loss(model, x, y).backward()
+    return int(counter.get_total_flops()) // len(x)
+
+
+def latency_ms(model: Tuned, x: Tensor, repeats: int = 9) -> float:
+    """Median milliseconds of one inference call on the batch ``x``, after two calls to warm up."""
+    model.eval()
+    times = []
+    with torch.inference_mode():
+        for _ in range(repeats + 2):
+            start = time.perf_counter()
+            model(x)
+            if x.device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times[2:])
+
+
+def product_flops_per_second(device: torch.device, dtype: torch.dtype, read: Callable[[], float]) -> float:
+    """Operations a second of a large matrix product."""
+    size = 8192 if device.type == "cuda" else 1536
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    return 2 * size**3 / _quickest_seconds(lambda: torch.mm(a, b), device, read)
+
+
+def copy_bytes_per_second(device: torch.device, read: Callable[[], float]) -> float:
+    """Bytes read and written a second by a copy larger than any cache."""
+    source = torch.ones(2**30 if device.type == "cuda" else 2**26, device=device)
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / _quickest_seconds(lambda: target.copy_(source), device, read)
+
+
+def _quickest_seconds(
+    work: Callable[[], object], device: torch.device, read: Callable[[], float], repeats: int = 9
+) -> float:
+    """Of the quickest call after one to warm up: what the machine can do, whatever else it did meanwhile."""
+    clock = StepClock(device, read)
+    work()
+    for _ in range(repeats):
+        with clock.step() as mark:
+            work()
+            mark("work")
+    return min(step["work"] for step in clock.steps_ms()) / 1e3

@@ -1,0 +1,174 @@
+"""Tuned: a frozen backbone, a method and a head as one model; saved and loaded as the few tensors that trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+import methods
+from benchmarks import backbones
+from benchmarks.files.writing import write_atomic
+from benchmarks.records.spec import Spec
+from methods.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from methods.base import Backbone, Method
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+class Tuned(nn.Module):
+    """A classifier: images (B, 3, H, W) or points (B, N, 3) -> logits (B, classes).
+
+    uint8 images are scaled to [0, 1], resized to ``image_size`` and normalised here; float inputs are kept as they are.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        method: Method,
+        head: nn.Module,
+        *,
+        normalization: tuple[tuple[float, ...], tuple[float, ...]] = ((0.0,), (1.0,)),
+        image_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.method, self.head, self.image_size = backbone, method, head, image_size
+        for name, values in zip(("mean", "std"), normalization, strict=True):
+            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """Pooled features (B, head_hidden_size) of the backbone as the method changed it."""
+        if x.dtype == torch.uint8:
+            x = x.float() / 255
+            if self.image_size not in (None, x.shape[-1]):
+                x = F.interpolate(x, self.image_size, mode="bicubic", antialias=True).clamp(0, 1)
+            x = (x - self.mean) / self.std
+        return cast(Tensor, self.backbone(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.head(self.method.features(self.pooled(x))))
+
+    @torch.inference_mode()
+    def predict(self, x: Tensor) -> Tensor:
+        """Class indices (B,) of uint8 images or float points, in eval mode."""
+        return cast(Tensor, self.eval()(x).argmax(dim=1))
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for what trains: a frozen BatchNorm keeps its statistics, and some backbones stay in eval."""
+        super().train(mode)
+        self.backbone.train(mode and self.method.stochastic_backbone)
+        for module in self.backbone.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and not module.weight.requires_grad:
+                module.eval()
+        return self
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """All that trained: method, head, unfrozen backbone parameters, trained BatchNorm statistics."""
+        names = {f"backbone.{n}" for n, p in self.backbone.named_parameters() if p.requires_grad}
+        names |= {f"backbone.{n}" for n in self.method.injected}
+        for prefix, module in self.backbone.named_modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.weight.requires_grad:
+                names |= {f"backbone.{prefix}.{name}" for name, _ in module.named_buffers()}
+        kept = {k: v for k, v in self.state_dict().items() if not k.startswith("backbone.") or k in names}
+        return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in kept.items()}
+
+    def count(self) -> dict[str, int]:
+        """Trainable parameters of method and head, and all of the backbone's."""
+        head = sum(p.numel() for p in self.head.parameters() if p.requires_grad)
+        trainable = sum(p.numel() for p in self.parameters() if p.requires_grad)
+        backbone = sum(p.numel() for n, p in self.backbone.named_parameters() if n not in self.method.injected)
+        return {"method": trainable - head, "head": head, "trainable": trainable, "backbone": backbone}
+
+
+def build(spec: Spec, *, pretrained: bool = True) -> Tuned:
+    """The untrained model of a run; draws from torch's global generator. Without weights where not ``pretrained``.
+
+    What the backbone's checkpoint does not have (the class token of Point-MAE and its position) starts fresh, so it
+    trains with every method.
+
+    Raises:
+        UserError: missing or unreadable backbone weights.
+    """
+    pretrained = pretrained and methods.get(spec.method).pretrained
+    backbone = backbones.build(spec.backbone.name, pretrained=pretrained, drop_path=spec.recipe.drop_path)
+    method = methods.build(spec.method, cast("Backbone", backbone), spec.config)
+    _train_fresh(backbone, method)
+    width = cast("Backbone", backbone).head_hidden_size + method.extra_features
+    head = backbones.make_head(backbone, width, spec.classes)
+    own = (spec.backbone.mean, spec.backbone.std) if spec.backbone.mean else ((0.0,), (1.0,))
+    choices = {"checkpoint": own, "imagenet": IMAGENET, "none": ((0.0,), (1.0,))}
+    normalization = choices[spec.recipe.normalization]
+    return Tuned(backbone, method, head, normalization=normalization, image_size=spec.backbone.image_size)
+
+
+def _train_fresh(backbone: nn.Module, method: Method) -> None:
+    fresh: frozenset[str] = getattr(backbone, "fresh", frozenset())
+    method.unfreeze(p for name, p in backbone.named_parameters() if name in fresh and not p.requires_grad)
+
+
+def save(model: Tuned, spec: Spec, path: Path) -> int:
+    """Write what trained and the spec that rebuilds the rest; atomic. Returns the bytes of the file."""
+    metadata = {"spec": json.dumps(spec.to_json(), sort_keys=True)}
+    content = to_bytes(_change_own(model.trained_state(), model.method.pack), metadata=metadata)
+    write_atomic(path, content)  # which says what the disk says, where safetensors' own writing has an error of its own
+    return len(content)
+
+
+def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
+    """What a task file holds: the spec of its run, and what trained.
+
+    Raises:
+        UserError: the file is missing, is no task file, or its backbone has other weights here.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata: dict[str, Any] = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot read task file {path}: {error}") from None
+    if "spec" not in metadata:
+        raise UserError(f"{path} is no task file of this benchmark: its metadata has no 'spec'")
+    spec = Spec.from_json(json.loads(metadata["spec"]))
+    now = backbones.source(spec.backbone.name).sha256
+    if now != spec.backbone.sha256:
+        raise UserError(
+            f"{path} was trained on other weights of {spec.backbone.name}: {spec.backbone.sha256[:12]}, here {now[:12]}"
+        )
+    return spec, state
+
+
+def load(path: str | Path) -> Tuned:
+    """A trained model from its task file, in eval mode.
+
+    Raises:
+        UserError: the file is missing, is no task file, or does not fit the backbone that it names.
+    """
+    spec, state = read(path)
+    model = build(spec)
+    expected = _change_own(model.trained_state(), model.method.pack)
+    if set(state) != set(expected):
+        raise UserError(f"{path} does not hold what {spec.method} trains: {sorted(set(state) ^ set(expected))}")
+    model.load_state_dict(_change_own(state, model.method.unpack), strict=False)
+    return model.eval()
+
+
+def _change_own(
+    state: dict[str, Tensor], change: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Put the method's own tensors, by the names it knows them under, through its ``pack`` or ``unpack``."""
+    own = {name.removeprefix("method."): tensor for name, tensor in state.items() if name.startswith("method.")}
+    others = {name: tensor for name, tensor in state.items() if not name.startswith("method.")}
+    return others | {f"method.{name}": tensor for name, tensor in change(own).items()}

@@ -1,0 +1,273 @@
+"""Published checkpoints of point transformers: their layouts, what is refused, and what starts fresh."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from benchmarks import run
+from benchmarks.backbones import points
+from benchmarks.backbones.points import PointTransformer, build_point
+from benchmarks.records.spec import Spec
+from benchmarks.sweeps import sweep
+from benchmarks.training import model
+
+TINY = {
+    "embed_dim": 24,
+    "depth": 2,
+    "num_heads": 3,
+    "num_groups": 6,
+    "group_size": 4,
+    "widths": (8, 8, 8),
+    "pos_width": 8,
+}
+TOKENS = {"cls_token", "cls_pos"}
+State = dict[str, Tensor]
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The published architectures, made small."""
+    for name in ("point_mae", "point_act", "point_recon", "point_bert"):
+        monkeypatch.setitem(points.MODELS, name, TINY | ({"reduced_from": 16} if name == "point_bert" else {}))
+
+
+def original(name: str) -> PointTransformer:
+    torch.manual_seed(7)
+    return PointTransformer(**points.MODELS[name]).eval()  # type: ignore[arg-type]
+
+
+def nested(state: State) -> State:
+    """Blocks as the authors nest them."""
+    return {name.replace("blocks.", "blocks.blocks."): tensor for name, tensor in state.items()}
+
+
+def prefixed(prefix: str, state: State) -> State:
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+def beside(*names: str) -> State:
+    return {name: torch.randn(3) for name in names}
+
+
+DECODER = beside("mask_token", "decoder_pos_embed.0.weight", "increase_dim.0.bias")
+
+
+def point_mae(state: State) -> dict[str, object]:
+    plain = {name: tensor for name, tensor in state.items() if name not in TOKENS}
+    tensors = prefixed("MAE_encoder.", nested(plain)) | beside("MAE_decoder.blocks.0.norm1.weight") | DECODER
+    return {"base_model": prefixed("module.", tensors), "epoch": 300, "metrics": {"acc": np.float64(91.5)}}
+
+
+def point_bert(state: State) -> dict[str, object]:
+    inner = nested(state) | beside("mask_token", "lm_head.weight", "cls_head.0.weight")
+    tensors = prefixed("transformer_q.", inner) | prefixed("transformer_k.", inner)
+    return {"base_model": prefixed("module.", tensors | beside("queue", "queue_ptr", "dvae.encoder.first_conv.0.bias"))}
+
+
+def act(state: State) -> dict[str, object]:
+    inner = nested(state) | beside("lm_head.bias", "cls_head.2.weight")
+    outer = beside("cls_pos", "dvae_tokenizer.x", "proj_head.0.weight", "ACT_decoder.norm.weight")
+    return {"model": outer | prefixed("ACT_encoder.", inner) | DECODER}
+
+
+def recon(state: State) -> dict[str, object]:
+    branch = ("norm1_contrast.weight", "mlp_contrast.fc1.bias", "attn_contrast.kv.weight", "norm2_contrast.bias")
+    inner = nested(state) | beside("img_token", "text_pos", *(f"blocks.blocks.1.{name}" for name in branch))
+    outer = beside("img_encoder.x", "text_proj.weight", "cls_proj.0.weight", "MAE_decoder.norm.bias")
+    return {"base_model": prefixed("MAE_encoder.", inner) | outer | DECODER}
+
+
+def finetuned(state: State) -> dict[str, object]:
+    return {"base_model": prefixed("module.", nested(state) | beside("cls_head_finetune.0.weight"))}
+
+
+def doubled(state: State) -> dict[str, object]:
+    return {"state_dict": prefixed("base_model.", nested(state))}
+
+
+def bare(state: State) -> dict[str, object]:
+    return dict(state)
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("point_mae", point_mae),
+        ("point_bert", point_bert),
+        ("point_act", act),
+        ("point_recon", recon),
+        ("point_mae", finetuned),
+        ("point_mae", doubled),
+        ("point_bert", bare),
+    ],
+)
+def test_every_published_layout_loads_whole(
+    name: str, layout: Callable[[State], dict[str, object]], tmp_path: Path
+) -> None:
+    source = original(name)
+    torch.save(layout(source.state_dict()), tmp_path / "w.pth")
+    loaded = build_point(name, pretrained=True, drop_path=0.0, weights=tmp_path / "w.pth")
+    fresh = TOKENS if layout is point_mae else set()
+    assert loaded.fresh == fresh
+    expected = source.state_dict()
+    assert {n for n, tensor in loaded.state_dict().items() if not torch.equal(tensor, expected[n])} == fresh
+
+
+def test_safetensors_hold_the_same_names(tmp_path: Path) -> None:
+    source = original("point_mae")
+    half = {name: t.half() if t.is_floating_point() else t for name, t in source.state_dict().items()}
+    save_file(
+        {name: t.contiguous() for name, t in prefixed("MAE_encoder.", nested(half)).items()}, tmp_path / "w.safetensors"
+    )
+    loaded = build_point("point_mae", pretrained=True, drop_path=0.0, weights=tmp_path / "w.safetensors")
+    assert {tensor.dtype for tensor in loaded.parameters()} == {torch.float32}
+    assert torch.equal(loaded.norm.weight, half["norm.weight"].float())
+
+
+class Evil:
+    """Unpickling this makes a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.mkdir, (str(self.path),))
+
+
+def complaint(path: Path) -> str:
+    with pytest.raises(ValueError, match="cannot load") as raised:
+        build_point("point_mae", pretrained=True, drop_path=0.0, weights=path)
+    assert path.name in str(raised.value) and "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_a_malicious_file_is_refused_and_does_nothing(tmp_path: Path) -> None:
+    torch.save(
+        {"base_model": original("point_mae").state_dict(), "metrics": Evil(tmp_path / "proof")}, tmp_path / "w.pth"
+    )
+    assert "refused" in complaint(tmp_path / "w.pth")
+    assert not (tmp_path / "proof").exists()
+    torch.load(tmp_path / "w.pth", weights_only=False)  # the bait is real
+    assert (tmp_path / "proof").exists()
+
+
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+@pytest.mark.parametrize("kept", [0, 10, 5000])
+def test_a_cut_file_is_refused(ending: str, kept: int, tmp_path: Path) -> None:
+    path = tmp_path / f"w.{ending}"
+    (save_file if ending == "safetensors" else torch.save)(original("point_mae").state_dict(), path)
+    path.write_bytes(path.read_bytes()[:kept])
+    assert "refused" in complaint(path)
+
+
+def without(*names: str) -> Callable[[State], State]:
+    return lambda state: {name: tensor for name, tensor in state.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (without("norm.weight", "blocks.1.mlp.fc1.bias"), "missing: blocks.1.mlp.fc1.bias, norm.weight"),
+        (without("cls_pos"), "missing: cls_pos"),
+        (without("norm.bias", *TOKENS), "missing: norm.bias"),
+        (lambda state: state | beside("reduce_dim.bias", "other"), "left over: other, reduce_dim.bias"),
+        (lambda state: state | beside("norm.bias"), "of another shape: norm.bias (3,) for (24,)"),
+        (lambda state: prefixed("x.", state), " and "),
+        (lambda state: {"epoch": 3}, "holds no tensors"),
+        (lambda state: [1, 2], "refused"),
+    ],
+)
+def test_what_does_not_fit_is_listed(change: Callable[[State], object], part: str, tmp_path: Path) -> None:
+    torch.save(change(original("point_mae").state_dict()), tmp_path / "w.pth")
+    line = complaint(tmp_path / "w.pth")
+    assert part in line
+    assert not part.startswith(("missing", "left", "of ")) or line.endswith(part)
+
+
+def spec(method: str, path: Path) -> Spec:
+    asked = sweep.Sweep(methods=(method,), tasks=("solids",), backbone=(f"point_mae@{path}",))
+    (one,) = sweep.specs(asked, "float32")
+    return one
+
+
+def saved(path: Path, layout: Callable[[State], dict[str, object]]) -> Path:
+    torch.save(layout(original("point_mae").state_dict()), path)
+    return path
+
+
+@pytest.mark.parametrize("method", ["lora", "linear", "adapterx", "bitfit", "dapt", "full"])
+def test_fresh_tokens_train_with_every_method_and_are_in_its_task_file(method: str, tmp_path: Path) -> None:
+    asked = spec(method, saved(tmp_path / "mae.pth", point_mae))
+    torch.manual_seed(0)
+    tuned = model.build(asked)
+    assert tuned.backbone.cls_token.requires_grad and tuned.backbone.cls_pos.requires_grad
+    x = torch.randn(4, 256, 3, generator=torch.Generator().manual_seed(0))
+    tuned.train()(x).square().sum().backward()
+    groups = tuned.method.param_groups(tuned)
+    assert {
+        float(group["weight_decay"]) for group in groups if any(p is tuned.backbone.cls_pos for p in group["params"])
+    } == {0}
+    with torch.no_grad():
+        for token in (tuned.backbone.cls_token, tuned.backbone.cls_pos):
+            assert token.grad is not None and token.grad.abs().sum() > 0
+            token += 1
+    model.save(tuned, asked, tmp_path / "task.safetensors")
+    loaded = model.load(tmp_path / "task.safetensors")
+    with torch.inference_mode():
+        assert torch.equal(loaded(x), tuned.eval()(x))
+    tuned.method.detach()
+    assert not any(parameter.requires_grad for parameter in tuned.backbone.parameters())
+
+
+@pytest.mark.parametrize("method", ["lora", "linear", "bitfit"])
+def test_fresh_tokens_are_counted_and_loaded_ones_stay_frozen(method: str, tmp_path: Path) -> None:
+    counts = []
+    for layout in (point_mae, finetuned):
+        tuned = model.build(spec(method, saved(tmp_path / f"{layout.__name__}.pth", layout)))
+        counts.append(tuned.count()["method"])
+        assert tuned.backbone.cls_token.requires_grad is (layout is point_mae)
+    assert counts[0] - counts[1] == 2 * 24
+
+
+def test_features_are_not_cached_under_a_token_that_trains(tmp_path: Path) -> None:
+    from benchmarks.training.train import Trainer
+
+    x, y = torch.randn(8, 64, 3, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 2
+    moved = []
+    for layout in (point_mae, finetuned):
+        asked = spec("linear", saved(tmp_path / f"{layout.__name__}.pth", layout))
+        tuned, device = model.build(asked), torch.device("cpu")
+        trainer = Trainer(tuned, asked.recipe, lambda split: (x, y), seed=0, device=device, dtype=torch.float32)
+        before = tuned.backbone.cls_token.detach().clone()
+        tuned.method.fit(trainer)
+        moved.append(not torch.equal(tuned.backbone.cls_token, before))
+    assert moved == [True, False]
+
+
+def test_an_architecture_without_weights_is_refused_before_any_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = [
+        "--methods",
+        "scratch",
+        "lora",
+        "--tasks",
+        "solids",
+        "--backbone",
+        "point_mae",
+        "--results",
+        str(tmp_path / "r"),
+    ]
+    assert run.main(argv) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "lora" in line and "--backbone point_mae@FILE" in line and not (tmp_path / "r").exists()
+    asked = sweep.Sweep(methods=("scratch",), tasks=("solids",), backbone=("point_mae",))
+    assert len(sweep.specs(asked, "float32")) == 1

@@ -1,0 +1,164 @@
+"""Claims: one holder at a time, none for longer than its holder lives, whatever clocks do."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import executors
+from benchmarks.executors import claims
+from benchmarks.records import store
+from benchmarks.records.spec import Spec
+from benchmarks.sweeps import sweep
+
+DAY = 86_400
+PROCESSES, CLAIMS = 4, 1_000
+LEASE = 0.6
+
+
+@pytest.fixture(scope="module")
+def spec() -> Spec:
+    asked = sweep.Sweep(methods=("linear",), tasks=("digits",), recipe={"epochs": 1, "warmup_epochs": 0})
+    return sweep.specs(asked, "float32")[0]
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "LEASE_SECONDS", LEASE)
+
+
+Start = Callable[[Callable[[], None]], BaseProcess]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Begins a process that dies with the test."""
+    children: list[BaseProcess] = []
+
+    def begin(work: Callable[[], None]) -> BaseProcess:
+        children.append(multiprocessing.get_context("fork").Process(target=work, daemon=True))
+        children[-1].start()
+        return children[-1]
+
+    yield begin
+    for child in children:
+        child.kill()
+        child.join()
+
+
+def hold(results: Path, spec: Spec, host: str | None = None) -> None:
+    """Claim and never give back; with ``host`` as if from there."""
+    lease = claims.take(results, spec)
+    if host is not None:
+        file = claims.path(results, spec)
+        lines = file.read_text().splitlines()
+        file.write_text("".join(f"host={host}\n" if line.startswith("host=") else f"{line}\n" for line in lines))
+    (results / "held").touch()
+    signal.pause()
+    lease.release()
+
+
+def wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.01)
+
+
+def seen_free(watch: claims.Watch, spec: Spec, seconds: float) -> bool:
+    """Whether a claim is seen to be free within so many seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if watch.freed(spec):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _work_off(results: Path, specs: list[Spec], seed: int) -> None:
+    for spec in random.Random(seed).sample(specs, len(specs)):
+        try:
+            lease = claims.take(results, spec)
+        except claims.AlreadyClaimed:
+            continue
+        done = results / f"{spec.seed}.done"
+        if not done.exists():
+            time.sleep(0.0005)  # a run: two that were at it at once would both get here
+            with done.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+        lease.release()
+
+
+def test_of_a_thousand_runs_none_is_done_twice_by_four_processes(tmp_path: Path, spec: Spec, start: Start) -> None:
+    specs = [replace(spec, seed=seed) for seed in range(CLAIMS)]
+    children = [start(partial(_work_off, tmp_path, specs, seed)) for seed in range(PROCESSES)]
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0] * PROCESSES
+    done = [path.read_text().split() for path in tmp_path.glob("*.done")]
+    assert [len(pids) for pids in done] == [1] * CLAIMS
+    assert len({pid for pids in done for pid in pids}) > 1
+    assert not list((tmp_path / store.UNFINISHED).rglob("*.claim"))
+
+
+def test_a_claim_is_free_as_soon_as_its_process_is_dead(tmp_path: Path, spec: Spec, start: Start) -> None:
+    child = start(partial(hold, tmp_path, spec))
+    wait_for(tmp_path / "held")
+    with pytest.raises(claims.AlreadyClaimed):
+        claims.take(tmp_path, spec)
+    assert not claims.Watch(tmp_path).freed(spec)
+    child.kill()
+    child.join()
+    assert claims.Watch(tmp_path).freed(spec)
+    claims.take(tmp_path, spec).release()
+    assert not claims.path(tmp_path, spec).exists()
+
+
+@pytest.mark.parametrize("jump", [-DAY, 0, DAY])
+def test_another_machine_keeps_its_claim_while_it_lives_whatever_the_clock_says(
+    jump: int, tmp_path: Path, spec: Spec, start: Start, short: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = start(partial(hold, tmp_path, spec, host="elsewhere"))
+    wait_for(tmp_path / "held")
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + jump)
+    watch = claims.Watch(tmp_path)
+    assert not seen_free(watch, spec, 3 * LEASE)
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGSTOP)
+    os.utime(claims.path(tmp_path, spec), (now() - jump, now() - jump))  # as its own clock may have stamped it
+    begin = time.monotonic()
+    assert seen_free(watch, spec, 10 * LEASE)
+    assert time.monotonic() - begin >= LEASE
+
+
+def test_a_claim_that_a_crash_left_empty_becomes_free(tmp_path: Path, spec: Spec, short: None) -> None:
+    claims.take(tmp_path, spec).release()
+    claims.path(tmp_path, spec).touch()
+    watch = claims.Watch(tmp_path)
+    assert not watch.freed(spec)
+    assert seen_free(watch, spec, 10 * LEASE)
+
+
+def test_a_run_whose_claim_was_taken_over_leaves_the_record_to_the_other(
+    tmp_path: Path, spec: Spec, short: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*_: object) -> None:
+        claims.path(tmp_path, spec).unlink()  # as another does that takes it over
+        other = claims.take(tmp_path, spec)
+        time.sleep(2 * LEASE)
+        other.release()
+
+    monkeypatch.setattr(executors, "run", slow)
+    monkeypatch.setattr(store, "write", lambda *_: pytest.fail("wrote a record"))
+    with pytest.raises(claims.AlreadyClaimed):
+        executors.attempt(spec, tmp_path, torch.device("cpu"), lambda epoch: None)

@@ -1,0 +1,175 @@
+"""Sweeps that are disturbed: what finished stays, what did not is told or done, and the end is the undisturbed one.
+
+What is as slow as it is real: PEFT_BENCH_RUNS says how many tiny runs two drivers share (20).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from benchmarks.records import store
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+SWEEP = ["--methods", "linear", "norm", "--tasks", "digits", "--recipe", "epochs=1", "warmup_epochs=0"]
+COMMAND = [sys.executable, "-m", "benchmarks.run"]
+ALONE = ["--workers", "1", "--results"]
+RUNS = int(os.environ.get("PEFT_BENCH_RUNS", "20"))
+JUMPY = """
+import random, sys, time
+real = time.time
+time.time = lambda: real() + random.choice([-86_400, 0, 86_400])
+from benchmarks import run
+sys.exit(run.main(sys.argv[1:]))
+"""
+LIMITED = """
+import re, resource, sys
+import torch
+from pathlib import Path
+from benchmarks import run
+from benchmarks.sweeps import plan, sweep
+data_kib = int(re.search(r"VmData:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+resource.setrlimit(resource.RLIMIT_DATA, (data_kib * 1024 + {spare}, resource.RLIM_INFINITY))
+if __name__ == "__main__":
+    sys.exit(run.main(sys.argv[1:]))
+"""
+
+
+def numbers(results: Path) -> dict[str, object]:
+    return {r["key"]: (r["accuracy"], r["history"], r["params"]) for r in store.records(results)}
+
+
+def tables(results: Path) -> str:
+    """Those of the leaderboard, but for those of what runs cost."""
+    found, heading, _ = (results / "leaderboard.md").read_text().partition(": what runs cost")
+    assert heading
+    return found
+
+
+def execute(command: Sequence[str], folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    path = {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=os.environ | path)
+
+
+def at_once(*commands: Sequence[str]) -> int:
+    """How many runs drivers have trained together, which work at the same time."""
+    drivers = [
+        subprocess.Popen(c, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for c in commands
+    ]
+    told = [process.communicate() for process in drivers]
+    assert [process.returncode for process in drivers] == [0] * len(drivers), told
+    return sum(int(re.findall(r"(\d+) trained", out)[0]) for out, _ in told)
+
+
+def left(results: Path) -> list[Path]:
+    """Files of unfinished runs: claims, traces, stages."""
+    return [path for path in (results / store.UNFINISHED).rglob("*") if path.is_file()]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a driver leaves that nothing disturbs."""
+    results = tmp_path_factory.mktemp("alone")
+    assert execute([*COMMAND, *SWEEP, *ALONE, str(results)]).returncode == 0
+    assert len(numbers(results)) == 2
+    return results
+
+
+@pytest.mark.parametrize("clock", ["steady", "jumping"])
+def test_two_drivers_at_once_do_every_run_once(clock: str, alone: Path, tmp_path: Path) -> None:
+    other = COMMAND if clock == "steady" else [sys.executable, "-c", JUMPY]
+    assert at_once([*COMMAND, *SWEEP, *ALONE, str(tmp_path)], [*other, *SWEEP, *ALONE, str(tmp_path)]) == 2
+    assert numbers(tmp_path) == numbers(alone)
+    assert tables(tmp_path) == tables(alone)
+    assert left(tmp_path) == []
+
+
+def test_a_clock_that_jumps_changes_no_number_and_no_time_of_a_run(alone: Path, tmp_path: Path) -> None:
+    assert execute([sys.executable, "-c", JUMPY, *SWEEP, *ALONE, str(tmp_path)]).returncode == 0
+    assert numbers(tmp_path) == numbers(alone)
+    assert tables(tmp_path) == tables(alone)
+    assert all(0 < record["cost"]["train_seconds"] < 3600 for record in store.records(tmp_path))
+
+
+def test_of_many_tiny_runs_none_is_lost_and_none_done_twice(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for split, label, value in ((s, c, v) for s in ("train", "test") for c in "ab" for v in range(8)):
+        place = tmp_path / "tiny" / split / label
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (value, 99 if label == "a" else 0, 0)).save(place / f"{value}.png")
+    argv = ["--suite", "folder", "--data-root", str(tmp_path / "tiny"), "--methods", "linear"]
+    argv += ["--seeds", *map(str, range(RUNS)), "--recipe", "epochs=1", "warmup_epochs=0"]
+    drivers = [[*COMMAND, *argv, *ALONE, str(tmp_path / "both")] for _ in range(2)]
+    assert at_once(*drivers) == RUNS
+    assert left(tmp_path / "both") == []
+    one = execute([*COMMAND, *argv, "--workers", "2", "--results", str(tmp_path / "one")])
+    assert f"{RUNS} trained" in one.stdout
+    assert len(numbers(tmp_path / "one")) == RUNS
+    assert numbers(tmp_path / "both") == numbers(tmp_path / "one")
+    assert tables(tmp_path / "both") == tables(tmp_path / "one")
+
+
+def test_a_run_that_the_memory_limit_stops_is_told_and_done_when_there_is_more(tmp_path: Path) -> None:
+    # the prompts and a batch of all samples take 1.6 GiB, the rest less than a third of that
+    argv = ["--methods", "linear", "vpt_deep", "--set", "vpt_deep.prompts=100", "--tasks", "digits", "--workers", "2"]
+    argv += ["--recipe", "epochs=1", "warmup_epochs=0", "batch_size=200", "--results"]
+    script = tmp_path / "limited.py"
+    script.write_text(LIMITED.format(spare=700 << 20))
+    limited = execute([sys.executable, str(script), *argv, str(tmp_path / "limited")])
+    assert limited.returncode == 1, limited
+    assert "2 runs: 1 trained, 0 already finished, 1 failed" in limited.stdout
+    assert re.search("failed: vpt_deep on digits.*memory", limited.stdout)
+    kept = numbers(tmp_path / "limited")
+    assert execute([*COMMAND, *argv, str(tmp_path / "limited")]).returncode == 0
+    assert execute([*COMMAND, *argv, str(tmp_path / "alone")]).returncode == 0
+    assert kept.items() <= numbers(tmp_path / "limited").items()
+    assert numbers(tmp_path / "limited") == numbers(tmp_path / "alone")
+    assert tables(tmp_path / "limited") == tables(tmp_path / "alone")
+
+
+MOUNT = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+
+
+def on_a_disk(options: str, tmp_path: Path, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command whose folder "disk" is a file system of its own; what is on it then comes to "kept"."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "kept").mkdir()
+    script = f'mount -t tmpfs -o {options} none disk && {{ "$@"; s=$?; cp -r disk/. kept/; exit $s; }}'
+    try:
+        probe = execute([*MOUNT, "mount -t tmpfs none disk"], tmp_path)
+    except FileNotFoundError:
+        pytest.skip("there is no unshare here")
+    if probe.returncode:
+        pytest.skip(f"may not mount a disk here: {probe.stderr.strip()}")
+    return execute([*MOUNT, script, "sh", *command], tmp_path)
+
+
+def test_a_disk_that_fills_up_keeps_what_finished_and_ends_the_sweep_with_a_line(alone: Path, tmp_path: Path) -> None:
+    page = os.sysconf("SC_PAGE_SIZE")
+    pages = [-(-path.stat().st_size // page) for path in alone.rglob("linear*") if path.is_file()]
+    spare = 5  # for what is there for a while; the next run's files need more
+    result = on_a_disk(f"size={page * (sum(pages) + spare)}", tmp_path, [*COMMAND, *SWEEP, *ALONE, "disk"])
+    assert result.returncode == 2, result
+    assert result.stderr.count("\n") == 1
+    assert os.strerror(28) in result.stderr
+    kept = numbers(tmp_path / "kept")
+    assert len(kept) == 1
+    assert kept.items() <= numbers(alone).items()
+    assert execute([*COMMAND, *SWEEP, *ALONE, str(tmp_path / "kept")]).returncode == 0
+    assert numbers(tmp_path / "kept") == numbers(alone)
+    assert tables(tmp_path / "kept") == tables(alone)
+
+
+def test_a_results_folder_that_may_not_be_written_is_one_line(tmp_path: Path) -> None:
+    result = on_a_disk("ro", tmp_path, [*COMMAND, *SWEEP, *ALONE, "disk"])
+    assert result.returncode == 2
+    assert result.stderr == f"error: cannot use results folder disk: {os.strerror(30)}; give another with --results\n"

@@ -1,0 +1,122 @@
+"""Drivers: longest first, and several on one results folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import executors
+from benchmarks.executors import OnEpoch, claims, driver, schedule
+from benchmarks.records import store
+from benchmarks.records.spec import Spec
+from benchmarks.sweeps import sweep
+
+RECIPE = {"epochs": 1, "warmup_epochs": 0}
+WHERE = driver.Where(executor="local", device=torch.device("cpu"), workers=1)
+
+
+def specs(*methods: str) -> list[Spec]:
+    return sweep.specs(sweep.Sweep(methods=methods, tasks=("digits",), recipe=RECIPE), "float32")
+
+
+def numbers(results: Path) -> dict[str, object]:
+    return {r["key"]: (r["accuracy"], r["history"], r["params"]) for r in store.records(results)}
+
+
+def nothing(*_: object) -> None:
+    """Hear and do nothing."""
+
+
+def complete(
+    todo: list[Spec], results: Path, *, on_wait: OnEpoch = nothing, again: bool = False
+) -> tuple[executors.Outcome, list[Spec], list[Spec]]:
+    """What came of runs; those whose end was told here, and those whose end elsewhere was."""
+    ended, elsewhere = list[Spec](), list[Spec]()
+    listeners = driver.Listeners(on_epoch=nothing, on_end=ended.append, on_wait=on_wait, on_other=elsewhere.append)
+    return driver.complete(todo, results, WHERE, listeners, again=again), ended, elsewhere
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records of a driver that nothing disturbs."""
+    results = tmp_path_factory.mktemp("alone")
+    assert complete(specs("linear", "norm"), results)[0] == executors.Outcome()
+    return results
+
+
+def test_the_longest_runs_are_begun_first_and_unknown_ones_before_them(alone: Path, tmp_path: Path) -> None:
+    shutil.copytree(alone / store.RUNS, tmp_path / store.RUNS)
+    for path in (tmp_path / store.RUNS).rglob("*.json"):
+        seconds = 20 if path.name.startswith("norm") else 10
+        path.write_text(re.sub(r'"train_seconds": [\d.]+', f'"train_seconds": {seconds}', path.read_text()))
+    linear, norm, lora = specs("linear", "norm", "lora")
+    again = [replace(spec, seed=1) for spec in (linear, norm)]
+    other = replace(norm, recipe=replace(norm.recipe, epochs=9))
+    found = schedule.longest_first([linear, norm, *again, other, lora], tmp_path)
+    assert found == [other, lora, norm, again[1], linear, again[0]]
+
+
+def test_what_another_driver_finishes_is_waited_for_and_not_done_again(alone: Path, tmp_path: Path) -> None:
+    linear, norm = specs("linear", "norm")
+    lease, shown = claims.take(tmp_path, linear), list[str]()
+    store.write_trace(tmp_path, linear, "started", "", progress={"stage": "train", "epoch": 3, "epochs": 7})
+    path = store.record_path(tmp_path, linear)
+
+    def other_driver() -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(store.record_path(alone, linear), path)
+
+    def on_wait(spec: Spec, epoch: dict[str, object]) -> None:
+        shown.append(f"{epoch['stage']} {epoch['epoch']}/{epoch['epochs']}")
+        other_driver()
+
+    outcome, ended, elsewhere = complete([linear, norm], tmp_path, on_wait=on_wait)
+    lease.release()
+    assert outcome == executors.Outcome(others=[linear])
+    assert (ended, elsewhere) == ([norm], [linear])
+    assert shown[0].startswith(f"train, by process {os.getpid()} on ")
+    assert shown[0].endswith(" 3/7")
+    assert numbers(tmp_path) == numbers(alone)
+
+
+def test_what_another_driver_leaves_behind_is_done_here(alone: Path, tmp_path: Path) -> None:
+    linear, norm = specs("linear", "norm")
+    lease = claims.take(tmp_path, linear)
+    waited: list[Spec] = []
+
+    def on_wait(spec: Spec, epoch: object) -> None:
+        waited.append(spec)
+        lease.release()
+
+    outcome, ended, elsewhere = complete([linear, norm], tmp_path, on_wait=on_wait)
+    assert (outcome, ended, elsewhere, waited) == (executors.Outcome(), [norm, linear], [], [linear])
+    assert numbers(tmp_path) == numbers(alone)
+
+
+def test_a_record_that_appeared_meanwhile_is_not_made_again_unless_asked_for(alone: Path, tmp_path: Path) -> None:
+    shutil.copytree(alone / store.RUNS, tmp_path / store.RUNS)
+    (linear,) = specs("linear")
+    path = store.record_path(tmp_path, linear)
+    before = path.stat().st_mtime_ns
+    assert complete([linear], tmp_path)[0] == executors.Outcome(others=[linear])
+    assert path.stat().st_mtime_ns == before
+    assert complete([linear], tmp_path, again=True)[0] == executors.Outcome()
+    assert path.stat().st_mtime_ns > before
+
+
+def test_a_run_tells_other_drivers_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "TRACE_SECONDS", 0)
+    (short,) = specs("norm")
+    norm, told = replace(short, recipe=replace(short.recipe, epochs=2)), list[object]()
+
+    def on_epoch(epoch: object) -> None:
+        told.append((store.read_trace(tmp_path, norm) or {})["progress"])
+
+    assert executors.attempt(norm, tmp_path, torch.device("cpu"), on_epoch) is None
+    assert told == [None, {"stage": "train", "epoch": 1, "epochs": 2}]

@@ -1,0 +1,151 @@
+"""Slurm: the script of the job array, and its elements run for real by submitit's executor for one machine."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import executors, run
+from benchmarks.executors import driver, queue, slurm
+from benchmarks.records import store
+from benchmarks.sweeps import sweep
+
+pytest.importorskip("submitit", reason="needs the extra slurm")
+
+RECIPE = {"epochs": 1, "warmup_epochs": 0}
+WHERE = driver.Where(executor="slurm", device=torch.device("cpu"), workers=None)
+QUICK = ["--methods", "linear", "norm", "--tasks", "digits", "--recipe", "epochs=1", "warmup_epochs=0"]
+
+
+def test_a_dry_run_shows_the_script_of_the_array(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    resources = ["--cpus-per-run", "3", "--workers", "7", "--resources", "partition=gpu", "timeout_min=90", "mem_gb=16"]
+    argv = [*QUICK, "--seeds", *map(str, range(20)), "--executor", "slurm", *resources, "--results", str(tmp_path)]
+    assert run.main([*argv, "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    flags = {line.removeprefix("#SBATCH --") for line in out.splitlines() if line.startswith("#SBATCH")}
+    wanted = {"array=0-39%7", "cpus-per-task=3", "mem=16GB", "partition=gpu", "requeue", "time=90"}
+    assert wanted <= flags
+    assert str(tmp_path / store.UNFINISHED) in out
+    assert "srun" in out
+    assert "7 at a time; nothing was run" in out
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.slow
+def test_elements_of_an_array_run_and_tell_what_failed(tmp_path: Path) -> None:
+    asked = sweep.Sweep(methods=("linear", "full"), tasks=("digits",), recipe={**RECIPE, "clip_grad": 0})
+    linear, full = sweep.specs(asked, "float32")
+    broken = replace(full, config=replace(full.config, lr=1e30), recipe=replace(full.recipe, epochs=3))
+    ended: list[object] = []
+    outcome = slurm.execute(
+        [linear, broken],
+        tmp_path,
+        WHERE,
+        again=False,
+        fail_fast=False,
+        on_epoch=lambda spec, epoch: None,
+        on_end=ended.append,
+        cluster="local",
+    )
+    assert list(outcome.failed) == [broken]
+    assert "loss was nan" in outcome.failed[broken]
+    assert set(ended) == {linear, broken}
+    assert [record["key"] for record in store.records(tmp_path)] == [linear.key]
+    (record,) = store.records(tmp_path)
+    assert record["environment"]["threads"] == WHERE.cpus
+
+
+def test_an_element_leaves_alone_what_has_a_record_or_another_driver(tmp_path: Path) -> None:
+    (linear,) = sweep.specs(sweep.Sweep(methods=("linear",), tasks=("digits",), recipe=RECIPE), "float32")
+    element = slurm._element(linear, tmp_path, WHERE, again=False)
+    lease = executors.begin(linear, tmp_path, again=False)
+    threads = torch.get_num_threads()
+    try:
+        assert element() == (True, None)
+        lease.release()
+        assert element() == (False, None)
+        assert element() == (True, None)
+    finally:
+        torch.set_num_threads(threads)
+    assert element.checkpoint().function == element
+
+
+@pytest.mark.parametrize(
+    ("argv", "parts"),
+    [
+        (["--executor", "slurm", "--resources", "partitoin=gpu", "--dry-run"], ["--resources", "partitoin"]),
+        (["--executor", "slurm", "--gpus-per-run", "0.5", "--dtype", "float32", "--dry-run"], ["0.5", "whole"]),
+        (["--executor", "slurm", "--address", "auto"], ["--address", "Ray"]),
+        (["--executor", "slurm", "--workers", "0"], ["--workers 0", "at least 1"]),
+        (["--executor", "slurm", "--device", "cuda:1"], ["cuda:1", "chooses"]),
+        (["--executor", "slurm", "--device", "cpu", "--gpus-per-run", "1"], ["--gpus-per-run 1", "--device cpu"]),
+        (["--executor", "slurm", "--resources", "mem_gb"], ["mem_gb", "NAME=VALUE"]),
+        (["--executor", "ray", "--resources", "memory=much"], ["memory=much", "number"]),
+        (["--executor", "ray", "--resources", "memory=-1"], ["memory=-1", "positive"]),
+        (["--cpus-per-run", "2"], ["--cpus-per-run", "--executor"]),
+        (["--address", "auto"], ["--address", "--executor"]),
+    ],
+)
+def test_wrong_options_are_one_line(
+    argv: list[str], parts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.main([*QUICK, *argv, "--results", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert [part for part in parts if part not in err] == []
+
+
+def complaint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    assert run.main([*QUICK, "--executor", "slurm", "--results", str(tmp_path / "results")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_no_slurm_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    line = complaint(tmp_path, capsys)
+    assert line.startswith("error: no Slurm here: ")
+    assert "--dry-run" in line
+
+
+def test_a_slurm_that_refuses_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("srun", "sbatch"):
+        (tmp_path / name).write_text("#!/bin/sh\necho warning >&2\necho no such partition >&2\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    line = complaint(tmp_path, capsys)
+    assert line == "error: Slurm refused the jobs: no such partition; --dry-run shows the script"
+
+
+def test_a_job_that_was_killed_is_told_where_slurm_keeps_no_accounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands = {"srun": "", "sbatch": "echo Submitted batch job 7", "sacct": "exit 1", "squeue": "echo 8_0"}
+    for name, command in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{command}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(queue, "POLL_SECONDS", 0.1)
+    results = tmp_path / "results"
+    assert run.main([*QUICK, "--executor", "slurm", "--results", str(results), "--tracking", "off"]) == 1
+    assert "job 7_0 ended without a result; its log is" in capsys.readouterr().out
+    assert len(list((results / store.UNFINISHED / "offline").rglob("*.json"))) == 2
+
+
+@pytest.mark.parametrize(("executor", "package"), [("slurm", "submitit"), ("ray", "ray")])
+def test_a_missing_extra_is_one_line_that_says_how_to_install_it(
+    executor: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert run.main([*QUICK, "--executor", executor, "--results", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert f"pip install '.[{executor}]'" in err

@@ -1,0 +1,177 @@
+"""Runs side by side: the same records as one after the other, whatever dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.executors import local, processes
+from benchmarks.files.writing import WriteError
+from benchmarks.records import store
+from benchmarks.records.spec import Spec
+from benchmarks.sweeps import sweep
+
+TASKS, RECIPE = ("digits", "texture"), {"epochs": 2, "warmup_epochs": 0}
+COMMAND = [sys.executable, "-m", "benchmarks.run", "--methods", "linear", "lora", "--tasks", *TASKS]
+QUICK = [*COMMAND, "--recipe", *(f"{name}={value}" for name, value in RECIPE.items()), "--workers", "2", "--results"]
+KILLS = int(os.environ.get("PEFT_BENCH_KILLS", "1"))
+
+
+def numbers(results: Path) -> dict[str, object]:
+    """What may not differ: everything but times and the environment."""
+    return {r["key"]: (r["accuracy"], r["history"], r["params"]) for r in store.records(results)}
+
+
+def accuracies(results: Path) -> str:
+    """The tables of the leaderboard, but for those of what runs cost."""
+    tables, heading, _ = (results / "leaderboard.md").read_text().partition("### offline: what runs cost")
+    assert heading
+    return tables
+
+
+def specs(**changes: object) -> list[Spec]:
+    asked = {"methods": ("linear",), "tasks": TASKS, "recipe": RECIPE, **changes}
+    return sweep.specs(sweep.Sweep(**asked), "float32")  # type: ignore[arg-type]
+
+
+def execute(todo: list[Spec], results: Path, **options: object) -> tuple[dict[Spec, str], list[Spec]]:
+    ended: list[Spec] = []
+    quiet = {"on_epoch": lambda spec, epoch: None, "again": False, "fail_fast": False, "workers": 2} | options
+    outcome = local.side_by_side(todo, results, torch.device("cpu"), on_end=ended.append, **quiet)  # type: ignore[arg-type]
+    return outcome.failed, ended
+
+
+@pytest.mark.slow
+def test_runs_side_by_side_are_those_of_one_process_with_as_many_threads(tmp_path: Path) -> None:
+    todo = specs(methods=("linear", "norm"), tasks=("digits",))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        local.in_process(
+            todo,
+            tmp_path / "one",
+            torch.device("cpu"),
+            again=False,
+            fail_fast=False,
+            on_epoch=lambda *_: None,
+            on_end=lambda _: None,
+        )
+        execute(todo, tmp_path / "two")
+    finally:
+        torch.set_num_threads(threads)
+    assert len(numbers(tmp_path / "one")) == 2
+    assert numbers(tmp_path / "one") == numbers(tmp_path / "two")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = tmp_path_factory.mktemp("undisturbed")
+    subprocess.run([*QUICK, str(results)], check=True, capture_output=True)
+    return results
+
+
+@pytest.mark.slow
+def test_sweeps_killed_at_random_moments_end_like_an_undisturbed_one(undisturbed: Path, tmp_path: Path) -> None:
+    command, moments = [*QUICK, str(tmp_path)], random.Random(0)
+    for _ in range(KILLS):
+        kept = numbers(tmp_path)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(moments.uniform(1, 12))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert kept.items() <= numbers(tmp_path).items()
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert numbers(tmp_path) == numbers(undisturbed)
+    assert accuracies(tmp_path) == accuracies(undisturbed)
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_dies_again_and_again_has_failed_and_the_others_finish(tmp_path: Path) -> None:
+    victim, *others = specs(methods=("full", "linear"), tasks=("digits",), recipe=RECIPE | {"epochs": 50})
+
+    pids: set[int] = set()
+
+    def kill(spec: Spec, epoch: object) -> None:
+        if spec == victim:
+            pid = (store.read_trace(tmp_path, victim) or {})["pid"]
+            pids.add(pid)
+            os.kill(pid, signal.SIGKILL)
+
+    failed, ended = execute([victim, *others], tmp_path, on_epoch=kill)
+    assert list(failed) == [victim]
+    assert len(pids) == local.DEATHS
+    assert "exit code -9" in failed[victim]
+    assert sorted(map(str, ended)) == sorted(map(str, [victim, *others]))
+    assert [r["key"] for r in store.records(tmp_path)] == [spec.key for spec in others]
+    (trace,) = (json.loads(path.read_text()) for path in (tmp_path / store.UNFINISHED).rglob("*.json"))
+    assert trace["status"] == "failed"
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_traces_and_no_process(tmp_path: Path) -> None:
+    pids: list[int] = []
+
+    def ctrl_c(spec: Spec, epoch: object) -> None:
+        traces = [json.loads(path.read_text()) for path in (tmp_path / store.UNFINISHED).rglob("*.json")]
+        pids.extend(trace["pid"] for trace in traces)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(specs(methods=("full",), recipe=RECIPE | {"epochs": 50}), tmp_path, on_epoch=ctrl_c)
+    traces = [json.loads(path.read_text()) for path in (tmp_path / store.UNFINISHED).rglob("*.json")]
+    assert {trace["status"] for trace in traces} == {"interrupted"}
+    assert pids
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_results_folder_that_stops_taking_files_stops_the_sweep(tmp_path: Path) -> None:
+    (tmp_path / store.UNFINISHED).write_text("")  # where a folder is needed
+    with pytest.raises(WriteError):
+        execute(specs(), tmp_path)
+
+
+def test_ctrl_c_is_not_for_a_worker() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    process = processes.start(time.sleep, 30)
+    try:
+        assert signal.getsignal(signal.SIGINT) is before
+        assert process.pid
+        for _ in range(10):  # before Python is up, in the imports, and after them
+            os.kill(process.pid, signal.SIGINT)
+            time.sleep(0.1)
+            assert process.is_alive()
+    finally:
+        process.kill()
+        process.join()
+
+
+def test_a_worker_dies_with_the_command_that_began_it() -> None:
+    code = "import time; from benchmarks.executors import processes; "
+    code += "print(processes.start(time.sleep, 60).pid, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        pid = int(command.stdout.readline())
+        os.kill(pid, 0)
+        command.kill()
+    with pytest.raises(ProcessLookupError):
+        for _ in range(200):
+            os.kill(pid, 0)
+            time.sleep(0.1)
+
+
+def test_a_process_a_core_on_a_cpu_and_one_on_a_gpu() -> None:
+    cores = torch.get_num_threads()
+    assert local.default(torch.device("cpu"), 100) == min(cores, local.LIMIT)
+    assert local.default(torch.device("cpu"), 1) == 1
+    assert local.default(torch.device("cuda"), 100) == 1

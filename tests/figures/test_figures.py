@@ -1,0 +1,92 @@
+"""Pictures of one run: drawn from its record and task file, and a clear line where that cannot be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks import architecture, executors, features, routing
+from benchmarks.records import store
+from benchmarks.records.spec import Spec
+from benchmarks.sweeps import sweep
+
+RECIPE = {"epochs": 1, "warmup_epochs": 0}
+SEARCH = {"supernet_epochs": 1, "population": 3, "parents": 2, "mutants": 1, "crossovers": 1, "rounds": 1}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    asked = sweep.Sweep(methods=("adapterx", "noah", "linear"), tasks=("digits",), recipe=RECIPE, set={"noah": SEARCH})
+    for spec in sweep.specs(asked, "float32"):
+        assert executors.attempt(spec, folder, torch.device("cpu"), lambda epoch: None) is None
+    return folder
+
+
+def record(results: Path, method: str) -> Path:
+    return next((results / store.RUNS).rglob(f"{method}-*.json"))
+
+
+def size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        image.load()
+        return image.size
+
+
+def test_routing_is_drawn_from_a_record_whose_shares_sum_to_one(results: Path, tmp_path: Path) -> None:
+    path = record(results, "adapterx")
+    recorded = json.loads(path.read_text())["report"]["routing"]
+    for name in ("allocation", "score"):
+        shares = torch.tensor(recorded[name])
+        assert shares.shape == (12, 4)
+        torch.testing.assert_close(shares.sum(1), torch.ones(12))
+    assert routing.main([str(path), "-o", str(tmp_path / "r.png")]) == 0
+    assert min(size(tmp_path / "r.png")) > 300
+
+
+def test_an_architecture_is_drawn_and_its_file_loads(results: Path, tmp_path: Path) -> None:
+    values = json.loads(record(results, "noah").read_text())
+    spec = Spec.from_json(values["spec"])
+    assert values["params"]["method"] == values["report"]["search"]["params"]
+    assert not store.scratch_path(results, spec).exists()
+    assert architecture.main(["noah", "--results", str(results), "-o", str(tmp_path / "a.png")]) == 0
+    assert min(size(tmp_path / "a.png")) > 150
+
+
+@pytest.mark.parametrize("method", ["adapterx", "noah"])
+def test_features_are_drawn_of_the_task_file(method: str, results: Path, tmp_path: Path) -> None:
+    assert features.main([method, "--results", str(results), "-o", str(tmp_path / "f.png")]) == 0
+    assert min(size(tmp_path / "f.png")) > 400
+
+
+@pytest.mark.parametrize(
+    ("argv", "parts"),
+    [
+        (["linear", "-o", "r.png"], ["has no routing", "adapterx"]),
+        (["nothing", "-o", "r.png"], ["'nothing' names no run", "key"]),
+        (["", "-o", "r.png"], ["names 3 runs"]),
+        (["adapterx", "-o", "r.txt"], ["r.txt", ".png, .svg or .pdf"]),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(
+    argv: list[str], parts: list[str], results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert routing.main([*argv, "--results", str(results)]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert [part for part in parts if part not in err] == []
+
+
+def test_a_run_without_its_task_file_is_one_line(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = Spec.from_json(json.loads(record(results, "linear").read_text())["spec"])
+    path = store.adapter_path(results, spec)
+    hidden = path.rename(path.with_suffix(".hidden"))
+    try:
+        assert features.main(["linear", "--results", str(results), "-o", "f.png"]) == 2
+        assert str(path) in capsys.readouterr().err
+    finally:
+        hidden.rename(path)

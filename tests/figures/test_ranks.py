@@ -1,0 +1,71 @@
+"""The critical-difference diagram: what it counts, when it is drawn, and its files."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from test_leaderboard import ACCURACY, frame
+
+from benchmarks import ranks
+from benchmarks.tables import comparable
+
+THREE = {**ACCURACY, ("norm", "digits"): [0.95, 0.80, 0.81], ("norm", "count"): [0.40, 0.41, 0.57]}
+
+
+def test_a_panel_ranks_over_task_and_seed_and_counts_tasks_alone() -> None:
+    (panel,) = ranks.panels(comparable(frame(THREE)))
+    # norm is first once, shares the first place once, and is second four times
+    assert dict(panel.ranks) == pytest.approx(
+        {"lora": (5 - 1 + 2 + 1.5) / 6, "norm": (1 + 1.5 + 4 * 2) / 6, "linear": 3}
+    )
+    assert list(panel.ranks) == sorted(panel.ranks)
+    assert (panel.tasks, panel.seeds) == (2, 3)
+    assert panel.critical == pytest.approx(2.343 * math.sqrt(3 * 4 / (6 * 2)), rel=1e-3)
+    assert panel.critical_blocks == pytest.approx(2.343 * math.sqrt(3 * 4 / (6 * 6)), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        ACCURACY,  # two methods
+        {key: values for key, values in THREE.items() if key[1] == "digits"},  # one task
+        {key: values for key, values in THREE.items() if key != ("norm", "count")},  # two methods with both tasks
+    ],
+)
+def test_too_little_to_rank_makes_no_diagram(runs: dict[tuple[str, str], list[float]], tmp_path: Path) -> None:
+    assert ranks.write(comparable(frame(runs)), tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_diagrams_are_written_in_three_formats_and_name_every_method(tmp_path: Path) -> None:
+    paths = ranks.write(comparable(frame(THREE)), tmp_path)
+    assert [path.name for path in paths] == ["ranks.png", "ranks.svg", "ranks.pdf"]
+    (panel,) = ranks.panels(comparable(frame(THREE)))
+    text = " ".join(paths[1].read_text().split())
+    for row, rank in panel.ranks.items():
+        assert f"<!-- {row} {rank:.1f} -->" in text or f"<!-- {rank:.1f} {row} -->" in text
+
+
+def test_of_many_methods_the_best_are_drawn_with_the_ranks_among_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranks, "MOST_NAMED", 2)
+    monkeypatch.setattr(ranks, "BEST", 2)
+    groups = comparable(frame(THREE))
+    (panel,) = ranks.panels(groups)
+    text = " ".join(ranks.write(groups, tmp_path)[1].read_text().split())
+    drawn, left = list(panel.ranks.items())[:2], str(panel.ranks.index[2])
+    assert all(f"{row} {rank:.1f}" in text or f"{rank:.1f} {row}" in text for row, rank in drawn)
+    assert f"<!-- {left}" not in text and f" {left} -->" not in text
+    assert "the best 2 of 3; mean rank" in text and f"critical difference {panel.critical:.1f}" in text
+
+
+def test_no_diagram_is_one_line_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.records.store.load", lambda results, suite: frame(ACCURACY))
+    assert ranks.main(["--results", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: no set of comparable runs") and error.count("\n") == 1

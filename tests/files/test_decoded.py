@@ -1,0 +1,250 @@
+"""The cache of decoded images and the fingerprints: right, shared, small in memory, never half."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.layout_files import write_image, write_lists
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import pil_to_tensor, resize
+
+from benchmarks.files import contents, decoded, layouts
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(contents.CACHE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> layouts.Layout:
+    write_lists(tmp_path / "task", classes=3, counts=(6, 3, 9))
+    return layouts.lists(tmp_path / "task")
+
+
+def files(cache: Path) -> list[Path]:
+    return sorted((cache / "images").glob("*.u8"))
+
+
+def test_pixels_are_those_of_torchvision(task: layouts.Layout) -> None:
+    images, labels = decoded.load(task, "test", 17)
+    assert (images.dtype, images.shape, labels.dtype) == (torch.uint8, (9, 3, 17, 17), torch.int64)
+    assert labels.tolist() == [0, 1, 2] * 3
+    for image, (path, _) in zip(images, task.splits["test"], strict=True):
+        picture = resize(Image.open(task.folder / path).convert("RGB"), [17, 17], InterpolationMode.BICUBIC)
+        assert torch.equal(image, pil_to_tensor(picture))
+
+
+@pytest.mark.parametrize(
+    ("mode", "ending"), [("L", "png"), ("P", "png"), ("RGBA", "png"), ("1", "png"), ("CMYK", "jpg")]
+)
+def test_every_mode_of_eight_bits_becomes_rgb(mode: str, ending: str, tmp_path: Path) -> None:
+    write_image(tmp_path / "rgb.png")
+    path = tmp_path / f"image.{ending}"
+    Image.open(tmp_path / "rgb.png").convert(mode).save(path)
+    expected = Image.open(path).convert("RGB").resize((5, 5), Image.Resampling.BICUBIC)
+    pixels = np.frombuffer(decoded.decode(path, 5), np.uint8).reshape(3, 5, 5)
+    assert np.array_equal(pixels.transpose(1, 2, 0), np.asarray(expected))
+
+
+def test_a_second_call_decodes_nothing(task: layouts.Layout, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = decoded.load(task, "train", 8)
+    monkeypatch.setattr(decoded, "decode", None)
+    again, _ = decoded.load(task, "train", 8)
+    assert torch.equal(first, again)
+    assert len(files(cache)) == 1
+
+
+def test_sizes_splits_labels_and_bytes_have_files_of_their_own(task: layouts.Layout, cache: Path) -> None:
+    seen = set()
+    samples = task.splits["train"]
+    other = layouts.Layout(
+        folder=task.folder, labels=task.labels, splits={"train": (*samples[:-1], (samples[-1][0], 0))}
+    )
+    for layout, split, size in ((task, "train", 8), (task, "train", 9), (task, "val", 8), (other, "train", 8)):
+        decoded.load(layout, split, size)
+        seen |= set(files(cache))
+    assert len(seen) == 4
+    write_image(task.folder / samples[0][0], 4)
+    images, _ = decoded.load(task, "train", 8)
+    assert len(files(cache)) == 5
+    assert (
+        images[0].tolist()
+        == np.frombuffer(decoded.decode(task.folder / samples[0][0], 8), np.uint8).reshape(3, 8, 8).tolist()
+    )
+
+
+def test_a_damaged_image_is_named_and_leaves_no_cache(task: layouts.Layout, cache: Path) -> None:
+    path = task.folder / task.splits["train"][2][0]
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match=rf"cannot decode {path}: .*truncated"):
+        decoded.load(task, "train", 8)
+    assert [entry.suffix for entry in (cache / "images").iterdir()] == [".lock"]
+    path.write_text("no image")
+    with pytest.raises(ValueError, match=f"cannot decode {path}: cannot identify"):
+        decoded.load(task, "train", 8)
+    path.unlink()
+    with pytest.raises(ValueError, match=f"cannot use '{task.splits['train'][2][0]}'.*No such file"):
+        decoded.load(task, "train", 8)
+
+
+def test_deep_pixels_are_refused_rather_than_clipped(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 40000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(ValueError, match=r"deep\.png: I;16 pixels, more than 8 bits"):
+        decoded.decode(tmp_path / "deep.png", 4)
+
+
+def test_a_size_is_needed(task: layouts.Layout) -> None:
+    with pytest.raises(ValueError, match="at which size"):
+        decoded.load(task, "train", None)
+
+
+def test_too_small_a_disk_is_told_before_it_is_full(task: layouts.Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = decoded.shutil.disk_usage(task.folder)
+    monkeypatch.setattr(decoded.shutil, "disk_usage", lambda path: usage._replace(free=100))
+    with pytest.raises(ValueError, match=r"needs 0\.0 GB .* \$PEFT_BENCH_CACHE"):
+        decoded.load(task, "train", 8)
+
+
+def test_memory_stays_small_when_a_large_cache_is_opened(tmp_path: Path, cache: Path) -> None:
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        pytest.skip("resident memory is read from /proc")
+    size, count = 224, 2000
+    write_lists(tmp_path / "task", counts=(4, 2, 2))
+    few = layouts.lists(tmp_path / "task")
+    samples = few.splits["train"] * (count // 4)
+    large = layouts.Layout(folder=few.folder, labels=few.labels, splits={"train": samples})
+    one = [decoded.decode(few.folder / path, size) for path, _ in few.splits["train"]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoded, "decode", lambda path, size: one[int(path.stem)])
+        decoded.load(large, "train", size)
+
+    def resident_bytes() -> int:
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    before = resident_bytes()
+    images, _ = decoded.load(large, "train", size)
+    assert images.numel() == files(cache)[0].stat().st_size == count * 3 * size * size > 300e6
+    assert resident_bytes() - before < 20e6
+    assert images[-1].numpy().tobytes() == one[3]
+    assert resident_bytes() - before < 30e6
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from benchmarks.files import decoded, layouts
+whole = decoded.decode
+decoded.decode = lambda path, size: print(path) or time.sleep(float(sys.argv[2])) or whole(path, size)
+decoded._file(layouts.lists(Path(sys.argv[1])), "test", 8)
+"""
+
+
+def writer(task: layouts.Layout, delay_seconds: float) -> subprocess.Popen[bytes]:
+    """Another process that makes the cache of the test split, slowly enough to be met at it."""
+    command = [sys.executable, "-c", WRITER, str(task.folder), str(delay_seconds)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+
+
+def whole(task: layouts.Layout) -> bytes:
+    return b"".join(decoded.decode(task.folder / path, 8) for path, _ in task.splits["test"])
+
+
+def test_two_processes_end_with_one_right_file(task: layouts.Layout, cache: Path) -> None:
+    decodings = [process.communicate(timeout=60)[0] for process in [writer(task, 0.2) for _ in range(2)]]
+    assert len(b"".join(decodings).splitlines()) == len(task.splits["test"])
+    assert [path.read_bytes() for path in files(cache)] == [whole(task)]
+    assert not list(cache.glob("images/*.partial"))
+
+
+def test_a_killed_writer_leaves_nothing_that_counts(task: layouts.Layout, cache: Path) -> None:
+    process = writer(task, 60)
+    limit = time.monotonic() + 60
+    while not (left := list(cache.glob("images/*.partial"))):
+        assert process.poll() is None and time.monotonic() < limit
+        time.sleep(0.01)
+    process.kill()
+    process.communicate(timeout=60)
+    assert files(cache) == []
+    left[0].write_bytes(b"rubbish")
+    images, _ = decoded.load(task, "test", 8)
+    assert images.numpy().tobytes() == whole(task)
+    assert not left[0].exists()
+
+
+def test_a_file_that_was_cut_is_made_again(task: layouts.Layout, cache: Path) -> None:
+    decoded.load(task, "test", 8)
+    (path,) = files(cache)
+    path.write_bytes(path.read_bytes()[:50])
+    assert decoded.load(task, "test", 8)[0].numpy().tobytes() == whole(task)
+
+
+def test_fingerprint_is_that_of_lines_and_bytes_wherever_they_lie(task: layouts.Layout, tmp_path: Path) -> None:
+    lines = []
+    for path, label in task.splits["train"]:
+        lines.append(f"{path} {label} {hashlib.sha256((task.folder / path).read_bytes()).hexdigest()}\n")
+    expected = hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert contents.fingerprint(task.folder, task.splits["train"]) == expected
+    before = contents.task_fingerprint(task)
+    task.folder.rename(tmp_path / "elsewhere")
+    assert contents.task_fingerprint(layouts.lists(tmp_path / "elsewhere")) == before
+
+
+def test_fingerprint_follows_every_change(task: layouts.Layout) -> None:
+    prints = [contents.task_fingerprint(task)]
+    path = task.folder / task.splits["test"][0][0]
+    write_image(path, 3, seed=9)
+    prints.append(contents.task_fingerprint(task))
+    listing = task.folder / "test.txt"
+    text = listing.read_text().splitlines()
+    for lines in (text[1:], [text[1], text[0], *text[2:]], [text[0][:-1] + "1", *text[1:]]):
+        listing.write_text("\n".join(lines))
+        prints.append(contents.task_fingerprint(layouts.lists(task.folder)))
+    assert len(set(prints)) == len(prints) == 5
+
+
+def test_files_are_read_once_for_their_fingerprint(task: layouts.Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents.task_fingerprint(task)
+    monkeypatch.setattr(contents, "_file_sha256", None)
+    assert contents.task_fingerprint(task) == before
+    os.utime(task.folder / task.splits["val"][0][0], ns=(1, 1))
+    with pytest.raises(TypeError):
+        contents.task_fingerprint(task)
+
+
+def test_a_damaged_memory_of_fingerprints_is_not_believed(task: layouts.Layout, cache: Path) -> None:
+    before = contents.task_fingerprint(task)
+    for path in (cache / "fingerprints").iterdir():
+        path.write_text("")
+    assert contents.task_fingerprint(task) == before
+
+
+def test_the_cache_lies_where_variables_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert contents.cache_root() == tmp_path / "cache"
+    monkeypatch.delenv(contents.CACHE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert contents.cache_root() == tmp_path / "xdg" / "peft-vision-bench"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert contents.cache_root() == tmp_path / "home" / ".cache" / "peft-vision-bench"
+
+
+def test_results_keep_the_order_of_items() -> None:
+    def slow_when_even(i: int) -> int:
+        time.sleep(0.002 * (i % 2 == 0))
+        return i * i
+
+    assert list(contents.each(slow_when_even, range(600), "square")) == [i * i for i in range(600)]

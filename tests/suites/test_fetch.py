@@ -1,0 +1,228 @@
+"""Fetching VTAB-1K from a stand-in of the hub on loopback: whole, continued, refused, and never outside its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from benchmarks.files import unpack
+from tests.support.hub import CHUNK, PATH, Hub, files, large, packed
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub(content=packed(), path=PATH) as server:
+        yield server
+
+
+def fetch(endpoint: str, root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own: huggingface_hub reads its environment when it is imported."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "PEFT_BENCH"))}
+    private = {"HF_ENDPOINT": endpoint, "HF_HOME": str(root.parent / "home"), "NO_PROXY": "127.0.0.1,localhost"}
+    command = [sys.executable, "-m", "benchmarks.data", "fetch", *(argv or ("vtab1k", "--data-root", str(root)))]
+    return subprocess.run(command, cwd=ROOT, env=kept | private, capture_output=True, text=True, timeout=120)
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line of a command that failed."""
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def unpacked(root: Path) -> dict[str, bytes]:
+    folder = root / "vtab-1k"
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {name: content for name, content in found.items() if name != unpack.SEAL}
+
+
+def partial_of(hub: Hub, root: Path) -> Path:
+    """Where the first bytes of the file are kept."""
+    return root / f"vtab-1k.zip.{hashlib.sha256(hub.etag.encode()).hexdigest()[:8]}.partial"
+
+
+@pytest.mark.parametrize("storage", [False, True])
+def test_fetch_downloads_records_and_unpacks(hub: Hub, storage: bool, tmp_path: Path) -> None:
+    hub.storage, root = storage, tmp_path / "data"
+    done = fetch(hub.url, root)
+    assert (done.returncode, done.stderr) == (0, "")
+    told, hint = done.stdout.splitlines()
+    assert told == f"vtab1k: 3 folders in {root / 'vtab-1k'}: caltech101, cifar, dtd"
+    assert hint == f"check it with: python -m benchmarks.data verify vtab1k --data-root {root}"
+    assert unpacked(root) == files()
+    assert (root / "vtab-1k.zip").read_bytes() == hub.content
+    digest = hashlib.sha256(hub.content).hexdigest()
+    assert (root / "vtab-1k.zip.sha256").read_text() == f"{digest}  vtab-1k.zip\n"
+    kept = {"vtab-1k", "vtab-1k.zip", "vtab-1k.zip.sha256", "vtab-1k.zip.lock"}
+    assert {path.name for path in root.iterdir()} == kept
+    assert hub.gets() == [""]
+
+
+def test_repeated_fetch_asks_for_nothing(hub: Hub, tmp_path: Path) -> None:
+    first = fetch(hub.url, tmp_path)
+    seen = list(hub.log)
+    again = fetch(hub.url, tmp_path)
+    assert (again.returncode, again.stdout) == (0, first.stdout)
+    assert hub.log == seen
+    (tmp_path / "vtab-1k.zip").unlink()  # to save space
+    assert fetch(hub.url, tmp_path).stdout == first.stdout
+    assert hub.log == seen
+
+
+@pytest.mark.parametrize("storage", [False, True])
+def test_cut_connection_is_continued_in_the_same_command(hub: Hub, storage: bool, tmp_path: Path) -> None:
+    hub.content, hub.storage, hub.cut = packed(large()), storage, CHUNK + 2**19
+    assert fetch(hub.url, tmp_path).returncode == 0
+    assert hub.gets() == ["", f"bytes={CHUNK}-"]
+    assert unpacked(tmp_path) == large()
+
+
+def test_server_that_fails_in_the_middle_leaves_what_it_sent(hub: Hub, tmp_path: Path) -> None:
+    hub.content, hub.cut, hub.status_after_cut = packed(large()), CHUNK + 2**19, 503
+    line = complaint(fetch(hub.url, tmp_path))
+    assert "HTTP 503" in line and "10 of 12 MB are kept and the rest is asked for next time" in line
+    (partial,) = tmp_path.glob("*.partial")
+    assert partial.read_bytes() == hub.content[:CHUNK]
+    hub.status = 200
+    hub.log.clear()
+    assert fetch(hub.url, tmp_path).returncode == 0
+    assert hub.gets() == [f"bytes={CHUNK}-"]
+    assert unpacked(tmp_path) == large()
+
+
+def test_partial_file_is_continued_only_if_it_is_of_the_same_file(hub: Hub, tmp_path: Path) -> None:
+    partial = partial_of(hub, tmp_path)
+    outdated = tmp_path / "vtab-1k.zip.00000000.partial"  # of a former version at the source
+    partial.write_bytes(hub.content[:4_000])
+    outdated.write_bytes(b"old")
+    assert fetch(hub.url, tmp_path).returncode == 0
+    assert hub.gets() == ["bytes=4000-"]
+    assert unpacked(tmp_path) == files()
+    assert not partial.exists() and not outdated.exists()
+
+
+def test_server_without_ranges_is_asked_for_everything_again(hub: Hub, tmp_path: Path) -> None:
+    hub.ranges = False
+    partial_of(hub, tmp_path).write_bytes(hub.content[:4_000])
+    assert fetch(hub.url, tmp_path).returncode == 0
+    assert hub.gets()[0] == "bytes=4000-"
+    assert unpacked(tmp_path) == files()
+
+
+def test_damage_on_the_way_is_refused_and_not_kept(hub: Hub, tmp_path: Path) -> None:
+    hub.damage = b"X"
+    line = complaint(fetch(hub.url, tmp_path))
+    assert f"not {hub.etag} as the hub says" in line
+    assert {path.name for path in tmp_path.iterdir()} <= {"vtab-1k.zip.lock"}
+
+
+@pytest.mark.parametrize("plain_etag", [False, True])
+def test_a_file_that_changed_since_the_first_download_is_refused(hub: Hub, plain_etag: bool, tmp_path: Path) -> None:
+    hub.plain_etag = plain_etag
+    assert fetch(hub.url, tmp_path).returncode == 0
+    recorded = hashlib.sha256(hub.content).hexdigest()
+    (tmp_path / "vtab-1k.zip").unlink()
+    (tmp_path / "vtab-1k").rename(tmp_path / "away")
+    hub.content = packed(files() | {"cifar/test.txt": b"images/test/000001.jpg 1\n"})
+    hub.log.clear()
+    line = complaint(fetch(hub.url, tmp_path))
+    assert f"has sha256 {hashlib.sha256(hub.content).hexdigest()}, not {recorded}" in line
+    assert "changed at its source" in line and "delete that record" in line
+    assert len(hub.gets()) == plain_etag  # where the hub names the digest, nothing is downloaded
+    assert not (tmp_path / "vtab-1k").exists()
+    (tmp_path / "vtab-1k.zip.sha256").unlink()  # what the line says
+    assert fetch(hub.url, tmp_path).returncode == 0
+    assert unpacked(tmp_path)["cifar/test.txt"] == b"images/test/000001.jpg 1\n"
+
+
+def test_a_file_damaged_on_disk_is_refused(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "vtab-1k.zip").write_bytes(hub.content[:-1] + b"X")
+    digest = hashlib.sha256(hub.content).hexdigest()
+    (tmp_path / "vtab-1k.zip.sha256").write_text(f"{digest}  vtab-1k.zip\n")
+    assert f"not {digest}" in complaint(fetch(hub.url, tmp_path))
+    assert not (tmp_path / "vtab-1k").exists() and hub.log == []
+
+
+def test_truncated_zip_is_refused_and_not_recorded(hub: Hub, tmp_path: Path) -> None:
+    hub.content = hub.content[:-50]
+    assert "is not a whole zip file" in complaint(fetch(hub.url, tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"vtab-1k.zip", "vtab-1k.zip.lock"}
+
+
+def test_file_put_there_by_hand_needs_no_server(tmp_path: Path) -> None:
+    (tmp_path / "vtab-1k.zip").write_bytes(packed())
+    assert fetch("http://127.0.0.1:9", tmp_path).returncode == 0
+    assert unpacked(tmp_path) == files()
+
+
+def test_folder_that_was_not_fetched_is_left_alone(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "vtab-1k").mkdir()
+    (tmp_path / "vtab-1k" / "mine.txt").write_text("mine")
+    assert "verify vtab1k" in complaint(fetch(hub.url, tmp_path))
+    assert unpacked(tmp_path) == {"mine.txt": b"mine"} and hub.log == []
+
+
+def test_second_command_at_the_same_time_is_refused(hub: Hub, tmp_path: Path) -> None:
+    with FileLock(tmp_path / "vtab-1k.zip.lock"):
+        assert "another command fetches" in complaint(fetch(hub.url, tmp_path))
+    assert hub.log == []
+
+
+@pytest.mark.parametrize("name", ["../evil", "/evil", "cifar/evil"])
+def test_members_that_leave_the_folder_and_links_are_refused(name: str, hub: Hub, tmp_path: Path) -> None:
+    buffer = io.BytesIO(packed())
+    with zipfile.ZipFile(buffer, "a") as archive:
+        member = zipfile.ZipInfo(name)
+        member.external_attr = (stat.S_IFLNK if name == "cifar/evil" else stat.S_IFREG) << 16
+        archive.writestr(member, str(tmp_path))
+    hub.content, root = buffer.getvalue(), tmp_path / "data"
+    assert f"holds {name!r}, which" in complaint(fetch(hub.url, root))
+    assert {path.name for path in tmp_path.iterdir()} <= {"data", "home"}
+    assert {path.name for path in root.iterdir()} == {"vtab-1k.zip", "vtab-1k.zip.lock"}
+    assert not Path("/evil").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "part"), [(404, "there is no http://127"), (401, "no permission"), (503, "HTTP 503")]
+)
+def test_refusal_of_the_hub_is_one_line_with_a_way_out(hub: Hub, status: int, part: str, tmp_path: Path) -> None:
+    hub.status = status
+    line = complaint(fetch(hub.url, tmp_path))
+    assert part in line and "HF_ENDPOINT" in line and f"put it at {tmp_path / 'vtab-1k.zip'}" in line
+
+
+def test_server_gone_is_one_line_with_a_way_out(hub: Hub, tmp_path: Path) -> None:
+    url = hub.url
+    hub.__exit__()
+    line = complaint(fetch(url, tmp_path))
+    assert "cannot download http://127" in line and f"put it at {tmp_path / 'vtab-1k.zip'}" in line
+
+
+@pytest.mark.parametrize(
+    ("suite", "part"),
+    [
+        ("scanobjectnn", "https://hkust-vgd.github.io/scanobjectnn/"),
+        ("modelnet40", "modelnet40_ply_hdf5_2048"),
+        ("folder", "nothing is fetched"),
+        ("vtab", "did you mean 'vtab1k'"),
+    ],
+)
+def test_other_suites_say_where_they_are_to_be_had(suite: str, part: str, tmp_path: Path) -> None:
+    assert part in complaint(fetch("http://127.0.0.1:9", tmp_path, suite))
+
+
+def test_offline_needs_nothing(tmp_path: Path) -> None:
+    done = fetch("http://127.0.0.1:9", tmp_path, "offline")
+    assert (done.returncode, done.stdout.count("\n")) == (0, 1)

@@ -1,0 +1,195 @@
+"""VTAB-1K: the table is the published one, folders go by several names, a wrong set is an error that says what."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tests.layout_files import write_image, write_lists
+
+from benchmarks import data, suites
+from benchmarks.files import contents
+from benchmarks.files.root import DATA_ROOT, Missing
+from benchmarks.suites import vtab1k
+from benchmarks.sweeps import sweep
+
+SUITE = suites.get("vtab1k")
+COUNTS = (6, 3, 5)
+
+# classes, test samples: those of the public VTAB-1K sets
+PUBLISHED = {
+    "natural": {
+        "cifar100": (100, 10000),
+        "caltech101": (102, 6084),
+        "dtd": (47, 1880),
+        "flowers102": (102, 6149),
+        "pets": (37, 3669),
+        "svhn": (10, 26032),
+        "sun397": (397, 21750),
+    },
+    "specialized": {"camelyon": (2, 32768), "eurosat": (10, 5400), "resisc45": (45, 6300), "retinopathy": (5, 42670)},
+    "structured": {
+        "clevr_count": (8, 15000),
+        "clevr_dist": (6, 15000),
+        "dmlab": (6, 22735),
+        "kitti": (4, 711),
+        "dsprites_loc": (16, 73728),
+        "dsprites_ori": (16, 73728),
+        "smallnorb_azi": (18, 12150),
+        "smallnorb_ele": (9, 12150),
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(contents.CACHE, str(tmp_path / "cache"))
+    monkeypatch.setenv(DATA_ROOT, str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables for sets of a few images."""
+    for name, task in SUITE.tasks.items():
+        few = dict(zip(("train", "val", "test"), COUNTS, strict=True))
+        monkeypatch.setitem(SUITE.tasks, name, replace(task, **few))  # type: ignore[arg-type, misc, attr-defined]
+
+
+def write_all(place: Path, alias: int) -> None:
+    for name, folders in vtab1k.FOLDERS.items():
+        classes = SUITE.tasks[name].classes
+        write_lists(place / folders[min(alias, len(folders) - 1)], min(classes, 3), COUNTS, highest=classes - 1)
+
+
+def test_the_table_is_the_published_one() -> None:
+    table = {
+        group: {task.name: (task.classes, task.test) for task in SUITE.tasks.values() if task.group == group}
+        for group in ("natural", "specialized", "structured")
+    }
+    assert table == PUBLISHED
+    assert len(SUITE.tasks) == 19
+    assert {(task.train, task.val, task.modality) for task in SUITE.tasks.values()} == {(800, 200, "image")}
+
+
+def test_the_recipe_is_the_field_s() -> None:
+    (recipe,) = sweep._recipes(SUITE.recipes["image"], {})
+    asked = {"epochs": 100, "batch_size": 64, "warmup_epochs": 10, "drop_path": 0.1, "augment": "none"}
+    asked |= {
+        "normalization": "checkpoint",
+        "label_smoothing": 0.0,
+        "train_split": "trainval",
+        "checkpoint_rule": "last",
+    }
+    assert {name: getattr(recipe, name) for name in asked} == asked
+    assert SUITE.backbones == {"image": "vit_base_patch16_224.orig_in21k"}
+
+
+@pytest.mark.parametrize(("below", "alias"), [("vtab-1k", 0), ("", 1), ("", 2)])
+@pytest.mark.usefixtures("small")
+def test_all_tasks_are_found_by_their_names(below: str, alias: int, root: Path) -> None:
+    write_all(root / below, alias)
+    for name, task in SUITE.tasks.items():
+        images, labels = SUITE.load(name, "test", size=4)
+        assert images.shape == (COUNTS[2], 3, 4, 4)
+        assert int(labels.max()) == task.classes - 1
+        assert torch.equal(images, SUITE.load(name, "test", size=4)[0])
+
+
+@pytest.mark.usefixtures("small")
+def test_verify_passes_a_whole_set_and_shows_its_counts(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, folders in vtab1k.FOLDERS.items():
+        write_lists(root / folders[0], min(SUITE.tasks[name].classes, 5), COUNTS)
+    several = {name: task for name, task in SUITE.tasks.items() if task.classes > 5}
+    faults = data.all_faults(SUITE, list(SUITE.tasks))
+    assert len(faults) == len(several)  # of so few images that classes have none
+    assert all("no sample of class" in line for line in faults)
+    for name in several:
+        (root / vtab1k.FOLDERS[name][0] / "test.txt").unlink()
+    assert data.main(["verify", "vtab1k"]) == 2
+    assert "no test.txt" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small")
+def test_missing_data_say_where_they_were_looked_for(root: Path) -> None:
+    for ask in (lambda: SUITE.load("pets", "train", size=4), lambda: SUITE.fingerprint("pets")):
+        with pytest.raises(Missing) as caught:
+            ask()
+        parts = [str(root), "oxford_iiit_pet or oxford_pet", "fetch vtab1k", "--data-root"]
+        assert [part for part in parts if part not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "highest", "part"),
+    [
+        ((5, 3, 5), 36, "train800.txt: lists 5 images, but pets has 6"),
+        ((6, 4, 5), 36, "val200.txt: lists 4 images, but pets has 3"),
+        ((6, 3, 4), 36, "test.txt: lists 4 images, but pets has 5"),
+        ((6, 3, 5), 37, "train800.txt: label 37, but pets has 0 to 36"),
+    ],
+)
+@pytest.mark.usefixtures("small")
+def test_a_short_or_wrong_set_is_named(
+    counts: tuple[int, int, int], highest: int, part: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = root / "vtab-1k" / "oxford_iiit_pet"
+    write_lists(folder, 3, counts, highest=highest)
+    with pytest.raises(ValueError) as caught:
+        SUITE.fingerprint("pets")
+    assert str(caught.value).startswith(f"{folder / part.split(':')[0]}:") and part in str(caught.value)
+    assert data.main(["verify", "vtab1k"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert part in line and "no data of 18 of 19 tasks" in line
+
+
+@pytest.mark.usefixtures("small")
+def test_verify_lists_everything_that_is_wrong(root: Path) -> None:
+    folder = root / "patch_camelyon"
+    write_lists(folder, 2, COUNTS)
+    assert vtab1k.faults("camelyon") == []
+    (folder / "images/train/000001.png").write_text("no image")
+    (folder / "images/test/000002.png").unlink()
+    listing = folder / "test.txt"
+    listing.write_text(listing.read_text().replace("images/test/000000.png", "images/train/000000.png"))
+    (folder / "train800val200.txt").write_text("images/train/000000.png 0\n")
+    shared, lists, broken = vtab1k.faults("camelyon")
+    assert shared == "patch_camelyon: 1 images of train are also in test: images/train/000000.png"
+    assert "train800val200.txt is not train800.txt and val200.txt together: 8 lines differ" in lists
+    assert "2 of 13 images do not decode" in broken
+    assert "000001.png: cannot identify" in broken and "000002.png: No such file" in broken
+
+
+@pytest.mark.usefixtures("small")
+def test_only_the_tasks_asked_for_are_needed(root: Path) -> None:
+    write_lists(root / "dtd", 3, COUNTS)
+    recipe = {"epochs": 1, "warmup_epochs": 0}
+    asked = sweep.Sweep(methods=("linear",), suite="vtab1k", tasks=("dtd",), backbone=("vit_nano",), recipe=recipe)
+    (spec,) = sweep.specs(asked, "float32")
+    assert (spec.suite, spec.task, spec.classes) == ("vtab1k", "dtd", 47)
+    assert spec.data_fingerprint == SUITE.fingerprint("dtd")
+
+
+@pytest.mark.usefixtures("small")
+def test_list_says_which_data_are_missing_or_wrong(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for other in ("offline", "scanobjectnn", "modelnet40"):
+        monkeypatch.delitem(suites.SUITES, other)
+    write_lists(root / "dtd", 3, COUNTS)
+    write_lists(root / "eurosat", 3, (1, 1, 1))
+    assert data.main(["list"]) == 0
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert SUITE.fingerprint("dtd")[:12] in out
+    assert out.count("not below") == 17
+    assert out.count("verify vtab1k") == 1
+
+
+@pytest.mark.usefixtures("small")
+def test_show_draws_a_task_of_many_classes(root: Path, tmp_path: Path) -> None:
+    write_lists(root / "cifar", 3, COUNTS)
+    write_image(root / "cifar" / "images/train/000000.png", 1)
+    path = tmp_path / "sheet.png"
+    assert data.main(["show", "cifar100", "--suite", "vtab1k", "--data-root", str(root), "-o", str(path)]) == 0
+    assert path.read_bytes().startswith(b"\x89PNG")

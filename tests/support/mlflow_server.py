@@ -1,0 +1,111 @@
+"""A real MLflow server on loopback, and what an MLflow has of a results folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.records import store
+from benchmarks.tracking import fields, mirror
+
+
+def until(true: Callable[[], Any], seconds: float = 300) -> Any:
+    """What ``true`` returns once that is something."""
+    deadline = time.monotonic() + seconds
+    while not (value := true()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.1)
+    return value
+
+
+def client(uri: str) -> Any:
+    mirror.prepare()
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def runs(uri: str, results: Path) -> list[Any]:
+    """MLflow's runs of the records of a folder, the sweeps they are nested under among them."""
+    mlflow = client(uri)
+    experiment = mlflow.get_experiment_by_name("offline")
+    found = mlflow.search_runs([experiment.experiment_id]) if experiment else []
+    return [r for r in found if r.data.tags[fields.ORIGIN] == mirror.origin(results)]
+
+
+def mirrored(uri: str, results: Path) -> dict[str, tuple[Any, ...]]:
+    """By key, what MLflow has of each complete run: the history as the record has it, and the final numbers."""
+    complete = {fields.KEY, fields.COMPLETE}
+    mlflow, found = client(uri), [r for r in runs(uri, results) if complete <= set(r.data.tags)]
+    rows = {}
+    for one in found:
+        metrics = {name: value for name, value in one.data.metrics.items() if "/" in name}
+        curves = {
+            name: [(point.step, point.value) for point in mlflow.get_metric_history(one.info.run_id, name)]
+            for name in one.data.metrics
+            if "/" not in name
+        }
+        rows[one.data.tags[fields.KEY]] = (one.info.status, curves, metrics, one.data.params["config.lr"])
+    assert len(rows) == len(found), "two runs of one key"
+    return rows
+
+
+def recorded(results: Path) -> dict[str, tuple[Any, ...]]:
+    """The same from the records alone."""
+    rows = {}
+    for record in store.records(results):
+        curves = {n: [(row["epoch"], row[n]) for row in record["history"]] for n in ("train_loss", "lr")}
+        step, flops, latency = (record["cost"][name] for name in ("step_ms", "flops_per_image", "latency_ms"))
+        final = {f"cost/step_ms/{n}": v for n, v in step.items()}
+        final |= {f"cost/latency_ms/{n}": v for n, v in latency.items()}
+        final |= {f"cost/flops_per_image/{n}": v for n, v in flops.items()}
+        final |= {f"cost/{n}": record["cost"][n] for n in ("train_seconds", "peak_memory_bytes", "images_per_second")}
+        final |= {f"params/{n}": v for n, v in record["params"].items()}
+        final |= {f"accuracy/{n}": record["accuracy"][n] for n in ("test", "test_samples", "epoch")}
+        rows[record["key"]] = ("FINISHED", curves, final, str(record["spec"]["config"]["lr"]))
+    return rows
+
+
+class Server:
+    """A real ``mlflow server`` on loopback that serves artifacts."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{port}"
+        store_uri, address = f"sqlite:///{folder}/mlflow.db", ["--host", "127.0.0.1", "--port", str(port)]
+        place = ["--backend-store-uri", store_uri, "--artifacts-destination", str(folder / "artifacts")]
+        options = [*place, "--serve-artifacts", *address, "--workers", "1"]
+        self.command = [sys.executable, "-m", "mlflow", "server", *options]
+        self.log = folder / "log"
+
+    def start(self) -> None:
+        environment = {**os.environ, **mirror.SETTINGS, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                self.command, stdout=log, stderr=log, start_new_session=True, env=environment
+            )
+
+    def wait(self) -> None:
+        until(self.answers)
+
+    def answers(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()

@@ -1,0 +1,83 @@
+"""Two rows against each other, as the command line tells it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from test_leaderboard import ACCURACY, frame
+
+from benchmarks import leaderboard
+from benchmarks.records import store
+from benchmarks.tables import comparison
+
+
+def test_a_clear_difference_is_told_with_its_pairs_and_a_verdict() -> None:
+    lines = comparison.lines(frame(ACCURACY), "linear", "lora")
+    assert lines[0] == "offline: image, vit_nano: linear against lora"
+    assert lines[1] == "  pairs: 6, of tasks digits, count and seeds 0, 1, 2"
+    assert lines[2] == "  linear wins 0, ties 0, loses 6"
+    # (0.20 + 0.21 + 0.22) / 3 on digits, (0.20 + 0.17 + 0.26) / 3 on count
+    assert lines[3] == "  difference -21.00 points"
+    assert "above 0 in 0.0 %" in lines[4]
+    assert lines[-1] == "  lora is above linear"
+
+
+def test_rows_within_an_interval_are_tied() -> None:
+    close = {**ACCURACY, ("norm", "digits"): [0.91, 0.91, 0.94], ("norm", "count"): [0.50, 0.53, 0.56]}
+    lines = comparison.lines(frame(close), "lora", "norm")
+    assert lines[2] == "  lora wins 2, ties 2, loses 2"
+    assert lines[-1] == "  tied: an interval of the difference includes zero"
+
+
+def test_pairs_that_one_row_lacks_are_left_out_and_said_so() -> None:
+    partly = {**ACCURACY, ("linear", "count"): [0.30, 0.35]}
+    lines = comparison.lines(frame(partly), "lora", "linear")
+    assert lines[1] == "  pairs: 5, of tasks digits, count and seeds 0, 1, 2, not every one of both"
+
+
+def test_one_seed_gives_no_interval_and_no_verdict() -> None:
+    lines = comparison.lines(frame({key: values[:1] for key, values in ACCURACY.items()}), "lora", "linear")
+    assert lines[3] == "  difference +20.00 points"
+    assert lines[-1] == "  no interval and no verdict: a task has fewer than two seeds in common"
+    assert not any("95 %" in line for line in lines)
+
+
+def test_what_cannot_be_compared_is_one_clear_line() -> None:
+    apart = {("lora", "digits"): [0.9, 0.8], ("linear", "count"): [0.3, 0.2], ("lora", "solids"): [0.5]}
+    assert comparison.lines(frame(apart), "lora", "linear") == [
+        "offline: image, vit_nano: not compared, lora and linear have no task and seed in common",
+        "offline: points, point_nano: not compared, no runs of linear",
+    ]
+
+
+def test_a_method_names_its_row_where_it_has_one_alone() -> None:
+    wide = frame({("lora", "digits"): [0.5, 0.6], ("lora", "count"): [0.5, 0.4]}, set={"lora": {"rank": 16}})
+    linear = frame({key: values for key, values in ACCURACY.items() if key[0] == "linear"})
+    alone = pd.concat([linear, wide], ignore_index=True)
+    assert comparison.lines(alone, "lora", "linear")[0].endswith("lora rank=16 against linear")
+    other = frame({("lora", "digits"): [0.5, 0.6]}, set={"lora": {"rank": 2}})
+    several = pd.concat([alone, other], ignore_index=True)
+    assert comparison.lines(several, "lora", "linear") == [
+        "offline: image, vit_nano: not compared, which of lora rank=16, lora rank=2"
+    ]
+    assert comparison.lines(several, "lora rank=2", "linear")[0].endswith("lora rank=2 against linear")
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [(("lroa", "linear"), "unknown row 'lroa'; did you mean 'lora'?"), (("lora", "lora"), "with itself says nothing")],
+)
+def test_a_wrong_row_is_one_line(rows: tuple[str, str], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        comparison.lines(frame(ACCURACY), *rows)
+
+
+def test_the_command_shows_the_lines_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "load", lambda results, suite: frame(ACCURACY))
+    assert leaderboard.main(["--results", str(tmp_path), "--compare", "lora", "linear"]) == 0
+    assert capsys.readouterr().out.splitlines() == comparison.lines(frame(ACCURACY), "lora", "linear")
+    assert list(tmp_path.iterdir()) == []

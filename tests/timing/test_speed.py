@@ -1,0 +1,218 @@
+"""The speed command: its table and page are made from the times that it keeps, by arithmetic checked by hand."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks import speed
+from benchmarks.timing import measured, page, probes, steps, together
+from benchmarks.timing.steps import FLOOR, Case, Setting
+from benchmarks.timing.turns import Timing, Turn, interleaved
+
+RECORDS = Path(__file__).parents[2] / "results" / "performance"
+CPU = torch.device("cpu")
+SLEEPS = {"a": 0.0, "b": 0.02, "c": 0.01}  # seconds
+MACHINE = {
+    "device": "cpu: a model",
+    "threads": 2,
+    "torch": "2.0",
+    "load": [0.1, 0.2],
+    "product_flops_per_second": 1e11,
+    "copy_bytes_per_second": 1e10,
+}
+SETTING = {"what": "methods", "clock": "wall", "device": "cpu", "dtype": "float32", "batch_size": 8}
+
+
+def timing(turns: list[Turn], **setting: Any) -> Timing:
+    return Timing(setting={**SETTING, "backbone": "vit_base_patch16_224", **setting}, machine=MACHINE, turns=turns)
+
+
+def parts(forward: float, backward: float, optimizer: float | None = None) -> dict[str, float]:
+    both = {"forward": forward, "backward": backward}
+    return both if optimizer is None else both | {"optimizer": optimizer}
+
+
+TURNS = [
+    (FLOOR, parts(90, 100)),
+    ("lora", parts(100, 110, 2)),
+    (FLOOR, parts(110, 100)),
+    ("ssf", parts(150, 150, 2)),
+    (FLOOR, parts(190, 200)),
+    ("lora", parts(220, 200, 4)),
+    (FLOOR, parts(210, 200)),
+    ("ssf", parts(300, 300, 4)),
+    (FLOOR, parts(90, 200)),
+    ("lora", parts(150, 300, 6)),
+    (FLOOR, parts(110, 400)),
+    ("ssf", parts(150, 450, 4)),
+    (FLOOR, parts(90, 300)),
+]
+
+
+def test_ratios_are_medians_of_those_to_the_turns_of_the_floor_before_and_after() -> None:
+    made = timing(TURNS)
+    assert made.ratios("lora") == pytest.approx([212 / 200, 424 / 400, 456 / 400])
+    assert made.ratio("lora", "forward") == pytest.approx(1.1)  # of 1, 1.1 and 1.5
+    assert made.ratio("lora", "backward") == pytest.approx(1.0)  # of 1.1, 1 and 1
+    assert made.ratio("lora", "optimizer") == pytest.approx(0.01)  # of the whole floor, which has none
+    assert made.ms("ssf") == 604
+
+
+def test_the_floor_s_own_ratios_tell_the_noise() -> None:
+    made = timing(TURNS)
+    assert made.ratios(FLOOR)[:2] == pytest.approx([190 / 210, 210 / 290])  # the first has no turn before it
+    assert made.ratios(FLOOR)[-1] == pytest.approx(390 / 510)  # the last, none after it
+    assert timing(TURNS[:2]).ratios(FLOOR) == [1.0]  # alone
+
+
+def test_the_table_tells_which_bars_are_kept_where_bars_are_for() -> None:
+    headers, rows = page.ratios(timing(TURNS, what="bars"))
+    bars = {row[0]: row[headers.index("bar")] for row in rows}
+    assert bars == {FLOOR: "", "lora": "1.05: missed", "ssf": "1.25: missed"}
+    assert rows[1][:5] == ["lora", "1.100", "1.000", "0.010", "1.060"]
+    assert "bar" not in page.ratios(timing(TURNS))[0]
+
+
+def test_bars_are_measured_on_a_cpu_alone() -> None:
+    on_cpu, on_cuda = (set(measured.report(torch.device(name), torch.float32, 1, "wall")) for name in ("cpu", "cuda"))
+    assert on_cpu - on_cuda == {"bars"} and on_cuda < on_cpu
+
+
+def test_the_floor_at_the_rates_of_the_machine_is_its_account_divided_by_them() -> None:
+    made = timing(TURNS)
+    forward = [float(row[1]) for row in page.account(made)[1]]
+    (row, _) = page.efficiency(made)[1]
+    assert float(row[1]) == pytest.approx(sum(forward) / 100 * 1e3, abs=1)
+    # ViT-B/16 has 17.56 GFLOPs by the field's count, which takes a multiply-add for one
+    assert sum(forward) / 8 == pytest.approx(2 * 17.56, rel=0.01)
+
+
+def test_times_survive_their_file(tmp_path: Path) -> None:
+    made = timing(TURNS)
+    made.write(tmp_path / "times.json")
+    assert Timing.read(tmp_path / "times.json") == made
+
+
+def test_the_page_keeps_what_is_written_by_hand(tmp_path: Path) -> None:
+    file = tmp_path / "page.md"
+    file.write_text(f"before\n{page.START}\nold\n{page.END}\nafter\n")
+    page.update([timing(TURNS)], file)
+    first = file.read_text()
+    assert first.startswith("before\n") and first.endswith("\nafter\n") and "old" not in first and "| ssf" in first
+    page.update([timing(TURNS)], file)
+    assert file.read_text() == first
+
+
+def test_the_committed_page_is_that_of_the_committed_times(tmp_path: Path) -> None:
+    text = page.PAGE.read_text(encoding="utf-8")
+    copy = tmp_path / "PERFORMANCE.md"
+    copy.write_text(text, encoding="utf-8")
+    timings = page.kept(RECORDS)
+    assert "methods" in {made.setting["what"] for made in timings}
+    page.update(timings, copy)
+    assert copy.read_text(encoding="utf-8") == text
+
+
+def test_every_step_has_a_turn_of_the_first_before_and_after_it() -> None:
+    order: list[str] = []
+
+    def step(name: str, seconds: float) -> steps.Step:
+        def run(mark: steps.Mark) -> None:
+            order.append(name)
+            time.sleep(seconds)
+            mark("work")
+
+        return run
+
+    turns = interleaved({name: step(name, seconds) for name, seconds in SLEEPS.items()}, 2, CPU, "wall")
+    assert order == list("abc" + "abac" * 2 + "a")  # once to warm up
+    assert [name for name, _ in turns] == order
+    assert all(parts["work"] >= 1e3 * SLEEPS[name] for name, parts in turns)
+    assert all(parts["work"] < 15 for _, parts in interleaved({"b": step("b", 0.02)}, 1, CPU, "cpu"))  # it slept
+
+
+def test_a_compiled_step_pays_when_what_it_saves_makes_up_for_its_first() -> None:
+    turns = [(FLOOR, parts(50, 50)), ("lora", parts(60, 60, 0)), ("lora compiled", parts(50, 50, 0))]
+    made = replace(timing(turns, what="compilation"), first_ms={"lora compiled": 10_100.0})
+    headers, rows = page.ratios(made)
+    assert rows[2][headers.index("pays after")] == "500 steps"
+    slower = replace(made, turns=[*turns[:2], ("lora compiled", parts(70, 60, 0))])
+    assert page.ratios(slower)[1][2][-2:] == ["10.1", "never"]
+
+
+@pytest.mark.parametrize("backbone", ["vit_nano", "point_nano"])
+def test_a_small_run_shows_and_writes_floor_peer_and_methods(
+    backbone: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["--methods", "lora", "mosa", "--set", "lora.rank=2", "--backbone", backbone, "--batch-size", "2"]
+    assert speed.main([*argv, "--repeats", "1", "--device", "cpu", "-o", str(tmp_path)]) == 0
+    made = Timing.read(tmp_path / f"methods-{backbone}-cpu.json")
+    assert made.steps == [FLOOR, "hf:lora", "lora rank=2", "mosa"]
+    assert {tuple(parts) for name, parts in made.turns if name != FLOOR} == {steps.PARTS}
+    text = (tmp_path / f"methods-{backbone}-cpu.md").read_text()
+    assert "| lora rank=2 " in text
+    assert ("linears of the blocks" in text) == (backbone == "point_nano")  # vit_nano has a stem of convolutions
+    assert "written:" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_processes_side_by_side_share_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "SECONDS", 0.5)
+    argv = ["together", "--methods", "lora", "--backbone", "vit_nano", "--batch-size", "2", "--side-by-side", "1", "2"]
+    assert speed.main([*argv, "--repeats", "1", "--device", "cpu", "-o", str(tmp_path)]) == 0
+    made = Timing.read(tmp_path / "together-vit_nano-cpu.json")
+    assert made.steps == ["1 side by side", "2 side by side"]
+    assert 0.2 < made.ratio("2 side by side") < 2  # all steps of both, over those of one
+
+
+def test_a_process_that_cannot_take_steps_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["together", "--methods", "convpass", "--backbone", "point_nano", "--batch-size", "2", "--side-by-side", "1"]
+    assert speed.main([*argv, "--repeats", "1", "--device", "cpu"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "convpass" in line
+
+
+def test_the_report_has_every_method_of_a_modality() -> None:
+    names = {modality: {case.method for case in measured.every(modality)} for modality in ("image", "points")}
+    assert {"hf:lora", "lora", "convpass"} <= names["image"] and {"dapt", "idpt"}.isdisjoint(names["image"])
+    assert {"hf:lora", "lora", "dapt", "idpt"} <= names["points"] and "convpass" not in names["points"]
+
+
+def test_folded_norms_compute_the_same() -> None:
+    setting = Setting(backbone="point_nano", batch_size=2, device=CPU, dtype=torch.float32)
+    plain, folded = (step.args[0].args[0] for step in probes.folding(setting).values())  # type: ignore[attr-defined]
+    norms = [[m for m in body.modules() if isinstance(m, nn.BatchNorm1d)] for body in (plain, folded)]
+    assert list(map(len, norms)) == [2, 0]
+    x = setting.samples(2)[0]
+    torch.testing.assert_close(folded(x), plain(x), rtol=0, atol=1e-5)
+
+
+def test_methods_share_the_weights_that_none_of_them_trains() -> None:
+    setting = Setting(backbone="vit_nano", batch_size=2, device=CPU, dtype=torch.float32)
+    body = setting.body()
+    tuned = steps.build(Case(method="bitfit"), setting, body)
+    steps._share_frozen(tuned.backbone, body)
+    same = {name: p.data_ptr() == body.get_parameter(name).data_ptr() for name, p in tuned.backbone.named_parameters()}
+    assert {name for name, shared in same.items() if not shared} == {name for name in same if name.endswith("bias")}
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--report", "image"], "--report: unknown part 'image'; did you mean 'images'?"),
+        (["--set", "vpt_deep.prompts=5"], "options set for 'vpt_deep', which is not among the methods: lora, adapterx"),
+        (["--repeats", "0"], "--repeats and --side-by-side must be at least 1, and --batch-size at least 2"),
+    ],
+)
+def test_a_mistake_is_one_line(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert speed.main(argv) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match("error: " + re.escape(message), line)

@@ -1,0 +1,271 @@
+"""MLflow mirrors the records: on a real server that dies, in the default database, and never at a run's cost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import executors, run, tracking
+from benchmarks.records import store
+from benchmarks.records.spec import Spec
+from benchmarks.sweeps import sweep
+from benchmarks.tracking import fields
+from benchmarks.tracking.address import address, shown
+from benchmarks.tracking.sink import Sink
+from benchmarks.tracking.sync import sync
+from tests.support.mlflow_server import Server, client, mirrored, recorded, runs, until
+
+RECIPE = {"epochs": 2, "warmup_epochs": 0}
+QUICK = ["--workers", "1", "--tasks", "digits", "--recipe", *(f"{name}={value}" for name, value in RECIPE.items())]
+BROKEN = ["--methods", "linear", "full", *QUICK, "clip_grad=0", "--set", "full.lr=1e30"]
+RESULTS = Path(__file__).parents[2] / "results"
+ROW = {"epoch": 1, "train_loss": 2.5, "lr": 0.1}
+
+
+def specs(*methods: str) -> list[Spec]:
+    return sweep.specs(sweep.Sweep(methods=methods, tasks=("digits",), recipe=RECIPE), "float32")
+
+
+def lines(text: str, start: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith(start)]
+
+
+def artifacts(folder: Path, run_id: str) -> set[str]:
+    """The files of a run in a database's artifact folder."""
+    root = folder / "mlartifacts" / "offline" / run_id / "artifacts"
+    return {str(path.relative_to(root)) for path in root.rglob("*.*")}
+
+
+@pytest.fixture(scope="module")
+def default(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder where a run went well and one failed, with nothing said of tracking; the URI of its database."""
+    folder = tmp_path_factory.mktemp("default")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI")
+        patch.chdir(folder)
+        assert run.main(BROKEN) == 1
+    return folder, f"sqlite:///{folder}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def server(default: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """On a copy of a database that is there already, for making one takes seconds."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(default[0] / "mlflow.db", folder)
+    made = Server(folder)
+    made.start()
+    yield made
+    made.kill()
+
+
+def test_runs_are_tracked_in_a_database_beside_them_unless_told_otherwise(default: tuple[Path, str]) -> None:
+    folder, uri = default
+    assert mirrored(uri, folder / "results") == recorded(folder / "results")
+    (record,) = store.records(folder / "results")
+    found = {r.data.tags.get("method", "sweep"): r for r in runs(uri, folder / "results")}
+    assert {name: r.info.status for name, r in found.items()} == {
+        "sweep": "FINISHED",
+        "linear": "FINISHED",
+        "full": "FAILED",
+    }
+    assert "loss was nan" in found["full"].data.tags["reason"]
+    parent, child = found["sweep"].info.run_id, found["linear"]
+    assert {found[name].data.tags[fields.PARENT] for name in ("linear", "full")} == {parent}
+    told = {name: child.data.tags[name] for name in ("method", "task", "suite", "backbone", "commit")}
+    wanted = {"method": "linear", "task": "digits", "suite": "offline", "backbone": "vit_nano"}
+    assert told == wanted | {"commit": record["environment"]["commit"]}
+    stem = f"linear-s0-{record['key']}"
+    assert artifacts(folder, child.info.run_id) == {f"{stem}.json", f"{stem}.safetensors", "training.png"}
+    assert artifacts(folder, parent) == {
+        *(f"leaderboard.{ending}" for ending in ("csv", "html", "md", "tex")),
+        *(f"figures/pareto.{ending}" for ending in ("pdf", "png", "svg")),
+    }
+
+
+def test_nothing_to_upload_starts_no_process(
+    default: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: pytest.fail("a process was started"))
+    argv = ["--methods", "linear", *QUICK, "clip_grad=0", "--results", str(default[0] / "results")]
+    assert run.main([*argv, "--tracking", default[1]]) == 0
+    assert run.main([*argv, "--tracking", default[1], "--force", "--dry-run"]) == 0
+    with Sink(address("off"), tmp_path, specs("linear"), warn=pytest.fail) as sink:
+        sink.epoch(specs("linear")[0], ROW)
+        sink.end(specs("linear")[0])
+    assert sink.uploaded == 0
+
+
+@pytest.mark.slow
+def test_a_server_killed_in_a_run_costs_one_warning_and_sync_brings_what_is_missing_once(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    methods, plain = ("linear", "bitfit", "norm"), executors.attempt
+    first, second, third = specs(*methods)
+
+    def reached() -> bool:
+        return any(r.data.tags.get(fields.KEY) == second.key and r.data.metrics for r in runs(server.uri, tmp_path))
+
+    def attempt(spec: Spec, results: Path, device: Any, on_epoch: Callable[[Any], None], *, again: bool) -> str | None:
+        def kill(epoch: Any) -> None:
+            on_epoch(epoch)
+            if spec == second and epoch["epoch"] == 1:
+                until(reached)
+                server.kill()
+
+        return plain(spec, results, device, kill, again=again)
+
+    monkeypatch.setattr(executors, "attempt", attempt)
+    server.wait()
+    assert run.main(["--methods", *methods, *QUICK, "--results", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert "3 runs: 3 trained, 0 already finished, 0 failed" in out
+    (warning,) = lines(err, "warning:")
+    assert "(Connection" in warning or "(RemoteDisconnected" in warning
+    assert f"`python -m benchmarks.tracking sync --results {tmp_path} --tracking {server.uri}`" in warning
+    assert {r["key"]: len(r["history"]) for r in store.records(tmp_path)} == {s.key: 2 for s in (first, second, third)}
+
+    again = ["sync", "--results", str(tmp_path)]
+    assert tracking.main(again) == 2  # nobody answers yet
+    assert capsys.readouterr().err.startswith(f"error: MLflow at {server.uri} failed: ConnectionRefusedError")
+    server.start()
+    server.wait()
+    assert {r.data.tags.get(fields.KEY): r.info.status for r in runs(server.uri, tmp_path)} == {
+        None: "RUNNING",
+        first.key: "FINISHED",
+        second.key: "RUNNING",  # and of the third nothing
+    }
+    for said in ("2 runs uploaded, 1 already there", "0 runs uploaded, 3 already there"):
+        assert tracking.main(again) == 0
+        assert said in capsys.readouterr().out
+    assert mirrored(server.uri, tmp_path) == recorded(tmp_path)
+    found = {r.data.tags.get(fields.KEY): r for r in runs(server.uri, tmp_path)}
+    assert len(runs(server.uri, tmp_path)) == len(found) == 4
+    parent = found.pop(None).info
+    assert parent.status == "FINISHED"
+    assert {r.data.tags[fields.PARENT] for r in found.values()} == {parent.run_id}
+    (path,) = (tmp_path / store.RUNS).rglob("norm-*.json")
+    copied = client(server.uri).download_artifacts(found[third.key].info.run_id, path.name)
+    assert Path(copied).read_bytes() == path.read_bytes()
+    assert "leaderboard.md" in {file.path for file in client(server.uri).list_artifacts(parent.run_id)}
+
+
+def test_records_of_others_are_imported_once_with_times_that_fit(default: tuple[Path, str], tmp_path: Path) -> None:
+    place = tmp_path / store.RUNS / "offline" / "count"
+    place.mkdir(parents=True)
+    for path in (RESULTS / store.RUNS / "offline" / "count").glob("lora-*.json"):
+        shutil.copy(path, place)
+    for uploaded in (3, 0):
+        assert sync(default[1], tmp_path) == (uploaded, 3 - uploaded)
+    assert mirrored(default[1], tmp_path) == recorded(tmp_path)
+    for one in (r for r in runs(default[1], tmp_path) if fields.KEY in r.data.tags):
+        seconds = one.data.metrics["cost/train_seconds"]
+        assert (one.info.end_time - one.info.start_time) / 1000 == pytest.approx(seconds, abs=0.01)
+
+
+@pytest.mark.slow
+def test_a_server_that_never_answers_delays_no_epoch_and_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    warnings: list[str] = []
+    (spec,) = specs("linear")
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        uri = f"http://me:secret@127.0.0.1:{deaf.getsockname()[1]}"
+        with Sink(uri, tmp_path, [spec], warn=warnings.append) as sink:
+            for epoch in range(2000):  # more than a pipe holds
+                sink.epoch(spec, ROW | {"epoch": epoch})
+            assert warnings == []
+    (warning,) = warnings
+    assert "ReadTimeout" in warning or "TimeoutError" in warning
+    assert "secret" not in warning
+
+
+@pytest.mark.slow
+def test_a_driver_that_stops_leaves_a_killed_run_which_a_later_one_replaces(
+    default: tuple[Path, str], tmp_path: Path
+) -> None:
+    (record_path,) = (default[0] / "results" / store.RUNS).rglob("linear-*.json")
+    spec = Spec.from_json(store.read(record_path)["spec"])
+    with pytest.raises(KeyboardInterrupt), Sink(default[1], tmp_path, [spec], warn=pytest.fail) as sink:
+        sink.epoch(spec, ROW)
+        raise KeyboardInterrupt
+
+    def statuses() -> set[str]:
+        return {r.info.status for r in runs(default[1], tmp_path) if fields.KEY in r.data.tags}
+
+    until(lambda: statuses() == {"KILLED"})
+    with Sink(default[1], tmp_path, [spec], warn=pytest.fail) as sink:
+        for row in store.read(record_path)["history"]:
+            sink.epoch(spec, row)
+        store.record_path(tmp_path, spec).parent.mkdir(parents=True)
+        shutil.copy(record_path, store.record_path(tmp_path, spec))
+        sink.end(spec)
+    assert sink.uploaded == 1
+    assert mirrored(default[1], tmp_path) == recorded(tmp_path)
+    assert statuses() == {"FINISHED"}
+
+
+@pytest.mark.slow
+def test_a_run_that_starts_over_in_a_sweep_is_one_run_with_the_numbers_of_its_record(
+    default: tuple[Path, str], tmp_path: Path
+) -> None:
+    (record_path,) = (default[0] / "results" / store.RUNS).rglob("linear-*.json")
+    spec = Spec.from_json(store.read(record_path)["spec"])
+    history = store.read(record_path)["history"]
+    with Sink(default[1], tmp_path, [spec], warn=pytest.fail) as sink:
+        for row in (history[0] | {"train_loss": 99.0}, history[0] | {"train_loss": 98.0}, history[1]):
+            sink.epoch(spec, row)
+        sink.epoch(spec, history[0])  # the second is not told, as by a cluster
+        store.record_path(tmp_path, spec).parent.mkdir(parents=True)
+        shutil.copy(record_path, store.record_path(tmp_path, spec))
+        sink.end(spec)
+    assert mirrored(default[1], tmp_path) == recorded(tmp_path)
+    assert len([r for r in runs(default[1], tmp_path) if fields.KEY in r.data.tags]) == 1
+
+
+@pytest.mark.parametrize(
+    "uri", ["", "mlruns", "ftp://host", "http://", "http://host:many", "sqlite://", "sqlite:///no/such/folder/a.db"]
+)
+def test_an_address_where_no_mlflow_can_be_is_one_line(uri: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["--methods", "linear", *QUICK, "--tracking", uri]) == 2
+    assert len(lines(capsys.readouterr().err, "error: --tracking: ")) == 1
+
+
+def test_the_option_wins_over_the_environment_which_wins_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000")
+    assert address(None) == "http://host:5000"
+    assert address("https://other/path") == "https://other/path"
+    assert address("off") is None
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense")
+    with pytest.raises(ValueError, match=r"^MLFLOW_TRACKING_URI: .*'nonsense'"):
+        address(None)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert address(None) == "sqlite:///mlflow.db"
+    assert address("postgresql+psycopg2://me:secret@host/db") == "postgresql+psycopg2://me:secret@host/db"
+    assert shown("postgresql+psycopg2://me:secret@host/db") == "postgresql+psycopg2://***@host/db"
+
+
+def test_params_and_metrics_are_the_leaves_of_a_record_in_what_mlflow_takes() -> None:
+    record = json.loads(next((RESULTS / store.RUNS).rglob("adapterx-*.json")).read_text())
+    params = fields.params(record["spec"])
+    assert params["config.lr"] == str(record["spec"]["config"]["lr"])
+    assert params["recipe.epochs"] == str(record["spec"]["recipe"]["epochs"])
+    assert json.loads(params["backbone.mean"]) == record["spec"]["backbone"]["mean"]
+    assert len(fields.text("x" * 9000)) == 5000
+    assert fields.per_epoch({**ROW, "val_accuracy": None}) == {"train_loss": 2.5, "lr": 0.1}
+    assert "accuracy/val" not in fields.final(record)
+    assert fields.final(record)["accuracy/test"] == record["accuracy"]["test"]
+    again = json.loads(json.dumps(dict(reversed(record.items()))))
+    assert fields.digest(again) == fields.digest(record)
+    assert fields.digest(record | {"key": "another"}) != fields.digest(record)

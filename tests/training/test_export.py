@@ -1,0 +1,204 @@
+"""Exported runs compute the same without this benchmark, and what cannot be exported is said in a line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from benchmarks import backbones, export
+from benchmarks.backbones.images import vit_nano
+from benchmarks.backbones.points import MODELS, PointTransformer
+from benchmarks.records import store
+from benchmarks.records.spec import Result, Spec
+from benchmarks.sweeps import sweep
+from benchmarks.training import model
+
+ROOT = Path(__file__).parents[2]
+NEEDS_PEFT = pytest.mark.skipif(
+    find_spec("peft") is None, reason="Hugging Face PEFT is not installed: pip install 'peft-vision-bench[hf]'"
+)
+
+
+def inputs(task: str, size: int = 32) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    shape = (4, 256, 3) if task == "solids" else (4, 3, size, size)
+    return torch.randn(shape, generator=generator)
+
+
+def saved(folder: Path, method: str, task: str = "digits", backbone: tuple[str, ...] = ()) -> tuple[Path, Tensor, Spec]:
+    """A task file of a model whose trainables have all moved, and its logits."""
+    (spec,) = sweep.specs(sweep.Sweep(methods=(method,), tasks=(task,), backbone=backbone), "float32")
+    torch.manual_seed(0)
+    tuned = model.build(spec).eval()
+    with torch.no_grad():
+        for parameter in tuned.parameters():
+            if parameter.requires_grad:
+                parameter += torch.randn_like(parameter) * 0.02
+        logits = tuned(inputs(task, spec.backbone.image_size or 0))
+    path = store.adapter_path(folder, spec)
+    model.save(tuned, spec, path)
+    return path, logits, spec
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert export.main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    return err
+
+
+def assert_same(logits: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+
+
+MERGING = ("full", "linear", "bitfit", "norm", "lora", "ssf", "fact_tt", "fact_tk", "repadapter", "bi_lora")
+
+
+@pytest.mark.parametrize("method", [*MERGING, pytest.param("hf:lora", marks=NEEDS_PEFT)])
+def test_a_checkpoint_loads_into_the_bare_architecture(method: str, tmp_path: Path) -> None:
+    path, expected, spec = saved(tmp_path, method)
+    assert export.main([str(path), "-o", str(tmp_path / "m.safetensors")]) == 0
+    bare = vit_nano()
+    bare.reset_classifier(spec.classes)
+    bare.load_state_dict(load_file(tmp_path / "m.safetensors"))
+    with torch.inference_mode():
+        assert_same(bare.eval()(inputs("digits")), expected)
+
+
+def test_a_checkpoint_loads_into_timm_by_the_name_in_it(tmp_path: Path) -> None:
+    name, weights = "vit_tiny_patch16_224", tmp_path / "pretrained.safetensors"
+    torch.manual_seed(3)
+    save_file(timm.create_model(name, num_classes=0).state_dict(), weights)
+    path, expected, spec = saved(tmp_path, "lora", backbone=(f"{name}@{weights}",))
+    assert export.main([str(path), "-o", str(tmp_path / "m.safetensors")]) == 0
+    with safe_open(tmp_path / "m.safetensors", framework="pt") as file:
+        card = file.metadata()
+    assert (card["architecture"], card["run"], card["method"]) == (name, spec.key, "lora")
+    assert (json.loads(card["mean"]), card["image_size"]) == ([0.5, 0.5, 0.5], "224")
+    bare = timm.create_model(card["architecture"], num_classes=int(card["num_classes"]))
+    bare.load_state_dict(load_file(tmp_path / "m.safetensors"))
+    with torch.inference_mode():
+        assert_same(bare.eval()(inputs("digits", 224)), expected)
+
+
+@pytest.mark.parametrize("method", MERGING)
+def test_a_point_checkpoint_loads_into_the_point_transformer_and_its_head(method: str, tmp_path: Path) -> None:
+    path, expected, spec = saved(tmp_path, method, "solids")
+    assert export.main([str(path), "-o", str(tmp_path / "m.safetensors")]) == 0
+    with safe_open(tmp_path / "m.safetensors", framework="pt") as file:
+        card = file.metadata()
+    assert card["qkv_bias"] == str(method == "ssf")  # its shift of qkv has nowhere else to go
+    bare = PointTransformer(**MODELS[card["architecture"]], qkv_bias=card["qkv_bias"] == "True")  # type: ignore[arg-type]
+    whole = nn.ModuleDict({"body": bare, "head": bare.make_head(bare.head_hidden_size, spec.classes)}).eval()
+    state = load_file(tmp_path / "m.safetensors")
+    whole.load_state_dict({name if name.startswith("head.") else f"body.{name}": t for name, t in state.items()})
+    with torch.inference_mode():
+        assert_same(whole["head"](bare(inputs("solids"))), expected)
+
+
+@pytest.mark.parametrize("method", ["lora", "ssf"])
+@pytest.mark.parametrize(("task", "name"), [("digits", "vit_nano"), ("solids", "point_nano")])
+def test_a_checkpoint_is_a_backbone_to_tune_again(task: str, name: str, method: str, tmp_path: Path) -> None:
+    path, _, _ = saved(tmp_path, method, task)
+    assert export.main([str(path), "-o", str(tmp_path / "m.safetensors")]) == 0
+    merged = model.load(path)
+    merged.method.merge()
+    again = backbones.build(f"{name}@{tmp_path / 'm.safetensors'}")
+    with torch.inference_mode():
+        assert torch.equal(again(inputs(task)), merged.pooled(inputs(task)))
+
+
+def test_a_run_is_found_by_its_record_and_its_key(tmp_path: Path) -> None:
+    _, _, spec = saved(tmp_path, "linear")
+    result = Result(spec=spec, history=[], accuracy={}, params={}, cost={}, environment={})
+    record = store.write(tmp_path, result)
+    for number, run in enumerate([spec.key[:8], str(record)]):
+        out = tmp_path / f"{number}.safetensors"
+        assert export.main([run, "-o", str(out), "--results", str(tmp_path)]) == 0
+        assert out.is_file()
+
+
+def test_what_works_beside_the_backbone_is_refused_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, _, _ = saved(tmp_path, "adapterx")
+    assert "adapterx cannot become a plain checkpoint" in complaint(
+        capsys, str(path), "-o", str(tmp_path / "m.safetensors")
+    )
+    path, _, _ = saved(tmp_path, "bitfit")
+    assert "only the updates of lora can" in complaint(capsys, str(path), "--peft", str(tmp_path / "peft"))
+    assert not list(tmp_path.glob("m.*"))
+    assert not (tmp_path / "peft").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["x.safetensors"], "nothing to write; give -o FILE, --peft DIR or --task FILE"),
+        (["x.safetensors", "-o", "x.pth"], "cannot write 'x.pth': the file must end in .safetensors"),
+        (["x.safetensors", "-o", "y.safetensors"], "cannot read task file x.safetensors"),
+        (["0000", "-o", "y.safetensors", "--results", "none"], "'0000' names no run below none/runs"),
+    ],
+)
+def test_a_mistake_is_one_line(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert message in complaint(capsys, *argv)
+
+
+@NEEDS_PEFT
+def test_peft_and_timm_compute_what_the_task_file_does(tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    path, expected, spec = saved(tmp_path, "lora")
+    assert export.main([str(path), "--peft", str(tmp_path / "peft")]) == 0
+    bare = backbones.build("vit_nano")
+    bare.reset_classifier(spec.classes)  # type: ignore[operator]
+    theirs = PeftModel.from_pretrained(bare, tmp_path / "peft").eval()
+    with torch.inference_mode():
+        assert_same(theirs(inputs("digits")), expected)
+
+
+@pytest.mark.parametrize("task", ["digits", "solids"])
+def test_an_adapter_comes_back_as_a_task_file(task: str, tmp_path: Path) -> None:
+    path, expected, _ = saved(tmp_path, "lora", task)
+    other, _, _ = saved(tmp_path / "other", "linear", task)
+    folder, out = str(tmp_path / "peft"), tmp_path / "again.safetensors"
+    assert export.main([str(path), "--peft", folder]) == 0
+    for run in (path, other):  # of a run that may be another method's
+        assert export.main([str(run), "--from-peft", folder, "--task", str(out)]) == 0
+        assert all(torch.equal(value, load_file(path)[name]) for name, value in load_file(out).items())
+        with torch.inference_mode():
+            assert_same(model.load(out)(inputs(task)), expected)
+
+
+def test_an_adapter_of_other_classes_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, _, _ = saved(tmp_path, "lora")
+    folder = str(tmp_path / "peft")
+    assert export.main([str(path), "--peft", folder]) == 0
+    capsys.readouterr()
+    other, _, _ = saved(tmp_path / "other", "lora", "count")
+    out = str(tmp_path / "again.safetensors")
+    assert "does not fit vit_nano with" in complaint(capsys, str(other), "--from-peft", folder, "--task", out)
+
+
+def test_help_imports_no_heavy_package() -> None:
+    heavy = {"numpy", "peft", "rich", "safetensors", "timm", "torch", "transformers"}
+    code = f"""
+import sys
+from benchmarks.export import main
+try:
+    main(["--help"])
+except SystemExit:
+    sys.exit(bool({heavy} & set(sys.modules)))
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False).returncode == 0

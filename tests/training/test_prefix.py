@@ -1,0 +1,169 @@
+"""Prefix caching and prepared clouds: what they leave out changes no result."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from timm.layers import DropPath
+from torch import Tensor, nn
+
+import methods
+from benchmarks.backbones.points import PointTransformer
+from benchmarks.records.spec import Recipe
+from benchmarks.training import prefix
+from benchmarks.training.augment import augment
+from benchmarks.training.model import Tuned
+from benchmarks.training.train import Trainer
+from methods.noah import NOAH
+from tests.support import tiny
+
+CPU, CLASSES = torch.device("cpu"), 3
+EACH = pytest.mark.parametrize("modality", tiny.MODALITIES)
+
+
+def load(modality: str, split: str) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(len(split))
+    size = (6, 3, 32, 32) if modality == "image" else (6, 64, 3)
+    return torch.rand(*size, generator=generator) * 2 - 1, torch.arange(6) % CLASSES
+
+
+def trainer(name: str, modality: str, options: dict[str, Any] | None = None, **recipe: Any) -> Trainer:
+    body = tiny.backbone(modality)
+    torch.manual_seed(0)
+    method = methods.build(name, body, methods.config(name, {"lr": 1e-2, **(options or {})}))
+    tuned = Tuned(body, method, nn.Linear(body.head_hidden_size + method.extra_features, CLASSES))
+    settings = Recipe(**{"epochs": 3, "batch_size": 4, "warmup_epochs": 0, **recipe})
+    return Trainer(tuned, settings, lambda split: load(modality, split), seed=0, device=CPU, dtype=torch.float32)
+
+
+def subnet(modality: str, **recipe: Any) -> Trainer:
+    """A subnet of NOAH that has its first module in block 1, prompts, and more of others in block 2."""
+    run = trainer("noah", modality, {"dropout": 0.0}, **recipe)
+    noah = run.model.method
+    assert isinstance(noah, NOAH)
+    for modules in noah.nested():
+        modules[0].resize(0)
+    for family, width in ((noah.adapter, 0), (noah.lora, 0), (noah.prompts, 5)):
+        family[1].resize(width)
+    return run
+
+
+def make(kind: str, modality: str, **recipe: Any) -> Trainer:
+    if kind == "noah":
+        return subnet(modality, **recipe)
+    options = {"layers_to_transform": [2], "init_lora_weights": False} if kind == "hf:lora" else {}
+    return trainer(kind, modality, options, **recipe)
+
+
+@EACH
+@pytest.mark.parametrize(("kind", "block"), [("linear", 3), ("hf:lora", 2), ("noah", 1)])
+def test_training_from_the_kept_prefix_gives_the_same_results(kind: str, block: int, modality: str) -> None:
+    kept, direct = make(kind, modality), make(kind, modality)
+    samples = len(direct.x)
+    kept.keep_prefix()
+    assert kept.prefix == {"block": block, "bytes": kept.x.nbytes}
+    width = {"image": tiny.WIDTH * 17, "points": 2 * tiny.WIDTH * 5}[modality]
+    if kind == "linear":
+        width = kept.model.backbone.head_hidden_size  # type: ignore[assignment]
+    assert kept.x.nbytes == samples * width * 4
+    for run in (kept, direct):
+        torch.manual_seed(1)
+        run.train()
+    for one, other in zip(kept.history, direct.history, strict=True):
+        assert one["train_loss"] == pytest.approx(other["train_loss"], abs=1e-5)
+    expected = direct.model.trained_state()
+    for name, tensor in kept.model.trained_state().items():
+        torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-5)
+
+
+def test_blocks_before_the_prefix_are_run_once() -> None:
+    run = make("hf:lora", "image")
+    calls = [0] * tiny.DEPTH
+
+    def count(number: int, module: nn.Module, args: Any) -> None:
+        calls[number] += 1
+
+    for number, block in enumerate(run.model.backbone.blocks):  # type: ignore[arg-type]
+        block.register_forward_pre_hook(partial(count, number))
+    run.model.method.fit(run)
+    assert calls[:2] == [2, 2]  # for the size of one sample, and for all
+    assert calls[2] == 2 + 3 * 3  # and in every step
+    assert run.model.method.report(run)["prefix"] == run.prefix
+
+
+@EACH
+@pytest.mark.parametrize("name", sorted(methods.METHODS))
+def test_a_method_that_leaves_no_block_alone_is_trained_on_inputs(name: str, modality: str) -> None:
+    if modality not in methods.get(name).modalities or name == "linear":
+        return
+    run = trainer(name, modality)
+    run.keep_prefix()
+    assert run.prefix == {}
+
+
+@pytest.mark.parametrize(
+    ("changed", "left"),
+    [("blocks.1.norm1.weight", 1), ("cls_token", 0), ("norm.bias", 2), ("patch_embed.proj.bias", 0)],
+)
+def test_whatever_trains_in_the_backbone_ends_the_prefix(changed: str, left: int) -> None:
+    run = make("linear", "image")
+    assert prefix.length(run.model) == tiny.DEPTH
+    run.model.backbone.get_parameter(changed).requires_grad_(True)
+    assert prefix.length(run.model) == left
+
+
+def test_a_block_that_drops_its_path_ends_the_prefix_unless_the_backbone_stays_in_eval_mode() -> None:
+    for kind, left in (("hf:lora", 1), ("linear", tiny.DEPTH)):
+        run = make(kind, "image")
+        for block in run.model.backbone.blocks[1:]:  # type: ignore[index]
+            block.drop_path2 = DropPath(0.1)
+        assert prefix.length(run.model) == left
+
+
+def test_nothing_is_kept_of_augmented_inputs_or_beyond_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make("linear", "points", augment="rotate")
+    run.keep_prefix()
+    assert run.prefix == {}
+    run = make("linear", "points")
+    inputs = run.x
+    monkeypatch.setattr(prefix, "SHARE", 10**12)
+    run.keep_prefix()
+    assert run.prefix == {} and run.x is inputs
+
+
+def test_a_cache_may_take_an_eighth_of_the_free_memory() -> None:
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert prefix.fits(free // 16, CPU)
+    assert not prefix.fits(free // 4, CPU)
+
+
+def test_groups_are_the_input_to_the_bit() -> None:
+    body, x = tiny.backbone("points"), tiny.inputs("points")
+    assert isinstance(body, PointTransformer)
+    with torch.no_grad():
+        assert torch.equal(body(body.prepare(x)), body(x))
+
+
+@pytest.mark.parametrize(("augmentation", "shape"), [("none", (5, 3)), ("rotate", (5, 3)), ("scale_translate", (3,))])
+def test_clouds_are_grouped_once_where_the_augmentation_keeps_distances(
+    augmentation: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trainer("lora", "points", augment=augmentation, train_split="train")
+    assert run.x.shape[2:] == shape
+    searched: list[int] = []
+    original = PointTransformer.prepare
+    monkeypatch.setattr(PointTransformer, "prepare", lambda self, x: searched.append(len(x)) or original(self, x))  # type: ignore[func-returns-value]
+    run.train()
+    # validation clouds once, and every batch of every epoch where clouds are stretched
+    assert sum(searched) == 1 + 6 + (0 if len(shape) == 2 else 3 * 6)
+
+
+def test_groups_rotate_as_the_clouds_that_they_are_of_do() -> None:
+    body, x = tiny.backbone("points"), tiny.inputs("points")
+    assert isinstance(body, PointTransformer)
+    turned, moved = (augment(points, "rotate", torch.Generator().manual_seed(0)) for points in (x, body.prepare(x)))
+    torch.testing.assert_close(moved, body.prepare(turned), rtol=0, atol=1e-6)

@@ -1,0 +1,81 @@
+"""A training step never waits for the device: no number is read from it, whatever the method."""
+
+from __future__ import annotations
+
+from typing import Any, Self, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import methods
+from benchmarks.records.spec import Recipe
+from benchmarks.training.model import Tuned
+from benchmarks.training.train import Trainer
+from methods import smoa
+from tests.support import tiny
+
+READS = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "_unique2")  # they wait on CUDA
+
+
+class Reads(TorchDispatchMode):
+    """Counts operators whose result decides what the host does next, and lists of a tensor, which no operator makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __enter__(self) -> Self:
+        self.tolist = Tensor.tolist
+
+        def listed(tensor: Tensor) -> Any:
+            self.found.append("tolist")
+            return self.tolist(tensor)
+
+        Tensor.tolist = listed  # type: ignore[method-assign]
+        return cast(Self, super().__enter__())
+
+    def __exit__(self, *error: Any) -> None:
+        Tensor.tolist = self.tolist  # type: ignore[method-assign]
+        super().__exit__(*error)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket.__name__ in READS:
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def reads(name: str, modality: str, steps: int) -> list[str]:
+    """What one epoch of so many steps reads."""
+    body = tiny.backbone(modality)
+    torch.manual_seed(0)
+    method = methods.build(name, body, methods.config(name, {}))
+    tuned = Tuned(body, method, nn.Linear(body.head_hidden_size + method.extra_features, 3))
+    recipe = Recipe(epochs=1, batch_size=12 // steps, warmup_epochs=0)
+    data = tiny.inputs(modality, 12), torch.arange(12) % 3
+    trainer = Trainer(tuned, recipe, lambda split: data, seed=0, device=torch.device("cpu"), dtype=torch.float32)
+    with Reads() as mode:
+        trainer.stage("epoch", epochs=1, lr=1e-3, split="train")
+    return mode.found
+
+
+@pytest.mark.parametrize("modality", tiny.MODALITIES)
+@pytest.mark.parametrize("name", sorted(methods.METHODS))
+def test_more_steps_read_no_more_numbers(name: str, modality: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if modality not in methods.get(name).modalities:
+        return
+    monkeypatch.setattr(smoa, "counts_are_at_hand", lambda s: False)  # as on a GPU
+    few, many = reads(name, modality, 2), reads(name, modality, 4)
+    assert few and few == many  # the loss, once an epoch
+
+
+def test_a_step_that_makes_a_list_is_found() -> None:
+    few, many = reads("adapterx", "image", 2), reads("adapterx", "image", 4)  # on a CPU it asks how much experts have
+    assert (few.count("tolist"), many.count("tolist")) == (2 * tiny.DEPTH, 4 * tiny.DEPTH)
+
+
+def test_a_step_that_reads_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = Trainer.batch_loss
+    monkeypatch.setattr(Trainer, "batch_loss", lambda *given: (value := loss(*given)) + 0.0 * value.item())
+    assert len(reads("lora", "image", 4)) == len(reads("lora", "image", 2)) + 2

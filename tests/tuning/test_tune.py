@@ -1,0 +1,395 @@
+"""Tuning: equal trials, validation alone, one storage for many processes, and nothing lost when they die."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+
+import methods
+from benchmarks import run, suites, tune
+from benchmarks.records import store
+from benchmarks.sweeps import sweep
+from benchmarks.tuning import studies, tuned
+from benchmarks.tuning.databases import Place
+from benchmarks.tuning.studies import Search
+from methods.linear import Linear
+
+RECIPE = ["--recipe", "epochs=3", "warmup_epochs=0"]
+QUICK = ["--methods", "linear", "--tasks", "digits", *RECIPE]
+KILLS = int(os.environ.get("PEFT_BENCH_KILLS", "1"))
+
+
+def search(trials: int = 4, method: str = "linear", **recipe: object) -> Search:
+    asked = sweep.Sweep(methods=(method,), tasks=("digits",), recipe={"epochs": 3, "warmup_epochs": 0} | recipe)
+    (planned,) = tune.plan(asked, "float32", seed=0, trials=trials)
+    return planned
+
+
+def place(folder: Path, grace_seconds: int = 60) -> Place:
+    return Place(url=f"sqlite:///{folder / 'tuning.db'}", grace_seconds=grace_seconds)
+
+
+def work(wanted: Search, where: Place) -> None:
+    studies.work(wanted, where, torch.device("cpu"), on_trial=lambda: None)
+
+
+def trials(wanted: Search, where: Place) -> list[optuna.trial.FrozenTrial]:
+    return studies.study(wanted, where).get_trials()
+
+
+def drawn(wanted: Search, where: Place) -> list[tuple[Any, ...]]:
+    """What may not depend on interruptions: slots, options and values of finished trials, in the order of slots."""
+    finished = [trial for trial in trials(wanted, where) if trial.state in studies.FINISHED]
+    return sorted((t.user_attrs["slot"], sorted(t.params.items()), t.value) for t in finished)
+
+
+def check_whole(wanted: Search, where: Place, results: Path) -> None:
+    """Exactly the trials asked for, each slot once, and a file that holds what the storage says is best."""
+    finished = [trial for trial in trials(wanted, where) if trial.state in studies.FINISHED]
+    assert sorted(trial.user_attrs["slot"] for trial in finished) == list(range(wanted.trials))
+    best = studies.study(wanted, where).best_trial
+    found = json.loads(tuned.path(results / tuned.CONFIGS, wanted.base).read_text())
+    assert found["val_accuracy"] == best.value
+    assert found["study"] == wanted.name
+    top = [trial for trial in finished if trial.value == best.value]
+    assert found["config"] in [trial.user_attrs["config"] for trial in top]
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert tune.main(list(argv)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tuned")
+    argv = ["--methods", "linear", "bitfit", "--tasks", "digits", *RECIPE, "--trials", "6", "--workers", "1"]
+    assert tune.main([*argv, "--results", str(folder)]) == 0
+    return folder
+
+
+def test_every_method_gets_the_same_trials_and_its_best_is_written(results: Path) -> None:
+    for method in ("linear", "bitfit"):
+        check_whole(search(6, method), place(results), results)
+
+
+def test_pictures_of_each_study_are_drawn(results: Path) -> None:
+    drawn = {path.name for path in (results / "figures" / "tuning" / "offline" / "bitfit").iterdir()}
+    assert drawn == {"digits-history.png", "digits-importances.png"}
+
+
+def test_a_repetition_trains_nothing_and_more_trials_continue(results: Path, tmp_path: Path) -> None:
+    shutil.copy(results / "tuning.db", tmp_path)
+    argv = [*QUICK, "--workers", "1", "--results", str(tmp_path)]
+    before = trials(search(6), place(tmp_path))
+    assert tune.main([*argv, "--trials", "6"]) == 0
+    assert trials(search(6), place(tmp_path)) == before
+    assert tune.main([*argv, "--trials", "8"]) == 0
+    assert trials(search(8), place(tmp_path))[:6] == before
+    check_whole(search(8), place(tmp_path), tmp_path)
+
+
+def test_trials_do_not_depend_on_interruptions(results: Path, tmp_path: Path) -> None:
+    for so_far in (2, 5, 6):
+        work(search(so_far), place(tmp_path))
+    assert drawn(search(6), place(tmp_path)) == drawn(search(6), place(results))
+
+
+def test_the_first_trial_is_the_method_as_it_comes(results: Path) -> None:
+    first, *others = trials(search(6), place(results))
+    config = search(6).base.config
+    assert first.params == {"lr": config.lr, "weight_decay": config.weight_decay}
+    assert all(trial.params != first.params for trial in others)
+
+
+@pytest.mark.parametrize("method", list(methods.table()))
+def test_every_method_suggests_a_run_and_knows_its_default(method: str) -> None:
+    task = "digits" if "image" in methods.get(method).modalities else "solids"
+    asked = sweep.Sweep(methods=(method,), tasks=(task,))
+    (wanted,) = tune.plan(asked, "float32", seed=0, trials=1)
+    own = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    first, second = studies._defaults(wanted), own.ask()
+    assert {"lr", "weight_decay"} <= set(first)
+    assert studies.suggested(wanted, second).method == method
+    own.enqueue_trial(first)
+    drawn = studies.suggested(wanted, own.ask()).config
+    assert {name: getattr(drawn, name) for name in first} == {n: getattr(wanted.base.config, n) for n in first}
+
+
+def test_no_trial_reads_the_test_split(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    suite = suites.get("offline")
+
+    def load(task: str, split: str, *, size: int | None) -> Any:
+        if split == "test":
+            raise PermissionError("the test split was read")
+        return suite.load(task, split, size=size)
+
+    monkeypatch.setattr(suites, "get", lambda name: replace(suite, load=load))
+    argv = ["--methods", "lora", "full", "--tasks", "digits", *RECIPE, "--trials", "1", "--workers", "1"]
+    assert tune.main([*argv, "--results", str(tmp_path)]) == 0
+    with pytest.raises(PermissionError):
+        suites.get("offline").load("digits", "test", size=None)
+
+
+def test_a_trial_may_not_ask_for_the_test_split() -> None:
+    with pytest.raises(AssertionError, match="asked for the test split"):
+        studies._without_test(search().base)("test")
+
+
+def test_a_rule_that_looks_at_the_test_split_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "checkpoint_rule=best_test" in complaint(capsys, *QUICK, "checkpoint_rule=best_test")
+
+
+def test_a_loss_that_is_no_number_is_a_trial_like_any_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def loss(*_: object) -> torch.Tensor:
+        return torch.full((), torch.nan, requires_grad=True)
+
+    monkeypatch.setattr("benchmarks.training.train.Trainer.batch_loss", loss)
+    work(search(3), place(tmp_path))
+    assert [trial.state.name for trial in trials(search(3), place(tmp_path))] == ["PRUNED"] * 3
+    assert studies.best(search(3), place(tmp_path)) is None
+
+
+def test_a_method_that_cannot_train_is_told_and_the_others_are_tuned(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fit(self: Linear, trainer: object) -> None:
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(Linear, "fit", fit)
+    argv = ["--methods", "linear", "norm", "--tasks", "digits", *RECIPE, "--trials", "2", "--workers", "1"]
+    assert tune.main([*argv, "--results", str(tmp_path)]) == 1
+    assert "failed 3 times: RuntimeError: no such luck" in " ".join(capsys.readouterr().out.split())
+    check_whole(search(2, "norm"), place(tmp_path), tmp_path)
+
+
+def test_a_slot_queued_twice_is_run_once(tmp_path: Path) -> None:
+    wanted, where = search(3), place(tmp_path)
+    own = studies.study(wanted, where)
+    for slot in (0, 1, 1, 2, 0):  # as when two processes find the same slots free
+        own.enqueue_trial({}, user_attrs={"slot": slot})
+    work(wanted, where)
+    finished = [t.user_attrs["slot"] for t in trials(wanted, where) if t.state in studies.FINISHED]
+    assert sorted(finished) == [0, 1, 2]
+
+
+def test_a_trial_taken_for_dead_that_ends_after_all_costs_nothing(tmp_path: Path) -> None:
+    wanted, where = search(2), place(tmp_path)
+    lost: list[int] = []
+
+    def take_away(trial: optuna.Trial, *_: object) -> float:
+        if not lost:
+            lost.append(trial.number)
+            studies.study(wanted, where).tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        return 0.5
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(studies, "_validated", lambda spec, device, trial: take_away(trial))
+        work(wanted, where)
+    assert [trial.state.name for trial in trials(wanted, where)] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert studies.unfinished(wanted, where) == 0
+
+
+def test_a_trial_taken_for_dead_before_it_begins_costs_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lost, plain = list[int](), optuna.Study.optimize
+
+    def optimize(self: optuna.Study, *args: Any, **options: Any) -> None:
+        if lost:
+            return plain(self, *args, **options)
+        lost.append(self.ask().number)
+        self.tell(lost[0], state=optuna.trial.TrialState.FAIL)
+        raise optuna.exceptions.UpdateFinishedTrialError
+
+    monkeypatch.setattr(optuna.Study, "optimize", optimize)
+    work(search(2), place(tmp_path))
+    assert [trial.state.name for trial in trials(search(2), place(tmp_path))] == ["FAIL", "COMPLETE", "COMPLETE"]
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_storage_and_lose_no_trial(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.tune", *QUICK, "--trials", "8", "--workers", "1"]
+    both = [subprocess.Popen([*command, "--results", str(tmp_path)], stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    check_whole(search(8), place(tmp_path), tmp_path)
+
+
+@pytest.mark.slow
+def test_tuning_killed_at_random_moments_ends_with_exactly_its_trials(tmp_path: Path) -> None:
+    argv = [*QUICK, "--trials", "8", "--workers", "2", "--grace-seconds", "6", "--results", str(tmp_path)]
+    command, moments = [sys.executable, "-m", "benchmarks.tune", *argv], random.Random(0)
+    for _ in range(KILLS):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not (tmp_path / "tuning.db").exists():
+            time.sleep(0.1)
+        time.sleep(moments.uniform(1, 10))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    check_whole(search(8), place(tmp_path), tmp_path)
+
+
+def test_ctrl_c_fails_the_trial_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fit(self: Linear, trainer: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Linear, "fit", fit)
+    assert tune.main([*QUICK, "--trials", "2", "--workers", "1", "--results", str(tmp_path)]) == 130
+    monkeypatch.undo()
+    states = Counter(trial.state.name for trial in trials(search(2), place(tmp_path)))
+    assert states == {"FAIL": 1, "WAITING": 1}
+    work(search(2), place(tmp_path))
+    assert studies.unfinished(search(2), place(tmp_path)) == 0
+
+
+def test_a_trial_of_a_dead_process_is_run_again(tmp_path: Path) -> None:
+    wanted, where = search(2), place(tmp_path, grace_seconds=4)
+    own = studies.study(wanted, where)
+    own.enqueue_trial({}, user_attrs={"slot": 0})
+    own.ask()  # and then killed, before its first sign of life
+    assert studies.unfinished(wanted, where) == 2
+    time.sleep(4.5)
+    work(wanted, where)
+    assert studies.unfinished(wanted, where) == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("nonsense", "cannot use storage nonsense"),
+        ("sqlite:////nowhere/at/all.db", "unable to open database file"),
+        ("postgresql+nosuchdriver://localhost/x", "nosuchdriver"),
+    ],
+)
+def test_a_storage_that_is_none_is_told_in_one_line(url: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    line = complaint(capsys, *QUICK, "--storage", url)
+    assert told in line
+    assert "--storage" in line
+
+
+def test_a_storage_that_dies_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fill(*_: object) -> None:
+        (tmp_path / "tuning.db").write_bytes(b"nothing of use" * 1000)
+        studies.study(search(), place(tmp_path)).get_trials()
+
+    monkeypatch.setattr(studies, "_fill", fill)
+    line = complaint(capsys, *QUICK, "--workers", "1", "--results", str(tmp_path))
+    assert "storage sqlite://" in line
+    assert "not a database" in line
+
+
+def test_what_is_fixed_makes_a_study_of_its_own_and_stays(tmp_path: Path) -> None:
+    asked = {"methods": ("linear",), "tasks": ("digits",), "recipe": {"epochs": 3, "warmup_epochs": 0}}
+    (wanted,) = tune.plan(sweep.Sweep(**asked, set={"linear": {"lr": 0.01}}), "float32", seed=0, trials=3)
+    assert wanted.base == search().base  # 0.01 is the default
+    assert wanted.name != search().name
+    work(wanted, place(tmp_path))
+    assert {trial.user_attrs["config"]["lr"] for trial in trials(wanted, place(tmp_path))} == {0.01}
+
+
+def test_a_password_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    line = complaint(capsys, *QUICK, "--storage", "sqlite://me:secret@/nowhere/at/all.db")
+    assert "secret" not in line
+
+
+class TestTunedRuns:
+    ARGV = (*QUICK, "--workers", "1")
+
+    def test_use_the_best_configuration_and_say_so(self, results: Path, tmp_path: Path) -> None:
+        shutil.copytree(results / tuned.CONFIGS, tmp_path / tuned.CONFIGS)
+        assert run.main([*self.ARGV, "--tuned", "--results", str(tmp_path)]) == 0
+        (record,) = store.records(tmp_path)
+        found = json.loads(tuned.path(results / tuned.CONFIGS, search().base).read_text())
+        assert record["spec"]["config"] == found["config"]
+        assert record["tuning"] == {
+            name: found[name] for name in ("study", "trials", "split", "val_accuracy", "fixed", "search_seed")
+        }
+        assert "tuning" not in record["spec"]
+
+    def test_the_key_is_that_of_the_configuration(self, results: Path) -> None:
+        (plain,) = sweep.specs(
+            sweep.Sweep(methods=("linear",), tasks=("digits",), recipe={"epochs": 3, "warmup_epochs": 0}), "float32"
+        )
+        (chosen,) = tuned.apply([plain], results / tuned.CONFIGS)
+        assert chosen.key == replace(plain, config=chosen.config).key
+
+    def test_what_is_not_tuned_is_named(self, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        argv = ["--methods", "norm", "--tasks", "digits", *RECIPE, "--results", str(results), "--tuned"]
+        assert run.main(argv) == 2
+        assert "not tuned yet: norm on digits" in capsys.readouterr().err
+
+    def test_another_recipe_is_refused(self, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run.main([*QUICK, "epochs=5", "--tuned", "--results", str(results)]) == 2
+        assert "tuned with recipe" in capsys.readouterr().err
+
+    def test_a_field_that_recipes_did_not_have_yet_is_at_its_default(self, results: Path, tmp_path: Path) -> None:
+        shutil.copytree(results / tuned.CONFIGS, tmp_path / tuned.CONFIGS)
+        file = tuned.path(tmp_path / tuned.CONFIGS, search().base)
+        found = json.loads(file.read_text())
+        del found["recipe"]["compile"]
+        file.write_text(json.dumps(found))
+        (spec,) = tuned.apply([search().base], tmp_path / tuned.CONFIGS)
+        assert spec.config.lr == found["config"]["lr"]
+
+    def test_options_beside_are_refused(self, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        argv = [*self.ARGV, "--set", "linear.lr=0.1", "--tuned", "--results", str(results)]
+        assert run.main(argv) == 2
+        assert "leave out those set for linear" in capsys.readouterr().err
+
+    def test_a_damaged_file_is_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        file = tuned.path(tmp_path / tuned.CONFIGS, search().base)
+        file.parent.mkdir(parents=True)
+        file.write_text("{}")
+        assert run.main([*self.ARGV, "--tuned", "--results", str(tmp_path)]) == 2
+        assert "cannot read" in capsys.readouterr().err
+
+
+POSTGRES = [shutil.which("initdb"), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[str]:
+    """A server of its own, on a socket in a folder of its own."""
+    found = next((path for path in POSTGRES if path), None)
+    if found is None:
+        pytest.skip("no PostgreSQL here: Debian's package postgresql has it")
+    pytest.importorskip("psycopg", reason="the PostgreSQL driver psycopg comes with the extra 'dev'")
+    bin_, data = Path(found).parent, tmp_path / "data"
+    data.mkdir()
+    # the server refuses to run as root
+    user: dict[str, Any] = {"user": "postgres"} if os.geteuid() == 0 else {}
+    if user:
+        for parent in (tmp_path, *list(tmp_path.parents)[:3]):
+            parent.chmod(parent.stat().st_mode | 0o011)
+        shutil.chown(data, "postgres")
+    quiet: dict[str, Any] = {"check": True, "capture_output": True, "cwd": data, **user}
+    subprocess.run([bin_ / "initdb", "-D", data, "-U", "bench", "-A", "trust", "--no-sync"], **quiet)
+    options = f"-c listen_addresses='' -k {data} -c fsync=off"
+    subprocess.run([bin_ / "pg_ctl", "-D", data, "-w", "-l", data / "log", "-o", options, "start"], **quiet)
+    yield f"postgresql+psycopg://bench@/postgres?host={data}"
+    subprocess.run([bin_ / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet)
+
+
+@pytest.mark.slow
+def test_studies_live_in_postgresql_as_well(postgres: str, tmp_path: Path) -> None:
+    argv = [*QUICK, "--trials", "6", "--storage", postgres, "--results", str(tmp_path)]
+    assert tune.main([*argv, "--workers", "2"]) == 0
+    check_whole(search(6), Place(url=postgres, grace_seconds=60), tmp_path)
+    assert not (tmp_path / "tuning.db").exists()
