@@ -18,7 +18,7 @@ from methods.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.executors import Outcome
+    from benchmarks.executors.attempt import Outcome
     from benchmarks.executors.driver import Where
     from benchmarks.records.spec import Spec
     from benchmarks.tracking.sink import Sink

@@ -104,21 +104,20 @@ def ray(workers: int | None) -> str:
 
 def timed(task: Any, news: Any) -> Any:
     """``node.work``, with how long the run itself took in the record."""
-    from benchmarks import executors
     from benchmarks.executors import node
 
-    plain = executors.run
+    plain = node.run
 
     def run(*args: Any) -> Any:
         start = time.perf_counter()
         result = plain(*args)
         return replace(result, environment=result.environment | {"seconds": time.perf_counter() - start})
 
-    executors.run = run
+    node.run = run
     try:
         return node.work(task, news)
     finally:
-        executors.run = plain
+        node.run = plain
 
 
 def _seconds(argv: list[str], threads: int) -> float:

@@ -210,7 +210,7 @@ def test_interrupted_run_leaves_a_trace(tmp_path: Path, capsys: pytest.CaptureFi
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmarks.executors.run", ctrl_c)
+        patch.setattr("benchmarks.executors.attempt.run", ctrl_c)
         assert run.main(["--methods", "linear", *QUICK, "--results", str(tmp_path)]) == 130
     assert "run the same command again" in capsys.readouterr().err
     (trace,) = (json.loads(path.read_text()) for path in (tmp_path / store.UNFINISHED).rglob("*.json"))

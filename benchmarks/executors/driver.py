@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmarks.executors import OnEnd, OnEpoch, Outcome, schedule
+from benchmarks.executors import schedule
+from benchmarks.executors.attempt import OnEnd, OnEpoch, Outcome
 from benchmarks.executors.claims import Watch
 from benchmarks.records import store
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import executors
-from benchmarks.executors import OnEnd, OnEpoch, Outcome, processes
+from benchmarks.executors import attempt, processes
+from benchmarks.executors.attempt import OnEnd, OnEpoch, Outcome
 from benchmarks.executors.claims import AlreadyClaimed
 from benchmarks.files.writing import WriteError
 from benchmarks.records import store
@@ -56,7 +56,7 @@ def in_process(
     outcome = Outcome()
     for spec in specs:
         try:
-            reason = executors.attempt(spec, results, device, partial(on_epoch, spec), again=again)
+            reason = attempt.attempt(spec, results, device, partial(on_epoch, spec), again=again)
         except AlreadyClaimed:
             outcome.others.append(spec)
             continue
@@ -206,7 +206,7 @@ def _serve(settings: Settings, connection: Connection) -> None:
         spec: Spec = connection.recv()
         tell = partial(_send, connection)
         try:
-            connection.send(executors.attempt(spec, settings.results, settings.device, tell, again=settings.again))
+            connection.send(attempt.attempt(spec, settings.results, settings.device, tell, again=settings.again))
         except (AlreadyClaimed, WriteError) as error:
             connection.send(error)
 

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks import backbones, executors, suites
-from benchmarks.executors import Failure, claims
+from benchmarks import backbones, suites
+from benchmarks.executors import claims
+from benchmarks.executors.attempt import Failure
 from benchmarks.records import store
 from benchmarks.records.spec import Result, Spec
+from benchmarks.training.run import run
 from methods.errors import check
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def work(task: Task, news: Any) -> tuple[Result | Failure, bytes | None]:
             shared = claims.here(task.results, task.spec, task.token)
             results = task.results if shared else Path(own)
             tell = partial(_tell, news, task.spec.key)
-            result = executors.run(task.spec, results, torch.device(task.device), tell)
+            result = run(task.spec, results, torch.device(task.device), tell)
             file = None if shared else store.adapter_path(results, task.spec).read_bytes()
     except Exception as error:  # of this run, whatever it is: the driver tells it
         return Failure.of(error), None

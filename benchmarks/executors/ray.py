@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import benchmarks
 import methods
-from benchmarks import executors
-from benchmarks.executors import Failure, OnEnd, OnEpoch, Outcome, claims, node
+from benchmarks.executors import attempt, claims, node
+from benchmarks.executors.attempt import Failure, OnEnd, OnEpoch, Outcome
 from benchmarks.executors.node import Task
 from benchmarks.files import writing
 from benchmarks.files.contents import CACHE
 from benchmarks.files.root import DATA_ROOT, data_root
 from benchmarks.records import store
 from benchmarks.records.spec import Result, Spec
+from benchmarks.training.environment import environment
 from methods.errors import UserError, check
 
 if TYPE_CHECKING:
@@ -103,11 +104,11 @@ class _Flight:
 
     def _send(self, spec: Spec) -> None:
         try:
-            claim = executors.begin(spec, self.results, again=self.again)
+            claim = attempt.begin(spec, self.results, again=self.again)
         except claims.AlreadyClaimed:
             self.outcome.others.append(spec)
             return
-        code = {name: executors.environment()[name] for name in ("commit", "dirty")}
+        code = {name: environment()[name] for name in ("commit", "dirty")}
         task = Task(
             spec=spec,
             results=self.results,
@@ -125,7 +126,7 @@ class _Flight:
         try:
             if file is not None:
                 writing.write_atomic(store.adapter_path(self.results, spec), file)
-            reason = executors.end(outcome, spec, self.results, claim)
+            reason = attempt.end(outcome, spec, self.results, claim)
         except claims.AlreadyClaimed:
             self.outcome.others.append(spec)
             return

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks import executors
-from benchmarks.executors import OnEnd, OnEpoch, Outcome, queue
+from benchmarks.executors import attempt, queue
+from benchmarks.executors.attempt import OnEnd, OnEpoch, Outcome
 from benchmarks.executors.claims import AlreadyClaimed
 from benchmarks.files.root import data_root, use_data_root
 from benchmarks.records import store
@@ -51,9 +51,7 @@ class Element:
         torch.set_num_threads(self.threads)
         use_data_root(self.data_root)
         try:
-            return False, executors.attempt(
-                self.spec, self.results, torch.device(self.device), _ignore, again=self.again
-            )
+            return False, attempt.attempt(self.spec, self.results, torch.device(self.device), _ignore, again=self.again)
         except AlreadyClaimed:
             return True, None
 

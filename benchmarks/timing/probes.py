@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from benchmarks import suites
 from benchmarks.backbones.points import group
 from benchmarks.records.spec import Recipe
 from benchmarks.sweeps import sweep
 from benchmarks.timing import steps
 from benchmarks.timing.steps import Case, Mark, Setting, Step
 from benchmarks.training import model
+from benchmarks.training.run import loader
 from benchmarks.training.train import Trainer
 
 EPOCHS, BATCHES = 100, 4  # of the linear probe
@@ -27,7 +27,7 @@ def harness(setting: Setting) -> dict[str, Step]:
     """LoRA on an embedded backbone: a bare loop of the same steps on the same tensors, and the Trainer."""
     asked = sweep.Sweep(methods=("lora",), tasks=("digits",), recipe={"epochs": 4, "warmup_epochs": 0})
     (spec,) = sweep.specs(asked, "float32")
-    load = partial(suites.get(spec.suite).load, spec.task, size=spec.backbone.image_size)
+    load = loader(spec)
     x, y = (torch.cat(parts).to(setting.device) for parts in zip(load("train"), load("val"), strict=True))
 
     def bare(mark: Mark) -> None:

@@ -107,10 +107,10 @@ def machine(device: torch.device, load: float) -> dict[str, Any]:
     """Where a timing was made; ``load`` is how many processes wanted to run before it."""
     import torch
 
-    from benchmarks.executors import _device_name
+    from benchmarks.training.environment import device_name
 
     return {
-        "device": _device_name(device),
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "load": [round(load, 1), round(os.getloadavg()[0], 1)],

@@ -41,7 +41,7 @@ class Made:
     peak_memory_bytes: int
 
 
-class Once:
+class FeatureCache:
     """The features of one run's training samples.
 
     A run is charged with what they cost when they were computed: ``spared_seconds`` is how much longer that took than

@@ -27,7 +27,7 @@ from benchmarks.training.measure import StepClock
 
 if TYPE_CHECKING:
     from benchmarks.records.spec import Recipe
-    from benchmarks.training.feature_cache import Once
+    from benchmarks.training.feature_cache import FeatureCache
     from benchmarks.training.model import Tuned
 
 Epoch = dict[str, Any]
@@ -44,7 +44,7 @@ class Trainer:
     ``load`` maps "train", "val" or "test" to inputs (N, ...) and labels (N,), decoded; they are kept on the device.
     The test split is not loaded before ``test()``, but under the rule best_test, which reads it every epoch.
     ``on_epoch`` hears of every epoch of every stage. A method of several stages keeps what it has done in ``scratch``,
-    from where a repeated run takes it up. ``once`` shares features between the runs of a machine.
+    from where a repeated run takes it up. ``cache`` shares features between the runs of a machine.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class Trainer:
         dtype: torch.dtype,
         on_epoch: Callable[[Epoch], None] = lambda epoch: None,
         scratch: Path | None = None,
-        once: Once | None = None,
+        cache: FeatureCache | None = None,
     ) -> None:
         self.model, self.recipe, self.load = model.to(device), recipe, load
         self._stepped = cast("Tuned", torch.compile(self.model)) if recipe.compile else self.model
         self.device, self.dtype, self.on_epoch, self.scratch = device, dtype, on_epoch, scratch
-        self.once, self.eval_batch_size = once, prefix.eval_batch_size(device)
+        self.cache, self.eval_batch_size = cache, prefix.eval_batch_size(device)
         self.seed, self.generator = seed, torch.Generator().manual_seed(seed)
         self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         self.history: list[Epoch] = []
@@ -146,7 +146,7 @@ class Trainer:
             return
         compute = partial(prefix.computed, self.model, self.x, block, partial(self.tell, "cache"))
         # pooled features are small enough to be kept for other runs
-        shared = self.once if block == prefix.depth(self.model.backbone) else None
+        shared = self.cache if block == prefix.depth(self.model.backbone) else None
         with self._autocast():
             self.x = compute() if shared is None else shared(compute, self.x)
         self.prefix = {"block": block, "bytes": self.x.nbytes}

@@ -18,8 +18,9 @@ import optuna
 import torch
 from optuna.trial import TrialState
 
-from benchmarks import executors, suites
+from benchmarks.executors.attempt import Failure
 from benchmarks.records.spec import Spec
+from benchmarks.training.run import loader, prepare
 from benchmarks.training.train import Diverged, Epoch
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _objective(search: Search, device: torch.device, ran: list[int], trial: optu
     except optuna.exceptions.UpdateFinishedTrialError:
         raise  # it was taken for dead, and its slot given away
     except Exception as error:
-        failure = executors.Failure.of(error)
+        failure = Failure.of(error)
         trial.set_user_attr("error", failure.reason)
         trial.set_user_attr("traceback", failure.traceback)
         raise
@@ -159,14 +160,14 @@ def _validated(spec: Spec, device: torch.device, trial: optuna.Trial) -> float:
             if epoch["epoch"] < epoch["epochs"] and trial.should_prune():
                 raise optuna.TrialPruned
 
-    trainer = executors.prepare(spec, _without_test(spec), device, on_epoch)
+    trainer = prepare(spec, _without_test(spec), device, on_epoch)
     told.append(trainer)
     trainer.model.method.fit(trainer)
     return float(trainer.history[-1]["val_accuracy"])
 
 
 def _without_test(spec: Spec) -> Load:
-    load = partial(suites.get(spec.suite).load, spec.task, size=spec.backbone.image_size)
+    load = loader(spec)
 
     def allowed(split: str) -> tuple[Tensor, Tensor]:
         assert split in ("train", "val"), f"tuning asked for the {split} split"

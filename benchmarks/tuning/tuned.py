@@ -28,8 +28,8 @@ def path(folder: Path, spec: Spec) -> Path:
 
 def write(folder: Path, search: Search, trial: FrozenTrial, trials: dict[str, int]) -> Path:
     """Write the configuration of a study's best trial, with all that says how it was found."""
-    from benchmarks.executors import environment
     from benchmarks.files.writing import write_atomic
+    from benchmarks.training.environment import environment
 
     found = {
         "study": search.name,

@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import executors
-from benchmarks.executors import claims
+from benchmarks.executors import attempt, claims
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
@@ -158,7 +157,7 @@ def test_a_run_whose_claim_was_taken_over_leaves_the_record_to_the_other(
         time.sleep(2 * LEASE)
         other.release()
 
-    monkeypatch.setattr(executors, "run", slow)
+    monkeypatch.setattr(attempt, "run", slow)
     monkeypatch.setattr(store, "write", lambda *_: pytest.fail("wrote a record"))
     with pytest.raises(claims.AlreadyClaimed):
-        executors.attempt(spec, tmp_path, torch.device("cpu"), lambda epoch: None)
+        attempt.attempt(spec, tmp_path, torch.device("cpu"), lambda epoch: None)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import executors
-from benchmarks.executors import OnEpoch, claims, driver, schedule
+from benchmarks.executors import attempt, claims, driver, schedule
+from benchmarks.executors.attempt import OnEpoch, Outcome
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
@@ -35,7 +35,7 @@ def nothing(*_: object) -> None:
 
 def complete(
     todo: list[Spec], results: Path, *, on_wait: OnEpoch = nothing, again: bool = False
-) -> tuple[executors.Outcome, list[Spec], list[Spec]]:
+) -> tuple[Outcome, list[Spec], list[Spec]]:
     """What came of runs; those whose end was told here, and those whose end elsewhere was."""
     ended, elsewhere = list[Spec](), list[Spec]()
     listeners = driver.Listeners(on_epoch=nothing, on_end=ended.append, on_wait=on_wait, on_other=elsewhere.append)
@@ -46,7 +46,7 @@ def complete(
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Records of a driver that nothing disturbs."""
     results = tmp_path_factory.mktemp("alone")
-    assert complete(specs("linear", "norm"), results)[0] == executors.Outcome()
+    assert complete(specs("linear", "norm"), results)[0] == Outcome()
     return results
 
 
@@ -78,7 +78,7 @@ def test_what_another_driver_finishes_is_waited_for_and_not_done_again(alone: Pa
 
     outcome, ended, elsewhere = complete([linear, norm], tmp_path, on_wait=on_wait)
     lease.release()
-    assert outcome == executors.Outcome(others=[linear])
+    assert outcome == Outcome(others=[linear])
     assert (ended, elsewhere) == ([norm], [linear])
     assert shown[0].startswith(f"train, by process {os.getpid()} on ")
     assert shown[0].endswith(" 3/7")
@@ -95,7 +95,7 @@ def test_what_another_driver_leaves_behind_is_done_here(alone: Path, tmp_path: P
         lease.release()
 
     outcome, ended, elsewhere = complete([linear, norm], tmp_path, on_wait=on_wait)
-    assert (outcome, ended, elsewhere, waited) == (executors.Outcome(), [norm, linear], [], [linear])
+    assert (outcome, ended, elsewhere, waited) == (Outcome(), [norm, linear], [], [linear])
     assert numbers(tmp_path) == numbers(alone)
 
 
@@ -104,19 +104,19 @@ def test_a_record_that_appeared_meanwhile_is_not_made_again_unless_asked_for(alo
     (linear,) = specs("linear")
     path = store.record_path(tmp_path, linear)
     before = path.stat().st_mtime_ns
-    assert complete([linear], tmp_path)[0] == executors.Outcome(others=[linear])
+    assert complete([linear], tmp_path)[0] == Outcome(others=[linear])
     assert path.stat().st_mtime_ns == before
-    assert complete([linear], tmp_path, again=True)[0] == executors.Outcome()
+    assert complete([linear], tmp_path, again=True)[0] == Outcome()
     assert path.stat().st_mtime_ns > before
 
 
 def test_a_run_tells_other_drivers_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "TRACE_SECONDS", 0)
+    monkeypatch.setattr(attempt, "TRACE_SECONDS", 0)
     (short,) = specs("norm")
     norm, told = replace(short, recipe=replace(short.recipe, epochs=2)), list[object]()
 
     def on_epoch(epoch: object) -> None:
         told.append((store.read_trace(tmp_path, norm) or {})["progress"])
 
-    assert executors.attempt(norm, tmp_path, torch.device("cpu"), on_epoch) is None
+    assert attempt.attempt(norm, tmp_path, torch.device("cpu"), on_epoch) is None
     assert told == [None, {"stage": "train", "epoch": 1, "epochs": 2}]

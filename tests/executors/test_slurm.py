@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import executors, run
-from benchmarks.executors import driver, queue, slurm
+from benchmarks import run
+from benchmarks.executors import attempt, driver, queue, slurm
 from benchmarks.records import store
 from benchmarks.sweeps import sweep
 
@@ -62,7 +62,7 @@ def test_elements_of_an_array_run_and_tell_what_failed(tmp_path: Path) -> None:
 def test_an_element_leaves_alone_what_has_a_record_or_another_driver(tmp_path: Path) -> None:
     (linear,) = sweep.specs(sweep.Sweep(methods=("linear",), tasks=("digits",), recipe=RECIPE), "float32")
     element = slurm._element(linear, tmp_path, WHERE, again=False)
-    lease = executors.begin(linear, tmp_path, again=False)
+    lease = attempt.begin(linear, tmp_path, again=False)
     threads = torch.get_num_threads()
     try:
         assert element() == (True, None)

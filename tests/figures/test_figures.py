@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import architecture, executors, features, routing
+from benchmarks import architecture, features, routing
+from benchmarks.executors import attempt
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
@@ -23,7 +24,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     asked = sweep.Sweep(methods=("adapterx", "noah", "linear"), tasks=("digits",), recipe=RECIPE, set={"noah": SEARCH})
     for spec in sweep.specs(asked, "float32"):
-        assert executors.attempt(spec, folder, torch.device("cpu"), lambda epoch: None) is None
+        assert attempt.attempt(spec, folder, torch.device("cpu"), lambda epoch: None) is None
     return folder
 
 

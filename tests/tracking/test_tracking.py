@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import executors, run, tracking
+from benchmarks import run, tracking
+from benchmarks.executors import attempt as attempts
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
@@ -107,7 +108,7 @@ def test_a_server_killed_in_a_run_costs_one_warning_and_sync_brings_what_is_miss
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-    methods, plain = ("linear", "bitfit", "norm"), executors.attempt
+    methods, plain = ("linear", "bitfit", "norm"), attempts.attempt
     first, second, third = specs(*methods)
 
     def reached() -> bool:
@@ -122,7 +123,7 @@ def test_a_server_killed_in_a_run_costs_one_warning_and_sync_brings_what_is_miss
 
         return plain(spec, results, device, kill, again=again)
 
-    monkeypatch.setattr(executors, "attempt", attempt)
+    monkeypatch.setattr(attempts, "attempt", attempt)
     server.wait()
     assert run.main(["--methods", *methods, *QUICK, "--results", str(tmp_path)]) == 0
     out, err = capsys.readouterr()

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import executors
 from benchmarks.files.contents import CACHE
 from benchmarks.records.spec import Result, Spec
 from benchmarks.sweeps import sweep
@@ -43,7 +42,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def run(spec: Spec, results: Path) -> Result:
-    return executors.run(spec, results, CPU, lambda epoch: None)
+    return run.run(spec, results, CPU, lambda epoch: None)
 
 
 def test_the_second_run_gets_what_the_first_computed(
@@ -64,10 +63,10 @@ def test_the_second_run_gets_what_the_first_computed(
 
 def test_a_run_is_charged_with_what_its_features_cost_when_they_were_computed(linear: Spec) -> None:
     x = torch.rand(4, 3)
-    costly = pooled.Once(linear, CPU)
+    costly = pooled.FeatureCache(linear, CPU)
     features = costly(lambda: torch.ones(4, 2) * _slow(0.3), x)
     assert costly.spared_seconds <= 0  # locking and writing are nothing that the run is charged with
-    cheap = pooled.Once(linear, CPU)
+    cheap = pooled.FeatureCache(linear, CPU)
     assert torch.equal(cheap(lambda: pytest.fail("computed again"), x), features)
     assert 0.1 < cheap.spared_seconds < 0.3 + 0.1
     assert cheap.peak_memory_bytes == costly.peak_memory_bytes > 0
@@ -81,7 +80,7 @@ def _slow(seconds: float) -> int:
 @pytest.mark.parametrize("changed", ["samples", "weights", "normalization", "dtype", "threads", "damage"])
 def test_other_features_are_computed_anew(changed: str, linear: Spec, tmp_path: Path) -> None:
     x, spec, threads = torch.rand(4, 3), linear, torch.get_num_threads()
-    pooled.Once(spec, CPU)(lambda: torch.ones(4, 2), x)
+    pooled.FeatureCache(spec, CPU)(lambda: torch.ones(4, 2), x)
     if changed == "samples":
         x = torch.cat([x[1:], x[:1]])
     elif changed == "weights":
@@ -96,7 +95,7 @@ def test_other_features_are_computed_anew(changed: str, linear: Spec, tmp_path: 
     else:
         torch.set_num_threads(threads + 1)
     try:
-        assert pooled.Once(spec, CPU)(lambda: torch.zeros(4, 2), x).sum() == 0
+        assert pooled.FeatureCache(spec, CPU)(lambda: torch.zeros(4, 2), x).sum() == 0
     finally:
         torch.set_num_threads(threads)
 
