@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 from benchmarks.cli import guarded
 from methods.errors import UserError, unknown
@@ -33,6 +34,13 @@ def available() -> dict[str, str]:
     return {verb: line for verb, line in VERBS.items() if find_spec(f"benchmarks.{verb}")}
 
 
+def module(verb: str) -> Any:
+    """The module of a verb, which has ``main`` and ``parser``: a file, or the entry of a folder."""
+    name = f"benchmarks.{verb}"
+    found = find_spec(name)
+    return import_module(f"{name}.__main__" if found and found.submodule_search_locations else name)
+
+
 def usage() -> str:
     """What ``--help`` shows."""
     verbs = [f"  {verb:<12} {line}" for verb, line in available().items()]
@@ -49,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if verb not in available():
         raise UserError(unknown("verb", verb, available()))
-    status: int = import_module(f"benchmarks.{verb}").main(rest)
+    status: int = module(verb).main(rest)
     return status
 
 

@@ -6,8 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks import figures
 from benchmarks.cli import guarded
+from benchmarks.figures import drawing
 from methods.errors import UserError
 
 
@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.architecture",
         description="Draw the width of every family of modules in every block that a run of NOAH has found.",
     )
-    figures.add_arguments(p)
+    drawing.add_arguments(p)
     return p
 
 
@@ -27,17 +27,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     from benchmarks.records import store
 
-    figures.check_ending(args.out)
+    drawing.check_ending(args.out)
     record = store.find(args.results, args.run)
     report = record.get("report", {})
     if "architecture" not in report:
-        raise UserError(f"the record of {figures.title(record)} has no architecture; give a run of noah")
+        raise UserError(f"the record of {drawing.title(record)} has no architecture; give a run of noah")
     widths, search = report["architecture"], report["search"]
     panel = f"width, {search['params']:,} parameters, best of {search['subnets']:,} subnets on validation"
-    figure = figures.heatmaps(
-        {panel: list(widths.values())}, rows=list(widths), form="d", heading=figures.title(record)
+    figure = drawing.heatmaps(
+        {panel: list(widths.values())}, rows=list(widths), form="d", heading=drawing.title(record)
     )
-    figures.save(figure, args.out)
+    drawing.save(figure, args.out)
     print(f"written: {args.out}")
     return 0
 

@@ -179,10 +179,10 @@ def draw(suite: Suite, name: str, path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from benchmarks import figures
+    from benchmarks.figures import drawing
 
     check_task(suite, name)
-    figures.check_ending(path)
+    drawing.check_ending(path)
     task, shown = suite.tasks[name], suite.tasks[name].labels[:ROWS]
     x, y = suite.load(name, "train", size=SHOWN)
     space = {"projection": "3d"} if task.modality == "points" else {}
@@ -199,7 +199,7 @@ def draw(suite: Suite, name: str, path: Path) -> None:
             (_draw_points if space else _draw_image)(axis, x[index].numpy())
         middle = grid[row, 0].get_position(figure)
         figure.text(0.15, (middle.y0 + middle.y1) / 2, label.replace("_", " "), ha="right", va="center", fontsize=9)
-    figures.save(figure, path)
+    drawing.save(figure, path)
     plt.close(figure)
 
 

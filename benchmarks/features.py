@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import figures
 from benchmarks.cli import guarded
+from benchmarks.figures import drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
         description=f"Draw scikit-learn's t-SNE of the features that the head sees of {SAMPLES} test samples: "
         "those of the frozen backbone, and of the backbone as a run tuned it.",
     )
-    figures.add_arguments(p)
+    drawing.add_arguments(p)
     return p
 
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.records.spec import Spec
     from benchmarks.training import model
 
-    figures.check_ending(args.out)
+    drawing.check_ending(args.out)
     record = store.find(args.results, args.run)
     spec = Spec.from_json(record["spec"])
     suite = suites.get(spec.suite)
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     before = _features(tuned, x, frozen=True)
     labels = suite.tasks[spec.task].labels
     panels = {"before: the frozen backbone": _tsne(before), f"after: {spec.method}": _tsne(after)}
-    figures.save(_draw(panels, y.tolist(), labels, figures.title(record)), args.out)
+    drawing.save(_draw(panels, y.tolist(), labels, drawing.title(record)), args.out)
     print(f"written: {args.out}")
     return 0
 

@@ -120,7 +120,7 @@ def draw(made: Sequence[Panel], out: Path) -> list[Path]:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from benchmarks import figures
+    from benchmarks.figures import drawing
 
     if not made:
         return []
@@ -139,7 +139,7 @@ def draw(made: Sequence[Panel], out: Path) -> list[Path]:
         )
         for axis, panel in zip(axes[:, 0], made, strict=True):
             _draw(axis, panel, names)
-        return figures.write(figure, "pareto", out, settled=all(map(_crowded, made)))
+        return drawing.write(figure, "pareto", out, settled=all(map(_crowded, made)))
 
 
 def _draw(axis: Axes, panel: Panel, names: Sequence[str]) -> None:

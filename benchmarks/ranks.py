@@ -127,7 +127,7 @@ def draw(made: Sequence[Panel], out: Path) -> list[Path]:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from benchmarks import figures
+    from benchmarks.figures import drawing
 
     if not made:
         return []
@@ -143,7 +143,7 @@ def draw(made: Sequence[Panel], out: Path) -> list[Path]:
             axis.set(xlim=(-margin, SCALE + margin), ylim=(height, 0))
             axis.axis("off")
             _draw(axis, each)
-        return figures.write(figure, "ranks", out, settled=True)
+        return drawing.write(figure, "ranks", out, settled=True)
 
 
 def _drawn(each: Panel) -> pd.Series[float]:

@@ -6,8 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks import figures
 from benchmarks.cli import guarded
+from benchmarks.figures import drawing
 from methods.errors import UserError
 
 
@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
         description="Draw token allocation and routing score of a run of Adapter-X by block and expert, as its record "
         "has them: over the training samples, after training.",
     )
-    figures.add_arguments(p)
+    drawing.add_arguments(p)
     return p
 
 
@@ -28,18 +28,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     from benchmarks.records import store
 
-    figures.check_ending(args.out)
+    drawing.check_ending(args.out)
     record = store.find(args.results, args.run)
     routing = record.get("report", {}).get("routing")
     if routing is None:
-        raise UserError(f"the record of {figures.title(record)} has no routing; give a run of adapterx")
+        raise UserError(f"the record of {drawing.title(record)} has no routing; give a run of adapterx")
     names = {"allocation": "token allocation: share of sub-tokens sent to an expert (%)"}
     names["score"] = "routing score: mean probability of an expert (%)"
     panels = {
         title: [[100 * v for v in expert] for expert in zip(*routing[n], strict=True)] for n, title in names.items()
     }
     rows = [f"expert {i + 1}" for i in range(len(routing["score"][0]))]
-    figures.save(figures.heatmaps(panels, rows=rows, form=".0f", heading=figures.title(record)), args.out)
+    drawing.save(drawing.heatmaps(panels, rows=rows, form=".0f", heading=drawing.title(record)), args.out)
     print(f"written: {args.out}")
     return 0
 

@@ -12,7 +12,7 @@ from benchmarks.cli import console, guarded, progress, warn
 from benchmarks.files.root import use_data_root
 from benchmarks.sweeps import arguments
 from benchmarks.sweeps.arguments import add_device, add_sweep
-from benchmarks.tracking import add_tracking
+from benchmarks.tracking.address import add_tracking
 from methods.errors import UserError
 
 if TYPE_CHECKING:

@@ -133,7 +133,8 @@ def _report(searches: Sequence[Search], where: Place, results: Path) -> None:
     """Write the best configuration and the pictures of every finished study, and show them in a table."""
     from rich.table import Table
 
-    from benchmarks.tuning import figures, studies, tuned
+    from benchmarks.figures import study as picture
+    from benchmarks.tuning import studies, tuned
 
     table = Table("method", "task", "trials", "pruned", "default on val", "best on val", "best configuration")
     for search in searches:
@@ -141,7 +142,8 @@ def _report(searches: Sequence[Search], where: Place, results: Path) -> None:
         if studies.unfinished(search, where) or trial is None:
             continue
         tuned.write(results / tuned.CONFIGS, search, trial, dict(states))
-        figures.write(search, studies.study(search, where), results / "figures" / "tuning")
+        stem = tuned.path(results / "figures" / "tuning", search.base).with_suffix("")
+        picture.write(studies.study(search, where), str(search), search.trials, stem)
         chosen = ", ".join(f"{k} {v:.2g}" if isinstance(v, float) else f"{k} {v}" for k, v in trial.params.items())
         values = [_percent(value) for value in (studies.default_value(search, where), trial.value)]
         table.add_row(search.base.method, search.base.task, str(search.trials), str(states["pruned"]), *values, chosen)

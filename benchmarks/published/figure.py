@@ -92,7 +92,7 @@ def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from benchmarks import figures
+    from benchmarks.figures import drawing
 
     style: dict[Any, Any] = {
         "svg.hashsalt": "peft-vision-bench",
@@ -109,7 +109,7 @@ def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
         figure.set_layout_engine("none")
         for axis, suite in zip(axes, PANELS, strict=True):
             _label(axis, drawn[suite])
-        return figures.write(figure, NAME, out)
+        return drawing.write(figure, NAME, out)
 
 
 def _panel(axis: Axes, suite: str, drawn: Sequence[Points]) -> None:

@@ -118,7 +118,7 @@ class Mirror:
             self.client.log_batch(run_id, metrics=metrics[i : i + METRICS_A_BATCH])
 
     def _log_curve(self, run_id: str, record: Mapping[str, Any]) -> None:
-        from benchmarks.tracking import curve
+        from benchmarks.figures import curve
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "training.png"

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks import run, tracking
+from benchmarks import run
 from benchmarks.executors import attempt as attempts
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
+from benchmarks.tracking import __main__ as command
 from benchmarks.tracking import fields
 from benchmarks.tracking.address import address, shown
 from benchmarks.tracking.sink import Sink
@@ -134,7 +135,7 @@ def test_a_server_killed_in_a_run_costs_one_warning_and_sync_brings_what_is_miss
     assert {r["key"]: len(r["history"]) for r in store.records(tmp_path)} == {s.key: 2 for s in (first, second, third)}
 
     again = ["sync", "--results", str(tmp_path)]
-    assert tracking.main(again) == 2  # nobody answers yet
+    assert command.main(again) == 2  # nobody answers yet
     assert capsys.readouterr().err.startswith(f"error: MLflow at {server.uri} failed: ConnectionRefusedError")
     server.start()
     server.wait()
@@ -144,7 +145,7 @@ def test_a_server_killed_in_a_run_costs_one_warning_and_sync_brings_what_is_miss
         second.key: "RUNNING",  # and of the third nothing
     }
     for said in ("2 runs uploaded, 1 already there", "0 runs uploaded, 3 already there"):
-        assert tracking.main(again) == 0
+        assert command.main(again) == 0
         assert said in capsys.readouterr().out
     assert mirrored(server.uri, tmp_path) == recorded(tmp_path)
     found = {r.data.tags.get(fields.KEY): r for r in runs(server.uri, tmp_path)}

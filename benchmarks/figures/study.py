@@ -9,30 +9,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import optuna
 
-    from benchmarks.tuning.studies import Search
-
 SEED = 0  # of the forest that importances are read from
 SIZE = (7.2, 4.0)
 
 
-def write(search: Search, study: optuna.Study, folder: Path) -> list[Path]:
-    """Write <task>-history.png, and <task>-importances.png where trials differ; returns their paths."""
+def write(study: optuna.Study, title: str, trials: int, stem: Path) -> list[Path]:
+    """Write STEM-history.png, and STEM-importances.png if trials differ; returns their paths.
+
+    ``title`` names the study, as in "lora on digits"; ``trials`` is the number of trials that were asked for.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     import optuna
 
-    base = search.base
-    where = folder / base.suite / base.method.replace(":", "-")
-    where.mkdir(parents=True, exist_ok=True)
+    stem.parent.mkdir(parents=True, exist_ok=True)
     written = []
     with warnings.catch_warnings(), plt.rc_context():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         history = optuna.visualization.matplotlib.plot_optimization_history(study, target_name="validation accuracy")
-        history.set_title(f"{search}: {search.trials} trials")
+        history.set_title(f"{title}: {trials} trials")
         history.legend(loc="lower right")
-        written.append(_save(history.figure, where / f"{base.task}-history.png"))
+        written.append(_save(history.figure, stem.with_name(f"{stem.name}-history.png")))
         complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
         if len({trial.value for trial in complete}) > 1:
             evaluator = optuna.importance.FanovaImportanceEvaluator(seed=SEED)
@@ -40,8 +39,8 @@ def write(search: Search, study: optuna.Study, folder: Path) -> list[Path]:
                 study, evaluator=evaluator, target_name="validation accuracy"
             )
             axes.set_title("", loc="left")  # Optuna's own
-            axes.set_title(f"{search}: what mattered in {search.trials} trials")
-            written.append(_save(axes.figure, where / f"{base.task}-importances.png"))
+            axes.set_title(f"{title}: what mattered in {trials} trials")
+            written.append(_save(axes.figure, stem.with_name(f"{stem.name}-importances.png")))
     return written
 
 

@@ -1,0 +1,105 @@
+"""One run: a Spec becomes a Result. Every executor, on this machine or on a cluster, calls this."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import suites
+from benchmarks.records import store
+from benchmarks.records.spec import Result, Spec
+from benchmarks.training import measure, model
+from benchmarks.training.environment import device_name, environment
+from benchmarks.training.feature_cache import FeatureCache
+from benchmarks.training.train import Epoch, Load, Trainer
+
+
+def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epoch], None]) -> Result:
+    """Train and test one model, write its task file below ``results``, and return its record.
+
+    ``on_epoch`` hears of every epoch of every stage. The test split is read once, after training.
+    """
+    measure.reset_peak_memory(device)
+    trainer = prepare(spec, loader(spec), device, on_epoch, store.scratch_path(results, spec))
+    classifier, cost = trainer.model, _fit(trainer)
+    report, params = classifier.method.report(trainer), classifier.count()
+    params["task_file_bytes"] = model.save(classifier, spec, store.adapter_path(results, spec))
+    return Result(
+        spec=spec,
+        history=trainer.history,
+        params=params,
+        report=report,
+        cost=cost | _cost(trainer),
+        accuracy=_accuracy(trainer),
+        environment=environment() | {"device": device_name(device), "dtype": spec.dtype},
+    )
+
+
+def loader(spec: Spec) -> Load:
+    """The function that loads a split of the run's task at the backbone's image size."""
+    return partial(suites.get(spec.suite).load, spec.task, size=spec.backbone.image_size)
+
+
+def prepare(
+    spec: Spec, load: Load, device: torch.device, on_epoch: Callable[[Epoch], None], scratch: Path | None = None
+) -> Trainer:
+    """Seed torch, build the model of a spec and put it before its trainer."""
+    torch.manual_seed(spec.seed)
+    return Trainer(
+        model.build(spec),
+        spec.recipe,
+        load,
+        seed=spec.seed,
+        device=device,
+        dtype=getattr(torch, spec.dtype),
+        on_epoch=on_epoch,
+        scratch=scratch,
+        cache=FeatureCache(spec, device),
+    )
+
+
+def _fit(trainer: Trainer) -> dict[str, Any]:
+    """Train; returns seconds and peak memory, which include computing features even if they came from the cache."""
+    start = time.perf_counter()
+    trainer.model.method.fit(trainer)
+    seconds, peak_memory_bytes = time.perf_counter() - start, measure.peak_memory_bytes(trainer.device)
+    if trainer.cache is not None:
+        seconds += trainer.cache.spared_seconds
+        peak_memory_bytes = max(peak_memory_bytes, trainer.cache.peak_memory_bytes)
+    return {"train_seconds": seconds, "peak_memory_bytes": peak_memory_bytes}
+
+
+def _cost(trainer: Trainer) -> dict[str, Any]:
+    """Step times, operations and latency of the trained model, which is merged afterwards."""
+    classifier, step_ms = trainer.model, trainer.clock.step_ms()
+    batch = min(len(trainer.x), trainer.recipe.batch_size)
+    image = trainer.load("train")[0][:2].to(trainer.device)
+    flops = {
+        "forward": measure.forward_flops(classifier, image),
+        "training": measure.training_flops(classifier, trainer.x[:2], trainer.y[:2], trainer.batch_loss),
+    }
+    unmerged = measure.latency_ms(classifier, image[:1])
+    classifier.method.merge()
+    return {
+        "step_ms": step_ms,
+        "images_per_second": batch / sum(step_ms.values()) * 1e3,
+        "flops_per_image": flops,
+        "latency_ms": {"unmerged": unmerged, "merged": measure.latency_ms(classifier, image[:1])},
+    }
+
+
+def _accuracy(trainer: Trainer) -> dict[str, Any]:
+    """Accuracy of the merged model: on test once and last, and on val only if val was held out."""
+    held_out = trainer.recipe.train_split == "train"
+    return {
+        "val": trainer.validate() if held_out else None,
+        "test": trainer.test(),
+        "test_samples": len(trainer.load("test")[1]),
+        "checkpoint_rule": trainer.recipe.checkpoint_rule,
+        "epoch": trainer.accuracy_epoch,
+    }
