@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,7 @@ from benchmarks.cli import guarded
 from methods.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmarks.records.spec import Spec
-    from benchmarks.training.model import Tuned
+    pass
 
 ENDING = ".safetensors"
 
@@ -49,57 +47,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in (args.out, args.task):
         if path and path.suffix != ENDING:
             raise UserError(f"cannot write '{path}': the file must end in {ENDING}")
-    from benchmarks.training import model
+    from benchmarks.training import export, model
 
     path = _task_file(args.run, args.results)
-    tuned, spec = _with_adapter(path, args.from_peft) if args.from_peft else (model.load(path), model.read(path)[0])
+    tuned, spec = (
+        export.with_adapter(path, args.from_peft) if args.from_peft else (model.load(path), model.read(path)[0])
+    )
     if args.peft:
         from methods import hf_layout
 
-        hf_layout.write(tuned.method, tuned.backbone, tuned.head, args.peft, _card(tuned, spec))
+        hf_layout.write(tuned.method, tuned.backbone, tuned.head, args.peft, export.card(tuned, spec))
     if args.task:
         model.save(tuned, spec, args.task)
     if args.out:
-        write_plain(tuned, spec, args.out)
+        export.write_plain(tuned, spec, args.out)
     print("written: " + ", ".join(str(path) for path in (args.peft, args.task, args.out) if path))
     return 0
-
-
-def write_plain(tuned: Tuned, spec: Spec, path: Path) -> None:
-    """Merge the method, for good, and save backbone and head under the names that the bare architecture has.
-
-    Raises:
-        UserError: the method works beside the backbone, so that no plain checkpoint computes the same.
-    """
-    from safetensors.torch import save_file
-
-    tuned.method.merge()
-    if not tuned.method.folded:
-        raise UserError(
-            f"{spec.method} cannot become a plain checkpoint: it works beside the backbone's weights, not in them; "
-            "its task file is the way to keep it"
-        )
-    head = {f"head.{name}": tensor for name, tensor in tuned.head.state_dict().items()}
-    state = {name: t.detach().cpu().contiguous() for name, t in (tuned.backbone.state_dict() | head).items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(state, partial, metadata=_card(tuned, spec))
-    partial.replace(path)
-
-
-def _card(tuned: Tuned, spec: Spec) -> dict[str, str]:
-    """What somebody who finds the file needs to use it; safetensors keeps texts."""
-    card = {"format": "pt", "architecture": spec.backbone.name.partition("@")[0], "num_classes": str(spec.classes)}
-    if spec.backbone.modality == "points":
-        card["qkv_bias"] = str(any(name.endswith("attn.qkv.bias") for name in tuned.backbone.state_dict()))
-    if spec.backbone.image_size is not None:
-        size = str(spec.backbone.image_size)
-        card |= {
-            "image_size": size,
-            "mean": str(tuned.mean.flatten().tolist()),
-            "std": str(tuned.std.flatten().tolist()),
-        }
-    return card | {"task": f"{spec.suite}/{spec.task}", "method": spec.method, "run": spec.key}
 
 
 def _task_file(run: str, results: Path) -> Path:
@@ -109,25 +72,6 @@ def _task_file(run: str, results: Path) -> Path:
     if run.endswith(ENDING):
         return Path(run)
     return store.adapter_path(results, Spec.from_json(store.find(results, run)["spec"]))
-
-
-def _with_adapter(path: Path, folder: Path) -> tuple[Tuned, Spec]:
-    """A model of lora on the task and backbone of a task file, with a head and updates that PEFT saved."""
-    from benchmarks.training import model
-    from methods import hf_layout
-    from methods.lora import LoRA, LoRAConfig
-
-    spec, adapter = model.read(path)[0], hf_layout.read(folder)
-    hint = spec.config if isinstance(spec.config, LoRAConfig) else LoRAConfig()
-    spec = replace(spec, method="lora", config=hf_layout.fitting(adapter.pairs, hint))
-    tuned = model.build(spec)
-    assert isinstance(tuned.method, LoRA)
-    try:
-        hf_layout.fill(tuned.method, tuned.backbone, adapter.pairs)
-        tuned.head.load_state_dict({name.removeprefix("head."): tensor for name, tensor in adapter.rest.items()})
-    except (RuntimeError, UserError) as error:
-        raise UserError(f"{folder} does not fit {spec.backbone.name} with {spec.classes} classes: {error}") from None
-    return tuned.eval(), spec
 
 
 if __name__ == "__main__":

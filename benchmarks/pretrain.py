@@ -3,45 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import hashlib
-import math
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from benchmarks.cli import guarded, progress
+from benchmarks.cli import guarded
 from methods.errors import UserError
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
-MINUTE = 60.0
-HELD_OUT = 1024  # samples that measure accuracy, from a stream of their own
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pretraining:
-    """One pretraining, as the command line gives it."""
-
-    name: str
-    samples: int
-    batch_size: int
-    lr: float
-    seed: int
-
-    @property
-    def steps(self) -> int:
-        return self.samples // self.batch_size
-
-    @property
-    def command(self) -> str:
-        options = f"--samples {self.samples} --batch-size {self.batch_size} --lr {self.lr:g} --seed {self.seed}"
-        return f"python -m benchmarks.pretrain {self.name} {options}"
+    pass
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,236 +37,18 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Pretrain one backbone; 2 for a user's mistake."""
     args = parser().parse_args(argv)
-    job = Pretraining(name=args.name, samples=args.samples, batch_size=args.batch_size, lr=args.lr, seed=args.seed)
-    if job.batch_size < 2 or job.steps < 2 or not 0 < job.lr < 1:
-        raise UserError(f"--samples {job.samples}, --batch-size {job.batch_size} and --lr {job.lr} allow no training")
     import torch
 
     from benchmarks.backbones import WEIGHTS
+    from benchmarks.pretext.pretraining import Pretraining, pretrain
 
+    job = Pretraining(name=args.name, samples=args.samples, batch_size=args.batch_size, lr=args.lr, seed=args.seed)
+    if job.batch_size < 2 or job.steps < 2 or not 0 < job.lr < 1:
+        raise UserError(f"--samples {job.samples}, --batch-size {job.batch_size} and --lr {job.lr} allow no training")
     if args.threads:
         torch.set_num_threads(args.threads)
     pretrain(job, args.out or WEIGHTS, torch.device(args.device))
     return 0
-
-
-def pretrain(job: Pretraining, out: Path, device: torch.device, stop_after: int | None = None) -> None:
-    """Train, or continue, and write NAME.safetensors, NAME.csv and NAME.md into ``out``.
-
-    ``stop_after`` ends the process's work after that step, as a kill would, with a checkpoint.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    run = Run(job, out, device)
-    saved = time.monotonic()
-    with progress() as bar:
-        shown = bar.add_task(job.name, total=job.steps, completed=run.step)
-        while run.step < job.steps:
-            run.train_step()
-            bar.advance(shown)
-            if time.monotonic() - saved > MINUTE or run.step in (job.steps, stop_after):
-                run.log(quiet=not bar.disable)
-                run.save()
-                saved = time.monotonic()
-            if run.step == stop_after:
-                return
-    run.finish()
-
-
-class Run:
-    """The state of a pretraining that a checkpoint holds: model, heads, optimizer, step, seconds, log."""
-
-    def __init__(self, job: Pretraining, out: Path, device: torch.device) -> None:
-        import torch
-
-        from benchmarks import backbones
-
-        self.job, self.out, self.device = job, out, device
-        torch.manual_seed(job.seed)
-        self.pretext: Any = _pretext(job.name)
-        self.backbone = backbones.build(job.name, pretrained=False).to(device)
-        self.heads = _heads(self.backbone, self.pretext, device)
-        parameters = [*self.backbone.parameters(), *self.heads.parameters()]
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.05},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=job.lr, fused=True)
-        self.step, self.seconds, self.rows = 0, 0.0, list[dict[str, float]]()
-        self.checkpoint = out / f"{job.name}.checkpoint"
-        self._started = time.monotonic()
-        if self.checkpoint.exists():
-            self._resume()
-
-    def train_step(self) -> None:
-        """One batch; it is drawn from a generator of its own step, so that a resumed run sees the same samples."""
-        import torch
-
-        warmup = max(1, self.job.steps // 25)
-        rate = min((self.step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * self.step / self.job.steps)))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.job.lr * rate
-        self.backbone.train()
-        x, targets = self._draw(self.step, self.job.batch_size)
-        loss = sum(self._losses(x, targets).values(), torch.zeros((), device=self.device)) / len(self.pretext.HEADS)
-        self.optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.backbone.parameters(), 1.0)
-        self.optimizer.step()
-        self.step += 1
-        self.loss = loss.detach()
-
-    def accuracy(self) -> dict[str, float]:
-        """Accuracy of every head on samples that training never draws."""
-        import torch
-
-        self.backbone.eval()
-        x, targets = self._draw(-1, HELD_OUT)
-        with torch.inference_mode():
-            logits = self._logits(x)
-        hits = {}
-        for name, target in targets.items():
-            known = target >= 0
-            hits[name] = float((logits[name].argmax(-1) == target)[known].float().mean())
-        return hits
-
-    def log(self, *, quiet: bool) -> None:
-        """Add a row to the training log, and print it where no progress is shown."""
-        self.seconds += time.monotonic() - self._started
-        self._started = time.monotonic()
-        row = {"samples": self.step * self.job.batch_size, "seconds": round(self.seconds, 1), "loss": float(self.loss)}
-        self.rows.append(row | {name: round(hit, 4) for name, hit in self.accuracy().items()})
-        if not quiet:
-            print(" ".join(f"{name}={value:.4g}" for name, value in self.rows[-1].items()), file=sys.stderr, flush=True)
-
-    def save(self) -> None:
-        """Write the checkpoint under a temporary name, then rename it."""
-        import torch
-
-        state = {
-            "job": vars(self.job),
-            "backbone": self.backbone.state_dict(),
-            "heads": self.heads.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "counters": {"step": self.step, "seconds": self.seconds, "rows": self.rows},
-        }
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
-
-    def finish(self) -> None:
-        """Write weights, log and model card, and drop the checkpoint."""
-        from safetensors.torch import save_file
-
-        path = self.out / f"{self.job.name}.safetensors"
-        save_file({name: tensor.cpu().contiguous() for name, tensor in self.backbone.state_dict().items()}, path)
-        with path.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.rows[-1]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows)
-        path.with_suffix(".md").write_text(self._card(path), encoding="utf-8")
-        self.checkpoint.unlink()
-
-    def _draw(self, stream: int, count: int) -> tuple[Tensor, dict[str, Tensor]]:
-        import torch
-
-        seed = (self.job.seed + 1) * 10_000_019 + stream
-        x, targets = self.pretext.render(count, torch.Generator(self.device).manual_seed(seed), self.device)
-        return (x.float() / 127.5 - 1 if x.dtype == torch.uint8 else x), targets
-
-    def _logits(self, x: Tensor) -> dict[str, Tensor]:
-        """Logits (B, classes) of the image's heads and (B, T, classes) of the patches'."""
-        pooled, tokens = features(self.backbone, x)
-        return {n: self.heads[n](tokens if n.startswith("patch_") else pooled) for n in self.pretext.HEADS}
-
-    def _losses(self, x: Tensor, targets: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Cross-entropy of every head over the logarithm of its classes: 1 is chance."""
-        from torch.nn.functional import cross_entropy
-
-        logits = self._logits(x)
-        return {
-            name: cross_entropy(logits[name].flatten(0, -2), target.flatten(), ignore_index=-1) / math.log(classes)
-            for (name, classes), target in zip(self.pretext.HEADS.items(), self._ordered(targets), strict=True)
-        }
-
-    def _ordered(self, targets: dict[str, Tensor]) -> list[Tensor]:
-        return [targets[name] for name in self.pretext.HEADS]
-
-    def _resume(self) -> None:
-        import torch
-
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        if state["job"] != vars(self.job):
-            raise UserError(f"{self.checkpoint} is of another command ({state['job']}); finish that or delete the file")
-        self.backbone.load_state_dict(state["backbone"])
-        self.heads.load_state_dict(state["heads"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        counters = state["counters"]
-        self.step, self.seconds, self.rows = counters["step"], counters["seconds"], counters["rows"]
-
-    def _card(self, path: Path) -> str:
-        import torch
-
-        last = self.rows[-1]
-        heads = "\n".join(f"| {n} | {c} | {1 / c:.3f} | {last[n]:.3f} |" for n, c in self.pretext.HEADS.items())
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        count = sum(p.numel() for p in self.backbone.parameters())
-        return CARD.format(
-            name=self.job.name,
-            doc=(self.pretext.__doc__ or "").splitlines()[0],
-            count=count,
-            size=path.stat().st_size,
-            digest=digest,
-            command=self.job.command,
-            samples=last["samples"],
-            seconds=last["seconds"],
-            torch=torch.__version__,
-            device=self.device,
-            threads=torch.get_num_threads(),
-            held=HELD_OUT,
-            heads=heads,
-        )
-
-
-CARD = """# {name}
-
-{count:,} parameters, {size:,} bytes, sha256 `{digest}`.
-
-Pretrained on formula-driven data alone: {doc} Nothing was downloaded. Made by
-
-    {command}
-
-with torch {torch} on {device}, {threads} thread(s): {samples:,} samples in {seconds:,.0f} s. The training log is
-`{name}.csv`. Accuracy of the pretext heads on {held} samples that training never drew:
-
-| head | classes | uniform chance | accuracy |
-|---|---|---|---|
-{heads}
-
-For comparing fine-tuning methods offline. It is small and knows no natural image or scanned object: results on it do
-not compare with published ones.
-"""
-
-
-def features(backbone: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Pooled features (B, head_hidden_size) and patch tokens (B, T, D) of either kind of backbone."""
-    own: Callable[[Tensor], tuple[Tensor, Tensor]] | None = getattr(backbone, "forward_tokens", None)
-    if own is not None:
-        return own(x)
-    tokens = backbone.forward_features(x)  # type: ignore[operator]
-    return backbone.forward_head(tokens), tokens[:, backbone.num_prefix_tokens :]  # type: ignore[operator]
-
-
-def _pretext(name: str) -> Any:
-    from importlib import import_module
-
-    return import_module("benchmarks.pretext." + ("images" if name == "vit_nano" else "points"))
-
-
-def _heads(backbone: Any, pretext: Any, device: torch.device) -> nn.ModuleDict:
-    from torch import nn
-
-    widths = {True: backbone.num_features, False: backbone.head_hidden_size}
-    return nn.ModuleDict({n: nn.Linear(widths[n.startswith("patch_")], c) for n, c in pretext.HEADS.items()}).to(device)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks import pretrain
-from benchmarks.pretext import images, points
+from benchmarks.pretext import images, points, pretraining
 
 CPU = torch.device("cpu")
 
@@ -30,11 +29,11 @@ def test_samples_and_targets_repeat_for_a_seed_and_fit_their_heads(pretext: obje
 @pytest.mark.parametrize("name", ["vit_nano", pytest.param("point_nano", marks=pytest.mark.slow)])
 def test_interrupted_and_resumed_gives_the_same_weights(name: str, tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    job = pretrain.Pretraining(name=name, samples=16, batch_size=4, lr=1e-3, seed=0)
-    pretrain.pretrain(job, tmp_path / "whole", CPU)
-    pretrain.pretrain(job, tmp_path / "halves", CPU, stop_after=2)
+    job = pretraining.Pretraining(name=name, samples=16, batch_size=4, lr=1e-3, seed=0)
+    pretraining.pretrain(job, tmp_path / "whole", CPU)
+    pretraining.pretrain(job, tmp_path / "halves", CPU, stop_after=2)
     assert not (tmp_path / "halves" / f"{name}.safetensors").exists()
-    pretrain.pretrain(job, tmp_path / "halves", CPU)
+    pretraining.pretrain(job, tmp_path / "halves", CPU)
     whole, halves = (load_file(tmp_path / folder / f"{name}.safetensors") for folder in ("whole", "halves"))
     assert whole.keys() == halves.keys()
     assert all(torch.equal(whole[key], halves[key]) for key in whole)
@@ -53,10 +52,10 @@ def test_shipped_weights_are_those_of_their_model_card() -> None:
 
 
 def test_a_checkpoint_of_another_command_is_not_continued(tmp_path: Path) -> None:
-    job = pretrain.Pretraining(name="vit_nano", samples=16, batch_size=4, lr=1e-3, seed=0)
-    pretrain.pretrain(job, tmp_path, CPU, stop_after=1)
+    job = pretraining.Pretraining(name="vit_nano", samples=16, batch_size=4, lr=1e-3, seed=0)
+    pretraining.pretrain(job, tmp_path, CPU, stop_after=1)
     with pytest.raises(ValueError, match="another command"):
-        pretrain.pretrain(pretrain.Pretraining(**{**vars(job), "seed": 1}), tmp_path, CPU)
+        pretraining.pretrain(pretraining.Pretraining(**{**vars(job), "seed": 1}), tmp_path, CPU)
 
 
 @pytest.mark.parametrize("argv", [["--samples", "0"], ["--batch-size", "1"], ["--lr", "-1"]])
