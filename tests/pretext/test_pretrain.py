@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmarks import pretrain
 from benchmarks.pretext import images, points, pretraining
 
 CPU = torch.device("cpu")
