@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import leaderboard, store, sweep, tables
+from benchmarks.tables import reader
 from benchmarks.tuning import tuned
 
 ROOT = Path(__file__).parents[1]
@@ -16,7 +17,7 @@ EACH = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name
 
 @EACH
 def test_committed_tables_are_those_of_the_committed_records(folder: Path) -> None:
-    made = tables.tables(store.load(folder))
+    made = tables.tables(reader.load(folder))
     assert leaderboard.to_page(made) == (folder / "leaderboard.md").read_text()
     assert leaderboard.to_csv(made) == (folder / "leaderboard.csv").read_text()
     assert leaderboard.to_tex(made) == (folder / "leaderboard.tex").read_text()
