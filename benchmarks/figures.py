@@ -51,7 +51,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def write(figure: Figure, name: str, out: Path) -> list[Path]:
-    """Write a figure as ``out``/name.png, .svg and .pdf without dates, and close it; returns the paths."""
+    """Write a figure as ``out``/name.png, .svg and .pdf, without dates, and close it. Returns the paths."""
     from matplotlib import pyplot as plt
 
     out.mkdir(parents=True, exist_ok=True)

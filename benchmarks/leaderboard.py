@@ -66,9 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def save(frame: pd.DataFrame, results: Path, show: Callable[[Table], None] = lambda table: None) -> list[Path]:
-    """Write tables, the page, runs.parquet and figures of the runs of ``frame`` into ``results``; returns their paths.
+    """Write the tables, the page, runs.parquet and the figures of some runs into ``results``.
 
-    ``show`` gets every table.
+    ``show`` is called with every table. Returns the paths of the files.
     """
     from benchmarks import pareto, ranks
     from benchmarks.html.page import render

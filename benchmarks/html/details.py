@@ -1,4 +1,4 @@
-"""All that is known of every run, packed in pieces of some hundred runs, which the page opens on demand."""
+"""Everything that is known of each run, for the page: pieces of RUNS runs, each unpacked when it is needed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-RUNS = 256  # of a piece
-DIGITS = 4  # significant digits of measured numbers; the records have all
-LEFT_OUT = ("schema_version", "status", "spec.recipe", "history.epoch")  # equal in all records, or told by other fields
+RUNS = 256  # per piece
+DIGITS = 4  # significant digits of measured numbers; the records have all digits
+LEFT_OUT = (
+    "schema_version",
+    "status",
+    "spec.recipe",
+    "history.epoch",
+)  # equal in all records, or in other fields too
 
 
 def pack(text: bytes, level: int = 1) -> str:
@@ -26,7 +31,7 @@ def pack(text: bytes, level: int = 1) -> str:
 
 
 def pieces(frame: pd.DataFrame) -> Iterator[str]:
-    """The runs of ``frame`` in its order, RUNS of them per piece, packed.
+    """Pack the runs of ``frame`` in its order, RUNS of them per piece.
 
     A piece is a JSON object with one list per column, which has one value per run.
     """
@@ -52,7 +57,7 @@ def _values(name: str, column: pd.Series[Any]) -> Any:
 
 
 def rounded(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Numbers to DIGITS significant digits, each the nearest to its decimal text."""
+    """Round to DIGITS significant digits; each result is the float nearest to its decimal text."""
     import numpy as np
 
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -64,7 +69,7 @@ def rounded(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _short(value: Any) -> Any:
-    """A report with its floats rounded."""
+    """Round every float of a report to DIGITS significant digits."""
     if isinstance(value, dict):
         return {name: _short(part) for name, part in value.items()}
     if isinstance(value, list):

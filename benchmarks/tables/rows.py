@@ -14,7 +14,7 @@ SAME = ("spec.suite", "spec.backbone.modality", "spec.backbone.name", "spec.back
 
 
 def comparable(frame: pd.DataFrame) -> list[pd.DataFrame]:
-    """The records by what must be equal to compare them; ``row`` names the method and its options."""
+    """Split runs into groups that may be compared. The new column ``row`` names the method and its options."""
     # a backbone is known by its digest, wherever its file lay
     backbone = frame["spec.backbone.name"].str.partition("@")[0]
     frame = frame.assign(row=_names(frame), recipe=_recipes(frame), **{"spec.backbone.name": backbone})
@@ -22,7 +22,7 @@ def comparable(frame: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _data_apart(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of their own for runs on another version of a task's data, so that the two are never averaged."""
+    """Give runs on another version of a task's data their own row, so that the two are never averaged."""
     versions = frame.groupby("spec.task")["spec.data_fingerprint"].transform("nunique")
     if (versions == 1).all():
         return frame
@@ -31,7 +31,7 @@ def _data_apart(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shortened(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows whose options would fill a line get a letter; ``options`` has what it stands for."""
+    """Give rows with many options a letter instead; the new column ``options`` says what it stands for."""
     long = sorted(row for row in frame["row"].unique() if row.count("=") > MOST_OPTIONS)
     if not long:
         return frame.assign(options="")
@@ -62,7 +62,7 @@ def _names(frame: pd.DataFrame) -> list[str]:
 
 
 def _defaults(method: str) -> dict[str, Any]:
-    """The options of a method; none of one that this installation has not."""
+    """The default options of a method; empty if this installation does not have the method."""
     import methods
 
     try:
@@ -72,7 +72,7 @@ def _defaults(method: str) -> dict[str, Any]:
 
 
 def _recipes(frame: pd.DataFrame) -> pd.Series[str]:
-    """One text for equal recipes, whatever the order of their fields."""
+    """The recipe of each run as text: equal for equal recipes, whatever the order of their fields."""
     recipes = frame["spec.recipe"]
     return recipes.map({text: json.dumps(json.loads(text), sort_keys=True) for text in recipes.unique()})
 
@@ -90,7 +90,7 @@ def _search(study: Mapping[str, Any]) -> str:
 
 
 def in_figures(rows: Iterable[str]) -> tuple[dict[str, str], str]:
-    """The names of rows where space is short, and what their title then says: if all are tuned alike, it says so."""
+    """Short names of rows for figures, and an ending for the title, which says how all rows were tuned if equally."""
     rows = list(rows)
     tuned = {row.partition(" ")[2] for row in rows}
     ending = f" {tuned.pop()}" if len(tuned) == 1 else ""
@@ -100,7 +100,7 @@ def in_figures(rows: Iterable[str]) -> tuple[dict[str, str], str]:
 
 
 def recipe_text(run: pd.Series[Any]) -> str:
-    """Every field of a run's recipe. Records lack a field that was added after them while it is at its default."""
+    """Every field of a run's recipe. A field that recipes gained later is in a record only if off its default."""
     return ", ".join(f"{name} {value}" for name, value in json.loads(run["spec.recipe"]).items())
 
 
