@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table as RichTable
 
-    from benchmarks.tables.columns import Histories
-
 COMMAND = "python -m benchmarks.leaderboard"
 BESIDE_THE_POINT = ("head", "PPT", "%", "published", "backward ms", "optimizer ms")  # in a terminal
 MANY_TASKS = 8  # more are too wide for a terminal
@@ -48,10 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     out = console()
     if args.compare:
-        from benchmarks.records import store
         from benchmarks.tables import comparison
+        from benchmarks.tables.reader import load
 
-        for line in comparison.lines(store.load(args.results, args.suite), *args.compare):
+        for line in comparison.lines(load(args.results, args.suite), *args.compare):
             out.print(line, markup=False, highlight=False, soft_wrap=True)
         return 0
     if args.published:
@@ -61,54 +59,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         tasks = [str(name) for name in table.cells if name in suites.get(args.published).tasks]
         out.print(to_rich(table, hidden=tasks if len(tasks) > MANY_TASKS else ()))
     else:
-        from benchmarks import drawing
-        from benchmarks.records import store
-        from benchmarks.tables.reader import uncollected
+        from benchmarks.tables.reader import load
 
-        with uncollected():
-            frame, histories = store.load_with_histories(args.results, args.suite, later=drawing.NEEDED)
-            written = save(frame, histories, args.results, lambda table: out.print(to_rich(table)))
+        written = save(load(args.results, args.suite), args.results, lambda table: out.print(to_rich(table)))
     out.print("written: " + ", ".join(map(str, written)), soft_wrap=True)
     return 0
 
 
-def write(results: Path, suite: str | None = None) -> list[Path]:
-    """Write the leaderboard of the records below ``results`` there; returns the paths."""
-    from benchmarks.records import store
+def save(frame: pd.DataFrame, results: Path, show: Callable[[Table], None] = lambda table: None) -> list[Path]:
+    """Write the tables, the page, runs.parquet and the figures of some runs into ``results``.
 
-    return save(*store.load_with_histories(results, suite), results)
-
-
-def save(
-    frame: pd.DataFrame, histories: Histories, results: Path, show: Callable[[Table], None] = lambda table: None
-) -> list[Path]:
-    """Write tables, the page, runs.parquet and figures of the runs of ``frame`` into ``results``; returns their paths.
-
-    The index of ``frame`` has the numbers of its runs in ``histories``; ``show`` gets every table.
+    ``show`` is called with every table. Returns the paths of the files.
     """
-    from benchmarks import drawing, second
+    from benchmarks import pareto, ranks
     from benchmarks.files.writing import write_atomic
     from benchmarks.html.page import render
     from benchmarks.tables.parquet import to_parquet
 
     groups = comparable(frame)
-    figures = drawing.begin(groups, results / "figures")
     made = of_groups(groups)
-    markdown = second.begin(len(frame), to_page, made)
     for table in made:
         show(table)
-    others: dict[str, str | bytes] = {
+    contents: dict[str, str | bytes] = {
+        "leaderboard.md": to_page(made),
         "leaderboard.csv": to_csv(made),
         "leaderboard.tex": to_tex(made),
-        "leaderboard.html": render(frame, groups, made, histories),
-        "runs.parquet": to_parquet(frame, histories),
+        "leaderboard.html": render(frame, groups, made),
+        "runs.parquet": to_parquet(frame),
     }
-    contents = {"leaderboard.md": markdown(), **others}
-    drawn = figures()
-    second.end()
     for name, content in contents.items():
         write_atomic(results / name, content)
-    return [*(results / name for name in contents), *drawn]
+    figures = results / "figures"
+    return [*(results / name for name in contents), *pareto.write(groups, figures), *ranks.write(groups, figures)]
 
 
 def to_page(made: Sequence[Table]) -> str:
@@ -120,15 +102,16 @@ def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
     """Write published/SUITE.md and .csv and the figure below ``results``: what papers report, beside our records.
 
     Raises:
-        ValueError: no paper's numbers of that suite.
+        UserError: no paper's numbers of that suite.
     """
     from benchmarks.files.writing import write_atomic
     from benchmarks.published import beside, figure
     from benchmarks.records import store
+    from benchmarks.tables.reader import load
 
     beside.check(suite)
     recorded = any((results / store.RUNS).rglob("*.json"))
-    groups = comparable(store.load(results)) if recorded else []
+    groups = comparable(load(results)) if recorded else []
     table = beside.table(suite, groups)
     made = f"Made from `benchmarks/published/*.csv` and the run records by `{COMMAND} --published {suite}`."
     texts = {"md": f"{to_markdown(table)}\n\n{made}\n", "csv": to_csv([table])}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C564B", "#7F7F7F", "#BCBD22")
 MARKERS = "osD^vP*Xph"
-MOST_NAMED = 40  # of more points only the frontier's are coloured and named, and have their intervals
+MOST_NAMED = 25  # of more points only the frontier's are coloured and named, and have their intervals
 WIDTH, AXIS, LEFT, RIGHT, TOP, BOTTOM = 9.6, 4.6, 0.68, 0.1, 0.32, 0.48  # inches, of a panel and around its axes
 FAR = 3.5  # times as far below the median as the best is above it
 
@@ -57,10 +57,10 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw the plot; 2 for a user's mistake."""
     args = parser().parse_args(argv)
-    from benchmarks.records import store
     from benchmarks.tables import comparable
+    from benchmarks.tables.reader import load
 
-    groups = comparable(store.load(args.results, args.suite))
+    groups = comparable(load(args.results, args.suite))
     written = write(groups, args.out or args.results / "figures")
     print("written: " + ", ".join(map(str, written)))
     return 0
@@ -139,7 +139,7 @@ def draw(made: Sequence[Panel], out: Path) -> list[Path]:
         )
         for axis, panel in zip(axes[:, 0], made, strict=True):
             _draw(axis, panel, names)
-        return drawing.write(figure, "pareto", out, settled=all(map(_crowded, made)))
+        return drawing.write(figure, "pareto", out)
 
 
 def _draw(axis: Axes, panel: Panel, names: Sequence[str]) -> None:

@@ -75,10 +75,10 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw the diagrams; 2 for a user's mistake, or where no runs make one."""
     args = parser().parse_args(argv)
-    from benchmarks.records import store
     from benchmarks.tables import comparable
+    from benchmarks.tables.reader import load
 
-    groups = comparable(store.load(args.results, args.suite))
+    groups = comparable(load(args.results, args.suite))
     written = write(groups, args.out or args.results / "figures")
     if not written:
         raise UserError(
@@ -143,7 +143,7 @@ def draw(made: Sequence[Panel], out: Path) -> list[Path]:
             axis.set(xlim=(-margin, SCALE + margin), ylim=(height, 0))
             axis.axis("off")
             _draw(axis, each)
-        return drawing.write(figure, "ranks", out, settled=True)
+        return drawing.write(figure, "ranks", out)
 
 
 def _drawn(each: Panel) -> pd.Series[float]:

@@ -124,14 +124,15 @@ def _execute(todo: Sequence[Spec], results: Path, where: Where, *, again: bool, 
 def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, results: Path) -> None:
     from benchmarks import leaderboard, tables
     from benchmarks.records import store
+    from benchmarks.tables.reader import load
 
     out = console()
     done = [spec for spec in specs if store.record_path(results, spec).exists()]
     if done:
-        frame, histories = store.load_with_histories(results)
+        frame = load(results)
         for table in tables.tables(frame[frame["key"].isin({spec.key for spec in done})]):
             out.print(leaderboard.to_rich(table))
-        written = leaderboard.save(frame, histories, results)
+        written = leaderboard.save(frame, results)
         out.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True)
     out.print(f"records: {results / store.RUNS}, task files: {results / store.ADAPTERS}", soft_wrap=True)
     trained = len(set(todo) & set(done) - set(outcome.failed) - set(outcome.others))

@@ -105,17 +105,12 @@ def config(name: str, options: Mapping[str, object]) -> Config:
 
 
 def defaults(name: str) -> dict[str, Any]:
-    """The options of a method with their defaults; without an import of torch where its source declares them plainly.
+    """The options of a method with their defaults.
 
     Raises:
         ValueError: unknown method.
     """
-    from methods import declared
-
-    try:
-        return declared.defaults(table()[name])
-    except LookupError:
-        return asdict(config(name, {}))
+    return asdict(config(name, {}))
 
 
 def build(name: str, backbone: Backbone, options: Config) -> Method:

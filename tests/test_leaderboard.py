@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from dataclasses import replace
@@ -16,7 +17,7 @@ from scipy import stats
 from benchmarks import leaderboard, pareto, tables
 from benchmarks.records.spec import Result, Spec
 from benchmarks.sweeps import sweep
-from benchmarks.tables import rows
+from benchmarks.tables import reader, rows
 
 ACCURACY = {  # method, task -> accuracies of seeds 0, 1, 2
     ("lora", "digits"): [0.90, 0.92, 0.94],
@@ -45,7 +46,7 @@ def frame(accuracy: dict[tuple[str, str], list[float]], **asked: object) -> pd.D
         specs = sweep.specs(sweep.Sweep(methods=(method,), tasks=(task,), seeds=seeds, **asked), "float32")  # type: ignore[arg-type]
         params = {"lora": 100, "linear": 0, "norm": 50}[method]
         records += [record(spec, value, params) for spec, value in zip(specs, values, strict=True)]
-    return pd.json_normalize([{k: v for k, v in r.items() if k != "history"} for r in records])
+    return reader.to_frame(records)
 
 
 def test_cells_are_means_and_sample_deviations_over_seeds() -> None:
@@ -71,7 +72,7 @@ def test_tuned_runs_are_one_row_whatever_was_found_for_each_task() -> None:
         spec = first if options["lr"] == 0.1 else second
         records.append(record(replace(spec, tuning=told), 0.9, 100))
         records.append(record(first, 0.8, 100))
-    (table,) = tables.tables(pd.json_normalize([{k: v for k, v in r.items() if k != "history"} for r in records]))
+    (table,) = tables.tables(reader.to_frame(records))
     assert table.cells.loc["lora rank=4 tuned, 12 trials", ["digits", "count"]].tolist() == ["90.0", "90.0"]
     assert {str(row) for row in table.cells.index if "tuned" not in str(row)} == {
         "lora lr=0.1 rank=4",
@@ -107,16 +108,6 @@ def test_a_row_without_every_task_is_outside_ranks_and_verdicts() -> None:
     (table,) = tables.tables(frame(three))
     assert (table.cells.loc["norm", ["rank", "against best", "95 % interval", "mean"]] == "-").all()
     assert dict(table.cells["rank"].drop("norm")) == {"lora": "1.0", "linear": "2.0"}
-
-
-def test_rows_are_named_once_for_all_runs_that_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    once = frame(ACCURACY)
-    named: list[object] = []
-    known = rows._name
-    monkeypatch.setattr(rows, "_name", lambda record, default: (named.append(record), known(record, default))[1])
-    (group,) = tables.comparable(pd.concat([once] * 50, ignore_index=True))
-    assert len(group) == 50 * len(once) and set(group["row"]) == {"lora", "linear"}
-    assert len(named) == 2
 
 
 def test_a_head_that_is_the_same_in_every_row_is_said_once() -> None:
@@ -267,14 +258,14 @@ def test_a_bridged_method_is_named_by_what_differs_from_its_defaults() -> None:
         sweep.Sweep(methods=("hf:lora", "lora"), tasks=("digits",), set={"hf:lora": {"r": [8, 4]}}), "float32"
     )
     records = [record(spec, 0.5, 100) for spec in specs]
-    (table,) = tables.tables(pd.json_normalize(records))
+    (table,) = tables.tables(reader.to_frame(records))
     assert set(table.cells.index) == {"hf:lora", "hf:lora r=4", "lora"}
 
 
 def test_published_numbers_stand_beside_ours_with_their_rule() -> None:
     sweeps = sweep.Sweep(suite="vtab1k", methods=("lora", "norm"), backbone=("vit_nano",))
     records = [record(spec, 0.5, 100) for spec in sweep.specs(sweeps, "float32", absent=True)]
-    (table,) = tables.tables(pd.json_normalize(records))
+    (table,) = tables.tables(reader.to_frame(records))
     assert dict(table.cells["published"]) == {"lora": "mean 72.25, group mean 74.60; rule best_test", "norm": "-"}
     (own,) = tables.tables(frame(ACCURACY))
     assert "published" not in own.cells
@@ -290,15 +281,13 @@ def test_many_options_get_a_letter_and_a_note() -> None:
 
 def test_searches_have_a_table_of_their_cost() -> None:
     found = frame({("norm", "digits"): [0.5, 0.7]})
-    searched = {
-        "report.supernet.steps": [300, 300],
-        "report.supernet.seconds": [0.5, 0.3],
-        "report.search.subnets": [110, 114],
-        "report.search.seconds": [0.1, 0.3],
-        "report.search.params": [900, 1100],
-        "report.search.val_accuracy": [0.71, 0.72],
-    }
-    both = pd.concat([frame(ACCURACY), found.assign(**searched)], ignore_index=True)
+    search = {"subnets": 110, "seconds": 0.1, "params": 900, "val_accuracy": 0.71}
+    other = {"subnets": 114, "seconds": 0.3, "params": 1100, "val_accuracy": 0.72}
+    reports = [
+        {"supernet": {"steps": 300, "seconds": 0.5}, "search": search},
+        {"supernet": {"steps": 300, "seconds": 0.3}, "search": other},
+    ]
+    both = pd.concat([frame(ACCURACY), found.assign(report=list(map(json.dumps, reports)))], ignore_index=True)
     _, table = tables.tables(both)
     assert table.title == "offline: what searches cost, image"
     assert list(table.cells.index) == ["norm on digits"]

@@ -52,36 +52,17 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=DPI)
 
 
-def write(figure: Figure, name: str, out: Path, *, settled: bool = False) -> list[Path]:
-    """Write a figure as ``out``/name.png, .svg and .pdf without dates, and close it; returns the paths.
-
-    ``settled`` says that nothing in it moves with the resolution, as arrows to texts do: it is then drawn once a file.
-    """
+def write(figure: Figure, name: str, out: Path) -> list[Path]:
+    """Write a figure as ``out``/name.png, .svg and .pdf, without dates, and close it. Returns the paths."""
     from matplotlib import pyplot as plt
 
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"{name}{ending}" for ending in ENDINGS]
     dpi = FINE if figure.get_figheight() <= TALL else DPI
     for path, metadata in zip(paths, ({}, {"Date": None}, {"CreationDate": None}), strict=True):
-        if settled:
-            _print(figure, path, metadata, dpi)
-        else:
-            figure.savefig(path, dpi=dpi, metadata=metadata)
+        figure.savefig(path, dpi=dpi, metadata=metadata)
     plt.close(figure)
     return paths
-
-
-def _print(figure: Figure, path: Path, metadata: Mapping[str, None], dpi: int) -> None:
-    """What savefig does after it has drawn the figure to see whether its layout changes."""
-    from matplotlib.backends import backend_agg, backend_pdf, backend_svg
-
-    figure.set_dpi(dpi)
-    if path.suffix == ".png":
-        backend_agg.FigureCanvasAgg(figure).print_png(path, metadata=metadata)
-    elif path.suffix == ".svg":
-        backend_svg.FigureCanvasSVG(figure).print_svg(path, metadata=metadata)
-    else:
-        backend_pdf.FigureCanvasPdf(figure).print_pdf(path, metadata=metadata)
 
 
 def heatmaps(

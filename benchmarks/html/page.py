@@ -15,27 +15,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmarks.tables import Table
-    from benchmarks.tables.columns import Histories
 
 SCRIPTS = ("data.js", "dom.js", "table.js", "labels.js", "plot.js", "runs.js", "main.js")
 
 
-def render(frame: pd.DataFrame, groups: Sequence[pd.DataFrame], made: Sequence[Table], histories: Histories) -> str:
-    """The HTML of the tables ``made`` of ``groups``, which are ``frame`` by what may be compared.
-
-    The index of ``frame`` and of each group has the numbers of its runs in ``histories``.
-    """
+def render(frame: pd.DataFrame, groups: Sequence[pd.DataFrame], made: Sequence[Table]) -> str:
+    """The HTML of the tables ``made`` of ``groups``, which are the runs of ``frame`` by what may be compared."""
     import jinja2
     import orjson
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
     sections, order = overview(groups, made)
-    data = {"sections": sections, "piece": RUNS, "fields": list(frame)}
+    runs = frame.loc[order]
+    data = {"sections": sections, "piece": RUNS}
     script, theme, plotly = "\n".join(map(_file, SCRIPTS)), _file("theme.js"), get_plotlyjs()
     loader = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return loader.from_string(_file("page.html")).render(
-        runs=len(order),
+        runs=len(runs),
         methods=frame["spec.method"].nunique(),
         comparisons=len(groups),
         hashes=" ".join(f"'sha256-{_digest(text)}'" for text in (theme, script, plotly)),
@@ -44,8 +41,8 @@ def render(frame: pd.DataFrame, groups: Sequence[pd.DataFrame], made: Sequence[T
         script=Markup(script),
         data=Markup(_in_script(orjson.dumps(data).decode())),
         plotly=Markup(pack(plotly.encode(), 6)),
-        keys=Markup(pack(orjson.dumps(frame["key"].loc[order].tolist()))),
-        pieces=map(Markup, pieces(frame, order, histories)),
+        keys=Markup(pack(orjson.dumps(runs["key"].tolist()))),
+        pieces=map(Markup, pieces(runs)),
     )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,7 @@ from benchmarks.records.spec import SCHEMA_VERSION
 from methods.errors import UserError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from benchmarks.records.spec import Result, Spec
-    from benchmarks.tables.columns import Histories
 
 RUNS, ADAPTERS, UNFINISHED = "runs", "adapters", "unfinished"
 
@@ -103,7 +99,7 @@ def read_trace(results: Path, spec: Spec) -> dict[str, Any] | None:
     return trace
 
 
-def read(path: Path | str) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
     """One record as a dict.
 
     Raises:
@@ -111,7 +107,7 @@ def read(path: Path | str) -> dict[str, Any]:
     """
     remedy = "move it away and repeat the command"
     try:
-        record = _parsed(_content(path))
+        record = _parsed(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read record {path}: {error}; {remedy}") from None
     needed = {"schema_version", "key", "status", "spec", "history", "accuracy", "params", "cost", "environment"}
@@ -141,69 +137,16 @@ def find(results: Path, run: str) -> dict[str, Any]:
 
 def each(results: Path) -> Iterator[dict[str, Any]]:
     """Every finished run below a results folder, one at a time, in the order of the paths."""
-    return map(read, _paths(results / RUNS))
+    return map(read, sorted((results / RUNS).rglob("*.json")))
 
 
 def records(results: Path) -> list[dict[str, Any]]:
-    """All of ``each``; of very many runs ``load`` takes a tenth of the memory."""
+    """All of ``each``. Of very many runs ``tables.reader.load`` needs much less memory."""
     return list(each(results))
 
 
-def load(results: Path, suite: str | None = None) -> pd.DataFrame:
-    """One row a finished run, of one suite or of all; nested fields as dotted columns, without the history.
-
-    Raises:
-        UserError: no record, or one that cannot be read.
-    """
-    return load_with_histories(results, suite)[0]
-
-
-def load_with_histories(
-    results: Path, suite: str | None = None, later: Sequence[str] = ()
-) -> tuple[pd.DataFrame, Histories]:
-    """What ``load`` returns, and the histories, in which the index of the frame has the numbers of its runs.
-
-    ``later`` names modules that a second process, if it takes one to read, imports for what comes next.
-    """
-    from benchmarks.tables.reader import read_all
-    from methods.errors import unknown
-
-    frame, histories = read_all(_paths(results / RUNS), later)
-    if frame.empty:
-        raise UserError(f"no run records below {results / RUNS}; make some with: python -m benchmarks.run")
-    if suite is None:
-        return frame, histories
-    if suite not in set(frame["spec.suite"]):
-        raise UserError(f"{results}: {unknown('suite', suite, set(frame['spec.suite']))}")
-    return frame[frame["spec.suite"] == suite], histories
-
-
-def _paths(folder: Path | str) -> list[str]:
-    """What ends in .json below a folder, in the order of paths; ``sorted(rglob())`` takes seconds for 100,000."""
-    found: list[str] = []
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except FileNotFoundError:
-        return found
-    for entry in entries:
-        if entry.name.endswith(".json"):
-            found.append(entry.path)
-        if entry.is_dir(follow_symlinks=False):
-            found += _paths(entry.path)
-    return found
-
-
-def _content(path: Path | str) -> bytes:
-    """A file's bytes; of small files ``open`` takes longer to look at them than to read them."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        return b"".join(iter(partial(os.read, file, 2**16), b""))
-    finally:
-        os.close(file)
-
-
 def _parsed(text: bytes) -> Any:
-    """A JSON value; where the fast reader refuses, Python's decides, which knows NaN, and words the error."""
+    """Parse JSON. Python's parser is asked where orjson refuses: it accepts NaN, and its errors are clearer."""
     import orjson
 
     try:

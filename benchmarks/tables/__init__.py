@@ -56,10 +56,10 @@ def of_groups(groups: Sequence[pd.DataFrame]) -> list[Table]:
     """One table of accuracies for every set of runs that may be compared, in a stable order; then what these runs
     cost, and what the searches among them cost.
     """
-    from benchmarks.tables.costs import costs, searched, searches
+    from benchmarks.tables.costs import costs, searches
 
     spent = [table for group in groups for table in costs(group)]
-    return [*map(accuracies, groups), *spent, *(searches(group) for group in groups if searched(group).any())]
+    return [*map(accuracies, groups), *spent, *(table for group in groups for table in searches(group))]
 
 
 def ppt(accuracy: float, parameters: float) -> float:

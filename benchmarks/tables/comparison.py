@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from benchmarks.tables.statistics import MANY_RESAMPLES, Comparison, compare
-from methods.errors import unknown
+from methods.errors import UserError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,17 +17,17 @@ def lines(frame: pd.DataFrame, first: str, second: str) -> list[str]:
     """What the records say of two rows, each named as in the tables or, where that is one row alone, by its method.
 
     Raises:
-        ValueError: the two are one, or no set of comparable runs has such rows.
+        UserError: the two are one, or no set of comparable runs has such rows.
     """
     from benchmarks.tables import comparable
 
     if first == second:
-        raise ValueError(f"--compare '{first}' with itself says nothing; name two rows of the leaderboard")
+        raise UserError(f"--compare '{first}' with itself says nothing; name two rows of the leaderboard")
     groups = comparable(frame)
     for asked in (first, second):
         named = {str(row) for group in groups for row in group["row"]}
         if asked not in named | {str(method) for group in groups for method in group["spec.method"]}:
-            raise ValueError(unknown("row", asked, named))
+            raise UserError(unknown("row", asked, named))
     return [line for group in groups for line in _of_group(group, first, second)]
 
 

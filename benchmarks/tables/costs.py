@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -70,31 +71,32 @@ def _columns() -> dict[str, tuple[str, Callable[[float], str]]]:
     }
 
 
-def searched(frame: pd.DataFrame) -> pd.Series[bool]:
-    """Which runs have searched for an architecture."""
+def searches(frame: pd.DataFrame) -> list[Table]:
+    """What the search of an architecture cost, one row per method and task; no table where no run has searched."""
     import pandas as pd
 
-    found = frame.get("report.search.subnets")
-    return pd.Series(False, index=frame.index) if found is None else found.notna()
-
-
-def searches(frame: pd.DataFrame) -> Table:
-    """What the search of an architecture cost, a row a method and task; means over seeds."""
-    import pandas as pd
-
-    runs = frame[searched(frame)]
-    spent = runs["report.supernet.seconds"] + runs["report.search.seconds"]
+    reports = {place: json.loads(text) for place, text in frame["report"].dropna().items()}
+    reports = {place: report for place, report in reports.items() if "search" in report}
+    if not reports:
+        return []
+    runs, reported = frame.loc[list(reports)], pd.json_normalize(list(reports.values())).set_index(pd.Index(reports))
     columns = {
-        "supernet steps": runs["report.supernet.steps"],
-        "supernet seconds": runs["report.supernet.seconds"],
-        "subnets judged": runs["report.search.subnets"],
-        "search seconds": runs["report.search.seconds"],
-        "% of training": 100 * spent / runs["cost.train_seconds"],
-        "params found": runs["report.search.params"],
-        "best on val": 100 * runs["report.search.val_accuracy"],
+        "supernet steps": reported["supernet.steps"],
+        "supernet seconds": reported["supernet.seconds"],
+        "subnets judged": reported["search.subnets"],
+        "search seconds": reported["search.seconds"],
+        "% of training": 100 * (reported["supernet.seconds"] + reported["search.seconds"]) / runs["cost.train_seconds"],
+        "params found": reported["search.params"],
+        "best on val": 100 * reported["search.val_accuracy"],
     }
+    return [_searches(runs, pd.DataFrame(columns))]
+
+
+def _searches(runs: pd.DataFrame, spent: pd.DataFrame) -> Table:
+    import pandas as pd
+
     keys = [runs["row"].str.split().str[0], runs["spec.task"]]
-    means = pd.DataFrame(columns).groupby(keys).mean()
+    means = spent.groupby(keys).mean()
     cells = means.map("{:,.0f}".format)
     cells["best on val"] = means["best on val"].map("{:.1f}".format)
     cells.insert(0, "seeds", runs.groupby(keys).size().map(str))

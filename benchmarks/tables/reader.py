@@ -1,90 +1,82 @@
-"""Records read into a table; very many by two processes."""
+"""Run records as one table: one row per run, one column per field."""
 
 from __future__ import annotations
 
-import gc
-import sys
-from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from importlib import import_module
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from benchmarks import second
-from benchmarks.tables.columns import TOGETHER, Columns, Histories
+from methods.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     import pandas as pd
 
-CHUNK, AHEAD = 300, 4  # records read and sent at once; how often that is asked for before it is done
-PROMPT = 0.0005  # seconds that this process keeps the thread waiting that takes in what the other has read
+# What these objects hold differs from run to run, so each is one column of JSON text.
+TEXTS = ("spec.config", "spec.recipe", "environment.packages", "report", "tuning")
+HISTORY = "history."
 
 
-def read_all(paths: Sequence[str], later: Sequence[str] = ()) -> tuple[pd.DataFrame, Histories]:
-    """The records of these files, a row each in this order, and their histories.
-
-    ``later`` names modules that the second process, if there is one, will need for what it is asked next.
+def load(results: Path, suite: str | None = None) -> pd.DataFrame:
+    """Read every finished run below a results folder, or those of one suite, in the order of the records' paths.
 
     Raises:
-        ValueError: one cannot be read.
+        UserError: there is no record, a record cannot be read, or no record is of that suite.
     """
-    columns, histories = Columns(), Histories()
-    with uncollected():
-        parts = [read(paths)] if len(paths) < second.MANY else _read_by_two(paths, later)
-        for more_columns, more_histories in parts:
-            columns.extend(more_columns)
-            histories.extend(more_histories)
-        return columns.frame(), histories
-
-
-def _read_by_two(paths: Sequence[str], later: Sequence[str]) -> Iterator[tuple[Columns, Histories]]:
-    """A part at a time; the second process begins at the first, this one at the last, until they meet."""
-    for name in later:
-        second.process().submit(import_module, name)
-    left = deque(paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
-    asked: list[Future[tuple[Columns, Histories]]] = []
-    own: deque[tuple[Columns, Histories]] = deque()
-
-    def ask() -> None:
-        while left and sum(not future.done() for future in asked[-AHEAD:]) < AHEAD:
-            asked.append(second.process().submit(read, left.popleft()))
-
-    patience = sys.getswitchinterval()
-    sys.setswitchinterval(PROMPT)
-    try:
-        ask()
-        import_module("pandas")  # slow, so while the other process reads
-        while left:
-            own.appendleft(read(left.pop()))
-            ask()
-        yield from (future.result() for future in asked)
-    finally:
-        sys.setswitchinterval(patience)
-    yield from own
-
-
-def read(paths: Sequence[str]) -> tuple[Columns, Histories]:
-    """The records of these files, one after the other."""
     from benchmarks.records import store
 
-    columns, histories = Columns(), Histories()
-    with uncollected():
-        for start in range(0, len(paths), TOGETHER):
-            records = [store.read(path) for path in paths[start : start + TOGETHER]]
-            histories.add([record.pop("history") for record in records])
-            columns.add(records)
-    return columns, histories
+    frame = to_frame(store.each(results))
+    if frame.empty:
+        raise UserError(f"no run records below {results / store.RUNS}; make some with: python -m benchmarks.run")
+    if suite is None:
+        return frame
+    suites = set(frame["spec.suite"])
+    if suite not in suites:
+        raise UserError(f"{results}: {unknown('suite', suite, suites)}")
+    return frame[frame["spec.suite"] == suite]
 
 
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Records have no cycles; to look for some takes a tenth of the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
+def to_frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Turn records into a table with one row per record.
+
+    Nested fields become columns with dotted names, such as ``accuracy.test`` and ``spec.recipe.epochs``. The objects
+    named in TEXTS become JSON text, and None where they are empty. Each field of the history becomes a column
+    ``history.FIELD`` of float arrays, one number per epoch, and None where a run has no number of it.
+    """
+    import pandas as pd
+
+    return pd.DataFrame([_row(record) for record in records])
+
+
+def _row(record: Mapping[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(TEXTS)
+    for name, value in record.items():
+        if name == "history":
+            row |= _curves(value)
+        else:
+            _put(row, name, value)
+    return row
+
+
+def _put(row: dict[str, Any], name: str, value: Any) -> None:
+    import orjson
+
+    if name in TEXTS:
+        row[name] = orjson.dumps(value).decode() if value else None
+        if name != "spec.recipe":  # tables and figures also need its single fields
+            return
+    if isinstance(value, dict):
+        for part, inner in value.items():
+            _put(row, f"{name}.{part}", inner)
+    else:
+        row[name] = value
+
+
+def _curves(history: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
+    import numpy as np
+
+    curves = {}
+    for field in dict.fromkeys(name for epoch in history for name in epoch):
+        numbers = [epoch.get(field) for epoch in history]
+        known = any(number is not None for number in numbers)
+        curves[HISTORY + field] = np.array(numbers, dtype=float) if known else None
+    return curves

@@ -65,7 +65,7 @@ def test_of_many_methods_the_best_are_drawn_with_the_ranks_among_all(
 def test_no_diagram_is_one_line_on_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmarks.records.store.load", lambda results, suite: frame(ACCURACY))
+    monkeypatch.setattr("benchmarks.tables.reader.load", lambda results, suite: frame(ACCURACY))
     assert ranks.main(["--results", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: no set of comparable runs") and error.count("\n") == 1

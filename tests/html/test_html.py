@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -14,9 +16,10 @@ import pandas as pd
 import pytest
 
 from benchmarks import pareto, tables
-from benchmarks.html.details import rounded
+from benchmarks.html.details import pieces, rounded
+from benchmarks.html.overview import overview
 from benchmarks.html.page import render
-from benchmarks.tables.columns import Columns, Histories
+from benchmarks.tables.reader import to_frame
 from tests.support import many_records
 from tests.support.browser import Watched, chromium
 
@@ -52,12 +55,9 @@ class Made:
 
 
 def built(records: list[dict[str, Any]]) -> Made:
-    columns, histories = Columns(), Histories()
-    columns.add([{name: value for name, value in record.items() if name != "history"} for record in records])
-    histories.add([record["history"] for record in records])
-    frame = columns.frame()
+    frame = to_frame(records)
     groups, made = tables.comparable(frame), tables.tables(frame)
-    return Made(groups, made, render(frame, groups, made, histories))
+    return Made(groups, made, render(frame, groups, made))
 
 
 @pytest.fixture(scope="module")
@@ -400,3 +400,24 @@ def test_the_page_is_data_and_code_that_names_no_address() -> None:
     assert HOSTILE not in html
     data = re.findall(r'<script type="application/json" id="data">([^<]*)</script>', html)
     assert json.loads(data[0])["sections"][0]["suite"] == HOSTILE
+
+
+def test_pieces_hold_every_field_and_curve_of_every_run() -> None:
+    """What the page opens of each run, read without a browser."""
+    some = [*records()[:300], records()[-1]]
+    sections, order = overview(tables.comparable(to_frame(some)), built(some).tables)
+    assert sections and sorted(order) == list(range(len(some)))
+    opened = [json.loads(gzip.decompress(base64.b64decode(text))) for text in pieces(to_frame(some).loc[order])]
+    assert [len(piece["key"]) for piece in opened] == [256, 45]
+    for number, place in enumerate(order):
+        one = {name: column[number % 256] for name, column in opened[number // 256].items()}
+        record = some[place]
+        assert one["key"] == record["key"] and one["spec.config"] == record["spec"]["config"]
+        assert one["environment.packages"] == record["environment"]["packages"] and one["tuning"] == record["tuning"]
+        assert one["spec.recipe.epochs"] == record["spec"]["recipe"]["epochs"]
+        assert one["cost.train_seconds"] == float(f"{record['cost']['train_seconds']:.4g}")
+        assert one["history.train_loss"] == [float(f"{epoch['train_loss']:.4g}") for epoch in record["history"]]
+        routing = record["report"].get("routing", {"score": None})["score"]
+        assert (one["report"] or {"routing": {"score": None}})["routing"]["score"] == (
+            routing and [[float(f"{share:.4g}") for share in block] for block in routing]
+        )

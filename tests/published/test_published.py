@@ -14,8 +14,8 @@ from test_leaderboard import record
 
 from benchmarks import leaderboard, published, tables
 from benchmarks.published import beside, figure
-from benchmarks.records import store
 from benchmarks.sweeps import sweep
+from benchmarks.tables import reader
 
 VIT = "vit_base_patch16_224.orig_in21k"
 GROUPS = {
@@ -163,7 +163,7 @@ def ours(
         made = record(spec, 0.5 + 0.01 * order.index(spec.task) + 0.001 * spec.seed**2, methods[spec.method][0])
         made["params"] |= {"head": methods[spec.method][1], "backbone": 85_800_000}  # type: ignore[operator]
         records.append(made)
-    return tables.comparable(pd.json_normalize(records))
+    return tables.comparable(reader.to_frame(records))
 
 
 def test_our_rows_stand_beside_theirs_with_their_rule_and_the_same_aggregates() -> None:
@@ -244,7 +244,7 @@ def test_a_suite_without_published_numbers_is_one_line(tmp_path: Path, capsys: p
 
 def test_committed_tables_are_those_of_the_numbers_and_records() -> None:
     committed = Path(__file__).parents[2] / "results"
-    groups = tables.comparable(store.load(committed))
+    groups = tables.comparable(reader.load(committed))
     for suite in ("vtab1k", "scanobjectnn", "modelnet40"):
         made = beside.table(suite, groups)
         assert leaderboard.to_csv([made]) == (committed / "published" / f"{suite}.csv").read_text()

@@ -9,8 +9,7 @@ import pytest
 from test_leaderboard import ACCURACY, frame
 
 from benchmarks import leaderboard
-from benchmarks.records import store
-from benchmarks.tables import comparison
+from benchmarks.tables import comparison, reader
 
 
 def test_a_clear_difference_is_told_with_its_pairs_and_a_verdict() -> None:
@@ -77,7 +76,7 @@ def test_a_wrong_row_is_one_line(rows: tuple[str, str], told: str) -> None:
 def test_the_command_shows_the_lines_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "load", lambda results, suite: frame(ACCURACY))
+    monkeypatch.setattr(reader, "load", lambda results, suite: frame(ACCURACY))
     assert leaderboard.main(["--results", str(tmp_path), "--compare", "lora", "linear"]) == 0
     assert capsys.readouterr().out.splitlines() == comparison.lines(frame(ACCURACY), "lora", "linear")
     assert list(tmp_path.iterdir()) == []

@@ -11,22 +11,16 @@ import pytest
 from pyarrow import parquet
 
 from benchmarks.records import store
-from benchmarks.tables.columns import Columns, Histories
-from benchmarks.tables.parquet import COLUMNS, CURVES, TEXTS, to_parquet
+from benchmarks.tables.parquet import KINDS, to_parquet
+from benchmarks.tables.reader import TEXTS, to_frame
 from tests.support import many_records
 
 RESULTS = Path(__file__).parents[2] / "results"
+FIELDS = ("epoch", "train_loss", "lr", "val_accuracy", "test_accuracy")
 
 
 def table(records: list[dict[str, Any]], rows: slice = slice(None)) -> Any:
-    columns, histories = Columns(), Histories()
-    columns.add([{name: value for name, value in record.items() if name != "history"} for record in records])
-    histories.add([record["history"] for record in records])
-    return parquet.read_table(io.BytesIO(to_parquet(columns.frame()[rows], histories)))
-
-
-def without_nulls(value: Any) -> Any:
-    return {k: without_nulls(v) for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+    return parquet.read_table(io.BytesIO(to_parquet(to_frame(records)[rows])))
 
 
 def at(record: dict[str, Any], name: str) -> Any:
@@ -41,12 +35,12 @@ def test_every_value_of_the_committed_records_is_in_its_row() -> None:
     rows = table(records).to_pylist()
     assert len(rows) == len(records)
     for row, record in zip(rows, records, strict=True):
-        for names in COLUMNS.values():
-            assert {name: row[name] for name in names} == {name: at(record, name) for name in names}
-        for name in TEXTS:
-            value = without_nulls(at(record, name) or {})
-            assert (json.loads(row[name]) if row[name] else {}) == value
-        for field in CURVES:
+        for name in (name for names in KINDS.values() for name in names):
+            if name in TEXTS:
+                assert (json.loads(row[name]) if row[name] else None) == (at(record, name) or None)
+            elif not name.startswith("history."):
+                assert row[name] == at(record, name)
+        for field in FIELDS:
             values = [epoch[field] for epoch in record["history"]]
             assert (row[f"history.{field}"] or [None] * len(values)) == values
 
@@ -61,9 +55,16 @@ def test_fields_of_later_records_follow_by_name() -> None:
     first["cost"]["energy_joules"] = 2.5
     second["accuracy"]["mixed"], first["accuracy"]["mixed"] = "text", 1
     made = table([first, second])
-    assert made.column_names[-len(CURVES) - 2 : -len(CURVES)] == ["accuracy.mixed", "cost.energy_joules"]
+    assert made.column_names[-2:] == ["accuracy.mixed", "cost.energy_joules"]
     assert made["cost.energy_joules"].to_pylist() == [2.5, None]
     assert made["accuracy.mixed"].to_pylist() == ["1", '"text"']
+
+
+def test_an_epoch_without_a_number_is_null_in_its_curve() -> None:
+    (record,) = many_records.records(1)
+    record["history"] = [{"epoch": 1, "val_accuracy": None}, {"epoch": 2, "val_accuracy": 0.5}]
+    assert table([record])["history.val_accuracy"].to_pylist() == [[None, 0.5]]
+    assert table([record])["history.train_loss"].to_pylist() == [None]
 
 
 @pytest.mark.parametrize("rows", [slice(1, 3), slice(2, None)])

@@ -24,17 +24,19 @@ const keys = () => once("keys", async () => JSON.parse(await unpacked("keys")));
 
 const piece = (number) => once(`runs-${number}`, async () => JSON.parse(await unpacked(`runs-${number}`)));
 
-function joined({ same, each }, row) {
-  const values = { ...same };
-  for (const [name, column] of Object.entries(each)) values[name] = column[row];
-  return values;
+// Adds a value under its name; an object becomes a field for each of its parts, and a history a curve.
+function put(one, name, value) {
+  if (value == null) return;
+  if (name.startsWith("history.")) one.curves[name.slice("history.".length)] = value;
+  else if (typeof value === "object" && !Array.isArray(value)) for (const [part, inner] of Object.entries(value)) put(one, `${name}.${part}`, inner);
+  else one[name] = value;
 }
 
 // All that is known of one run: fields by their dotted names, and curves.
 async function run(number) {
-  const part = await piece(Math.floor(number / Data.piece));
-  const row = number % Data.piece;
-  return { ...joined(part, row), curves: joined(part.curves, row) };
+  const one = { curves: {} };
+  for (const [name, column] of Object.entries(await piece(Math.floor(number / Data.piece)))) put(one, name, column[number % Data.piece]);
+  return one;
 }
 
 const plotly = () => once("plotly", async () => {

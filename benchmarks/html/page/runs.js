@@ -56,7 +56,7 @@ const TILES = [
 const PARTS = [["Method", "spec.config."], ["Recipe", "spec.recipe."], ["Backbone", "spec.backbone."], ["Run", "spec."], ["Accuracy", "accuracy."], ["Parameters", "params."], ["Cost", "cost."], ["Environment", "environment."], ["Report", "report."], ["Tuning", "tuning."], ["", ""]];
 
 function fields(one) {
-  const left = new Map(Data.fields.map((name) => [name, one[name]]).filter(([name, value]) => name !== "key" && value != null));
+  const left = new Map(Object.entries(one).filter(([name]) => name !== "key" && name !== "curves"));
   const parts = PARTS.map(([title, prefix]) => {
     const taken = [...left].filter(([name]) => name.startsWith(prefix));
     taken.forEach(([name]) => left.delete(name));

@@ -1,0 +1,95 @@
+"""Run records as one table: what stands in its columns, in which order, and which mistakes are told."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.records import store
+from benchmarks.tables.reader import TEXTS, load, to_frame
+from methods.errors import UserError
+from tests.support import many_records
+
+MANY = 60
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("many")
+    many_records.write(folder, MANY)
+    return folder
+
+
+def test_columns_are_the_flattened_fields_and_texts_of_objects_that_differ() -> None:
+    records = list(many_records.records(20))
+    frame = to_frame(records)
+    plain = pd.json_normalize([{name: value for name, value in r.items() if name != "history"} for r in records])
+    differing = tuple(f"{name}." for name in TEXTS if name != "spec.recipe")
+    kept = [name for name in plain if not name.startswith(differing) and name not in TEXTS]
+    curves = {f"history.{name}" for name in records[0]["history"][0]}
+    assert set(frame) == {*kept, *TEXTS, *curves}
+    pd.testing.assert_frame_equal(frame[kept], plain[kept])
+    assert [json.loads(text) for text in frame["spec.config"]] == [record["spec"]["config"] for record in records]
+    assert frame["tuning"].isna().all()
+
+
+def test_an_object_that_is_empty_has_no_text() -> None:
+    first, second = many_records.records(2)
+    first["report"], second["report"] = {}, {"search": {"subnets": 3}}
+    frame = to_frame([first, second])
+    assert list(frame["report"].isna()) == [True, False]
+    assert frame["report"][1] == '{"search":{"subnets":3}}'
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"), [([None, 0.5], [math.nan, 0.5]), ([None, None], None), ([1, 2], [1.0, 2.0])]
+)
+def test_a_curve_has_a_number_per_epoch_or_is_none(numbers: list[Any], expected: list[float] | None) -> None:
+    (record,) = many_records.records(1)
+    record["history"] = [{"val_accuracy": number} for number in numbers]
+    curve = to_frame([record])["history.val_accuracy"][0]
+    assert curve is None if expected is None else np.array_equal(curve, expected, equal_nan=True)
+
+
+def test_rows_and_their_curves_stand_in_the_order_of_the_paths(results: Path) -> None:
+    paths = sorted((results / store.RUNS).rglob("*.json"))
+    records = [json.loads(path.read_text()) for path in paths]
+    frame = load(results)
+    assert list(frame["key"]) == [record["key"] for record in records]
+    losses = [[epoch["train_loss"] for epoch in record["history"]] for record in records]
+    assert [curve.tolist() for curve in frame["history.train_loss"]] == losses
+
+
+def test_one_suite_has_its_runs_alone_and_an_unknown_one_is_told_with_the_known(results: Path) -> None:
+    frame = load(results)
+    assert list(load(results, "vtab1k")["key"]) == list(frame.loc[frame["spec.suite"] == "vtab1k", "key"])
+    with pytest.raises(UserError, match="unknown suite 'vtab'; did you mean 'vtab1k'"):
+        load(results, "vtab")
+
+
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_broken_record_is_named_and_the_fault_shown(which: int, tmp_path: Path) -> None:
+    many_records.write(tmp_path, 4)
+    path = sorted((tmp_path / store.RUNS).rglob("*.json"))[which]
+    path.write_text('{"schema_version": 1,')
+    with pytest.raises(ValueError, match="cannot read record") as error:
+        load(tmp_path)
+    assert str(error.value) == (
+        f"cannot read record {path}: Expecting property name enclosed in double quotes: line 1 column 22 (char 21); "
+        "move it away and repeat the command"
+    )
+
+
+def test_numbers_that_are_none_can_be_read(tmp_path: Path) -> None:
+    record = next(many_records.records(1))
+    record["cost"]["train_seconds"] = math.nan  # Python's JSON has it, the standard's has not
+    path = tmp_path / store.RUNS / "one.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(record))
+    assert math.isnan(load(tmp_path)["cost.train_seconds"].item())
