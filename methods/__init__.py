@@ -119,7 +119,7 @@ def defaults(name: str) -> dict[str, Any]:
 
 
 def build(name: str, backbone: Backbone, options: Config) -> Method:
-    """Wire a method onto a backbone, which freezes all of it that the method does not unfreeze.
+    """Wire a method onto a backbone. All parameters that the method does not unfreeze are frozen.
 
     Raises:
         UserError: unknown method, a backbone of another modality, or options that do not fit the backbone.

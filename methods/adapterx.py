@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from methods import base
 from methods.base import CLASS_TOKEN, Backbone, Criterion, Method, Published, Trainer, modality
 from methods.errors import check
-from methods.hooks import Tap
+from methods.hooks import Tap, TokenMap
 from methods.layers import PromptGenerator, append, between, set_aside
 from methods.options import at_least
 from methods.smoa import SMoA
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterXConfig(base.Config):
-    """Every default is the paper's method; each switch takes one of its ideas away.
+    """The defaults are the paper's method. Each switch takes one of its ideas away.
 
     ``variant``: ``parallel`` is AdaptFormer-X, whose mixture reads u. ``sequential`` reads the FFN's output instead.
     ``dynamic`` (DAPT-X) is parallel and scales the update of each token. ``hidden``: the width of an expert; by default
@@ -108,22 +108,26 @@ class AdapterX(Method):
         self._uses, self._prompts = [Tap() for _ in range(depth)], Tap()
         self.unfreeze(p for name, p in backbone.named_parameters() if name in CLASS_TOKEN)
         for layer, block in enumerate(backbone.blocks):
-            if config.norm2:
-                self.unfreeze(block.norm2.parameters())
             prompt, smoa = Tap(), smoas[layer % len(smoas)]
             adapt = partial(_adapt, smoa, scales[layer], generators[layer], prompt, self._uses[layer])
-            # x' = h + FFN(u) + a: the update joins the residual stream after LayerScale and drop-path
-            self.beside(block.drop_path2, adapt, source=None if config.variant == "sequential" else block.mlp)
-            if config.prompts:
-                self.after(block, partial(append, prompt))
+            self._wire(block, adapt, prompt, config)
         if config.prompts:
             self.after(backbone.norm, partial(set_aside, depth, self._prompts))
+
+    def _wire(self, block: Any, adapt: TokenMap, prompt: Tap, config: AdapterXConfig) -> None:
+        """Train norm2 of a block, add the update a to its residual stream, and put the prompt at the end."""
+        if config.norm2:
+            self.unfreeze(block.norm2.parameters())
+        # x' = h + FFN(u) + a: a joins the residual stream after LayerScale and drop-path; the input of mlp is u
+        self.beside(block.drop_path2, adapt, source=None if config.variant == "sequential" else block.mlp)
+        if config.prompts:
+            self.after(block, partial(append, prompt))
 
     def features(self, pooled: Tensor) -> Tensor:
         """Pooled features (B, F) as they are; on points [class; mean of prompts; max of patches] (B, F + D)."""
         if not self.generators:
             return pooled
-        prompts = self._prompts.take()  # (B, L, D); taken on images too, so that no batch keeps them
+        prompts = self._prompts.take()  # (B, L, D); on images too, so that the tap lets them go
         return between(pooled, prompts.mean(dim=1)) if self.extra_features else pooled
 
     def loss(self, model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, criterion: Criterion) -> Tensor:

@@ -35,7 +35,7 @@ class HF(Method):
     """A tuner of Hugging Face PEFT, in modules of every block."""
 
     Config = HFConfig
-    merges = "yes"  # but a change of a bias does not fold into a linear without one
+    merges = "yes"  # unless it changes the bias of a linear that has none
     config: HFConfig
 
     def __init__(self, backbone: Backbone, config: HFConfig) -> None:
