@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from benchmarks.training.model import Tuned
-    from methods.base import Backbone, Method, Modality
+    from methods.base import Backbone, Modality
 
 CLASSES = 15  # of ScanObjectNN, whose head the papers on point clouds count
 BRANCHES = {"": "block", "drop_path1": "attention branch", "drop_path2": "FFN branch"}
@@ -94,6 +94,7 @@ def _backbones() -> dict[Modality, nn.Module]:
 
 def _row(name: str, bodies: Mapping[Modality, nn.Module], small: Mapping[Modality, nn.Module]) -> list[str]:
     import methods
+    from methods.papers import headline
 
     cls = methods.get(name)
     counts = {kind: ["", "", ""] for kind in bodies}
@@ -127,11 +128,11 @@ def _wired(name: str, body: nn.Module, options: Mapping[str, object] | None = No
 
 def _places(model: Tuned) -> str:
     """The modules of the backbone that hooks change, and not only read, without the number of the block."""
-    from methods.base import _fill
+    from methods.hooks import only_reads
 
     found = set()
     for name, module in model.backbone.named_modules():
-        if any(getattr(hook, "func", None) is not _fill for hook in _hooks_of(module)):
+        if any(not only_reads(hook) for hook in _hooks_of(module)):
             inside = re.sub(r"^blocks\.\d+\.?", "", name)
             found.add(BRANCHES.get(inside, inside))
     return ", ".join(sorted(found))
@@ -178,15 +179,6 @@ def _published(name: str, kind: Modality, body: nn.Module) -> str:
         return getattr(published, kind, "")
     given = ", ".join(f"{key} {value}" for key, value in published.options.items())
     return f"{getattr(published, kind)} ({given}: {_wired(name, body, published.options).count()['method']:,})"
-
-
-def headline(cls: type[Method]) -> tuple[str, list[str]]:
-    """What a method is and its arXiv numbers: from the start of its module, or of its class where that cites none."""
-    text = " ".join((sys.modules[cls.__module__].__doc__ or "").split("\n\n")[0].split())
-    papers = re.findall(r"arXiv:(\d{4}\.\d{5})", text)
-    if not papers:
-        return " ".join((cls.__doc__ or "").split("\n\n")[0].split()).rstrip("."), []
-    return re.sub(r"^[^:]*: | \(.*", "", text), papers
 
 
 if __name__ == "__main__":

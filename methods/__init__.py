@@ -1,4 +1,4 @@
-"""What is compared. ``METHODS`` maps a name to where its class lives; nothing is imported before it is asked for."""
+"""What is compared. ``METHODS`` maps a name to the place of its class; nothing is imported before it is asked for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoints, entry_points
 from typing import TYPE_CHECKING, Any
 
-from methods.errors import unknown
+from methods.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,26 +41,26 @@ METHODS: dict[str, str] = {
 }
 
 ENTRY_POINT_GROUP = "peft_bench.methods"
-BRIDGE = "hf:"  # names of Hugging Face PEFT's tuners: not in the table, for only that package knows them
+BRIDGE = "hf:"  # names of Hugging Face PEFT's tuners; they are not in the table, because only that package knows them
 
 
 def table() -> dict[str, str]:
-    """METHODS joined by the methods of installed packages; a built-in name cannot be replaced.
+    """METHODS and the methods of installed packages. A package cannot replace a built-in name.
 
     Raises:
-        ValueError: a package registers a name that is taken.
+        UserError: a package registers a name that another method has.
     """
     joined = dict(METHODS)
     for entry in installed():
         if joined.get(entry.name, entry.value) != entry.value:
-            raise ValueError(f"method '{entry.name}' of {entry.value} is already {joined[entry.name]}; rename it")
+            raise UserError(f"method '{entry.name}' of {entry.value} is already {joined[entry.name]}; rename it")
         joined[entry.name] = entry.value
     return joined
 
 
 @cache
 def installed() -> EntryPoints:
-    """What installed packages register, looked for once: it takes longer than to build most methods."""
+    """What installed packages register. It is looked up once, because that takes longer than to build most methods."""
     return entry_points(group=ENTRY_POINT_GROUP)
 
 
@@ -68,7 +68,7 @@ def get(name: str) -> type[Method]:
     """The class of a method.
 
     Raises:
-        ValueError: unknown name; the message has the nearest and all known names.
+        UserError: unknown name; the message has the nearest name and all known names.
     """
     if name.startswith(BRIDGE):
         from methods import hf
@@ -76,7 +76,7 @@ def get(name: str) -> type[Method]:
         return hf.get(name)
     known = table()
     if name not in known:
-        raise ValueError(unknown("method", name, known))
+        raise UserError(unknown("method", name, known))
     module, _, attribute = known[name].partition(":")
     found: type[Method] = getattr(import_module(module), attribute)
     return found
@@ -86,42 +86,43 @@ def known(name: str) -> bool:
     """Whether this installation has a method of this name."""
     try:
         get(name)
-    except ValueError:
+    except UserError:
         return False
     return True
 
 
 def config(name: str, options: Mapping[str, object]) -> Config:
-    """The configuration of a method from its defaults and some options.
+    """The configuration of a method: the given options, and defaults for the others.
 
     Raises:
-        ValueError: unknown method or option, or a value that is not allowed; the message names the method.
+        UserError: unknown method or option, or a value that is not allowed; the message names the method.
     """
     cls = get(name)
     try:
         return cls.Config.parse(options)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
 
 
 def defaults(name: str) -> dict[str, Any]:
     """The options of a method with their defaults.
 
     Raises:
-        ValueError: unknown method.
+        UserError: unknown method.
     """
     return asdict(config(name, {}))
 
 
 def build(name: str, backbone: Backbone, options: Config) -> Method:
-    """Wire a method onto a backbone, which is frozen but for what the method unfreezes.
+    """Wire a method onto a backbone. All parameters that the method does not unfreeze are frozen.
 
     Raises:
-        ValueError: unknown method, one that does not work on backbones of this modality, or options that do not fit.
+        UserError: unknown method, a backbone of another modality, or options that do not fit the backbone.
     """
-    cls = get(name)
-    given = "points" if hasattr(backbone, "cls_pos") else "image"
+    from methods.base import modality
+
+    cls, given = get(name), modality(backbone)
     if given not in cls.modalities:
         allowed = " and ".join(sorted(cls.modalities))
-        raise ValueError(f"method '{name}' works on {allowed} only; {type(backbone).__name__} is of modality {given}")
+        raise UserError(f"method '{name}' works on {allowed} only; {type(backbone).__name__} is of modality {given}")
     return cls(backbone, options)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from torch import Tensor, nn
 
 from methods import base
 from methods.base import Backbone, Method, Published
-from methods.errors import check
 from methods.layers import Bottleneck
+from methods.options import at_least, fraction
 
 if TYPE_CHECKING:
     import optuna
@@ -18,17 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterConfig(base.Config):
+    """``position``: after the FFN (Pfeiffer), or after attention and after the FFN (Houlsby)."""
+
     lr: float = 1e-2
-    hidden: int = 8
+    hidden: Annotated[int, at_least(1)] = 8
     position: Literal["ffn", "both"] = "ffn"
     act: Literal["relu", "gelu", "quick_gelu"] = "quick_gelu"
-    dropout: float = 0.1
+    dropout: Annotated[float, fraction] = 0.1
     scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.hidden >= 1, f"hidden={self.hidden} must be at least 1")
-        check(self.dropout < 1, f"dropout={self.dropout} must be below 1")
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
@@ -43,7 +40,10 @@ class Residual(Bottleneck):
 
 
 class Adapter(Method):
-    """After the FFN of every block (Pfeiffer), or after attention too (Houlsby): 156,768 at hidden 8 on ViT-B/16."""
+    """One bottleneck after the FFN of every block, or one after attention and one after the FFN.
+
+    156,768 parameters at hidden 8 after the FFN on ViT-B/16.
+    """
 
     Config = AdapterConfig
     published = Published(image="0.16 M")

@@ -1,22 +1,24 @@
 """Adapter-X: a sharing mixture of adapters with block-specific norms and prompts (Li et al. 2024, arXiv:2406.03051).
 
-Shapes: B samples, N tokens, D token width, L blocks, E experts.
+Shapes: B samples, N tokens, D token width, L blocks, E experts. In block l, h enters norm2 and u leaves it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method, Published, Tap
+from methods.base import CLASS_TOKEN, Backbone, Criterion, Method, Published, Trainer, modality
 from methods.errors import check
+from methods.hooks import Tap, TokenMap
 from methods.layers import PromptGenerator, append, between, set_aside
+from methods.options import at_least
 from methods.smoa import SMoA
 
 if TYPE_CHECKING:
@@ -24,24 +26,22 @@ if TYPE_CHECKING:
 
     import optuna
 
-    from benchmarks.training.model import Tuned
-    from benchmarks.training.train import Trainer
-
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterXConfig(base.Config):
-    """``hidden`` of an expert is 64 on images and 28 on points unless given: these meet the published budgets.
+    """The defaults are the paper's method. Each switch takes one of its ideas away.
 
-    ``variant``: ``parallel`` is AdaptFormer-X, ``sequential`` reads the FFN's output, ``dynamic`` (DAPT-X) is parallel
-    with a scale of each token. The other switches take one idea of the paper away each.
+    ``variant``: ``parallel`` is AdaptFormer-X, whose mixture reads u. ``sequential`` reads the FFN's output instead.
+    ``dynamic`` (DAPT-X) is parallel and scales the update of each token. ``hidden``: the width of an expert; by default
+    64 on images and 28 on points, which meet the published budgets. ``shared``: one mixture for all blocks.
     """
 
     lr: float = 1e-2
     variant: Literal["parallel", "sequential", "dynamic"] = "parallel"
-    experts: int = 4
-    heads: int = 3
-    hidden: int | None = None
-    routing_dim: int = 16
+    experts: Annotated[int, at_least(1)] = 4
+    heads: Annotated[int, at_least(1)] = 3
+    hidden: Annotated[int | None, at_least(1)] = None
+    routing_dim: Annotated[int, at_least(1)] = 16
     routing: Literal["top1", "dense"] = "top1"
     balance: float = 0.01
     shared: bool = True
@@ -50,12 +50,9 @@ class AdapterXConfig(base.Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("experts", "heads", "routing_dim"):
-            check(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be at least 1")
         check(
             self.experts <= self.routing_dim, f"experts={self.experts} must be at most routing_dim={self.routing_dim}"
         )
-        check(self.hidden is None or self.hidden >= 1, f"hidden={self.hidden} must be at least 1")
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
@@ -68,7 +65,7 @@ class AdapterXConfig(base.Config):
 
 
 class TokenScale(nn.Module):
-    """relu(w . u + b) of each token, (B, N, D) -> (B, N, 1), one at the start [inferred]: DAPT's dynamic scale."""
+    """DAPT's dynamic scale: (B, N, D) -> (B, N, 1), relu(w . u + b) of each token; one at the start [inferred]."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -81,19 +78,24 @@ class TokenScale(nn.Module):
 
 
 class AdapterX(Method):
-    """In block l: u = norm2_l(h), a = SMoA(u), x' = h + FFN(u) + a, and one prompt from a joins the sequence.
+    """In block l: u = norm2_l(h), a = SMoA(u), x' = h + FFN(u) + a, and one prompt made from a joins the sequence.
 
-    SMoA is one for all blocks. Its experts and router, per block norm2 and prompt generator, and the class token train:
-    132,352 + 4,160 + 18,432 + 18,432 + 768 = 174,144 on ViT-B/16. On points the head also sees the mean prompt.
+    All blocks share one SMoA. Its experts and its router train, and so do norm2 and a prompt generator per block, and
+    the class token: 132,352 + 4,160 + 18,432 + 18,432 + 768 = 174,144 parameters on ViT-B/16. On points the position of
+    the class token trains too, and the head also sees the mean prompt.
     """
 
     Config = AdapterXConfig
     published = Published(image="0.20 %", points="1.88 %")
     identity_at_start = False  # the prompts' betas are not zero
 
+    @classmethod
+    def unfrozen(cls, name: str) -> bool:
+        return name in CLASS_TOKEN or ".norm2." in name
+
     def __init__(self, backbone: Backbone, config: AdapterXConfig) -> None:
         super().__init__(backbone, config)
-        dim, depth, on_points = backbone.num_features, len(backbone.blocks), hasattr(backbone, "cls_pos")
+        dim, depth, on_points = backbone.num_features, len(backbone.blocks), modality(backbone) == "points"
         check(dim % config.heads == 0, f"adapterx: heads={config.heads} must divide the token width {dim}")
         smoas = [_smoa(dim, config, on_points) for _ in range(1 if config.shared else depth)]
         scales = [TokenScale(dim) if config.variant == "dynamic" else None for _ in range(depth)]
@@ -104,41 +106,46 @@ class AdapterX(Method):
         self.balance = config.balance if config.routing == "top1" else 0.0  # dense routing leaves nothing to balance
         self.extra_features = dim if on_points and config.prompts else 0
         self._uses, self._prompts = [Tap() for _ in range(depth)], Tap()
-        tokens = [getattr(backbone, name, None) for name in ("cls_token", "cls_pos")]  # a ViT may have neither
-        self.unfreeze(token for token in tokens if token is not None)
+        self.unfreeze(p for name, p in backbone.named_parameters() if name in CLASS_TOKEN)
         for layer, block in enumerate(backbone.blocks):
-            if config.norm2:
-                self.unfreeze(block.norm2.parameters())
             prompt, smoa = Tap(), smoas[layer % len(smoas)]
             adapt = partial(_adapt, smoa, scales[layer], generators[layer], prompt, self._uses[layer])
-            self.beside(block.drop_path2, adapt, source=None if config.variant == "sequential" else block.mlp)
-            if config.prompts:
-                self.after(block, partial(append, prompt))
+            self._wire(block, adapt, prompt, config)
         if config.prompts:
             self.after(backbone.norm, partial(set_aside, depth, self._prompts))
 
+    def _wire(self, block: Any, adapt: TokenMap, prompt: Tap, config: AdapterXConfig) -> None:
+        """Train norm2 of a block, add the update a to its residual stream, and put the prompt at the end."""
+        if config.norm2:
+            self.unfreeze(block.norm2.parameters())
+        # x' = h + FFN(u) + a: a joins the residual stream after LayerScale and drop-path; the input of mlp is u
+        self.beside(block.drop_path2, adapt, source=None if config.variant == "sequential" else block.mlp)
+        if config.prompts:
+            self.after(block, partial(append, prompt))
+
     def features(self, pooled: Tensor) -> Tensor:
-        """(B, F) -> (B, F), on points [class; mean of prompts; max of patches] (B, F + D)."""
+        """Pooled features (B, F) as they are; on points [class; mean of prompts; max of patches] (B, F + D)."""
         if not self.generators:
             return pooled
-        prompts = self._prompts.take()
-        if not self.extra_features:
-            return pooled
-        return between(pooled, prompts.mean(dim=1))
+        prompts = self._prompts.take()  # (B, L, D); on images too, so that the tap lets them go
+        return between(pooled, prompts.mean(dim=1)) if self.extra_features else pooled
 
-    def loss(self, model: Tuned, x: Tensor, y: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """Cross-entropy plus the balance loss of Switch and X-MoE, averaged over the blocks."""
+    def loss(self, model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, criterion: Criterion) -> Tensor:
+        """Cross-entropy plus ``balance`` times the balance loss of Switch and X-MoE, averaged over the blocks."""
         for smoa in self.smoas:
             smoa.router.rescale()  # type: ignore[union-attr, operator]
         loss = criterion(model(x), y)
         return loss + self.balance * _imbalance(self.routing())
 
     def routing(self) -> Tensor:
-        """Of the last forward pass: (L, 2, E), fraction of sub-tokens and mean probability by block and expert."""
+        """How the last forward pass used each expert of each block: (L, 2, E).
+
+        The first of the two is the fraction of sub-tokens, the second the mean probability.
+        """
         return torch.stack([tap.take() for tap in self._uses])
 
     def report(self, trainer: Trainer) -> dict[str, Any]:
-        """Token allocation and routing score, by block and expert, over the training samples."""
+        """Over all training samples, by block and expert: the fraction of sub-tokens and the mean probability."""
         trainer.model.eval()
         total = torch.zeros(())
         with torch.inference_mode():
@@ -161,7 +168,10 @@ def _smoa(dim: int, config: AdapterXConfig, on_points: bool) -> SMoA:
 
 
 def _imbalance(uses: Tensor) -> Tensor:
-    """E times the sum over experts of fraction times probability (L, 2, E), averaged over blocks: 1 when even."""
+    """The balance loss of uses (L, 2, E): E * sum over experts of fraction * probability, averaged over blocks.
+
+    It is 1 if every expert gets the same.
+    """
     fraction, probability = uses.unbind(1)
     return uses.shape[-1] * (fraction * probability).sum(-1).mean()
 
@@ -169,6 +179,7 @@ def _imbalance(uses: Tensor) -> Tensor:
 def _adapt(
     smoa: SMoA, scale: TokenScale | None, generator: PromptGenerator | None, prompt: Tap, use: Tap, u: Tensor
 ) -> Tensor:
+    """u (B, N, D) to the update a (B, N, D); the prompt made from a and the use of the experts go into their taps."""
     a: Tensor
     a, use.value = smoa(u)
     if scale is not None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from torch import nn
 
 from methods import base
 from methods.base import Backbone, Method, Published
-from methods.errors import check
 from methods.layers import Bottleneck
+from methods.options import at_least, fraction
 
 if TYPE_CHECKING:
     import optuna
@@ -18,16 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptFormerConfig(base.Config):
-    lr: float = 1e-2
-    hidden: int = 64
-    scale: float = 0.1
-    dropout: float = 0.1
-    layer_norm: bool = True
+    """``layer_norm``: the branch normalises its own input first."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.hidden >= 1, f"hidden={self.hidden} must be at least 1")
-        check(self.dropout < 1, f"dropout={self.dropout} must be below 1")
+    lr: float = 1e-2
+    hidden: Annotated[int, at_least(1)] = 64
+    scale: float = 0.1
+    dropout: Annotated[float, fraction] = 0.1
+    layer_norm: bool = True
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
@@ -39,7 +36,7 @@ class AdaptFormerConfig(base.Config):
 
 
 class AdaptFormer(Method):
-    """h + FFN(norm2(h)) + scale * up(relu(down(LN(h)))) in every block: 1,208,064 on ViT-B/16."""
+    """h + FFN(norm2(h)) + scale * up(relu(down(LN(h)))) in every block; 1,208,064 parameters on ViT-B/16."""
 
     Config = AdaptFormerConfig
     published = Published(image="0.16 M", options={"hidden": 8, "layer_norm": False})
@@ -52,5 +49,5 @@ class AdaptFormer(Method):
             adapter = Bottleneck(dim, config.hidden, act="relu", dropout=config.dropout, scale=config.scale)
             branch = nn.Sequential(nn.LayerNorm(dim), adapter) if config.layer_norm else nn.Sequential(adapter)
             self.branches.append(branch)
-            # on the residual stream: what enters norm2, added after LayerScale and drop-path
+            # the branch reads what enters norm2, and joins the residual stream after LayerScale and drop-path
             self.beside(block.drop_path2, branch, source=block.norm2)

@@ -1,32 +1,32 @@
-"""What a method is: its hyper-parameters, the backbone it may touch, and the hooks it acts through."""
+"""What a method is: its hyper-parameters, what it may ask of backbone, model and trainer, and how it acts."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from methods import options
+from methods import hooks, options
+from methods.hooks import Tap, TokenMap
+from methods.options import check_bounds, positive
 
 if TYPE_CHECKING:
     import optuna
 
-    from benchmarks.training.model import Tuned
-    from benchmarks.training.train import Trainer
-
 Modality = Literal["image", "points"]
-TokenMap = Callable[[Tensor], Tensor]
+Merges = Literal["yes", "no", "in part"]
+CLASS_TOKEN = ("cls_token", "cls_pos")  # the backbone's parameters of the class token; only point backbones have both
 
 
 class Backbone(Protocol):
     """A frozen vision transformer. timm's VisionTransformer satisfies this as it is.
 
-    ``blocks`` each hold norm1, attn.qkv, attn.proj, norm2, mlp.fc1, mlp.fc2, drop_path1 and drop_path2. Calling it
-    maps images (B, 3, H, W) or points (B, N, 3) to pooled features (B, head_hidden_size).
+    Every block has norm1, attn.qkv, attn.proj, norm2, mlp.fc1, mlp.fc2, drop_path1 and drop_path2. A call maps images
+    (B, 3, H, W) or points (B, N, 3) to pooled features (B, head_hidden_size).
     """
 
     blocks: Sequence[Any]
@@ -41,20 +41,86 @@ class Backbone(Protocol):
     def modules(self) -> Iterator[nn.Module]: ...
 
 
+def modality(backbone: object) -> Modality:
+    """What a backbone reads. A point backbone says so in its attribute ``modality``; a timm model has no such thing."""
+    found: Modality = getattr(backbone, "modality", "image")
+    return found
+
+
+class Model(Protocol):
+    """Backbone, method and head as one classifier: images or points to logits (B, classes)."""
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+    def eval(self) -> object: ...
+    def trained_state(self) -> dict[str, Tensor]:
+        """A copy of every tensor that trains, by name."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> object: ...
+
+
+class Schedule(Protocol):
+    """What a method may ask of the recipe of a run."""
+
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+
+
+class Trainer(Protocol):
+    """What a method may ask of the trainer of its run. There is no way to the test split."""
+
+    @property
+    def model(self) -> Model: ...
+    @property
+    def recipe(self) -> Schedule: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def x(self) -> Tensor:
+        """The training samples, or the tokens that are kept of them."""
+
+    @property
+    def eval_batch_size(self) -> int: ...
+    @property
+    def prefix(self) -> dict[str, int]:
+        """Where the kept tokens enter the backbone, and their bytes; empty where none are kept."""
+
+    def train(self) -> None:
+        """Train by the recipe."""
+
+    def validate(self) -> float:
+        """Return the accuracy on the validation split, from 0 to 1."""
+
+    def restart(self) -> None:
+        """Put back the weights and the random numbers of the start."""
+
+    def stage(self, name: str, *, epochs: int, lr: float, split: str) -> dict[str, Any]:
+        """Train on one split before ``restart`` and ``train``; return what it cost."""
+
+    def keep(self, name: str, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Keep the outcome of a stage for a repetition of this run."""
+
+    def kept(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return what an earlier, unfinished execution of this run kept."""
+
+    def tell(self, stage: str, done: int, total: int) -> None:
+        """Report how far a stage is."""
+
+    def keep_prefix(self) -> None:
+        """Compute the blocks that no epoch changes once, and train from their output."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Hyper-parameters of a method; a method's own Config adds fields and narrows the defaults."""
+    """Hyper-parameters of a method. A method's own Config adds fields with their bounds, and may change defaults."""
 
-    lr: float = 1e-3
+    lr: Annotated[float, positive] = 1e-3
     weight_decay: float = 1e-4
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, (int, float)) and not 0 <= value < float("inf"):
-                raise ValueError(f"{field.name}={value} must be a finite number that is not negative")
-        if self.lr == 0:
-            raise ValueError("lr=0 would train nothing; give a positive learning rate")
+        check_bounds(self)
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
@@ -63,19 +129,20 @@ class Config:
 
     @classmethod
     def parse(cls, values: Mapping[str, object]) -> Self:
-        """Build from names and values as a command line or JSON gives them.
+        """Build a configuration from names and values as a command line or JSON gives them.
 
         Raises:
-            ValueError: unknown field, wrong type, or a value out of range; the message says what is allowed.
+            UserError: unknown field, wrong type, or a value out of range; the message says what is allowed.
         """
         return options.parse(cls, values)
 
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """Counts as papers print them, and the options they were counted with where these are not the defaults.
+    """Parameter counts as papers print them.
 
-    On images without the head, on points with the one for 15 classes.
+    On images the head is not counted; on points the head for 15 classes is. ``options`` are those that the papers
+    counted with, where they are not the defaults here.
     """
 
     image: str = ""
@@ -84,7 +151,7 @@ class Published:
 
 
 def suggest_common(trial: optuna.Trial) -> dict[str, Any]:
-    """The fields that every method searches over, from the same ranges."""
+    """Draw the fields that every method searches over, from the same ranges for all."""
     return {
         "lr": trial.suggest_float("lr", 1e-4, 3e-2, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 1e-5, 1e-1, log=True),
@@ -92,61 +159,16 @@ def suggest_common(trial: optuna.Trial) -> dict[str, Any]:
 
 
 AnyConfig: TypeAlias = Config  # inside Method the name Config is the class attribute
-
-
-class Tap:
-    """One tensor handed from one place of a forward pass to a later one; never copied, never saved."""
-
-    def __init__(self) -> None:
-        self.value: Tensor | None = None
-
-    def __deepcopy__(self, memo: dict[int, object]) -> Tap:
-        return Tap()
-
-    def take(self) -> Tensor:
-        """The tensor; the tap is empty afterwards."""
-        value, self.value = self.value, None
-        assert value is not None, "nothing has passed this tap since it was last taken"
-        return value
-
-
-# Hooks are partials of these functions, because deepcopy copies a partial's arguments and never a closure's.
-def _call_before(f: TokenMap, module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return (f(args[0]), *args[1:])
-
-
-def _call_after(f: TokenMap, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    return f(output)
-
-
-def _call_beside(f: TokenMap, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    return output + f(args[0])
-
-
-def _add_beside(f: TokenMap, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    # no linear needs its output again, and a new tensor of this size would cost as much as the sum
-    return output.add_(f(args[0]))
-
-
-def _add_in_place(f: Any, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    added: Tensor = f.add_to(output, args[0])
-    return added
-
-
-def _fill(tap: Tap, module: nn.Module, args: tuple[Tensor, ...]) -> None:
-    tap.value = args[0]
-
-
-def _add_tapped(f: TokenMap, tap: Tap, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    return output + f(tap.take())
+Criterion: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # logits (B, classes) and labels (B,) to a scalar
 
 
 class Method(nn.Module):
     """Owns every new weight and acts on a frozen backbone through forward hooks.
 
-    Subclasses wire themselves in ``__init__`` with ``before``, ``after``, ``beside`` and ``unfreeze``; each other
-    method below has a default that fits most. The functions handed to the hooks must be modules, bound methods of
-    modules, or partials of functions (a closure would not follow a deepcopy).
+    A subclass wires itself in ``__init__`` with ``before``, ``after``, ``beside`` and ``unfreeze``. Every other method
+    below has a default that fits most. The functions handed to the hooks must be modules, bound methods of modules, or
+    partials of functions: a closure would not follow a deepcopy. The class attributes say what the method promises;
+    the contract tests read them and compare them with what happens.
     """
 
     Config: ClassVar[type[AnyConfig]] = Config
@@ -154,64 +176,75 @@ class Method(nn.Module):
     identity_at_start: ClassVar[bool] = True  # the wired, untrained model computes what the frozen backbone does
     pretrained: ClassVar[bool] = True  # False: build the backbone with fresh weights
     stochastic_backbone: ClassVar[bool] = True  # False: the backbone stays in eval mode, drop-path included
-    published: ClassVar[Published] = Published()  # of this very class: a kin of it has its own
-    extra_features: int = 0  # features that ``features`` appends to the pooled ones
+    # What ``merge`` leaves. yes: the backbone alone computes the features; in part: fewer hooks; no: every hook.
+    merges: ClassVar[Merges] = "no"
+    published: ClassVar[Published] = Published()  # of this very class; a subclass does not inherit these counts
+    extra_features: int = 0  # the number of features that ``features`` appends to the pooled ones
     injected: frozenset[str] = frozenset()  # names of weights and buffers that are new in the backbone's own state
 
     def __init__(self, backbone: Backbone, config: AnyConfig) -> None:
         super().__init__()
         self.config = config
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
-        self._unfrozen: list[tuple[nn.Parameter, Tensor]] = []
+        self._originals: list[tuple[nn.Parameter, Tensor]] = []
         for parameter in backbone.parameters():
             parameter.requires_grad_(False)
 
+    @classmethod
+    def unfrozen(cls, name: str) -> bool:
+        """Whether the backbone's parameter of this name trains, under the default options."""
+        return False
+
     def before(self, module: nn.Module, f: TokenMap) -> None:
         """Make ``module(x)`` compute ``module(f(x))``."""
-        self._handles.append(module.register_forward_pre_hook(partial(_call_before, f)))
+        self._handles.append(module.register_forward_pre_hook(partial(hooks.change_input, f)))
 
     def after(self, module: nn.Module, f: TokenMap) -> None:
         """Make ``module(x)`` compute ``f(module(x))``."""
-        self._handles.append(module.register_forward_hook(partial(_call_after, f)))
+        self._handles.append(module.register_forward_hook(partial(hooks.change_output, f)))
 
     def beside(self, module: nn.Module, f: TokenMap, *, source: nn.Module | None = None) -> None:
-        """Make ``module(x)`` compute ``module(x) + f(x)``; with ``source``, f reads that earlier module's input.
+        """Make ``module(x)`` compute ``module(x) + f(x)``. With ``source``, f reads the input of that earlier module.
 
         Beside a linear, an ``f`` that has ``add_to(output, x)`` adds itself, in place.
         """
         if source is None:
-            add = _call_beside
+            add = hooks.add_beside
             if isinstance(module, nn.Linear):
-                add = _add_in_place if hasattr(f, "add_to") else _add_beside
+                add = hooks.add_by_itself if hasattr(f, "add_to") else hooks.add_beside_linear
             self._handles.append(module.register_forward_hook(partial(add, f)))
             return
         tap = Tap()
-        self._handles.append(source.register_forward_pre_hook(partial(_fill, tap)))
-        self._handles.append(module.register_forward_hook(partial(_add_tapped, f, tap)))
+        self._handles.append(source.register_forward_pre_hook(partial(hooks.fill_tap, tap)))
+        self._handles.append(module.register_forward_hook(partial(hooks.add_tapped, f, tap)))
 
     def unfreeze(self, parameters: Iterable[nn.Parameter]) -> None:
         """Train these parameters of the backbone in place; ``detach`` puts their first values back."""
         for parameter in parameters:
             parameter.requires_grad_(True)
-            self._unfrozen.append((parameter, parameter.detach().clone()))
+            self.remember(parameter, parameter.detach().clone())
+
+    def remember(self, parameter: nn.Parameter, value: Tensor) -> None:
+        """Let ``detach`` put this value back into a parameter of the backbone."""
+        self._originals.append((parameter, value))
 
     def detach(self) -> None:
         """Give the backbone back as it was: no hooks, its first values, frozen."""
         self.remove_hooks()
         with torch.no_grad():
-            for parameter, original in self._unfrozen:
+            for parameter, original in self._originals:
                 parameter.copy_(original)
                 parameter.requires_grad_(False)
-        self._unfrozen.clear()
+        self._originals.clear()
 
     def remove_hooks(self) -> None:
-        """Unwire; for ``merge`` and ``detach``."""
+        """Take every hook of this method off the backbone."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
 
-    def param_groups(self, model: Tuned) -> list[dict[str, Any]]:
-        """Optimizer groups of everything that trains; vectors and tokens get no weight decay."""
+    def param_groups(self, model: Model) -> list[dict[str, Any]]:
+        """The optimizer's groups of all that trains. Vectors, tokens and prompts get no weight decay."""
         decayed: list[nn.Parameter] = []
         free: list[nn.Parameter] = []
         for name, parameter in model.named_parameters():
@@ -224,29 +257,33 @@ class Method(nn.Module):
         ]
         return [group for group in groups if group["params"]]
 
-    def loss(self, model: Tuned, x: Tensor, y: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """The training loss of one batch; override for extra terms, second passes or subnet draws."""
+    def loss(self, model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, criterion: Criterion) -> Tensor:
+        """The training loss of one batch. Override it for extra terms, second passes or subnet draws.
+
+        ``model`` maps the batch to logits (B, classes). It may start behind blocks whose output is kept, so a loss may
+        call it and ask nothing else of it.
+        """
         return criterion(model(x), y)
 
     def untouched(self, depth: int) -> int:
-        """How many of the first of ``depth`` blocks compute what the frozen backbone's do, on what its compute.
+        """How many leading blocks of ``depth`` compute what the frozen backbone's do.
 
-        All of them: the pooled features are the frozen backbone's as well. What they compute is kept then, and not
-        computed in every epoch. Override in a method that acts from some later block on.
+        ``depth`` itself says that the pooled features are the frozen backbone's too. The trainer may compute these
+        blocks once and not in every epoch. Override it in a method that acts from some later block on.
         """
         return 0
 
     def fit(self, trainer: Trainer) -> None:
-        """The story of one run; override for stages."""
+        """Train from start to end. Override it for stages."""
         trainer.keep_prefix()
         trainer.train()
 
     def epochs(self, epochs: int) -> float:
-        """How many epochs of training a run of a recipe of so many is worth; to plan with. Override for stages."""
+        """How many epochs of plain training a run takes whose recipe has ``epochs``; for plans. Override for stages."""
         return epochs
 
     def report(self, trainer: Trainer) -> dict[str, Any]:
-        """What a trained method can tell of itself, for the record: JSON values by name. Never reads the test split."""
+        """What a trained method tells of itself in the record: JSON values by name."""
         return {"prefix": dict(trainer.prefix)} if trainer.prefix else {}
 
     def features(self, pooled: Tensor) -> Tensor:
@@ -254,17 +291,17 @@ class Method(nn.Module):
         return pooled
 
     def merge(self) -> None:
-        """Fold the new weights into the backbone where that is exact; the default keeps the hooks."""
+        """Fold the new weights into the backbone where that is exact. The default keeps every hook."""
 
     def pack(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What a task file holds of this method's state: the same unless a method stores it in fewer bytes."""
+        """The form in which a task file holds this method's state. Override it to store fewer bytes."""
         return state
 
     def unpack(self, packed: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The state that ``pack`` packed; may leave this method, as yet untrained, in the form that it belongs to."""
+        """The state that ``pack`` packed. This may first bring the untrained method into the form of that state."""
         return packed
 
     @property
     def folded(self) -> bool:
-        """Whether the backbone alone computes the features: asked after ``merge``."""
+        """Whether the backbone alone computes the features; meant to be asked after ``merge``."""
         return not self._handles and not self.injected and not self.extra_features

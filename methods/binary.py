@@ -1,11 +1,11 @@
-"""Bi-AdaptFormer and Bi-LoRA: projections of one bit a weight (Jie et al. 2023, arXiv:2307.16867)."""
+"""Bi-AdaptFormer and Bi-LoRA: projections with one bit per weight (Jie et al. 2023, arXiv:2307.16867)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import torch
 import torch.nn.functional as F
@@ -13,18 +13,15 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.adaptformer import AdaptFormer, AdaptFormerConfig
-from methods.base import Backbone, Method
-from methods.errors import check
+from methods.base import Backbone, Method, Trainer
 from methods.layers import Bottleneck, LowRank
 from methods.lora import FusedLowRank, LoRA, LoRAConfig
+from methods.options import fraction
 
 if TYPE_CHECKING:
     import optuna
-
-    from benchmarks.training.train import Trainer
-
 LEVEL = NormalDist().inv_cdf(0.75)  # the median of half a standard normal, 0.674, as in the authors' code
-UP_DEVIATION = 1e-3  # of an up-projection's first values: an update of one bit a weight cannot start at zero
+UP_DEVIATION = 1e-3  # of the first values of an up-projection; an update with one bit per weight cannot start at zero
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +35,7 @@ class BiAdaptFormerConfig(AdaptFormerConfig):
 class BiLoRAConfig(LoRAConfig):
     rank: int = 32
     alpha: float = 32.0
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.dropout < 1, f"dropout={self.dropout} must be below 1")
+    dropout: Annotated[float, fraction] = 0.1
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
@@ -52,19 +45,24 @@ class BiLoRAConfig(LoRAConfig):
 
 
 def one_bit(weight: Tensor) -> Tensor:
-    """A weight of two values: mean + deviation * LEVEL where it is above its mean, mean - deviation * LEVEL elsewhere.
+    """Round a weight to two values.
 
-    The gradient is straight-through: of the standardised weight as if it had not been rounded, mean and deviation too.
+    They are mean + deviation * LEVEL where the weight is above its mean, and mean - deviation * LEVEL elsewhere. The
+    gradient is straight-through: it passes the rounding of the standardised weight as if there were none. It reaches
+    the mean and the deviation too.
     """
     mean, deviation = weight.mean(), weight.std()
     standard = (weight - mean) / deviation
     level = torch.where(standard > 0, LEVEL, -LEVEL).to(weight.dtype)
-    # in this order, so that the added zero is exact and the values are two
+    # in this order the added zero is exact, so there are exactly two values
     return mean + deviation * (level + (standard - standard.detach()))
 
 
 class BinaryLinear(nn.Linear):
-    """(..., in) -> (..., out): dropout, then a linear without bias that computes with ``one_bit`` of its weight."""
+    """(..., in) -> (..., out): dropout, then a linear with ``one_bit`` of its weight and without a bias.
+
+    ``final`` says that the weight has two values already.
+    """
 
     def __init__(self, in_features: int, out_features: int, *, dropout: float) -> None:
         super().__init__(in_features, out_features, bias=False)
@@ -75,22 +73,22 @@ class BinaryLinear(nn.Linear):
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Keep the two values alone: the weight that trained is lost, and nothing is rounded any more."""
+        """Replace the weight by its two values for good. From then on nothing is rounded."""
         if not self.final:
             self.weight.copy_(one_bit(self.weight))
             self.final = True
 
 
 class Binary(Method):
-    """A method whose down- and up-projections have one bit a weight; its task file holds these bits.
+    """A method whose down- and up-projections have one bit per weight. Its task file holds these bits.
 
-    A matrix is stored as its bits and its two values, which say the same as its mean and deviation and lose nothing.
+    A task file stores a matrix as its bits and its two values. That loses nothing.
     """
 
-    identity_at_start = False  # see UP_DEVIATION
+    identity_at_start = False  # up-projections start at random values (UP_DEVIATION)
 
     def _binarize(self, kind: type[Bottleneck] | type[LowRank], dropout: float) -> None:
-        """Put binary projections in the place of the linears, biases included, of all modules of a kind."""
+        """Replace the linears and biases of every module of a kind by binary projections without biases."""
         for pair in [module for module in self.modules() if isinstance(module, kind)]:
             pair.down = BinaryLinear(pair.down.in_features, pair.down.out_features, dropout=0.0)
             pair.up = BinaryLinear(pair.up.in_features, pair.up.out_features, dropout=dropout)
@@ -100,12 +98,12 @@ class Binary(Method):
         return ((name, module) for name, module in self.named_modules() if isinstance(module, BinaryLinear))
 
     def fit(self, trainer: Trainer) -> None:
-        """Train, then keep the two values alone: what is tested is to the bit what the task file holds."""
+        """Train, then keep only the two values. So the tested weights equal those in the task file, bit by bit."""
         super().fit(trainer)
         self._finish()
 
     def merge(self) -> None:
-        """Keep the two values alone, then do as the method without bits: LoRA folds its updates into the backbone."""
+        """Keep only the two values, then merge as the method without bits does."""
         self._finish()
         super().merge()
 
@@ -114,6 +112,7 @@ class Binary(Method):
             projection.finish()
 
     def pack(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Replace each binary weight by its two values, low then high, and its bits, eight per byte."""
         packed = dict(state)
         for name, projection in self._projections():
             weight = packed.pop(f"{name}.weight")
@@ -123,6 +122,7 @@ class Binary(Method):
         return packed
 
     def unpack(self, packed: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The inverse of ``pack``; the projections of this method become final."""
         self._finish()
         state = dict(packed)
         for name, projection in self._projections():
@@ -133,17 +133,20 @@ class Binary(Method):
 
 
 class BiAdaptFormer(Binary, AdaptFormer):
-    """AdaptFormer with binary projections, without biases or norm: 589,824 on ViT-B/16, stored in 73,920 bytes."""
+    """AdaptFormer with binary projections, without biases and norm.
+
+    589,824 parameters on ViT-B/16, stored in 73,920 bytes.
+    """
 
     Config = BiAdaptFormerConfig
 
     def __init__(self, backbone: Backbone, config: BiAdaptFormerConfig) -> None:
         super().__init__(backbone, config)
-        self._binarize(Bottleneck, dropout=0.0)  # a bottleneck has its own
+        self._binarize(Bottleneck, dropout=0.0)  # a bottleneck has dropout of its own
 
 
 class BiLoRA(Binary, LoRA):
-    """LoRA with binary projections: 1,179,648 on ViT-B/16, stored in 147,840 bytes."""
+    """LoRA with binary projections; 1,179,648 parameters on ViT-B/16, stored in 147,840 bytes."""
 
     Config = BiLoRAConfig
 
@@ -152,16 +155,19 @@ class BiLoRA(Binary, LoRA):
         self._binarize(LowRank, dropout=config.dropout)
         for update in self.updates:
             if isinstance(update, FusedLowRank):
-                update.joint = False  # binary projections round and drop
+                update.joint = False  # binary projections round and drop out, which a joint product cannot do
 
 
 def to_bytes(bits: Tensor) -> Tensor:
-    """Booleans of any shape to bytes (n / 8 rounded up,), the first in the lowest bit, the last byte filled with 0."""
+    """Pack n booleans of any shape into ceil(n / 8) bytes.
+
+    The first boolean is the lowest bit of the first byte. Unused bits of the last byte are 0.
+    """
     flat = F.pad(bits.flatten().to(torch.uint8), (0, -bits.numel() % 8)).view(-1, 8)
     return (flat << torch.arange(8, dtype=torch.uint8, device=flat.device)).sum(dim=1, dtype=torch.uint8)
 
 
 def from_bytes(packed: Tensor, shape: torch.Size) -> Tensor:
-    """The booleans of this shape that ``to_bytes`` packed."""
+    """Unpack the booleans of this shape that ``to_bytes`` packed."""
     bits = (packed[:, None] >> torch.arange(8, dtype=torch.uint8, device=packed.device)) & 1
     return bits.flatten()[: shape.numel()].view(shape).bool()

@@ -14,11 +14,16 @@ class BitFitConfig(base.Config):
 
 
 class BitFit(Method):
-    """Every bias of the backbone trains: 102,912 on ViT-B/16."""
+    """Every bias of the backbone trains; 102,912 parameters on ViT-B/16."""
 
     Config = BitFitConfig
     published = Published(image="0.10 M")
+    merges = "yes"
+
+    @classmethod
+    def unfrozen(cls, name: str) -> bool:
+        return name.endswith("bias")
 
     def __init__(self, backbone: Backbone, config: BitFitConfig) -> None:
         super().__init__(backbone, config)
-        self.unfreeze(p for name, p in backbone.named_parameters() if name.endswith("bias"))
+        self.unfreeze(p for name, p in backbone.named_parameters() if self.unfrozen(name))

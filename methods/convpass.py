@@ -1,12 +1,13 @@
 """Convpass: convolutional bypasses beside MHA and FFN (Jie & Deng 2022, arXiv:2207.07039).
 
-Shapes: B images, N = P + G tokens, the P prefix tokens (class) first, then G patches in rows; D token width, H hidden.
+Shapes: B images; N = P + G tokens, first the P prefix tokens (such as the class token), then the G patches row by row;
+D token width, H hidden channels.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +15,8 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.base import Backbone, Method
-from methods.errors import check
 from methods.layers import ACTIVATIONS
+from methods.options import at_least, fraction
 
 if TYPE_CHECKING:
     import optuna
@@ -24,14 +25,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class ConvpassConfig(base.Config):
     lr: float = 1e-2
-    hidden: int = 8
+    hidden: Annotated[int, at_least(1)] = 8
     scale: float = 1.0
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.hidden >= 1, f"hidden={self.hidden} must be at least 1")
-        check(self.dropout < 1, f"dropout={self.dropout} must be below 1")
+    dropout: Annotated[float, fraction] = 0.1
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
@@ -45,7 +41,7 @@ class ConvpassConfig(base.Config):
 class Bypass(nn.Module):
     """(B, N, D) -> (B, N, D): scale * up(dropout(act(conv(act(down(x)))))), zero at the start.
 
-    2 D H + 9 H^2 + 2 H + D weights. The convolution starts as the identity, as in the authors' code.
+    It has 2 D H + 9 H^2 + 2 H + D parameters. The convolution starts as the identity, as in the authors' code.
     """
 
     def __init__(self, dim: int, grid: tuple[int, int], prefix: int, config: ConvpassConfig) -> None:
@@ -66,17 +62,18 @@ class Bypass(nn.Module):
         return out * self.scale
 
     def mix(self, hidden: Tensor) -> Tensor:
-        """The 3x3 convolution: patches over their grid, every prefix token alone; (B, N, H) -> (B, N, H)."""
-        # with zeros all around it, a token alone meets the centre of the kernel and nothing else
+        """(B, N, H) -> (B, N, H): the 3x3 convolution of the patches on their grid, and of every prefix token alone."""
+        # a token alone has zeros all around it, so only the centre of the kernel meets it
         alone = F.linear(hidden[:, : self.prefix], self.conv.weight[:, :, 1, 1], self.conv.bias)
         patches = hidden[:, self.prefix :].transpose(1, 2).unflatten(2, self.grid)  # (B, H, rows, columns)
         return torch.cat([alone, self.conv(patches).flatten(2).transpose(1, 2)], dim=1)
 
 
 class Convpass(Method):
-    """x + MHA(norm1(x)) + scale * bypass(norm1(x)), and the same around the FFN: 327,552 on ViT-B/16.
+    """x + MHA(norm1(x)) + scale * bypass(norm1(x)), and the same around the FFN.
 
-    The bypass joins the residual stream; drop-path does not reach it (chosen here, as for adaptformer).
+    327,552 parameters on ViT-B/16. The bypass joins the residual stream, where drop-path does not reach it (chosen
+    here, as for adaptformer).
     """
 
     Config = ConvpassConfig
@@ -84,11 +81,11 @@ class Convpass(Method):
 
     def __init__(self, backbone: Backbone, config: ConvpassConfig) -> None:
         super().__init__(backbone, config)
-        vit = cast(Any, backbone)  # what only image backbones have
+        vit = cast(Any, backbone)  # the patch grid and prefix tokens are attributes of image backbones alone
         rows, columns = vit.patch_embed.grid_size
         self.bypasses = nn.ModuleList()
         for block in backbone.blocks:
-            # past LayerScale and drop-path
+            # drop_path1 and drop_path2 come after LayerScale
             for source, module in ((block.attn, block.drop_path1), (block.mlp, block.drop_path2)):
                 bypass = Bypass(backbone.num_features, (rows, columns), vit.num_prefix_tokens, config)
                 self.bypasses.append(bypass)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Published, Tap
-from methods.errors import check
+from methods.base import CLASS_TOKEN, Backbone, Published
+from methods.hooks import Tap
 from methods.layers import Bottleneck, PromptGenerator, append, between, set_aside
+from methods.options import at_least, fraction
 from methods.ssf import SSF, SSFConfig
 
 if TYPE_CHECKING:
@@ -24,17 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DAPTConfig(SSFConfig):
-    """``head_prompts``: the head also sees the mean prompt, as the authors have it but for ModelNet40."""
+    """``head_prompts``: the head also sees the mean prompt, as in the authors' code except for ModelNet40."""
 
     lr: float = 1e-2
-    hidden: int = 64
-    dropout: float = 0.0
+    hidden: Annotated[int, at_least(1)] = 64
+    dropout: Annotated[float, fraction] = 0.0
     head_prompts: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.hidden >= 1, f"hidden={self.hidden} must be at least 1")
-        check(self.dropout < 1, f"dropout={self.dropout} must be below 1")
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
@@ -48,7 +44,7 @@ class DAPTConfig(SSFConfig):
 class DynamicAdapter(nn.Module):
     """(B, N, D) -> (B, N, D): relu(scale(n)) * up(dropout(gelu(down(n)))) of n = LN(h), zero at the start.
 
-    The scale is one number a token; 2 D + (2 D hidden + hidden + D) + (D + 1) weights.
+    The scale is one number per token. There are 2 D + (2 D hidden + hidden + D) + (D + 1) parameters.
     """
 
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:
@@ -65,15 +61,21 @@ class DynamicAdapter(nn.Module):
 
 
 class DAPT(SSF):
-    """SSF, and in block l: a = DynamicAdapter(h), x' = h + FFN(norm2(h)) + a, and one prompt from GELU(a) joins.
+    """SSF, and in every block a = DynamicAdapter(h) and x' = h + FFN(norm2(h)) + a.
 
-    Class token and its position train too. On Point-MAE at hidden 64: adapters 609,036, prompts 9,216, scales and
-    shifts 102,912, tokens 768, and the head of three parts 365,839 for 15 classes: 1,087,771.
+    One prompt made from GELU(a) joins the sequence after the block. The class token and its position train too. On
+    Point-MAE at hidden 64 the adapters have 609,036 parameters, the prompts 9,216, scales and shifts 102,912, the
+    tokens 768, and the head of three parts 365,839 for 15 classes: 1,087,771 together.
     """
 
     Config = DAPTConfig
     published = Published(points="1.1 M")
     modalities = frozenset({"points"})
+    merges = "in part"
+
+    @classmethod
+    def unfrozen(cls, name: str) -> bool:
+        return name in CLASS_TOKEN
 
     def __init__(self, backbone: Backbone, config: DAPTConfig) -> None:
         super().__init__(backbone, config)
@@ -82,12 +84,12 @@ class DAPT(SSF):
         self.generators = nn.ModuleList(PromptGenerator(dim) for _ in range(depth))
         self.extra_features = dim if config.head_prompts else 0
         self._prompts = Tap()
-        self._places: list[Any] = [*backbone.blocks, backbone.norm]  # a list, so that they are not part of this module
-        self.unfreeze([backbone.cls_token, backbone.cls_pos])  # type: ignore[attr-defined]  # of point backbones
+        self._blocks_and_norm: list[Any] = [*backbone.blocks, backbone.norm]  # a list keeps them out of this module
+        self.unfreeze(p for name, p in backbone.named_parameters() if self.unfrozen(name))
         self._wire_adapters()
 
     def _wire_adapters(self) -> None:
-        *blocks, norm = self._places
+        *blocks, norm = self._blocks_and_norm
         for block, adapter, generator in zip(blocks, self.adapters, self.generators, strict=True):
             prompt = Tap()
             self.beside(block.drop_path2, partial(_adapt, adapter, generator, prompt), source=block.norm2)
@@ -95,17 +97,21 @@ class DAPT(SSF):
         self.after(norm, partial(set_aside, len(blocks), self._prompts))
 
     def features(self, pooled: Tensor) -> Tensor:
-        """[class; max of patches] (B, 2 D) -> [class; mean of prompts; max of patches] (B, 3 D), or as it is."""
+        """[class; max of patches] (B, 2 D) -> [class; mean of prompts; max of patches] (B, 3 D).
+
+        Without ``head_prompts`` the pooled features stay as they are.
+        """
         prompts = self._prompts.take()
         return between(pooled, prompts.mean(dim=1)) if self.extra_features else pooled
 
     def merge(self) -> None:
-        """Fold scales and shifts into what they follow, where that is exact; adapters and prompts stay hooks."""
-        super().merge()  # takes every hook off
+        """Fold scales and shifts into the operation before them where that is exact. Adapters and prompts stay."""
+        super().merge()  # it takes every hook off
         self._wire_adapters()
 
 
 def _adapt(adapter: nn.Module, generator: nn.Module, prompt: Tap, h: Tensor) -> Tensor:
+    """h (B, N, D) to the adapter's output a (B, N, D); the prompt made from GELU(a) goes into the tap."""
     a: Tensor = adapter(h)
     prompt.value = generator(F.gelu(a))
     return a

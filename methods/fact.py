@@ -1,14 +1,14 @@
 """FacT: the updates of all layers as one factorised tensor (Jie & Deng 2023, arXiv:2212.03145).
 
-Shapes: D token width, r rank, S slices. Every linear is a grid of D x D pieces: one of proj, three of the fused qkv, of
-fc1 and fc2 each as many as the FFN is wider than a token. One slice r x r of the tensor's core updates one piece.
+Shapes: D token width, r rank, S slices. Every linear is a grid of D x D pieces: proj has one, the fused qkv three, and
+fc1 and fc2 have as many as the FFN is wider than a token. One slice (r, r) of the tensor's core updates one piece.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from methods import base
 from methods.base import Backbone, Method
 from methods.errors import check
+from methods.options import at_least, fraction
 
 if TYPE_CHECKING:
     import optuna
@@ -23,17 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FacTConfig(base.Config):
-    """``dropout`` is that of the authors' code: between a slice and the way back up."""
+    """``dropout`` acts between a slice and the up-projection, as in the authors' code."""
 
     lr: float = 1e-2
-    rank: int = 16
+    rank: Annotated[int, at_least(1)] = 16
     scale: float = 1.0
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.rank >= 1, f"rank={self.rank} must be at least 1")
-        check(self.dropout < 1, f"dropout={self.dropout} must be below 1")
+    dropout: Annotated[float, fraction] = 0.1
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
@@ -45,7 +41,7 @@ class FacTConfig(base.Config):
 
 
 class TrainCore(nn.Module):
-    """Every slice free (tensor train): S r^2 weights, started as a linear layer's would be (chosen here)."""
+    """Every slice is free (tensor train): S r^2 weights. They start as those of a linear layer do (chosen here)."""
 
     def __init__(self, count: int, rank: int) -> None:
         super().__init__()
@@ -56,7 +52,7 @@ class TrainCore(nn.Module):
 
 
 class TuckerCore(nn.Module):
-    """Every slice a mixture of r matrices that all share (Tucker): r^3 + S r weights."""
+    """Every slice is a mixture of r matrices that all slices share (Tucker): r^3 + S r weights."""
 
     def __init__(self, count: int, rank: int) -> None:
         super().__init__()
@@ -67,8 +63,8 @@ class TuckerCore(nn.Module):
         return torch.einsum("ijk,sk->sij", self.matrices, self.mixture[start:stop])
 
 
-class Place(NamedTuple):
-    """Where a linear (outputs * D, inputs * D) finds its slices."""
+class SliceRange(NamedTuple):
+    """The slices of one linear (outputs * D, inputs * D): inputs * outputs of them, from number ``start`` on."""
 
     start: int
     inputs: int
@@ -76,7 +72,7 @@ class Place(NamedTuple):
 
 
 class Factors(nn.Module):
-    """What all updates share, zero at the start: down U (r, D), a core, up V (D, r)."""
+    """What all updates share: down U (r, D), a core, up V (D, r). V is zero at the start."""
 
     def __init__(self, dim: int, core: TrainCore | TuckerCore, config: FacTConfig) -> None:
         super().__init__()
@@ -85,23 +81,23 @@ class Factors(nn.Module):
         self.core, self.dropout, self.scale = core, nn.Dropout(config.dropout), config.scale
         nn.init.zeros_(self.up.weight)
 
-    def slices(self, place: Place) -> Tensor:
+    def slices(self, own: SliceRange) -> Tensor:
         """The slices of one linear: (inputs, outputs, r, r)."""
-        # no call of a module: torch's counter of operations fails on one that returns a view of its parameter
-        flat = self.core.slices(place.start, place.start + place.inputs * place.outputs)
-        return flat.reshape(place.inputs, place.outputs, *flat.shape[1:])
+        # the core is not called as a module: torch's FLOP counter fails on a module that returns a parameter's view
+        flat = self.core.slices(own.start, own.start + own.inputs * own.outputs)
+        return flat.reshape(own.inputs, own.outputs, *flat.shape[1:])
 
-    def delta(self, place: Place) -> Tensor:
+    def delta(self, own: SliceRange) -> Tensor:
         """The weight update of one linear: (outputs * D, inputs * D)."""
-        pieces: Tensor = torch.einsum("pj,abij,id->bpad", self.up.weight, self.slices(place), self.down.weight)
+        pieces: Tensor = torch.einsum("pj,abij,id->bpad", self.up.weight, self.slices(own), self.down.weight)
         return pieces.flatten(2).flatten(0, 1) * self.scale
 
 
-def _update(factors: Factors, place: Place, x: Tensor) -> Tensor:
+def _update(factors: Factors, own: SliceRange, x: Tensor) -> Tensor:
     """(B, N, inputs * D) -> (B, N, outputs * D): scale * V S U x, piece by piece."""
-    low = factors.down(x.unflatten(-1, (place.inputs, -1))).flatten(-2)
-    mixed = low @ factors.slices(place).transpose(1, 2).flatten(2).flatten(0, 1)
-    high: Tensor = factors.up(factors.dropout(mixed.unflatten(-1, (place.outputs, -1)) * factors.scale))
+    low = factors.down(x.unflatten(-1, (own.inputs, -1))).flatten(-2)
+    mixed = low @ factors.slices(own).transpose(1, 2).flatten(2).flatten(0, 1)
+    high: Tensor = factors.up(factors.dropout(mixed.unflatten(-1, (own.outputs, -1)) * factors.scale))
     return high.flatten(-2)
 
 
@@ -109,41 +105,43 @@ class FacT(Method):
     """dW = scale * V S U on qkv, proj, fc1 and fc2 of every block, with one U and one V for all their pieces."""
 
     Config = FacTConfig
+    merges = "yes"
     core: ClassVar[type[TrainCore | TuckerCore]]
 
     def __init__(self, backbone: Backbone, config: FacTConfig) -> None:
         super().__init__(backbone, config)
         dim, count = backbone.num_features, 0
-        self._wired: list[tuple[nn.Linear, Place]] = []
+        self._wired: list[tuple[nn.Linear, SliceRange]] = []
         for block in backbone.blocks:
             for linear in (block.attn.qkv, block.attn.proj, block.mlp.fc1, block.mlp.fc2):
                 widths = linear.in_features, linear.out_features
                 check(not any(w % dim for w in widths), f"fact: widths {widths} must be multiples of the token's {dim}")
-                self._wired.append((linear, Place(count, *(width // dim for width in widths))))
+                self._wired.append((linear, SliceRange(count, *(width // dim for width in widths))))
                 count += widths[0] * widths[1] // dim**2
         self.factors = Factors(dim, self.core(count, config.rank), config)
-        for linear, place in self._wired:
-            self.beside(linear, partial(_update, self.factors, place))
+        for linear, own in self._wired:
+            self.beside(linear, partial(_update, self.factors, own))
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Add every update to its linear, once and for good, and drop the hooks."""
-        for linear, place in self._wired:
-            linear.weight += self.factors.delta(place)
+        """Add every update to its linear for good, and drop the hooks."""
+        for linear, own in self._wired:
+            linear.weight += self.factors.delta(own)
         self._wired.clear()
         self.remove_hooks()
 
 
 class FacTTT(FacT):
-    """FacT with a free slice for every piece of every layer: 2 D r + S r^2, 61,440 at rank 16 on ViT-B/16."""
+    """FacT with a free slice for every piece: 2 D r + S r^2 parameters, 61,440 at rank 16 on ViT-B/16."""
 
     core = TrainCore
 
 
 class FacTTK(FacT):
-    """FacT with slices mixed from r shared matrices: 2 D r + S r + r^3, 30,976 at rank 16 on ViT-B/16.
+    """FacT with slices mixed from r shared matrices: 2 D r + S r + r^3 parameters, 30,976 at rank 16 on ViT-B/16.
 
-    A piece of the FFN takes a slice of its own, as in the equations; the authors' code cuts four slices anew into four.
+    Every piece of the FFN takes a slice of its own, as in the equations. The authors' code takes four
+    slices together and divides them into four in another way.
     """
 
     core = TuckerCore

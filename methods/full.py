@@ -1,4 +1,4 @@
-"""Full fine-tuning, from pretrained weights or from scratch: the two ends that every method is read against."""
+"""Full fine-tuning, from pretrained weights or from scratch. Every method is compared with these two."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ class Full(Method):
 
     Config = FullConfig
     published = Published(image="85.8 M", points="22.1 M")
+    merges = "yes"
+
+    @classmethod
+    def unfrozen(cls, name: str) -> bool:
+        return True
 
     def __init__(self, backbone: Backbone, config: FullConfig) -> None:
         super().__init__(backbone, config)
@@ -31,6 +36,7 @@ class Full(Method):
 
     @torch.no_grad()
     def detach(self) -> None:
+        """Give the backbone back as it was, BatchNorm statistics included."""
         super().detach()
         for buffer, original in self._statistics:
             buffer.copy_(original)

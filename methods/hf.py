@@ -1,10 +1,13 @@
 """Hugging Face PEFT's tuners (Mangrulkar et al. 2022, github.com/huggingface/peft) as methods named hf:TYPE.
 
-They keep less of the contract than methods of this project do, for PEFT replaces modules where those hook them:
-the backbone's weights keep their values, but move to keys with ``base_layer`` until ``merge`` or ``detach``, and the
-new ones are found among them (``injected``); hf:frod, hf:shira and hf:waveft do not compile to one graph; hf:lily does
-not merge, nor does a bias into a linear without one; what hf:adamss, hf:osf, hf:pissa, hf:psoft and in part hf:frod
-derive from a decomposition of the weights is computed again when a task file is loaded.
+They keep less of the contract than the methods of this project, because PEFT replaces modules where ours hook them:
+
+- The backbone's weights keep their values but move to keys with ``base_layer`` until ``merge`` or ``detach``. The new
+  weights stand among them (``injected``).
+- hf:frod, hf:shira and hf:waveft do not compile to one graph.
+- hf:lily does not merge, and neither does a bias into a linear without one.
+- hf:adamss, hf:osf, hf:pissa, hf:psoft and in part hf:frod decompose the backbone's weights. Loading a task file
+  computes these decompositions again.
 """
 
 from __future__ import annotations
@@ -14,27 +17,25 @@ import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from methods.base import Backbone, Method
-from methods.errors import check, unknown
+from methods.base import Backbone, Criterion, Method, Trainer
+from methods.errors import UserError, check, unknown
 from methods.hf_config import PREFIX, HFConfig, library, make
 
-if TYPE_CHECKING:
-    from benchmarks.training.model import Tuned
-    from benchmarks.training.train import Trainer
-
-NAME = "default"  # PEFT's, of the one adapter
-STARTS_ELSEWHERE = {"c3a", "fourierft", "unilora", "vblora"}  # their first updates are random and not times zero
+NAME = "default"  # PEFT's name of its one adapter
+STARTS_ELSEWHERE = {"c3a", "fourierft", "unilora", "vblora"}  # their first updates are random and not zero
+DOES_NOT_MERGE = {"lily"}
 
 
 class HF(Method):
     """A tuner of Hugging Face PEFT, in modules of every block."""
 
     Config = HFConfig
+    merges = "yes"  # unless it changes the bias of a linear that has none
     config: HFConfig
 
     def __init__(self, backbone: Backbone, config: HFConfig) -> None:
@@ -45,23 +46,25 @@ class HF(Method):
         peft = config.peft(len(backbone.blocks))
         before = [(p, p.detach().clone()) for name in peft.target_modules for p in modules[name].parameters()]
         known = {id(tensor) for tensor in body.state_dict(keep_vars=True).values()}
-        # in a tuple, for as a submodule it would own the backbone
+        # a tuple, because as a submodule the tuner would own the backbone
         self._tuner: tuple[Any, ...] = (_inject(body, peft, config.kind),)
         self._replaced = {name: module for name, module in modules.items() if body.get_submodule(name) is not module}
         self.shared = _outside(self._tuner[0], body)
         # a tensor that modules share is saved under its first name
         names = {id(tensor): name for name, tensor in reversed(body.state_dict(keep_vars=True).items())}
         self.injected = frozenset(name for tensor, name in names.items() if tensor not in known)
-        self._unfrozen += [(p, value) for p, value in before if not torch.equal(p, value)]
+        for parameter, value in before:
+            if not torch.equal(parameter, value):  # such as hf:pissa, which takes its start out of the weights
+                self.remember(parameter, value)
         self.unfreeze(p for n, p in body.named_parameters() if p.requires_grad and n not in self.injected)
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Fold the updates into the weights, which get their own keys back; where PEFT cannot, nothing happens."""
+        """Fold the updates into the weights, which get their own keys back. Where PEFT cannot, nothing changes."""
         if not self._tuner:
             return
         body = self._tuner[0].model
-        try:  # on copies, for a layer that refuses may have changed its weight before
+        try:  # on copies, because a layer may change its weight before it refuses
             for name in self._replaced:
                 copy.deepcopy(body.get_submodule(name)).merge()
         except (RuntimeError, ValueError):  # such as NotImplementedError, or a bias for a linear without one
@@ -80,7 +83,7 @@ class HF(Method):
         super().detach()
 
     def untouched(self, depth: int) -> int:
-        """Those before the first of ``layers_to_transform``."""
+        """The blocks before the first of ``layers_to_transform``."""
         return min(self.config.layers_to_transform, default=0)
 
     def report(self, trainer: Trainer) -> dict[str, Any]:
@@ -92,13 +95,18 @@ class HF(Method):
 
 
 class AdaLoRA(HF):
-    """hf:adalora: after each step the ranks that matter least are set to zero, down to that step's budget."""
+    """hf:adalora: after every step it sets the least important ranks to zero, down to the budget of that step."""
 
     def __init__(self, backbone: Backbone, config: HFConfig) -> None:
         super().__init__(backbone, config)
         self._step, self._steps, self._stepped = 0, 0, False
 
     def fit(self, trainer: Trainer) -> None:
+        """Train, and prune after every step.
+
+        Raises:
+            UserError: the options leave no step to prune in.
+        """
         peft = self._tuner[0].peft_config[NAME]
         self._steps = trainer.recipe.epochs * math.ceil(len(trainer.x) / trainer.recipe.batch_size)
         free = self._steps - peft.tinit - peft.tfinal
@@ -108,27 +116,27 @@ class AdaLoRA(HF):
         self._prune()
         self._steps = 0
 
-    def loss(self, model: Tuned, x: Tensor, y: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """The criterion's, and how far the singular vectors are from orthogonal."""
+    def loss(self, model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, criterion: Criterion) -> Tensor:
+        """The criterion's loss, plus how far the singular vectors are from orthogonal, times PEFT's weight."""
         self._prune()
         self._stepped = self._steps > 0
         weight = float(self._tuner[0].peft_config[NAME].orth_reg_weight)
         return super().loss(model, x, y, criterion) + weight * self._skewness()
 
     def train(self, mode: bool = True) -> Self:
-        """As ever; what is evaluated has been pruned, the last step included."""
+        """Change the mode. What is evaluated has been pruned after its last step too."""
         if not mode:
             self._prune()
         return super().train(mode)
 
     def _prune(self) -> None:
-        """Once after every step, while its gradients are there; PEFT weighs ranks by them."""
+        """Prune once after every step, while its gradients exist: PEFT judges ranks by them."""
         if self._stepped:
             self._stepped, self._step = False, self._step + 1
             self._tuner[0].update_and_allocate(self._step)
 
     def _skewness(self) -> Tensor:
-        """Mean over all A (r, in) and B (out, r) of the Frobenius norms of A A^T - 1 and B^T B - 1."""
+        """The mean of the Frobenius norms of A A^T - I and B^T B - I over all A (r, in) and B (out, r)."""
         named = self._tuner[0].model.named_parameters()
         rows = [p.T if ".lora_B." in n else p for n, p in named if ".lora_A." in n or ".lora_B." in n]
         norms = [torch.linalg.norm(r @ r.T - torch.eye(len(r), dtype=r.dtype, device=r.device)) for r in rows]
@@ -143,13 +151,14 @@ def get(name: str) -> type[HF]:
     """The method of the name hf:TYPE.
 
     Raises:
-        ValueError: unknown or unsuited type, or PEFT is not installed; the message says what to do.
+        UserError: unknown type, a type that does not work here, or PEFT is not installed; the message says what to do.
     """
     kind = name.removeprefix(PREFIX)
     config = make(kind)
     inside = {
         "Config": config,
-        "identity_at_start": kind not in STARTS_ELSEWHERE,  # for some types but for rounding
+        "identity_at_start": kind not in STARTS_ELSEWHERE,  # for some types only up to rounding
+        "merges": "no" if kind in DOES_NOT_MERGE else "yes",
         "__doc__": f"{kind} of Hugging Face PEFT.",
         "__module__": __name__,
     }
@@ -157,7 +166,7 @@ def get(name: str) -> type[HF]:
 
 
 def __getattr__(name: str) -> type[HFConfig]:
-    """The configuration classes, by the names under which pickle asks for them."""
+    """A configuration class by the name under which pickle asks for it."""
     kind, ending, rest = name.partition("_options")
     if not ending or rest or kind.startswith("_"):
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
@@ -165,6 +174,7 @@ def __getattr__(name: str) -> type[HFConfig]:
 
 
 def _check_targets(config: HFConfig, modules: Mapping[str, nn.Module], depth: int) -> None:
+    """Refuse targets and layers that the backbone does not have."""
     first = "blocks.0."
     leaves = (nn.Linear, nn.LayerNorm)
     known = [
@@ -172,13 +182,13 @@ def _check_targets(config: HFConfig, modules: Mapping[str, nn.Module], depth: in
     ]
     for target in config.target_modules:
         if first + target not in modules:
-            raise ValueError(f"{PREFIX}{config.kind}: {unknown('target_modules', target, known)}")
+            raise UserError(f"{PREFIX}{config.kind}: {unknown('target_modules', target, known)}")
     outside = [layer for layer in config.layers_to_transform if not 0 <= layer < depth]
     check(not outside, f"{PREFIX}{config.kind}: layers_to_transform={outside} must be from 0 to {depth - 1}")
 
 
 def _outside(tuner: nn.Module, body: nn.Module) -> nn.ModuleDict:
-    """What modules share but no module owns: the method has to, so that it is moved and saved."""
+    """The weights that PEFT's modules share and none owns. The method owns them, so that they are moved and saved."""
     inside = {id(tensor) for tensor in [*body.parameters(), *body.buffers()]}
     children = {name: child for name, child in tuner.named_children() if child is not body}
     return nn.ModuleDict(
@@ -187,14 +197,17 @@ def _outside(tuner: nn.Module, body: nn.Module) -> nn.ModuleDict:
 
 
 def _inject(body: nn.Module, peft: Any, kind: str) -> Any:
-    """PEFT's tuner, which has put its modules into the backbone.
+    """Let PEFT put its modules into the backbone, and return its tuner.
 
-    Made by itself, as PEFT's get_peft_model does, because inject_adapter_in_model drops it, and with it the way to
-    merge, and refuses the types whose modules share weights.
+    This makes the tuner itself, as PEFT's get_peft_model does. PEFT's inject_adapter_in_model would drop the tuner,
+    which alone can merge, and would refuse the types whose modules share weights.
+
+    Raises:
+        UserError: PEFT refuses the options on this backbone.
     """
     tuners = import_module("peft.mapping").PEFT_TYPE_TO_TUNER_MAPPING
     try:
         return tuners[peft.peft_type](body, peft, NAME)
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{PREFIX}{kind}: PEFT refuses this backbone: {reason}") from None
+        raise UserError(f"{PREFIX}{kind}: PEFT refuses this backbone: {reason}") from None

@@ -1,4 +1,4 @@
-"""The tuner types of Hugging Face PEFT by name, and their configurations turned into ours."""
+"""The tuner types of Hugging Face PEFT by name, and their configurations as ours."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from methods import base
-from methods.errors import check, unknown
+from methods.errors import UserError, check, unknown
 
 if TYPE_CHECKING:
     import optuna
 
 PREFIX = "hf:"
 QKV = ("attn.qkv",)
-TARGETS = {"ia3": ("attn.qkv", "mlp.fc2"), "ln_tuning": ("norm1", "norm2")}  # of the other types: QKV
+TARGETS = {"ia3": ("attn.qkv", "mlp.fc2"), "ln_tuning": ("norm1", "norm2")}  # the other types have QKV
 ALIASES: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "dora": ("lora", {"use_dora": True}),
     "pissa": ("lora", {"init_lora_weights": "pissa"}),
     "rslora": ("lora", {"use_rslora": True}),
 }
 FIXED: Mapping[str, Mapping[str, object]] = {
-    "adalora": {"r": 8, "total_step": 10**9},  # PEFT ignores this rank; the steps are known when training starts
+    "adalora": {"r": 8, "total_step": 10**9},  # PEFT ignores this rank; training sets the number of steps
     "frod": {"progressbar": False},
 }
-UNSUITED = {  # beside all that learn prompts
+UNSUITED = {  # and all types that learn prompts
     "adaption_prompt": "it prompts the attention of language models",
-    "poly": "its forward pass asks for a task's number",
+    "poly": "its forward pass asks for the number of a task",
     "shadow": "it mirrors the decoder of a language model",
     "trainable_tokens": "it trains rows of an embedding of words",
     "xlora": "it mixes adapters that were trained before",
 }
-# no use in a vision transformer, done by the harness, or in need of other modules' configurations
+# options that have no use in a vision transformer, that the harness handles, or that need other modules' configurations
 HIDDEN = {
     *("adapters", "alora_invocation_tokens", "ensure_weight_tying", "exclude_modules", "fan_in_fan_out"),
     *("layer_replication", "layers_pattern", "megatron_core", "modules_to_save", "qalora_group_size"),
     *("runtime_offload_base_weight", "target_parameters", "token_indices", "trainable_token_indices", "use_qalora"),
     *("use_asa", "asa_target_subspaces", "asa_importance_beta", "asa_uncertainty_beta", "asa_schedule_exponent"),
-    *("init_warmup", "final_warmup", "mask_interval"),  # with asa: a schedule that its own trainer must call
+    *("init_warmup", "final_warmup", "mask_interval"),  # with use_asa: a schedule that a trainer of its own must call
 }
-NEEDS_DATA = {"corda", "eva", "loftq", "lora_ga"}  # initialisations that PEFT computes in a call of its own
+NEEDS_DATA = {"corda", "eva", "loftq", "lora_ga"}  # initialisations for which PEFT needs a call of its own with data
 
 
 def library() -> Any:
     """The package peft.
 
     Raises:
-        ValueError: it is not installed, or one that it needs; the message says how to get it.
+        UserError: peft, or a package that it needs, is not installed; the message says how to get it.
     """
     try:
         return import_module("peft")
     except ImportError as error:
-        raise ValueError(
+        raise UserError(
             f"methods '{PREFIX}*' need Hugging Face PEFT ({error}); pip install 'peft-vision-bench[hf]'"
         ) from None
 
 
 @cache
 def kinds() -> dict[str, type]:
-    """PEFT's own configuration class of every type that can be injected into the linears of a vision transformer."""
+    """PEFT's own configuration class of every type that works in the linears of a vision transformer."""
     peft, mapping = library(), import_module("peft.mapping")
     found = {
         kind.value.lower(): config
@@ -76,18 +76,18 @@ def kinds() -> dict[str, type]:
 
 @dataclass(frozen=True, kw_only=True)
 class HFConfig(base.Config):
-    """The fields of one of PEFT's configurations under its own names, targets being names within a block.
+    """The fields of one of PEFT's configurations, under PEFT's names. Targets are names of modules within a block.
 
-    Left out are fields that are no plain values (patterns, nested configurations) and those of HIDDEN.
+    Fields that have no plain value (patterns, nested configurations) and those in HIDDEN are left out.
     """
 
     kind: ClassVar[str]
     lr: float = 5e-3
     target_modules: tuple[str, ...] = QKV
-    layers_to_transform: tuple[int, ...] = ()  # all
+    layers_to_transform: tuple[int, ...] = ()  # () stands for all
 
     def __post_init__(self) -> None:
-        base.Config(lr=self.lr, weight_decay=self.weight_decay)  # PEFT judges its own fields
+        base.Config(lr=self.lr, weight_decay=self.weight_decay)  # ours are judged here; PEFT judges its own
         check(bool(self.target_modules), "target_modules=() is empty; name modules of a block, as in attn.qkv")
         self.peft(1)
 
@@ -95,23 +95,23 @@ class HFConfig(base.Config):
         """PEFT's configuration for a backbone of ``depth`` blocks.
 
         Raises:
-            ValueError: PEFT refuses a value.
+            UserError: PEFT refuses a value.
         """
         layers = self.layers_to_transform or range(depth)
         own = {f.name for f in dataclasses.fields(base.Config)} | {"layers_to_transform"}
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in own}
         for name in {"target_modules", "feedforward_modules"} & set(values):
-            # whole names: a stem or a projection of the same name elsewhere is not meant
+            # whole names, because modules outside the blocks may have the same short name
             values[name] = [f"blocks.{layer}.{target}" for layer in layers for target in values[name]]
         lists = {name: list(value) or None for name, value in values.items() if isinstance(value, (tuple, list))}
         try:
             return kinds()[self.kind](**(values | lists | _fixed(self.kind)))
         except (TypeError, ValueError) as error:
-            raise ValueError(" ".join(str(error).split())) from None
+            raise UserError(" ".join(str(error).split())) from None
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
-        """The common fields, and half, once or twice the default of the one that decides the size."""
+        """Draw the common fields, and the field that decides the size as half, once or twice its default."""
         sizes = {f.name: f.default for f in dataclasses.fields(cls) if f.name in ("r", "n_frequency")}
         chosen: dict[str, Any] = {
             name: trial.suggest_categorical(name, [max(1, size // 2), size, 2 * size])
@@ -122,14 +122,14 @@ class HFConfig(base.Config):
 
 
 def make(kind: str) -> type[HFConfig]:
-    """The configuration class of a type.
+    """Make the configuration class of a type.
 
     Raises:
-        ValueError: unknown or unsuited type, or PEFT is not installed.
+        UserError: unknown type, a type that does not work here, or PEFT is not installed.
     """
     check(kind not in UNSUITED, f"method '{PREFIX}{kind}' does not work here: {UNSUITED.get(kind)}")
     if kind not in kinds():
-        raise ValueError(unknown("method", PREFIX + kind, [PREFIX + name for name in kinds()]))
+        raise UserError(unknown("method", PREFIX + kind, [PREFIX + name for name in kinds()]))
     hints, targets = typing.get_type_hints(kinds()[kind]), TARGETS.get(kind, QKV)
     defaults = {"target_modules": targets, "feedforward_modules": targets[1:]}
     own = {f.name for f in dataclasses.fields(HFConfig)} | {f.name for f in dataclasses.fields(library().PeftConfig)}
@@ -146,11 +146,12 @@ def make(kind: str) -> type[HFConfig]:
 
 
 def _fixed(kind: str) -> dict[str, object]:
+    """The options of a type that a person cannot choose."""
     return {**FIXED.get(kind, {}), **ALIASES.get(kind, (kind, {}))[1]}
 
 
 def _plain(hint: Any) -> Any:
-    """Our type of a field, None for one that is no plain value; a list is a tuple here, empty where PEFT has None."""
+    """Our type of a field of PEFT, or None if it has no plain value. A list becomes a tuple, and None an empty one."""
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     optional, options = type(None) in options, tuple(o for o in options if o is not type(None))
     choices = [value for o in options if typing.get_origin(o) is Literal for value in typing.get_args(o)]

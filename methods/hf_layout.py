@@ -1,8 +1,8 @@
-"""LoRA's weights in the files of Hugging Face PEFT, adapter_model.safetensors and adapter_config.json, both ways.
+"""Write LoRA in the files of Hugging Face PEFT, adapter_model.safetensors and adapter_config.json, and read them.
 
-PEFT itself is not needed. Shapes: D token width, r rank; PEFT has one A (r, D) and one B (3 D, r) for the fused qkv,
-where LoRA here has a pair for each of q, k and v: theirs are ours side by side, zero in B where rows and columns are of
-different parts.
+PEFT itself is not needed. Shapes: D token width, r rank. For the fused qkv PEFT has one A (r, D) and one B (3 D, r),
+where LoRA here has a pair for each of q, k and v. PEFT's pair is ours side by side: B is zero where its rows and its
+columns belong to different parts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from methods.base import Method
-from methods.errors import check
+from methods.errors import UserError, check
 from methods.layers import LowRank
 from methods.lora import PARTS, FusedLowRank, LoRA, LoRAConfig
 
@@ -29,11 +29,11 @@ PREFIX = "base_model.model."
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 ENDINGS = (".lora_A.weight", ".lora_B.weight")
 ALL_TARGETS = (*PARTS, "proj", "fc1", "fc2")
-NOT_OURS = {"use_dora": False, "bias": "none", "fan_in_fan_out": False, "lora_bias": False}
+PLAIN = {"use_dora": False, "bias": "none", "fan_in_fan_out": False, "lora_bias": False}  # the LoRA here has only these
 
 
 class Pair(NamedTuple):
-    """One update: scale * up @ down."""
+    """The update scale * up @ down of one linear."""
 
     down: Tensor
     up: Tensor
@@ -41,7 +41,7 @@ class Pair(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """What a folder in PEFT's layout holds: a pair by the name of its linear, and the other tensors."""
+    """The content of a folder in PEFT's layout: pairs by the name of their linear, and the other tensors."""
 
     pairs: dict[str, Pair]
     rest: dict[str, Tensor]
@@ -49,16 +49,16 @@ class Folder(NamedTuple):
 
 @torch.no_grad()
 def write(method: Method, backbone: nn.Module, head: nn.Module, folder: Path, metadata: Mapping[str, str]) -> None:
-    """Save an unmerged LoRA and its head, which PEFT calls a module to save.
+    """Save an unmerged LoRA and its head, which is one of PEFT's "modules to save".
 
     Raises:
-        ValueError: the method is not LoRA.
+        UserError: the method is not LoRA.
     """
     if not isinstance(method, LoRA):
-        raise ValueError("only the updates of lora can be written in PEFT's layout")
+        raise UserError("only the updates of lora can be written in PEFT's layout")
     names = {id(module): name for name, module in backbone.named_modules()}
     state = {f"{PREFIX}head.{name}": tensor for name, tensor in head.state_dict().items()}
-    for linear, update in method._wired:
+    for linear, update in method.wired:
         name = names[id(linear)]
         state |= zip((f"{PREFIX}{name}{ending}" for ending in ENDINGS), _side_by_side(update, name), strict=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,29 +68,39 @@ def write(method: Method, backbone: nn.Module, head: nn.Module, folder: Path, me
 
 
 def read(folder: Path) -> Folder:
-    """A folder that PEFT or ``write`` has written.
+    """Read a folder that PEFT or ``write`` has written.
 
     Raises:
-        ValueError: files missing or damaged, or something in them that LoRA here does not have.
+        UserError: files are missing or damaged, or hold something that the LoRA here does not have.
     """
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        with safe_open(str(folder / WEIGHTS), framework="pt") as file:
-            rest = {name.removeprefix(PREFIX): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ValueError(f"cannot read {folder} as PEFT's layout: {error}") from None
-    foreign = [f"{name}={config[name]}" for name, ours in NOT_OURS.items() if config.get(name, ours) != ours]
+    config, rest = _files(folder)
+    foreign = [f"{name}={config[name]}" for name, ours in PLAIN.items() if config.get(name, ours) != ours]
     check(config.get("peft_type") == "LORA", f"{folder} holds {config.get('peft_type')}, not LORA")
     check(not foreign, f"{folder} holds a LoRA that this one does not cover: {', '.join(foreign)}")
     pairs = {}
     for name in [key.removesuffix(ENDINGS[0]) for key in rest if key.endswith(ENDINGS[0])]:
+        check(name + ENDINGS[1] in rest, f"{folder / WEIGHTS} is damaged: it has no {name}{ENDINGS[1]}")
         down, up = (rest.pop(name + ending) for ending in ENDINGS)
-        pairs[name] = Pair(down, up, _scale(config, name, len(down)))
+        try:
+            pairs[name] = Pair(down, up, _scale(config, name, len(down)))
+        except (KeyError, TypeError, ValueError, re.error) as error:
+            raise UserError(f"{folder / CONFIG} gives no scale for {name}: {error!r}") from None
     return Folder(pairs, rest)
 
 
+def _files(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        with safe_open(str(folder / WEIGHTS), framework="pt") as file:
+            tensors = {name.removeprefix(PREFIX): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"cannot read {folder} as PEFT's layout: {error}") from None
+    check(isinstance(config, dict), f"cannot read {folder} as PEFT's layout: {CONFIG} holds no names and values")
+    return config, tensors
+
+
 def fitting(pairs: Mapping[str, Pair], hint: LoRAConfig) -> LoRAConfig:
-    """``hint`` if it can hold these pairs, else the smallest configuration of its learning rate that can."""
+    """``hint`` if it can hold these pairs, else the smallest configuration that can, with the rest of ``hint``."""
     pieces = [piece for name, pair in pairs.items() for piece in _pieces(name, pair).items()]
     rank, used = max([1, *(len(pair.down) for _, pair in pieces)]), {target for target, _ in pieces}
     if rank <= hint.rank and used <= set(hint.targets):
@@ -101,13 +111,13 @@ def fitting(pairs: Mapping[str, Pair], hint: LoRAConfig) -> LoRAConfig:
 
 @torch.no_grad()
 def fill(method: LoRA, backbone: nn.Module, pairs: Mapping[str, Pair]) -> None:
-    """Give a LoRA, which is as large as ``fitting`` says, the weights of ``read``; its other updates become zero.
+    """Copy the pairs of ``read`` into a LoRA of the size that ``fitting`` says. Its other updates become zero.
 
     Raises:
-        ValueError: a pair of a linear that the backbone does not have, or has in another size.
+        UserError: a pair belongs to a linear that the backbone does not have, or has in another size.
     """
     names = {id(module): name for name, module in backbone.named_modules()}
-    wired = {names[id(linear)]: (linear, update) for linear, update in method._wired}
+    wired = {names[id(linear)]: (linear, update) for linear, update in method.wired}
     unknown = [name for name, pair in pairs.items() if name not in wired and pair.up.any()]
     check(not unknown, f"updates of linears that are not those of this backbone's blocks: {', '.join(unknown)}")
     for name, (linear, update) in wired.items():
@@ -124,14 +134,14 @@ def fill(method: LoRA, backbone: nn.Module, pairs: Mapping[str, Pair]) -> None:
 
 
 def _parts(name: str, update: nn.Module) -> list[tuple[str, LowRank]]:
-    """Our pairs on a linear, by target."""
+    """Our pairs on one linear, with their targets."""
     if isinstance(update, FusedLowRank):
         return [(target, cast(LowRank, part)) for target, part in update.updates.items()]
     return [(name.rpartition(".")[2], cast(LowRank, update))]
 
 
 def _pieces(name: str, pair: Pair) -> dict[str, Pair]:
-    """A pair by target: for the fused qkv the rows of each part that has an update, with the ranks that it uses."""
+    """PEFT's pair on one linear, by target: of the fused qkv every updated part, with the ranks that it uses."""
     if not name.endswith(".qkv"):
         return {name.rpartition(".")[2]: pair}
     used = [(up, up.any(dim=0)) for up in pair.up.chunk(len(PARTS))]
@@ -143,7 +153,7 @@ def _pieces(name: str, pair: Pair) -> dict[str, Pair]:
 
 
 def _side_by_side(update: nn.Module, name: str) -> tuple[Tensor, Tensor]:
-    """Our pairs on a linear as one: A (n r, in) and B (out, n r) for n parts."""
+    """Our n pairs on one linear as PEFT's one pair: A (n r, in) and B (out, n r)."""
     parts = dict(_parts(name, update))
     down = torch.cat([part.down.weight for part in parts.values()])
     if not isinstance(update, FusedLowRank):
@@ -156,7 +166,7 @@ def _side_by_side(update: nn.Module, name: str) -> tuple[Tensor, Tensor]:
 
 
 def _config(config: LoRAConfig) -> dict[str, Any]:
-    """adapter_config.json of a LoRA of ours: PEFT takes defaults for the rest."""
+    """The content of adapter_config.json for a LoRA of ours. PEFT has defaults for the rest."""
     fused = sum(part in config.targets for part in PARTS)
     places = {"proj": "attn.proj", "fc1": "mlp.fc1", "fc2": "mlp.fc2"}
     singles = [place for target, place in places.items() if target in config.targets]
@@ -174,7 +184,7 @@ def _config(config: LoRAConfig) -> dict[str, Any]:
 
 
 def _scale(config: Mapping[str, Any], name: str, rank: int) -> float:
-    """alpha / rank of a linear, or over the root of the rank; patterns are regular expressions of a name's end."""
+    """The scale of a linear: alpha / rank, or alpha / sqrt(rank). Patterns match the end of a linear's name."""
     patterns = config.get("alpha_pattern") or {}
     named = [alpha for pattern, alpha in patterns.items() if re.match(rf"(.*\.)?({pattern})$", name)]
     alpha = float(named[0] if named else config["lora_alpha"])

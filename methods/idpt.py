@@ -7,34 +7,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method, Published, Tap
+from methods.base import CLASS_TOKEN, Backbone, Method, Published
 from methods.errors import check
+from methods.hooks import Tap
 from methods.layers import between, set_aside
+from methods.options import at_least
 
 if TYPE_CHECKING:
     import optuna
 
-SLOPE = 0.2  # of every LeakyReLU
+SLOPE = 0.2  # of every LeakyReLU for negative inputs
 
 
 @dataclass(frozen=True, kw_only=True)
 class IDPTConfig(base.Config):
-    """``block`` counts from 0: the first that sees the prompt, unless given the last (11 of Point-MAE's 12)."""
+    """``block``: the first block that sees the prompt, counted from 0.
+
+    By default it is the last block: number 11 of the 12 of Point-MAE.
+    """
 
     lr: float = 1e-2
-    neighbors: int = 20
+    neighbors: Annotated[int, at_least(1)] = 20
     block: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.neighbors >= 1, f"neighbors={self.neighbors} must be at least 1")
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
@@ -44,7 +45,7 @@ class IDPTConfig(base.Config):
 class EdgeConv(nn.Module):
     """Patches (B, G, D) -> (B, G, D): the maximum over neighbours j of LeakyReLU(BN(W [y_j - y_i; y_i])).
 
-    Neighbours are the K nearest in feature space, itself among them; all patches where there are fewer than K.
+    The neighbours of patch i are the K patches nearest to it in feature space, itself among them.
     """
 
     def __init__(self, dim: int, neighbors: int) -> None:
@@ -55,7 +56,7 @@ class EdgeConv(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         index = nearest(y, self.neighbors)
-        # W [y_j - y_i; y_i] = V y_j + (U - V) y_i of W = [V, U]: one product a patch, not one a neighbour
+        # with W = [V, U], W [y_j - y_i; y_i] = V y_j + (U - V) y_i: one product per patch, not one per neighbour
         difference, own = self.linear.weight.chunk(2, dim=1)
         near = F.linear(y, difference)
         near = near.gather(1, index.flatten(1)[..., None].expand(-1, -1, near.shape[-1])).unflatten(1, index.shape[1:])
@@ -64,10 +65,10 @@ class EdgeConv(nn.Module):
 
 
 class PromptNetwork(nn.Module):
-    """Patches (B, G, D) -> one prompt (B, 1, D): three EdgeConvs, their outputs fused and the maximum over patches.
+    """Patches (B, G, D) -> one prompt (B, 1, D): three EdgeConvs, a fusion of their outputs, the maximum over patches.
 
-    9 D^2 + 8 D weights: 1,330,176 at D = 384. Gradient checkpointing makes the statistics of its BatchNorms move twice
-    a step, both times towards the same batch.
+    It has 9 D^2 + 8 D parameters: 1,330,176 at D = 384. Under gradient checkpointing the statistics of its BatchNorms
+    move twice per step, both times towards the same batch.
     """
 
     def __init__(self, dim: int, neighbors: int) -> None:
@@ -86,16 +87,21 @@ class PromptNetwork(nn.Module):
 
 
 class IDPT(Method):
-    """Before block p a prompt made from the patches joins the sequence for good; the head sees it too.
+    """Before block p a prompt made from the patches joins the sequence for good. The head sees it too.
 
-    It has no position (the authors give it a random one that never trains). Class token and its position train: with
-    the head of three parts for 15 classes 1,330,176 + 768 + 365,839 = 1,696,783 on Point-MAE.
+    The prompt has no position; the authors give it a random one that never trains. The class token and its position
+    train. On Point-MAE the network, these tokens and the head of three parts for 15 classes have
+    1,330,176 + 768 + 365,839 = 1,696,783 parameters.
     """
 
     Config = IDPTConfig
     published = Published(points="1.7 M")
     modalities = frozenset({"points"})
     identity_at_start = False  # attention sees the prompt from the first step on
+
+    @classmethod
+    def unfrozen(cls, name: str) -> bool:
+        return name in CLASS_TOKEN
 
     def __init__(self, backbone: Backbone, config: IDPTConfig) -> None:
         super().__init__(backbone, config)
@@ -105,8 +111,8 @@ class IDPT(Method):
         self.network = PromptNetwork(dim, config.neighbors)
         self.extra_features = dim
         self._prompt = Tap()
-        self.unfreeze([backbone.cls_token, backbone.cls_pos])  # type: ignore[attr-defined]  # of point backbones
-        # on what the block before puts out, to which no position is added yet
+        self.unfreeze(p for name, p in backbone.named_parameters() if self.unfrozen(name))
+        # the output of the block before has no position added to it yet
         self.after(backbone.blocks[block - 1], partial(_extend, self.network))
         self.after(backbone.norm, partial(set_aside, 1, self._prompt))
 
@@ -116,14 +122,14 @@ class IDPT(Method):
 
 
 def nearest(y: Tensor, count: int) -> Tensor:
-    """Indices (B, G, K) of the ``count`` patches nearest to each of (B, G, D), itself among them; all if G < count."""
+    """Indices (B, G, K) of the ``count`` patches nearest to each of (B, G, D), itself among them; K = min(count, G)."""
     y = y.detach().float()
     distance = torch.cdist(y, y, compute_mode="donot_use_mm_for_euclid_dist")
     return distance.topk(min(count, y.shape[1]), largest=False).indices
 
 
 def _normalized(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
-    """BatchNorm over all but the last dimension: (..., D) -> (..., D)."""
+    """(..., D) -> (..., D): BatchNorm with its statistics over all dimensions but the last."""
     out: Tensor = norm(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
     return out
 

@@ -1,4 +1,4 @@
-"""Parts that several methods share. Shapes: B batch, N tokens, D token width."""
+"""Parts that several methods share. Shapes: B samples, N tokens, D token width."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.base import Tap
+from methods.hooks import Tap
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -18,7 +18,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Bottleneck(nn.Module):
-    """(B, N, D) -> (B, N, D): scale * up(dropout(act(down(x)))), zero at the start; 2 D hidden + hidden + D weights."""
+    """(B, N, D) -> (B, N, D): scale * up(dropout(act(down(x)))), zero at the start.
+
+    It has 2 D hidden + hidden + D parameters.
+    """
 
     def __init__(self, dim: int, hidden: int, *, act: str, dropout: float = 0.0, scale: float = 1.0) -> None:
         super().__init__()
@@ -34,12 +37,12 @@ class Bottleneck(nn.Module):
         if self.scale == 1.0 or self.up.bias is None:
             out: Tensor = self.up(hidden * self.scale)
             return out
-        # the few hidden units and the bias are scaled, and not the D features of every token
+        # the scale goes to the few hidden units and the bias, not to the D features of every token
         return F.linear(hidden * self.scale, self.up.weight, self.up.bias * self.scale)
 
 
 class LowRank(nn.Module):
-    """(..., in) -> (..., out): scale * up(down(x)) without biases, zero at the start; rank (in + out) weights."""
+    """(..., in) -> (..., out): scale * up(down(x)) without biases, zero at the start; rank * (in + out) weights."""
 
     def __init__(self, in_features: int, out_features: int, rank: int, *, scale: float) -> None:
         super().__init__()
@@ -67,12 +70,12 @@ class ScaleShift(nn.Module):
         self.shift = nn.Parameter(torch.randn(dim) * 0.02)
 
     def forward(self, x: Tensor) -> Tensor:
-        # in one pass, and computed in float32: near 1 bfloat16 would round small scales away
+        # addcmul takes one pass and computes in float32; bfloat16 would round scales near 1
         return torch.addcmul(self.shift, x, self.scale).to(x.dtype)
 
     @torch.no_grad()
     def fold_into(self, operation: nn.Linear | nn.Conv1d | nn.Conv2d | nn.LayerNorm) -> None:
-        """Make ``operation`` compute what it and this part after it did; it gets a bias where it has none."""
+        """Make ``operation`` compute what it and this part after it compute. It gets a bias if it has none."""
         operation.weight.mul_(self.scale.view(-1, *[1] * (operation.weight.ndim - 1)))
         if operation.bias is None:
             operation.bias = nn.Parameter(self.shift.clone(), requires_grad=False)
@@ -81,9 +84,9 @@ class ScaleShift(nn.Module):
 
 
 class Prompts(nn.Module):
-    """(B, N, D) -> (B, N - replaced + P, D): P learned tokens at the end, in place of the last ones; P D weights.
+    """(B, N, D) -> (B, N - replaced + P, D): P learned tokens replace the last ``replaced`` ones; P D weights.
 
-    They start uniform within +-sqrt(6 / (patch_numbers + D)), as xavier would start a projection of patches to tokens.
+    They start uniform within +-sqrt(6 / (patch_numbers + D)), the Xavier bound of a projection from patches to tokens.
     """
 
     def __init__(self, dim: int, count: int, *, patch_numbers: int, replaced: int = 0, dropout: float = 0.0) -> None:
@@ -93,14 +96,15 @@ class Prompts(nn.Module):
         self.replaced, self.dropout = replaced, dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        # after the expansion: each sample draws its own. No module: hooks of FLOP counters fail on a parameter's view
+        # After the expansion, so that each sample draws its own. No module, because torch's FLOP counter fails on one
+        # that returns a parameter's view.
         own = F.dropout(self.prompts.expand(len(x), -1, -1), self.dropout, self.training)
-        # at the end, so the class token keeps index 0 and the patches theirs
+        # at the end, so that the class token and the patches keep their indices
         return torch.cat([x[:, : x.shape[1] - self.replaced], own.to(x.dtype)], dim=1)
 
 
 class PromptGenerator(nn.Module):
-    """One prompt from what a block's adapter did: gamma * mean over tokens of a + beta, (B, N, D) -> (B, 1, D)."""
+    """A block's update a (B, N, D) -> one prompt (B, 1, D): gamma * (mean of a over tokens) + beta."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -112,18 +116,18 @@ class PromptGenerator(nn.Module):
 
 
 def append(prompt: Tap, x: Tensor) -> Tensor:
-    """Add the prompt of a tap to the sequence: (B, N, D) -> (B, N + 1, D)."""
-    # at the end, so the class token keeps index 0 and the patches theirs
+    """(B, N, D) -> (B, N + 1, D): put the prompt of a tap at the end of the sequence."""
+    # at the end, so that the class token and the patches keep their indices
     return torch.cat([x, prompt.take().to(x.dtype)], dim=1)
 
 
 def set_aside(count: int, prompts: Tap, x: Tensor) -> Tensor:
-    """Take the prompts off the sequence, so that no pooling averages them in: (B, N + count, D) -> (B, N, D)."""
+    """(B, N + count, D) -> (B, N, D): move the prompts into a tap, so that no pooling averages them in."""
     prompts.value = x[:, -count:]
     return x[:, :-count]
 
 
 def between(pooled: Tensor, token: Tensor) -> Tensor:
-    """The head's three parts of Point-MAE's kin: (B, 2 D) and (B, D) -> [class; token; max of patches] (B, 3 D)."""
+    """[class; max of patches] (B, 2 D) and a token (B, D) -> [class; token; max of patches] (B, 3 D), for the head."""
     class_token, patches = pooled.chunk(2, dim=-1)
     return torch.cat([class_token, token, patches], dim=-1)

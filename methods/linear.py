@@ -18,12 +18,13 @@ class Linear(Method):
 
     Config = LinearConfig
     published = Published(image="0")
+    merges = "yes"  # there is nothing to merge
     stochastic_backbone = False
 
     def epochs(self, epochs: int) -> float:
-        """One: every sample passes the backbone once."""
+        """One epoch, because every sample passes the backbone once."""
         return 1
 
     def untouched(self, depth: int) -> int:
-        """All."""
+        """All blocks."""
         return depth

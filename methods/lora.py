@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -13,30 +13,32 @@ from methods import base
 from methods.base import Backbone, Method, Published
 from methods.errors import check
 from methods.layers import LowRank
+from methods.options import at_least
 
 if TYPE_CHECKING:
     import optuna
 
-PARTS = ("q", "k", "v")  # of the fused qkv, in its order
+PARTS = ("q", "k", "v")  # the parts of the fused qkv, in its order
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoRAConfig(base.Config):
+    """``targets``: the linears of a block that get an update; q, k and v are parts of one linear."""
+
     lr: float = 1e-2
-    rank: int = 8
+    rank: Annotated[int, at_least(1)] = 8
     alpha: float = 8.0
     targets: tuple[Literal["q", "k", "v", "proj", "fc1", "fc2"], ...] = ("q", "v")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.rank >= 1, f"rank={self.rank} must be at least 1")
         check(
             len(set(self.targets)) == len(self.targets) > 0, f"targets={self.targets} must be different and not empty"
         )
 
     @property
     def alpha_over_rank(self) -> float:
-        """What the search varies in the place of alpha."""
+        """What a hyper-parameter search varies in the place of alpha."""
         return self.alpha / self.rank
 
     @classmethod
@@ -47,9 +49,9 @@ class LoRAConfig(base.Config):
 
 
 class FusedLowRank(nn.Module):
-    """(B, N, D) -> (B, N, 3 D): one update each for some of q, k and v, zero for the others."""
+    """(B, N, D) -> (B, N, 3 D): an update for each of some of q, k and v, and zero for the others."""
 
-    joint = True  # as one product; not where a projection does more than multiply
+    joint = True  # compute all parts in one product; False where a projection does more than multiply
 
     def __init__(self, dim: int, parts: tuple[str, ...], rank: int, scale: float) -> None:
         super().__init__()
@@ -60,17 +62,20 @@ class FusedLowRank(nn.Module):
         return F.linear(*self._joined(x)) if self.joint else self._apart(x)
 
     def add_to(self, output: Tensor, x: Tensor) -> Tensor:
-        """``output`` (B, N, 3 D) += self(x), in place; jointly, no other tensor of its size is made."""
+        """Add self(x) to ``output`` (B, N, 3 D) in place. A joint update makes no other tensor of that size."""
         if not self.joint:
             return output.add_(self._apart(x))
         hidden, ups = self._joined(x)
         return output.baddbmm_(hidden, ups.t().to(hidden.dtype).expand(len(hidden), -1, -1))
 
     def _joined(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The two factors of all parts as one update of their joint rank, which reads and writes the tokens once."""
+        """The factors scale * down(x) and up of one update whose rank is the sum of the ranks of all parts.
+
+        This reads and writes the tokens once, not once per part.
+        """
         updates: dict[str, Any] = {part: self.updates[part] for part in self.parts}
         downs = torch.cat([updates[part].down.weight for part in self.parts])
-        silent = downs.new_zeros(self.dim, 0)  # rows without columns
+        silent = downs.new_zeros(self.dim, 0)  # a part without an update adds rows of zeros and no columns
         ups = torch.block_diag(*[updates[part].up.weight if part in updates else silent for part in PARTS])
         return F.linear(x, downs) * self.scale, ups
 
@@ -87,17 +92,21 @@ class FusedLowRank(nn.Module):
 
 
 class LoRA(Method):
-    """W x + (alpha / rank) B A x on the targets of every block: 294,912 at rank 8 on q and v of ViT-B/16."""
+    """W x + (alpha / rank) B A x on the targets of every block.
+
+    294,912 parameters at rank 8 on q and v of ViT-B/16.
+    """
 
     Config = LoRAConfig
     published = Published(image="0.29 M")
+    merges = "yes"
 
     def __init__(self, backbone: Backbone, config: LoRAConfig) -> None:
         super().__init__(backbone, config)
         scale = config.alpha / config.rank
         fused = tuple(part for part in PARTS if part in config.targets)
         self.updates = nn.ModuleList()
-        self._wired: list[tuple[nn.Linear, nn.Module]] = []
+        self.wired: list[tuple[nn.Linear, nn.Module]] = []  # every linear with its update
         for block in backbone.blocks:
             if fused:
                 self._wire(block.attn.qkv, FusedLowRank(block.attn.qkv.in_features, fused, config.rank, scale))
@@ -108,13 +117,13 @@ class LoRA(Method):
 
     def _wire(self, linear: nn.Linear, update: nn.Module) -> None:
         self.updates.append(update)
-        self._wired.append((linear, update))
+        self.wired.append((linear, update))
         self.beside(linear, update)
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Add every update to its linear, once and for good, and drop the hooks."""
-        for linear, update in self._wired:
+        """Add every update to its linear for good, and drop the hooks."""
+        for linear, update in self.wired:
             linear.weight += update.delta()  # type: ignore[operator]
-        self._wired.clear()
+        self.wired.clear()
         self.remove_hooks()

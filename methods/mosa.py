@@ -1,5 +1,4 @@
-"""MoSA: an adapter split into sparse copies for training and merged for good after it (Zhang et al. 2023,
-arXiv:2312.02923).
+"""MoSA: an adapter trained as sparse copies that become one afterwards (Zhang et al. 2023, arXiv:2312.02923).
 
 Shapes: B samples, N tokens, D token width; C copies of a projection (out, in).
 """
@@ -7,43 +6,34 @@ Shapes: B samples, N tokens, D token width; C copies of a projection (out, in).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method
-from methods.errors import check
+from methods.base import Backbone, Criterion, Method, Trainer
+from methods.options import at_least, fraction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import optuna
 
-    from benchmarks.training.model import Tuned
-    from benchmarks.training.train import Trainer
-
 
 @dataclass(frozen=True, kw_only=True)
 class MoSAConfig(base.Config):
-    """``split``: which projections have copies; the default, up alone, is the paper's hierarchical form."""
+    """``split``: the projections that have copies. The default, up alone, is the paper's hierarchical form."""
 
     lr: float = 1e-2
     weight_decay: float = 1e-2
-    hidden: int = 16
-    copies: int = 4
+    hidden: Annotated[int, at_least(1)] = 16
+    copies: Annotated[int, at_least(1)] = 4
     split: Literal["up", "down", "both"] = "up"
     scale: float = 0.1
-    dropout: float = 0.1
+    dropout: Annotated[float, fraction] = 0.1
     consistency: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("hidden", "copies"):
-            check(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be at least 1")
-        check(self.dropout < 1, f"dropout={self.dropout} must be below 1")
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
@@ -55,13 +45,15 @@ class MoSAConfig(base.Config):
 
 
 class SplitLinear(nn.Module):
-    """A linear with C copies that differ where each may learn: one entry, one copy; biases are each copy's own.
+    """A linear with C copies. Every entry of the weight is learned by exactly one copy; every copy has its own bias.
 
-    Copy i is ``weight`` where ``owner`` is i and ``start`` elsewhere, so all copies take the memory of one; ``bias`` is
-    theirs end to end, a vector, because vectors do not decay. A forward in training draws one copy, one in eval mode
-    uses their mean. AdamW sees one weight: an entry whose copy was not drawn has a gradient of zero, so its momentum
-    still moves it and weight decay still shrinks it, as in real copies whose gradients are zero and not missing;
-    entries that a copy may not learn do not decay.
+    Copy i is ``weight`` where ``owner`` is i, and ``start`` elsewhere, so all copies together take the memory of one.
+    ``bias`` holds the biases of all copies end to end, as a vector, because vectors do not decay. In training a forward
+    pass draws one copy; in eval mode it uses the mean of all copies.
+
+    AdamW sees one weight. An entry whose copy was not drawn has a gradient of zero: its momentum still moves it, and
+    weight decay still shrinks it, as in separate copies whose gradients are zero and not missing. Entries that a copy
+    may not learn do not decay.
     """
 
     owner: Tensor
@@ -74,13 +66,13 @@ class SplitLinear(nn.Module):
         self.bias = nn.Parameter(linear.bias.detach().repeat(copies))
         self.register_buffer("start", linear.weight.detach().clone())
         owner = torch.randperm(self.weight.numel()).remainder(copies).view_as(self.weight)
-        self.register_buffer("owner", owner, persistent=False)  # the mean does not depend on it
+        self.register_buffer("owner", owner, persistent=False)  # the mean of all copies does not need it
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, *self.drawn())
 
     def drawn(self) -> tuple[Tensor, Tensor]:
-        """Weight (out, in) and bias (out,) of a copy drawn now in training, in eval mode those of the mean."""
+        """Weight (out, in) and bias (out,): in training of a copy drawn now, in eval mode of the mean."""
         if not self.training or self.copies == 1:
             return self.mean()
         copy = torch.randint(self.copies, (1,), device=self.weight.device)
@@ -93,19 +85,19 @@ class SplitLinear(nn.Module):
         return self.start + (self.weight - self.start) / self.copies, self.biases().mean(0)
 
     def biases(self) -> Tensor:
-        """The copies' biases (C, out)."""
+        """The biases of the copies (C, out)."""
         return self.bias.view(self.copies, -1)
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Become the mean: one copy."""
+        """Become one copy, the mean of all."""
         weight, bias = self.mean()
         self.weight, self.bias, self.copies = nn.Parameter(weight), nn.Parameter(bias), 1
-        self.start = self.owner = weight.new_zeros(0)  # of no more use, so nothing is stored of them
+        self.start = self.owner = weight.new_zeros(0)  # neither is needed any more, so nothing is stored
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         saved = state_dict.get(prefix + "start")
-        if saved is not None and not saved.numel():  # of a merged one
+        if saved is not None and not saved.numel():  # the saved linear was merged
             self.merge()
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -127,14 +119,14 @@ class Branch(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         hidden = self.dropout(F.gelu(self.down(self.norm(h))))
         weight, bias = self.up.drawn() if isinstance(self.up, SplitLinear) else (self.up.weight, self.up.bias)
-        # the few hidden units and the bias are scaled, and not the D features of every token
+        # the scale goes to the few hidden units and the bias, not to the D features of every token
         return F.linear(hidden * self.scale, weight, bias * self.scale)
 
 
 class MoSA(Method):
-    """AdaptFormer's branch, trained as copies of which each step draws one, kept as their mean: 322,752 on ViT-B/16.
+    """AdaptFormer's branch, trained as copies of which each step draws one, and kept as their mean.
 
-    While it trains, every copy of a bias counts; the record counts what is left after merging.
+    322,752 parameters on ViT-B/16 after ``merge``, as the record counts. Before it, every copy has its own bias.
     """
 
     Config = MoSAConfig
@@ -148,25 +140,28 @@ class MoSA(Method):
             self.branches.append(branch)
             self.beside(block.drop_path2, branch, source=block.norm2)
 
-    def loss(self, model: Tuned, x: Tensor, y: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """Cross-entropy of one pass, and the symmetric KL between two, each with copies and dropout of its own."""
+    def loss(self, model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, criterion: Criterion) -> Tensor:
+        """Cross-entropy of one pass, plus the symmetric KL between two, each with its own copies and dropout."""
         first, second = model(x), model(x)
         return criterion(first, y) + self.consistency * symmetric_kl(first, second)
 
     def fit(self, trainer: Trainer) -> None:
-        """Train, then merge: validation, test and the task file see one plain adapter."""
+        """Train, then merge. The test split and the task file see one plain adapter."""
         trainer.train()
         self.merge()
 
     def merge(self) -> None:
-        """Put the mean in the place of the copies; the adapter's non-linearity keeps it out of the backbone."""
+        """Replace the copies by their mean. The adapter stays a hook, because it is not linear."""
         for module in self.modules():
             if isinstance(module, SplitLinear):
                 module.merge()
 
 
 def symmetric_kl(first: Tensor, second: Tensor) -> Tensor:
-    """Half of KL(p|q) + KL(q|p) of two sets of logits (B, classes), the first of each pair detached; batch mean."""
+    """(KL(p|q) + KL(q|p)) / 2 of two sets of logits (B, classes), averaged over the batch.
+
+    In each term the first distribution is detached.
+    """
     p, q = first.log_softmax(dim=-1), second.log_softmax(dim=-1)
     one = F.kl_div(q, p.detach(), reduction="batchmean", log_target=True)
     other = F.kl_div(p, q.detach(), reduction="batchmean", log_target=True)

@@ -1,6 +1,6 @@
-"""Modules whose first w rows are a module of width w: what NOAH's supernet is made of (arXiv:2206.04673).
+"""The modules of NOAH's supernet: the first w rows of each are a module of width w (arXiv:2206.04673).
 
-Shapes: B samples, N tokens, D token width, W the width that a module has, w the width in use; 0 is no module at all.
+Shapes: B samples, N tokens, D token width, W the width of a module, w the width in use. At w = 0 there is no module.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FAMILIES = ("adapter", "lora", "prompts")
 
 
 class Nested(nn.Module):
-    """Every parameter in ``rows`` has W as its first dimension; those in ``whole`` are shared by all widths but 0."""
+    """A module with widths. Parameters in ``rows`` have W rows; all widths but 0 share those in ``whole``."""
 
     rows: tuple[str, ...]
     whole: tuple[str, ...] = ()
@@ -27,17 +27,17 @@ class Nested(nn.Module):
         self.width, self.dropout = width, nn.Dropout(dropout)
 
     def row(self, name: str) -> Tensor:
-        """The rows of a parameter that are in use: (w, ...)."""
+        """The rows (w, ...) of a parameter that are in use."""
         parameter: Tensor = getattr(self, name)
         return parameter[: self.width]
 
     def count(self, width: int) -> int:
-        """Parameters of this module at a width."""
+        """How many parameters this module has at a width."""
         rows = sum(getattr(self, name)[:1].numel() for name in self.rows)
         return width * rows + sum(getattr(self, name).numel() for name in self.whole) if width else 0
 
     def resize(self, width: int) -> None:
-        """Keep the first rows alone; rows that a larger width lacks are zero until they are loaded."""
+        """Keep only the first rows. Rows that are missing for a larger width are zero until they are loaded."""
         names = [(name, width) for name in self.rows]
         names += [(name, len(getattr(self, name)) if width else 0) for name in self.whole]
         for name, length in names:
@@ -48,7 +48,7 @@ class Nested(nn.Module):
         self.width = width
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        # a task file holds the rows that its search found
+        # a task file holds only the rows that its search found
         saved = state_dict.get(prefix + self.rows[0])
         if saved is not None and len(saved) != len(getattr(self, self.rows[0])):
             self.resize(len(saved))
@@ -58,7 +58,10 @@ class Nested(nn.Module):
 
 
 class NestedAdapter(Nested):
-    """(B, N, D) -> (B, N, D): y + up(dropout(QuickGELU(down(y)))), zero at the start; (2 D + 1) w + D weights."""
+    """(B, N, D) -> (B, N, D): y + up(dropout(QuickGELU(down(y)))), the identity at the start.
+
+    It has (2 D + 1) w + D parameters.
+    """
 
     rows, whole = ("down", "down_bias", "up"), ("up_bias",)
 
@@ -79,7 +82,7 @@ class NestedAdapter(Nested):
 
 
 class NestedLowRank(Nested):
-    """(B, N, D) -> (B, N, 3 D): one update for q, k and v, without a scale, zero at the start; 4 D w weights."""
+    """(B, N, D) -> (B, N, 3 D): one update for q, k and v together, zero at the start; 4 D w weights."""
 
     rows = ("down", "up")
 
@@ -94,7 +97,7 @@ class NestedLowRank(Nested):
 
 
 class NestedPrompts(Nested):
-    """w tokens at the end of the sequence of one block, taken off after it; in the first block with positions."""
+    """w tokens at the end of the sequence of one block, taken off after it; with ``positions`` each has its own."""
 
     def __init__(self, dim: int, width: int, dropout: float, *, positions: bool) -> None:
         super().__init__(width, dropout)
@@ -104,10 +107,10 @@ class NestedPrompts(Nested):
             nn.init.xavier_uniform_(getattr(self, name))
 
     def append(self, x: Tensor) -> Tensor:
-        """(B, N, D) -> (B, N + w, D)."""
+        """(B, N, D) -> (B, N + w, D): put the prompts at the end."""
         prompts = torch.stack([self.row(name) for name in self.rows]).sum(0)
         return torch.cat([x, self.dropout(prompts).to(x.dtype).expand(len(x), -1, -1)], dim=1)
 
     def take_off(self, x: Tensor) -> Tensor:
-        """(B, N + w, D) -> (B, N, D)."""
+        """(B, N + w, D) -> (B, N, D): take the prompts off."""
         return x[:, : x.shape[1] - self.width]

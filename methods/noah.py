@@ -1,20 +1,21 @@
 """NOAH: prompts, adapters and LoRA whose widths are searched block by block (Zhang et al. 2022, arXiv:2206.04673).
 
-Shapes: B samples, N tokens, D token width, L blocks, W the largest width of a nested module, w its width in use.
+Shapes: B samples, N tokens, D token width, L blocks. W is the largest width of a nested module, w its width in use.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method, Published
+from methods.base import Backbone, Criterion, Method, Published, Trainer
 from methods.errors import check
 from methods.nested import FAMILIES, NestedAdapter, NestedLowRank, NestedPrompts
+from methods.options import at_least, fraction, positive
 from methods.search import Evolution, Genes, Space
 
 if TYPE_CHECKING:
@@ -22,33 +23,29 @@ if TYPE_CHECKING:
 
     import optuna
 
-    from benchmarks.training.model import Tuned
-    from benchmarks.training.train import Trainer
-
 
 @dataclass(frozen=True, kw_only=True)
 class NOAHConfig(base.Config):
-    """``supernet_*`` is of the first stage; ``population`` to ``max_params`` of the second; ``lr`` of the third."""
+    """``supernet_*`` belong to the first stage, and ``lr`` to the third, which trains the winner.
+
+    ``population`` to ``max_params`` belong to the second, the search. A subnet has at most ``max_params`` parameters.
+    """
 
     widths: tuple[int, ...] = (1, 5, 10)
-    dropout: float = 0.1
-    supernet_epochs: int = 500
-    supernet_lr: float = 5e-4
-    population: int = 50
-    parents: int = 10
+    dropout: Annotated[float, fraction] = 0.1
+    supernet_epochs: Annotated[int, at_least(1)] = 500
+    supernet_lr: Annotated[float, positive] = 5e-4
+    population: Annotated[int, at_least(1)] = 50
+    parents: Annotated[int, at_least(1)] = 10
     mutants: int = 25
     crossovers: int = 25
     rounds: int = 15
-    max_params: int = 640_000
+    max_params: Annotated[int, at_least(1)] = 640_000
 
     def __post_init__(self) -> None:
         super().__post_init__()
         widths = self.widths
         check(len(widths) > 0 and min(widths, default=0) >= 1, f"widths={widths} must be positive and not empty")
-        check(self.dropout < 1, f"dropout={self.dropout} must be below 1")
-        check(self.supernet_lr > 0, f"supernet_lr={self.supernet_lr} must be positive")
-        for name in ("supernet_epochs", "population", "parents", "max_params"):
-            check(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be at least 1")
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
@@ -59,14 +56,15 @@ class NOAHConfig(base.Config):
 
 
 class NOAH(Method):
-    """A supernet of adapter, LoRA and prompts in every block; evolution on validation; the winner trained afresh.
+    """A supernet of adapter, LoRA and prompts in every block, a search for its best subnet, the winner trained afresh.
 
-    Built, it is the supernet at its largest widths. After ``fit`` it is the subnet found, and holds no other weight.
+    Evolution on the validation split is the search. Before ``fit`` this is the supernet at its largest widths; after it
+    this is the winner and holds no other weight.
     """
 
     Config = NOAHConfig
     published = Published(image="0.43 M")
-    identity_at_start = False  # prompts are not nothing
+    identity_at_start = False  # attention sees the prompts from the first step on
 
     def __init__(self, backbone: Backbone, config: NOAHConfig) -> None:
         super().__init__(backbone, config)
@@ -84,40 +82,43 @@ class NOAH(Method):
         self._drawing, self._story = False, dict[str, Any]()
 
     def nested(self) -> list[tuple[Any, ...]]:
-        """The modules of every family, block by block, in the order of the genes."""
+        """The modules by family, block by block, in the order of the genes."""
         return [tuple(getattr(self, family)) for family in FAMILIES]
 
     def activate(self, genes: Genes) -> None:
-        """Use the first rows of every module that the genes name; weights of other widths stay."""
+        """Use the widths that the genes name. The other rows stay, unused."""
         for modules, widths in zip(self.nested(), self.space.widths_of(genes), strict=True):
             for module, width in zip(modules, widths, strict=True):
                 module.width = width
 
     def slim(self, genes: Genes) -> None:
-        """Drop every weight that the genes do not use."""
+        """Drop every row that the genes do not use."""
         for modules, widths in zip(self.nested(), self.space.widths_of(genes), strict=True):
             for module, width in zip(modules, widths, strict=True):
                 module.resize(width)
 
     def count(self, genes: Genes) -> int:
-        """Parameters of a subnet."""
+        """How many parameters a subnet has."""
         families = zip(self.nested(), self.space.widths_of(genes), strict=True)
         return sum(m.count(w) for modules, widths in families for m, w in zip(modules, widths, strict=True))
 
-    def loss(self, model: Tuned, x: Tensor, y: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """Cross-entropy; of a subnet drawn for this step while the supernet trains."""
+    def loss(self, model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, criterion: Criterion) -> Tensor:
+        """Cross-entropy. While the supernet trains, it is that of a subnet drawn for this step."""
         if self._drawing:
             self.activate(self.space.draw(lambda choices: int(torch.randint(choices, ()))))
         return criterion(model(x), y)
 
     def epochs(self, epochs: int) -> float:
-        """Those of supernet and winner; judging a subnet is a forward pass (a third) of the fifth held out."""
+        """Epochs of supernet, search and winner.
+
+        To judge a subnet costs a fifteenth of an epoch: a forward pass (a third of a step) over the fifth held out.
+        """
         config: Any = self.config
         judged = config.population + config.rounds * (config.mutants + config.crossovers)
         return float(config.supernet_epochs + judged / 15 + epochs)
 
     def fit(self, trainer: Trainer) -> None:
-        """Train the supernet, search it on the validation split, start again and train the winner."""
+        """Train the supernet, search it on the validation split, start again, and train the winner."""
         self._train_supernet(trainer)
         best = self._search(trainer)
         trainer.restart()
@@ -125,15 +126,16 @@ class NOAH(Method):
         super().fit(trainer)
 
     def untouched(self, depth: int) -> int:
-        """Those before the first block in which the subnet has anything."""
+        """The blocks before the first one in which the subnet has a module."""
         used = (any(module.width for module in modules) for modules in zip(*self.nested(), strict=True))
         return next((block for block, any_used in enumerate(used) if any_used), depth)
 
     def report(self, trainer: Trainer) -> dict[str, Any]:
-        """The widths found, block by block, and what finding them cost."""
+        """The widths that the search found, block by block, and what the search cost."""
         return super().report(trainer) | self._story
 
     def _train_supernet(self, trainer: Trainer) -> None:
+        """Train the supernet, or load it if an earlier execution of this run has trained it."""
         config: Any = self.config
         kept = trainer.kept("supernet")
         if kept is None:
@@ -147,7 +149,7 @@ class NOAH(Method):
         self._story |= values
 
     def _search(self, trainer: Trainer) -> Genes:
-        """The best subnet of an evolution that continues after the last finished generation."""
+        """The best subnet of an evolution, which continues after its last finished generation."""
         config: Any = self.config
 
         def fitness(genes: Genes) -> float:

@@ -16,9 +16,15 @@ class NormConfig(base.Config):
 
 
 class Norm(Method):
-    """Every LayerNorm of the backbone trains: 38,400 on ViT-B/16."""
+    """Every LayerNorm of the backbone trains; 38,400 parameters on ViT-B/16."""
 
     Config = NormConfig
+    merges = "yes"
+
+    @classmethod
+    def unfrozen(cls, name: str) -> bool:
+        owner = name.rpartition(".")[0].rpartition(".")[2]
+        return "norm" in owner  # LayerNorms have names such as norm, norm1 and fc_norm
 
     def __init__(self, backbone: Backbone, config: NormConfig) -> None:
         super().__init__(backbone, config)

@@ -1,21 +1,83 @@
-"""Options as people write them, turned into typed fields or into one clear line of error."""
+"""Options as people write them: typed, judged by the bounds of their fields, or refused in one line."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar
 
-from methods.errors import UserError, unknown
+from methods.errors import UserError, check, unknown
 
 T = TypeVar("T")
 
-# The metadata of a dataclass field that was added after runs had been recorded: at its default it is left out of the
-# JSON of specs, so that the keys of older records hold. That default must never change again.
+# The metadata of a dataclass field that was added after runs had been recorded. The JSON of a spec leaves such a field
+# out while it has its default, so the keys of older records hold. That default must never change again.
 LATER = types.MappingProxyType({"later": True})
+
+
+@dataclasses.dataclass(frozen=True)
+class Bound:
+    """What a number must be. It stands on the field: ``rank: Annotated[int, at_least(1)] = 8``.
+
+    ``text`` completes the error "rank=0 ...".
+    """
+
+    compare: Callable[[float, float], bool]
+    limit: float
+    text: str
+
+    def holds(self, value: float) -> bool:
+        """Whether the value is within this bound."""
+        return self.compare(value, self.limit)
+
+
+def at_least(limit: int) -> Bound:
+    """The bound value >= limit."""
+    return Bound(operator.ge, limit, f"must be at least {limit}")
+
+
+def below(limit: int) -> Bound:
+    """The bound value < limit."""
+    return Bound(operator.lt, limit, f"must be below {limit}")
+
+
+positive = Bound(operator.gt, 0, "must be positive")
+fraction = below(1)  # with the rule that no number is negative: from 0 up to, but not including, 1
+FINITE = "must be a finite number that is not negative"
+
+
+def check_bounds(instance: Any) -> None:
+    """Check every number of a dataclass: its field's bounds, and that it is finite and not negative.
+
+    A field that is None passes.
+
+    Raises:
+        UserError: the first number that is out of its bounds; the message says what is allowed.
+    """
+    cls: type = type(instance)
+    for name, bounds in _bounds(cls).items():
+        value = getattr(instance, name)
+        if isinstance(value, (int, float)):
+            for bound in bounds:
+                check(bound.holds(value), f"{name}={value} {bound.text}")
+            check(0 <= value < math.inf, f"{name}={value} {FINITE}")
+
+
+@cache
+def _bounds(cls: type) -> dict[str, tuple[Bound, ...]]:
+    """The bounds of every field. A class that gives a field another default keeps the bounds of its bases."""
+    found: dict[str, dict[Bound, None]] = {field.name: {} for field in dataclasses.fields(cls)}
+    for base in filter(dataclasses.is_dataclass, cls.__mro__):
+        hints = typing.get_type_hints(base, include_extras=True)
+        for name in found.keys() & hints.keys():
+            if typing.get_origin(hints[name]) is Annotated:
+                found[name] |= {bound: None for bound in hints[name].__metadata__ if isinstance(bound, Bound)}
+    return {name: tuple(bounds) for name, bounds in found.items()}
 
 
 def parse(cls: type[T], values: Mapping[str, object]) -> T:
@@ -35,8 +97,14 @@ def parse(cls: type[T], values: Mapping[str, object]) -> T:
 
 
 def convert(name: str, value: object, hint: Any) -> object:
-    """Check ``value`` against the type of a field, taking ints for floats and lists for tuples."""
+    """Give a value the type of its field: an int becomes a float, and a list becomes a tuple.
+
+    Raises:
+        UserError: the value is not of that type.
+    """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return convert(name, value, args[0])
     if origin is Literal:
         if value in args:
             return value
@@ -56,7 +124,7 @@ def convert(name: str, value: object, hint: Any) -> object:
 
 
 def _number(name: str, value: object) -> float:
-    try:  # YAML reads 1e-3 as text
+    try:  # YAML reads 1e-3 as a text
         number = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else math.nan
     except ValueError:
         number = math.nan
@@ -66,7 +134,7 @@ def _number(name: str, value: object) -> float:
 
 
 def as_json(value: Any) -> dict[str, Any]:
-    """A dataclass as nested dicts, without the fields marked LATER that are at their defaults."""
+    """A dataclass as nested dicts. A field marked LATER is left out while it has its default."""
     values = dataclasses.asdict(value)
     for field in dataclasses.fields(value):
         own = getattr(value, field.name)

@@ -6,7 +6,7 @@ Shapes: B samples, N tokens, D token width, H hidden width, G groups.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from methods import base
 from methods.base import Backbone, Method, Published
 from methods.errors import check
+from methods.options import at_least, fraction
 
 if TYPE_CHECKING:
     import optuna
@@ -21,20 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RepAdapterConfig(base.Config):
-    """``dropout`` is that of the authors' code: on the hidden units."""
+    """``dropout`` acts on the hidden units, as in the authors' code."""
 
     lr: float = 1e-2
-    hidden: int = 8
-    groups: int = 2
+    hidden: Annotated[int, at_least(1)] = 8
+    groups: Annotated[int, at_least(1)] = 2
     scale: float = 1.0
-    dropout: float = 0.1
+    dropout: Annotated[float, fraction] = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("hidden", "groups"):
-            check(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be at least 1")
         check(self.hidden % self.groups == 0, f"hidden={self.hidden} must be a multiple of groups={self.groups}")
-        check(self.dropout < 1, f"dropout={self.dropout} must be below 1")
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
@@ -46,9 +44,10 @@ class RepAdapterConfig(base.Config):
 
 
 class LinearAdapter(nn.Module):
-    """(B, N, D) -> (B, N, D): x + scale * up(down(x)), the identity at the start; D H + D H / G weights.
+    """(B, N, D) -> (B, N, D): x + scale * up(down(x)), the identity at the start.
 
-    Without an activation and without biases. Group g of the hidden units alone makes group g of the output.
+    It has D H + D H / G weights, no activation and no biases. Group g of the output reads only group g of the hidden
+    units.
     """
 
     def __init__(self, dim: int, config: RepAdapterConfig) -> None:
@@ -64,15 +63,16 @@ class LinearAdapter(nn.Module):
         return x + torch.einsum("...gh,gho->...go", hidden, self.up).flatten(-2)
 
     def fold_into(self, linear: nn.Linear) -> None:
-        """Make linear(x) what linear(adapter(x)) was: W + scale * (W up) down."""
+        """Make linear(x) compute what linear(adapter(x)) did: its weight becomes W + scale * (W up) down."""
         linear.weight += self.scale * (linear.weight @ torch.block_diag(*self.up).T) @ self.down.weight
 
 
 class RepAdapter(Method):
-    """A linear adapter on what enters MHA and one on what enters the FFN, in every block: 221,184 on ViT-B/16."""
+    """One linear adapter on the input of MHA and one on that of the FFN in every block; 221,184 weights on ViT-B/16."""
 
     Config = RepAdapterConfig
     published = Published(image="0.22 M")
+    merges = "yes"
 
     def __init__(self, backbone: Backbone, config: RepAdapterConfig) -> None:
         super().__init__(backbone, config)
@@ -89,7 +89,7 @@ class RepAdapter(Method):
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Fold every adapter into the linear after it, once and for good, and drop the hooks."""
+        """Fold every adapter into the linear after it for good, and drop the hooks."""
         for linear, adapter in self._wired:
             adapter.fold_into(linear)
         self._wired.clear()

@@ -1,6 +1,7 @@
-"""Evolution of widths: who is legal, who is drawn, who survives (NOAH's search, arXiv:2206.04673).
+"""NOAH's search: the evolution of the widths of a subnet (arXiv:2206.04673).
 
-Genes are one tuple: per family a depth and then a width for every block; a block at or beyond the depth has width 0.
+The genes of a subnet are one tuple. For each family it has a depth and then the width of every block. A block at or
+beyond the depth has width 0.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from methods.errors import UserError
+
 Genes: TypeAlias = tuple[int, ...]
-TRIES = 10_000  # draws for one legal subnet, after which the budget is called too small
-REDRAW_DEPTH, REDRAW_WIDTH = 0.4, 0.2  # probabilities that a mutant's gene is drawn anew
+TRIES = 10_000  # draws for one legal subnet; if none is legal, the budget is too small
+REDRAW_DEPTH, REDRAW_WIDTH = 0.4, 0.2  # the probability that a gene of a mutant is drawn anew
 
 
 @dataclass(frozen=True)
 class Space:
-    """The choices of every gene: depths are quarters of the blocks."""
+    """All subnets. The depths to choose from are quarters of the blocks."""
 
     families: int
     blocks: int
@@ -26,24 +29,25 @@ class Space:
 
     @property
     def choices(self) -> list[tuple[int, ...]]:
+        """The values to choose from, gene by gene."""
         depths = tuple(sorted({max(1, self.blocks * quarter // 4) for quarter in (1, 2, 3, 4)}))
         return [depths, *[self.widths] * self.blocks] * self.families
 
     def draw(self, below: Callable[[int], int]) -> Genes:
-        """Any subnet; ``below(n)`` draws from 0 .. n - 1."""
+        """Draw any subnet; ``below(n)`` draws a number from 0 to n - 1."""
         return tuple(values[below(len(values))] for values in self.choices)
 
     def widths_of(self, genes: Genes) -> list[tuple[int, ...]]:
-        """By family, the width of every block."""
+        """The width of every block, by family."""
         families = [genes[i : i + 1 + self.blocks] for i in range(0, len(genes), 1 + self.blocks)]
         return [tuple(w * (i < depth) for i, w in enumerate(widths)) for depth, *widths in families]
 
 
 class Evolution:
-    """One generation a ``step``: at first a random population, then mutants and crossovers of the best so far.
+    """Makes one generation per ``step``: first a random population, then mutants and crossovers of the best so far.
 
-    ``sizes``: population, parents, mutants, crossovers. Every generation has random numbers of its own, so that one
-    which is resumed draws what it would have drawn. Of two equal scores the smaller subnet is the better.
+    ``sizes``: population, parents, mutants, crossovers. Every generation has its own random numbers, so a resumed
+    search draws what an uninterrupted one draws. Of two subnets with equal scores the smaller one is better.
     """
 
     def __init__(
@@ -63,7 +67,11 @@ class Evolution:
         self.history: list[float] = []
 
     def step(self) -> None:
-        """Draw a generation and score those that are new."""
+        """Draw a generation and score its new subnets.
+
+        Raises:
+            UserError: the budget is too small for any subnet that was drawn.
+        """
         start, rng = time.perf_counter(), random.Random(f"{self.seed} {self.generation}")
         population, parents, mutants, crossovers = self.sizes
         if self.generation == 0:
@@ -80,18 +88,20 @@ class Evolution:
         self.seconds += time.perf_counter() - start
 
     def ranked(self) -> list[Genes]:
-        """All that were scored, the best first."""
+        """All subnets that were scored, the best first."""
         return sorted(self.scores, key=lambda genes: (-self.scores[genes], self.size(genes)))
 
     def best(self) -> Genes:
+        """The best subnet so far."""
         return self.ranked()[0]
 
     def state(self) -> dict[str, Any]:
-        """JSON values from which ``resume`` goes on."""
+        """The state of the search in JSON values, for ``resume``."""
         scores = [[list(genes), score] for genes, score in self.scores.items()]
         return {"generation": self.generation, "seconds": self.seconds, "scores": scores, "history": self.history}
 
     def resume(self, state: Mapping[str, Any]) -> None:
+        """Continue from what ``state`` returned."""
         self.generation, self.seconds = state["generation"], state["seconds"]
         self.history = list(state["history"])
         self.scores = {tuple(genes): score for genes, score in state["scores"]}
@@ -111,7 +121,7 @@ class Evolution:
             genes = draw()
             if self.legal(genes):
                 return genes
-        raise ValueError(f"no legal subnet in {TRIES:,} draws; give a larger max_params")
+        raise UserError(f"no legal subnet in {TRIES:,} draws; give a larger max_params")
 
 
 def _crossover(first: Genes, second: Genes, rng: random.Random) -> Genes:

@@ -1,6 +1,6 @@
-"""Adapter-X's sharing mixture of adapters: a router over small experts, one sub-token at a time (arXiv:2406.03051).
+"""Adapter-X's sharing mixture of adapters: a router sends every sub-token to a small expert (arXiv:2406.03051).
 
-Shapes: B samples, N tokens, H sub-tokens a token, D token width, W = D / H sub-token width, E experts.
+Shapes: B samples, N tokens, H sub-tokens per token, D token width, W = D / H sub-token width, E experts, S = B N H.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-EMBEDDING_GAIN, EMBEDDING_NORM = 0.32, 1.5  # of X-MoE (Chi et al. 2022, arXiv:2204.09179)
+EMBEDDING_GAIN, EMBEDDING_NORM = 0.32, 1.5  # as in X-MoE (Chi et al. 2022, arXiv:2204.09179)
 
 
 class Router(nn.Module):
-    """Sub-tokens (..., W) to probabilities of the experts (..., E): softmax of R s . e_i / |e_i|."""
+    """Sub-tokens s (..., W) to the probabilities (..., E) of the experts: softmax over i of R s . e_i / |e_i|."""
 
     def __init__(self, width: int, experts: int, dim: int) -> None:
         super().__init__()
@@ -29,12 +29,15 @@ class Router(nn.Module):
 
     @torch.no_grad()
     def rescale(self) -> None:
-        """Put the embeddings back to their norm: the scores do not see it, the size of their next step does."""
+        """Put every embedding e_i back to its norm. Scores do not depend on the norm, but the next step does."""
         self.embeddings.mul_(EMBEDDING_NORM / self.embeddings.norm(dim=-1, keepdim=True))
 
 
 class Reordered(torch.autograd.Function):
-    """Rows of (S, W) in another order. The gradients go back by the inverse order; indexing would add them up."""
+    """Rows of (S, W) in another order.
+
+    The backward pass reads the gradients in the inverse order, where that of plain indexing would add them up.
+    """
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
@@ -48,10 +51,11 @@ class Reordered(torch.autograd.Function):
 
 
 class Experts(nn.Module):
-    """E bottlenecks W -> hidden -> W, zero at the start; a sub-token goes through those that its gate lets it.
+    """E bottlenecks W -> hidden -> W, zero at the start. A sub-token's output is the sum of theirs times its gates.
 
-    Computed dense: all down-projections as one, hidden units times their gate, all up-projections as one. On a CPU a
-    top-1 mixture is computed expert by expert instead, with 1 / E of the products; a GPU would wait for their counts.
+    ``forward`` is dense: it computes all down-projections as one product, scales the hidden units by the gates, and
+    computes all up-projections as one product. ``by_expert`` does 1 / E of the work for a top-1 mixture. It is for the
+    CPU: a GPU would have to wait until the host knows how many sub-tokens every expert has.
     """
 
     def __init__(self, width: int, experts: int, hidden: int) -> None:
@@ -64,13 +68,13 @@ class Experts(nn.Module):
         nn.init.zeros_(self.down.bias)
 
     def forward(self, s: Tensor, gate: Tensor) -> Tensor:
-        """Sub-tokens (..., W) and gates (..., E), one of them not 0 if top-1, to (..., W)."""
+        """Sub-tokens (..., W) and gates (..., E) to updates (..., W)."""
         hidden = F.relu(self.down(s)).unflatten(-1, (-1, self.hidden)) * gate[..., None]
         out: Tensor = hidden.flatten(-2) @ self.up + gate @ self.up_bias
         return out
 
     def by_expert(self, s: Tensor, gate: Tensor) -> Tensor:
-        """The same of top-1 gates: sub-tokens in the order of their experts, of which each computes its own alone."""
+        """The same for top-1 gates: sub-tokens are sorted by expert, and every expert computes only its own."""
         value, expert = gate.flatten(0, -2).max(dim=-1)
         order = expert.argsort(stable=True)
         inverse, counts = order.argsort(), expert.bincount(minlength=len(self.up_bias)).tolist()
@@ -87,14 +91,14 @@ class Experts(nn.Module):
 
 
 def counts_are_at_hand(s: Tensor) -> bool:
-    """Whether the host may ask how many sub-tokens an expert has: a GPU would be waited for, a compiled step broken."""
+    """Whether the host can read tensor values without waiting for a GPU and without breaking a compiled step."""
     return s.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 class SMoA(nn.Module):
-    """Sharing mixture of adapters: tokens (B, N, D) to updates (B, N, D) and the use that each expert found (2, E).
+    """Sharing mixture of adapters: tokens (B, N, D) to updates (B, N, D) and the use of each expert (2, E).
 
-    Use is the fraction of sub-tokens sent to an expert, and the mean of its probability over all sub-tokens.
+    The use is the fraction of sub-tokens sent to an expert, and its mean probability over all sub-tokens.
     """
 
     def __init__(self, dim: int, *, heads: int, experts: int, hidden: int, routing_dim: int, top1: bool) -> None:
@@ -106,6 +110,7 @@ class SMoA(nn.Module):
     def forward(self, u: Tensor) -> tuple[Tensor, Tensor]:
         s = u.unflatten(-1, (self.heads, -1))  # (B, N, D) -> (B, N, H, W)
         probability = self.router(s)
+        # one-hot (B, N, H, E): the expert of the largest probability
         best = torch.zeros_like(probability).scatter(-1, probability.argmax(dim=-1, keepdim=True), 1.0)
         gate = best * probability if self.top1 else probability
         experts = self.experts.by_expert if self.top1 and counts_are_at_hand(s) else self.experts

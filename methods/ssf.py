@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
 
 from methods import base
-from methods.base import Backbone, Method, Published
+from methods.base import Backbone, Merges, Method, Published, modality
 from methods.layers import ScaleShift
 
 if TYPE_CHECKING:
@@ -24,11 +24,13 @@ class SSFConfig(base.Config):
 class SSF(Method):
     """y * scale + shift after the tokenizer, every LayerNorm and every linear of the blocks, and the last LayerNorm.
 
-    205,824 on ViT-B/16. On points the tokens are those that enter the first block, before their position (chosen here).
+    205,824 parameters on ViT-B/16. On points the tokenizer's output is the patch tokens before their positions are
+    added (chosen here).
     """
 
     Config = SSFConfig
     published = Published(image="0.21 M")
+    merges: ClassVar[Merges] = "yes"  # on points if no scale of the tokenizer is negative, see ``_folds``
     identity_at_start = False  # scales are drawn around 1, shifts around 0
 
     def __init__(self, backbone: Backbone, config: SSFConfig) -> None:
@@ -49,7 +51,7 @@ class SSF(Method):
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Fold every part into the operation before it, once and for good; a hook stays where that is not exact."""
+        """Fold every part into the operation before it for good. Where that is not exact, the hook stays."""
         self.remove_hooks()
         kept = []
         for module, operation, part in self._wired:
@@ -62,8 +64,8 @@ class SSF(Method):
 
 
 def _tokenizer(backbone: Any) -> tuple[nn.Module, nn.Module]:
-    """The module whose output are the patch tokens, and the last operation with weights in it."""
-    if hasattr(backbone, "reduce_dim"):
+    """The module that returns the patch tokens, and the last operation with weights in it."""
+    if modality(backbone) == "points":
         reduce = backbone.reduce_dim
         return reduce, reduce if isinstance(reduce, nn.Linear) else backbone.encoder.second_conv[-1]
     embed = backbone.patch_embed
@@ -72,7 +74,7 @@ def _tokenizer(backbone: Any) -> tuple[nn.Module, nn.Module]:
 
 
 def _operations(backbone: Backbone) -> Iterator[nn.LayerNorm | nn.Linear]:
-    """Every LayerNorm and linear of the blocks, and the LayerNorms before and after them where a model has them."""
+    """Every LayerNorm and linear of the blocks, and the LayerNorms before and after the blocks if there are any."""
     for block in backbone.blocks:
         yield from (m for m in block.modules() if isinstance(m, (nn.LayerNorm, nn.Linear)))
     around = (getattr(backbone, name, None) for name in ("norm_pre", "norm", "fc_norm"))
@@ -80,7 +82,7 @@ def _operations(backbone: Backbone) -> Iterator[nn.LayerNorm | nn.Linear]:
 
 
 def _folds(operation: nn.Module, part: ScaleShift) -> bool:
-    """Whether the operation's weights can take the part in exactly."""
-    if isinstance(operation, nn.Conv1d):  # a maximum over the group follows, which a negative scale turns round
+    """Whether the operation with changed weights computes exactly what the part after it does."""
+    if isinstance(operation, nn.Conv1d):  # the maximum over a group comes between; a negative scale makes it a minimum
         return bool((part.scale >= 0).all())
     return isinstance(operation, (nn.Linear, nn.LayerNorm, nn.Conv2d))

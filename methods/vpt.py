@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method, Published
-from methods.errors import check
+from methods.base import Backbone, Method, Published, modality
 from methods.layers import Prompts
+from methods.options import at_least, fraction
 
 if TYPE_CHECKING:
     import optuna
@@ -24,13 +24,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class VPTConfig(base.Config):
     lr: float = 1e-2
-    prompts: int = 50
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.prompts >= 1, f"prompts={self.prompts} must be at least 1")
-        check(self.dropout < 1, f"dropout={self.dropout} must be below 1")
+    prompts: Annotated[int, at_least(1)] = 50
+    dropout: Annotated[float, fraction] = 0.1
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
@@ -42,7 +37,10 @@ class VPTConfig(base.Config):
 
 
 class VPTShallow(Method):
-    """P learned tokens join the sequence before the first block: P D, 38,400 at 50 prompts on ViT-B/16."""
+    """P learned tokens join the sequence before the first block.
+
+    P D parameters: 38,400 at 50 prompts on ViT-B/16.
+    """
 
     Config = VPTConfig
     published = Published(image="0.08 M", options={"prompts": 100})
@@ -56,9 +54,9 @@ class VPTShallow(Method):
 
 
 class VPTDeep(Method):
-    """P learned tokens of its own enter every block, in place of those of the block before: L P D.
+    """Every block has its own P learned tokens, which replace those of the block before.
 
-    460,800 at 50 prompts on ViT-B/16.
+    L P D parameters: 460,800 at 50 prompts on ViT-B/16.
     """
 
     Config = VPTConfig
@@ -85,13 +83,13 @@ def _prompts(backbone: Backbone, config: VPTConfig, *, replaced: int = 0) -> Pro
 
 
 def _patch_numbers(backbone: Any) -> int:
-    """Numbers of the input in one patch: 3 colours of its pixels, or 3 coordinates of its points (chosen here)."""
-    if hasattr(backbone, "group_size"):
+    """How many numbers one patch has: 3 colours per pixel, or 3 coordinates per point (chosen here)."""
+    if modality(backbone) == "points":
         return 3 * int(backbone.group_size)
     embed = backbone.patch_embed
     return 3 * int(prod(embed.img_size) // embed.num_patches)
 
 
 def _drop_last(count: int, x: Tensor) -> Tensor:
-    """Take the prompts off the sequence, so that no pooling averages them in: (B, N + P, D) -> (B, N, D)."""
+    """(B, N + P, D) -> (B, N, D): take the prompts off, so that no pooling averages them in."""
     return x[:, :-count]

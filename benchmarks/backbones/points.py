@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,9 @@ from torch.utils.checkpoint import checkpoint
 
 from benchmarks.backbones import checkpoints
 from methods.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from methods.base import Modality
 
 ORIGIN = 1e-3  # squared radius within which pointnet2's kernel never picks a point
 
@@ -87,6 +90,8 @@ class PointTransformer(nn.Module):
     The defaults are Point-MAE's for ScanObjectNN: 21,825,792 parameters, 22,093,327 with its 15-class head. ``fresh``
     names the parameters that the loaded checkpoint does not have: they train whatever the method is.
     """
+
+    modality: ClassVar[Modality] = "points"
 
     def __init__(
         self,

@@ -6,11 +6,11 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import methods
 from methods.errors import check
-from methods.options import LATER, as_json
+from methods.options import LATER, as_json, at_least, check_bounds, fraction
 
 if TYPE_CHECKING:
     from benchmarks.backbones import Source
@@ -28,30 +28,25 @@ class Recipe:
     steps go through torch.compile, which rounds otherwise.
     """
 
-    epochs: int = 30
-    batch_size: int = 32
+    epochs: Annotated[int, at_least(1)] = 30
+    batch_size: Annotated[int, at_least(2)] = 32
     warmup_epochs: int = 3
-    drop_path: float = 0.0
-    label_smoothing: float = 0.0
-    clip_grad: float = 1.0
+    drop_path: Annotated[float, fraction] = 0.0
+    label_smoothing: Annotated[float, fraction] = 0.0
+    clip_grad: float = 1.0  # 0 turns clipping off
     augment: Literal["none", "rotate", "scale_translate"] = "none"
     normalization: Literal["checkpoint", "imagenet", "none"] = "checkpoint"
     checkpoint_rule: Literal["last", "best_val", "best_test"] = "last"
     train_split: Literal["trainval", "train"] = "trainval"
-    votes: int = field(default=1, metadata=LATER)
+    votes: Annotated[int, at_least(1)] = field(default=1, metadata=LATER)
     compile: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
-        check(self.epochs >= 1, f"epochs={self.epochs} must be at least 1")
-        check(self.batch_size >= 2, f"batch_size={self.batch_size} must be at least 2")
+        check_bounds(self)
         check(
-            0 <= self.warmup_epochs < self.epochs,
+            self.warmup_epochs < self.epochs,
             f"warmup_epochs={self.warmup_epochs} must be from 0 to epochs - 1 = {self.epochs - 1}",
         )
-        for name in ("drop_path", "label_smoothing"):
-            check(0 <= getattr(self, name) < 1, f"{name}={getattr(self, name)} must be at least 0 and below 1")
-        check(self.votes >= 1, f"votes={self.votes} must be at least 1")
-        check(self.clip_grad >= 0, f"clip_grad={self.clip_grad} must be 0 (off) or positive")
         check(
             self.checkpoint_rule != "best_val" or self.train_split == "train",
             "checkpoint_rule=best_val chooses on val: add train_split=train, which leaves val out of training",

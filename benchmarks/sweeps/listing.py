@@ -11,8 +11,8 @@ from torch import nn
 import methods
 from benchmarks import backbones, cli, suites
 from benchmarks.backbones.points import PUBLISHED
-from benchmarks.catalog import headline
 from methods.base import Backbone
+from methods.papers import headline
 
 
 def show_list() -> int:

@@ -12,6 +12,8 @@ from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from methods.base import modality
+
 if TYPE_CHECKING:
     from benchmarks.backbones.points import PointTransformer
 
@@ -69,7 +71,7 @@ def _body(backbone: Any, batch: int, classes: int, tokens: int) -> list[Work]:
     products = [_linear(rows, linear) for linear in (first.attn.qkv, first.attn.proj, first.mlp.fc1, first.mlp.fc2)]
     linear = total(products)
     width = backbone.num_features
-    on_points = hasattr(backbone, "cls_pos")
+    on_points = modality(backbone) == "points"
     return [
         _times(depth, linear, "linears of the blocks"),
         _times(depth, _attention(batch, tokens, width), "attention"),

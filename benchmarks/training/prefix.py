@@ -12,6 +12,8 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
+from methods.base import modality
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -44,7 +46,7 @@ def state(model: Tuned, x: Tensor, block: int) -> Tensor:
     backbone: Any = model.backbone
     if block == depth(backbone):
         return model.pooled(x)
-    if hasattr(backbone, "cls_pos"):
+    if modality(backbone) == "points":
         tokens, positions = backbone.embed(x)
         return torch.stack([backbone.advance(tokens, positions, backbone.blocks[:block]), positions], dim=1)
     seen: list[Tensor] = []

@@ -116,6 +116,10 @@ def test_drop_path_does_not_reach_the_branches():
     torch.testing.assert_close(block(tokens), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_it_works_on_images_alone():
+    assert methods.get("convpass").modalities == {"image"}
+
+
 def test_convolution_starts_as_the_identity():
     bypass = tiny.wire("convpass", "image").method.bypasses[0]
     hidden = torch.randn(2, 17, 8)

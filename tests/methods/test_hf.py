@@ -386,7 +386,7 @@ def test_a_wrong_name_is_one_clear_line(name, message):
     [
         ({"rank": 4}, "hf:lora: unknown option 'rank'; known: bias, "),
         ({"r": "x"}, "hf:lora: r='x' must be of type int"),
-        ({"lr": 0}, "hf:lora: lr=0 would train nothing; give a positive learning rate"),
+        ({"lr": 0}, "hf:lora: lr=0.0 must be positive"),
         ({"init_lora_weights": "eva"}, "hf:lora: unknown init_lora_weights 'eva'; known: False, True, gaussian, "),
         ({"target_modules": []}, "hf:lora: target_modules=() is empty; name modules of a block, as in attn.qkv"),
         (

@@ -13,6 +13,7 @@ from timm.models import VisionTransformer
 
 import methods
 from methods import hf_layout
+from methods.errors import UserError
 from methods.lora import LoRAConfig
 from tests.support import tiny
 
@@ -158,6 +159,22 @@ def test_missing_and_damaged_files_are_refused(tmp_path):
         damage()
         with pytest.raises(ValueError, match=r"cannot read .* as PEFT's layout"):
             hf_layout.read(tmp_path)
+
+
+def test_files_without_a_matrix_or_a_scale_are_refused(tmp_path):
+    write(tiny.trained("lora", "image"), tmp_path)
+    config, state = json.loads((tmp_path / hf_layout.CONFIG).read_text()), load_file(tmp_path / hf_layout.WEIGHTS)
+    (tmp_path / hf_layout.CONFIG).write_text(json.dumps({k: v for k, v in config.items() if "alpha" not in k}))
+    with pytest.raises(UserError, match=r"gives no scale for blocks\.0\.attn\.qkv: KeyError\('lora_alpha'\)"):
+        hf_layout.read(tmp_path)
+    (tmp_path / hf_layout.CONFIG).write_text("[]")
+    with pytest.raises(UserError, match=r"adapter_config\.json holds no names and values"):
+        hf_layout.read(tmp_path)
+    (tmp_path / hf_layout.CONFIG).write_text(json.dumps(config))
+    missing = "base_model.model.blocks.0.attn.qkv.lora_B.weight"
+    save_file({name: value for name, value in state.items() if name != missing}, tmp_path / hf_layout.WEIGHTS)
+    with pytest.raises(UserError, match=r"is damaged: it has no blocks\.0\.attn\.qkv\.lora_B\.weight"):
+        hf_layout.read(tmp_path)
 
 
 def test_updates_of_other_backbones_are_refused(tmp_path):

@@ -156,7 +156,7 @@ def test_bfloat16_keeps_its_type_and_small_scales():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lr": 0.0}, "ssf: lr=0 would train nothing; give a positive learning rate"),
+        ({"lr": 0.0}, "ssf: lr=0.0 must be positive"),
         ({"rank": 8}, "ssf: unknown option 'rank'; known: lr, weight_decay"),
     ],
 )

@@ -1,0 +1,71 @@
+"""The forward hooks that methods act through, and the tap that carries a tensor from one hook to a later one.
+
+A hook is a partial of one of these functions, because deepcopy copies the arguments of a partial and never a closure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from torch import Tensor, nn
+
+TokenMap: TypeAlias = Callable[[Tensor], Tensor]
+Arguments: TypeAlias = tuple[Tensor, ...]  # of a module's forward
+
+
+class Tap:
+    """Hands one tensor from one place of a forward pass to a later place. It is never copied and never saved."""
+
+    def __init__(self) -> None:
+        self.value: Tensor | None = None
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Tap:
+        return Tap()  # a tensor with a gradient history cannot be copied
+
+    def take(self) -> Tensor:
+        """Return the tensor and leave the tap empty."""
+        value, self.value = self.value, None
+        assert value is not None, "nothing has passed this tap since it was last taken"
+        return value
+
+
+def change_input(f: TokenMap, module: nn.Module, args: Arguments) -> Arguments:
+    """The module reads f(x) in place of x."""
+    return (f(args[0]), *args[1:])
+
+
+def change_output(f: TokenMap, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:
+    """The module returns f(y) in place of y."""
+    return f(output)
+
+
+def add_beside(f: TokenMap, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:
+    """The module returns y + f(x)."""
+    return output + f(args[0])
+
+
+def add_beside_linear(f: TokenMap, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:
+    """The same in place: a linear does not need its output again, and a new tensor costs as much as the sum."""
+    return output.add_(f(args[0]))
+
+
+def add_by_itself(f: Any, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:
+    """The same for an f that adds itself to y in place."""
+    added: Tensor = f.add_to(output, args[0])
+    return added
+
+
+def fill_tap(tap: Tap, module: nn.Module, args: Arguments) -> None:
+    """The module's input goes into the tap; nothing changes."""
+    tap.value = args[0]
+
+
+def add_tapped(f: TokenMap, tap: Tap, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:
+    """The module returns y + f(the tensor in the tap)."""
+    return output + f(tap.take())
+
+
+def only_reads(hook: object) -> bool:
+    """Whether a hook reads a module's input and changes nothing."""
+    return getattr(hook, "func", None) is fill_tap

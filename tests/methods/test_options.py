@@ -1,0 +1,91 @@
+"""Bounds on the fields of a dataclass, and what the package of methods may import."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import math
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+
+import methods
+from methods.base import Config, modality
+from methods.errors import UserError
+from methods.options import at_least, below, check_bounds, parse, positive
+from tests.support import tiny
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class First:
+    size: Annotated[int, at_least(2), below(9)] = 4
+    maybe: Annotated[int | None, at_least(1)] = None
+    rate: Annotated[float, positive] = 0.5
+    free: float = 0.0
+    name: str = "x"
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Second(First):
+    size: int = 5
+
+
+@pytest.mark.parametrize("cls", [First, Second])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"size": 1}, "size=1 must be at least 2"),
+        ({"size": 9}, "size=9 must be below 9"),
+        ({"maybe": 0}, "maybe=0 must be at least 1"),
+        ({"rate": 0.0}, "rate=0.0 must be positive"),
+        ({"rate": -1.0}, "rate=-1.0 must be positive"),
+        ({"rate": math.nan}, "rate=nan must be positive"),
+        ({"rate": math.inf}, "rate=inf must be a finite number that is not negative"),
+        ({"free": -0.5}, "free=-0.5 must be a finite number that is not negative"),
+        ({"free": math.nan}, "free=nan must be a finite number that is not negative"),
+    ],
+)
+def test_a_number_out_of_its_bounds_is_refused(cls, values, message):
+    with pytest.raises(UserError) as error:
+        cls(**values)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("values", [{}, {"size": 2, "maybe": 1}, {"size": 8, "rate": 1e-9, "free": 1e30}])
+def test_numbers_within_their_bounds_pass(values):
+    assert dataclasses.asdict(First(**values)) == dataclasses.asdict(First()) | values
+
+
+def test_text_becomes_the_type_inside_annotated():
+    assert parse(First, {"size": 3, "maybe": 2, "rate": "1e-3"}) == First(size=3, maybe=2, rate=0.001)
+    with pytest.raises(UserError, match=r"^size='many' must be of type int$"):
+        parse(First, {"size": "many"})
+
+
+@pytest.mark.parametrize("name", sorted(methods.METHODS))
+def test_every_configuration_keeps_the_bound_of_the_learning_rate(name):
+    cls = methods.get(name).Config
+    assert issubclass(cls, Config)
+    with pytest.raises(UserError, match=r"^lr=0 must be positive$"):
+        cls(lr=0)
+
+
+@pytest.mark.parametrize("kind", tiny.MODALITIES)
+def test_a_backbone_says_its_modality(kind):
+    assert modality(tiny.backbone(kind)) == kind
+
+
+def test_methods_import_nothing_of_the_harness():
+    imported = set()
+    for path in Path(methods.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add((node.module or "").partition(".")[0])
+    assert "methods" in imported
+    assert "benchmarks" not in imported
