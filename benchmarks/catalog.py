@@ -14,7 +14,7 @@ from benchmarks.cli import guarded
 if TYPE_CHECKING:
     from torch import nn
 
-    from benchmarks.training.model import Tuned
+    from benchmarks.training.model import Classifier
     from methods.base import Backbone, Modality
 
 CLASSES = 15  # of ScanObjectNN, whose head the papers on point clouds count
@@ -113,20 +113,20 @@ def _row(name: str, bodies: Mapping[Modality, nn.Module], small: Mapping[Modalit
     return [f"`{name}`", what, paper, places, trains, count, published, *counts["points"], merges, modality]
 
 
-def _wired(name: str, body: nn.Module, options: Mapping[str, object] | None = None) -> Tuned:
+def _wired(name: str, body: nn.Module, options: Mapping[str, object] | None = None) -> Classifier:
     import copy
 
     import methods
     from benchmarks import backbones
-    from benchmarks.training.model import Tuned
+    from benchmarks.training.model import Classifier
 
     body = copy.deepcopy(body)
     method = methods.build(name, cast("Backbone", body), methods.config(name, options or {}))
     width = cast("Backbone", body).head_hidden_size + method.extra_features
-    return Tuned(body, method, backbones.make_head(body, width, CLASSES))
+    return Classifier(body, method, backbones.make_head(body, width, CLASSES))
 
 
-def _places(model: Tuned) -> str:
+def _places(model: Classifier) -> str:
     """The modules of the backbone that hooks change, and not only read, without the number of the block."""
     from methods.hooks import only_reads
 
@@ -138,7 +138,7 @@ def _places(model: Tuned) -> str:
     return ", ".join(sorted(found))
 
 
-def _trains(model: Tuned) -> str:
+def _trains(model: Classifier) -> str:
     """New weights, and what trains of the backbone's own: all of it, all of one kind, or by name."""
     own = dict(model.backbone.named_parameters())
     unfrozen = {name for name, parameter in own.items() if parameter.requires_grad}
@@ -163,7 +163,7 @@ def _merges(name: str, small: nn.Module) -> str:
     return "in part" if _hooks(model) < hooks else "no"
 
 
-def _hooks(model: Tuned) -> int:
+def _hooks(model: Classifier) -> int:
     return sum(len(_hooks_of(module)) for module in model.backbone.modules())
 
 

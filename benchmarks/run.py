@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from benchmarks.executors.attempt import Outcome
-    from benchmarks.executors.driver import Where
+    from benchmarks.executors.driver import Place
     from benchmarks.records.spec import Spec
     from benchmarks.tracking.sink import Sink
     from benchmarks.training.train import Epoch
@@ -69,19 +69,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     uri = address(args.tracking)
     if args.list:
         return listing.show_list()
-    specs = _specs(args, arguments.where(args, runs=1).device)
+    specs = _specs(args, arguments.place(args, runs=1).device)
     if not specs:
         raise UserError("nothing to run: none of these methods works on the tasks asked for")
-    where = arguments.where(args, len(specs))  # not of those left, on which no number may depend
-    if where.executor == "local":
-        torch.set_num_threads(max(1, torch.get_num_threads() // (where.workers or 1)))
+    place = arguments.place(args, len(specs))  # not of those left, on which no number may depend
+    if place.executor == "local":
+        torch.set_num_threads(max(1, torch.get_num_threads() // (place.workers or 1)))
     if args.dry_run:
-        return plan.show(specs, args.results, where)
+        return plan.show(specs, args.results, place)
     store.prepare(args.results)
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
     suites.decode(todo, splits=("train", "val", "test"))
     with Sink(uri, args.results, todo, warn=warn) as sink:
-        outcome = _execute(todo, args.results, where, again=args.force, fail_fast=args.fail_fast, sink=sink)
+        outcome = _execute(todo, args.results, place, again=args.force, fail_fast=args.fail_fast, sink=sink)
         _report(specs, todo, outcome, args.results)
     if uri and sink.uploaded:
         console().print(f"in MLflow: {sink.uploaded} runs, experiment {todo[0].suite}, {shown(uri)}", soft_wrap=True)
@@ -101,7 +101,7 @@ def _specs(args: argparse.Namespace, device: torch.device) -> list[Spec]:
     return tuned.apply(specs, args.results / tuned.CONFIGS if args.tuned == Path() else args.tuned)
 
 
-def _execute(todo: Sequence[Spec], results: Path, where: Where, *, again: bool, fail_fast: bool, sink: Sink) -> Outcome:
+def _execute(todo: Sequence[Spec], results: Path, place: Place, *, again: bool, fail_fast: bool, sink: Sink) -> Outcome:
     from benchmarks.executors import driver
     from benchmarks.executors.display import Display
 
@@ -118,7 +118,7 @@ def _execute(todo: Sequence[Spec], results: Path, where: Where, *, again: bool, 
 
         # what another driver does it tracks itself
         listeners = driver.Listeners(on_epoch=on_epoch, on_end=on_end, on_wait=display.epoch, on_other=display.end)
-        return driver.complete(todo, results, where, listeners, again=again, fail_fast=fail_fast)
+        return driver.complete(todo, results, place, listeners, again=again, fail_fast=fail_fast)
 
 
 def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, results: Path) -> None:
@@ -140,8 +140,8 @@ def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, resul
     ended = f"{len(specs) - len(todo)} already finished, {others}{len(outcome.failed)} failed"
     out.print(f"{len(specs)} runs: {trained} trained, {ended}")
     for spec, reason in outcome.failed.items():
-        where = store.trace_path(results, spec)
-        out.print(f"failed: {spec}: {reason} (traceback: {where})", style="red", markup=False, soft_wrap=True)
+        trace = store.trace_path(results, spec)
+        out.print(f"failed: {spec}: {reason} (traceback: {trace})", style="red", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

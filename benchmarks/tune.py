@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from benchmarks.records.spec import Spec
     from benchmarks.sweeps.sweep import Dtypes, Sweep
-    from benchmarks.tuning.databases import Place
+    from benchmarks.tuning.databases import StudyDatabase
     from benchmarks.tuning.studies import Search
 
 JUDGED = {"train_split": "train", "checkpoint_rule": "last"}
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from benchmarks import suites
     from benchmarks.records import store
-    from benchmarks.tuning.databases import Place
+    from benchmarks.tuning.databases import StudyDatabase
 
     use_data_root(args.data_root)
     device = arguments.device(args.device)
@@ -71,11 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     url = args.storage or f"sqlite:///{args.results / 'tuning.db'}"
     workers = arguments.workers(args.workers, device, args.trials * len(searches))
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
-    where = Place(url=url, grace_seconds=args.grace_seconds)
+    database = StudyDatabase(url=url, grace_seconds=args.grace_seconds)
     suites.decode([search.base for search in searches], splits=("train", "val"))
-    with where.watched():
-        broken = _search(searches, where, device, workers)
-        _report(searches, where, args.results)
+    with database.watched():
+        broken = _search(searches, database, device, workers)
+        _report(searches, database, args.results)
     for line in broken:
         console().print(f"failed: {line}", style="red", markup=False, soft_wrap=True)
     return 1 if broken else 0
@@ -108,28 +108,28 @@ def _fixed(asked: Sweep, spec: Spec) -> tuple[str, ...]:
     return tuple(sorted(options if not isinstance(options, Sequence) else options[0]))
 
 
-def _search(searches: Sequence[Search], where: Place, device: torch.device, workers: int) -> list[str]:
+def _search(searches: Sequence[Search], database: StudyDatabase, device: torch.device, workers: int) -> list[str]:
     """Run trials until no study lacks any; returns what could not be done, a line each."""
     from benchmarks.tuning import processes, studies
 
     with progress() as bar:
-        left = {search: studies.unfinished(search, where) for search in searches}
+        left = {search: studies.unfinished(search, database) for search in searches}
         total = sum(search.trials for search in searches)
         shown = bar.add_task("trials", total=total, completed=total - sum(left.values()))
 
         def on_trial(search: Search) -> None:
-            left[search] = studies.unfinished(search, where)
+            left[search] = studies.unfinished(search, database)
             bar.update(shown, completed=total - sum(left.values()))
 
         todo = [search for search in searches if left[search]]
         if workers > 1 and todo:
-            broken = processes.side_by_side(todo, where, device, workers, on_trial)
+            broken = processes.side_by_side(todo, database, device, workers, on_trial)
         else:
-            broken = processes.in_process(todo, where, device, on_trial)
+            broken = processes.in_process(todo, database, device, on_trial)
     return [f"{search}: {reason}" for search, reason in broken.items()]
 
 
-def _report(searches: Sequence[Search], where: Place, results: Path) -> None:
+def _report(searches: Sequence[Search], database: StudyDatabase, results: Path) -> None:
     """Write the best configuration and the pictures of every finished study, and show them in a table."""
     from rich.table import Table
 
@@ -138,14 +138,14 @@ def _report(searches: Sequence[Search], where: Place, results: Path) -> None:
 
     table = Table("method", "task", "trials", "pruned", "default on val", "best on val", "best configuration")
     for search in searches:
-        states, trial = studies.counts(search, where), studies.best(search, where)
-        if studies.unfinished(search, where) or trial is None:
+        states, trial = studies.counts(search, database), studies.best(search, database)
+        if studies.unfinished(search, database) or trial is None:
             continue
         tuned.write(results / tuned.CONFIGS, search, trial, dict(states))
         stem = tuned.path(results / "figures" / "tuning", search.base).with_suffix("")
-        picture.write(studies.study(search, where), str(search), search.trials, stem)
+        picture.write(studies.study(search, database), str(search), search.trials, stem)
         chosen = ", ".join(f"{k} {v:.2g}" if isinstance(v, float) else f"{k} {v}" for k, v in trial.params.items())
-        values = [_percent(value) for value in (studies.default_value(search, where), trial.value)]
+        values = [_percent(value) for value in (studies.default_value(search, database), trial.value)]
         table.add_row(search.base.method, search.base.task, str(search.trials), str(states["pruned"]), *values, chosen)
     out = console()
     out.print(table)

@@ -81,7 +81,7 @@ def ray(workers: int | None) -> str:
     asked = sweep.Sweep(methods=("linear",), tasks=("digits",), seeds=tuple(range(RUNS)), recipe=recipe)
     specs, ends = sweep.specs(asked, "float32"), list[float]()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": {"worker_niceness": 0}})
-    where = driver.Where(executor="ray", device=torch.device("cpu"), workers=workers, address=cluster.address)
+    place = driver.Place(executor="ray", device=torch.device("cpu"), workers=workers, address=cluster.address)
     plain, node.work = node.work, timed
     try:
         with TemporaryDirectory() as folder:
@@ -91,7 +91,7 @@ def ray(workers: int | None) -> str:
                 on_wait=lambda *_: None,
                 on_other=lambda _: None,
             )
-            outcome = driver.complete(specs, Path(folder), where, listeners)
+            outcome = driver.complete(specs, Path(folder), place, listeners)
             assert outcome.failed == {}, outcome
             ran = statistics.mean(r["environment"]["seconds"] for r in store.records(Path(folder))[FIRST:])
     finally:

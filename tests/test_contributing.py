@@ -16,7 +16,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 import methods
-from benchmarks.training.model import Tuned
+from benchmarks.training.model import Classifier
 from methods.base import Config
 
 PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
@@ -73,7 +73,7 @@ def test_it_starts_as_the_frozen_backbone_and_counts_two_vectors_a_block(film: M
 
 def test_a_step_trains_its_weights_and_the_head_and_nothing_else(film: ModuleType) -> None:
     vit = tiny_vit()
-    model = Tuned(vit, film.FiLM(vit, Config()), nn.Linear(DIM, CLASSES)).train()
+    model = Classifier(vit, film.FiLM(vit, Config()), nn.Linear(DIM, CLASSES)).train()
     start = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.AdamW(model.method.param_groups(model), lr=1e-2)
     x, y = torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])

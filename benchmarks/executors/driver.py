@@ -23,7 +23,7 @@ POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Where:
+class Place:
     """Where runs happen, so many at a time (``workers``, None for as many as there is room for).
 
     ``cpus``, ``gpus`` and ``resources`` are a run's share of a cluster; ``address`` is that of Ray's.
@@ -51,7 +51,7 @@ class Listeners:
 def complete(
     specs: Sequence[Spec],
     results: Path,
-    where: Where,
+    place: Place,
     listeners: Listeners,
     *,
     again: bool = False,
@@ -66,11 +66,11 @@ def complete(
         UserError: the cluster cannot be reached, or has no room for a run.
     """
     execute = partial(
-        _executor(where), again=again, fail_fast=fail_fast, on_epoch=listeners.on_epoch, on_end=listeners.on_end
+        _executor(place), again=again, fail_fast=fail_fast, on_epoch=listeners.on_epoch, on_end=listeners.on_end
     )
     total, watch = Outcome(), Watch(results)
     # one worker takes as long in any order, so it may keep that in which tables fill
-    todo = list(specs) if where.workers == 1 else schedule.longest_first(specs, results)
+    todo = list(specs) if place.workers == 1 else schedule.longest_first(specs, results)
     waiting: list[Spec] = []
     while todo or waiting:
         if todo:
@@ -92,30 +92,30 @@ def complete(
     return total
 
 
-def _executor(where: Where) -> Callable[..., Outcome]:
-    if where.executor == "ray":
+def _executor(place: Place) -> Callable[..., Outcome]:
+    if place.executor == "ray":
         from benchmarks.executors import ray
 
-        return partial(ray.execute, where=where)
-    if where.executor == "slurm":
+        return partial(ray.execute, place=place)
+    if place.executor == "slurm":
         from benchmarks.executors import slurm
 
-        return partial(slurm.execute, where=where)
-    return partial(_locally, where=where)
+        return partial(slurm.execute, place=place)
+    return partial(_locally, place=place)
 
 
-def _locally(specs: Sequence[Spec], results: Path, *, where: Where, **how: Any) -> Outcome:
+def _locally(specs: Sequence[Spec], results: Path, *, place: Place, **how: Any) -> Outcome:
     from benchmarks.executors import local
 
-    workers = min(where.workers or 1, len(specs))
+    workers = min(place.workers or 1, len(specs))
     if workers == 1:
-        return local.in_process(specs, results, where.device, **how)
-    return local.side_by_side(specs, results, where.device, workers=workers, **how)
+        return local.in_process(specs, results, place.device, **how)
+    return local.side_by_side(specs, results, place.device, workers=workers, **how)
 
 
 def _show(spec: Spec, results: Path, on_wait: OnEpoch) -> None:
     """Tell how far another driver is, by its trace."""
     trace = store.read_trace(results, spec) or {}
     epoch = trace.get("progress") or {"stage": "begun", "epoch": 0, "epochs": 1}
-    where = f"process {trace['pid']} on {trace['host']}" if "host" in trace else "another driver"
-    on_wait(spec, epoch | {"stage": f"{epoch['stage']}, by {where}"})
+    place = f"process {trace['pid']} on {trace['host']}" if "host" in trace else "another driver"
+    on_wait(spec, epoch | {"stage": f"{epoch['stage']}, by {place}"})

@@ -29,7 +29,7 @@ from methods.errors import UserError, check
 if TYPE_CHECKING:
     from filelock import SoftFileLease
 
-    from benchmarks.executors.driver import Where
+    from benchmarks.executors.driver import Place
     from benchmarks.training.train import Epoch
 
 RETRIES = 3  # of a run whose process or node is lost
@@ -46,7 +46,7 @@ AHEAD = 2  # runs sent for each that there is room for, so that none waits for t
 def execute(
     specs: Sequence[Spec],
     results: Path,
-    where: Where,
+    place: Place,
     *,
     again: bool,
     fail_fast: bool,
@@ -59,9 +59,9 @@ def execute(
         WriteError: the results folder takes no more files, so going on would lose work.
         UserError: Ray is not installed or not reached, or no node has room for a run.
     """
-    ray = _connect(where)
+    ray = _connect(place)
     try:
-        flight = _Flight(ray, specs, results, where, again)
+        flight = _Flight(ray, specs, results, place, again)
         try:
             return flight.work(fail_fast, on_epoch, on_end)
         finally:
@@ -73,19 +73,19 @@ def execute(
 class _Flight:
     """Runs that are on the cluster, those that wait, and what came of the others."""
 
-    def __init__(self, ray: Any, specs: Sequence[Spec], results: Path, where: Where, again: bool) -> None:
-        self.ray, self.results, self.where, self.again = ray, results.resolve(), where, again
+    def __init__(self, ray: Any, specs: Sequence[Spec], results: Path, place: Place, again: bool) -> None:
+        self.ray, self.results, self.place, self.again = ray, results.resolve(), place, again
         self.waiting, self.outcome = list(specs), Outcome()
         self.flying: dict[Any, tuple[Spec, SoftFileLease]] = {}
         self.specs = {spec.key: spec for spec in specs}
-        self.news, self.task = _news(ray), _task(ray, where)
+        self.news, self.task = _news(ray), _task(ray, place)
 
     def work(self, fail_fast: bool, on_epoch: OnEpoch, on_end: OnEnd) -> Outcome:
         room = self._room()
-        check(room > 0, f"no node of the Ray cluster has room for a run, which needs {_needs(self.where)}")
+        check(room > 0, f"no node of the Ray cluster has room for a run, which needs {_needs(self.place)}")
         while self.waiting or self.flying:
             room = max(room, self._room())
-            limit = AHEAD * room if self.where.workers is None else self.where.workers
+            limit = AHEAD * room if self.place.workers is None else self.place.workers
             while self.waiting and len(self.flying) < limit:
                 self._send(self.waiting.pop(0))
             done, _ = self.ray.wait(list(self.flying), timeout=POLL_SECONDS) if self.flying else ([], [])
@@ -113,8 +113,8 @@ class _Flight:
             spec=spec,
             results=self.results,
             token=claim.token,
-            device=self.where.device.type,
-            threads=self.where.cpus,
+            device=self.place.device.type,
+            threads=self.place.cpus,
             folder=Path.cwd(),
             code=code,
         )
@@ -157,14 +157,14 @@ class _Flight:
 
     def _room(self) -> int:
         """How many runs fit on the nodes that are alive, were they empty."""
-        needs, room = _needs(self.where), 0
+        needs, room = _needs(self.place), 0
         for place in self.ray.nodes():
             has = place["Resources"] if place["Alive"] else {}
             room += int(min(has.get(name, 0) / amount for name, amount in needs.items()))
         return room
 
 
-def _connect(where: Where) -> Any:
+def _connect(place: Place) -> Any:
     """Ray, connected to the cluster, or to one that it starts on this machine."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")  # of 30 seconds, to reach a head that is gone; Ray has 20
@@ -173,15 +173,15 @@ def _connect(where: Where) -> Any:
         import ray
     except ImportError:
         raise UserError("--executor ray needs Ray: pip install '.[ray]'") from None
-    _check_answers(where.address)
+    _check_answers(place.address)
     variables = {DATA_ROOT: str(data_root())}
     if CACHE in os.environ:
         variables[CACHE] = os.path.abspath(os.environ[CACHE])
     packages = [str(Path(package.__path__[0])) for package in (benchmarks, methods)]
-    own = {} if where.address else {"include_dashboard": False, "_system_config": OWN}
+    own = {} if place.address else {"include_dashboard": False, "_system_config": OWN}
     try:
         ray.init(
-            address=where.address or "local",
+            address=place.address or "local",
             runtime_env={"py_modules": packages, "env_vars": variables},
             log_to_driver=False,
             logging_level="ERROR",
@@ -189,7 +189,7 @@ def _connect(where: Where) -> Any:
         )
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(_unreached(where.address or "this machine", reason)) from None
+        raise UserError(_unreached(place.address or "this machine", reason)) from None
     return ray
 
 
@@ -209,9 +209,9 @@ def _unreached(place: str, reason: str) -> str:
     return f"cannot reach Ray at {place}: {reason}; start it with ray start --head, or leave out --address"
 
 
-def _needs(where: Where) -> dict[str, float]:
-    amounts = {"CPU": float(where.cpus), "GPU": float(where.gpus)}
-    amounts |= {name: float(amount) for name, amount in where.resources.items()}
+def _needs(place: Place) -> dict[str, float]:
+    amounts = {"CPU": float(place.cpus), "GPU": float(place.gpus)}
+    amounts |= {name: float(amount) for name, amount in place.resources.items()}
     return {name: amount for name, amount in amounts.items() if amount > 0}
 
 
@@ -223,9 +223,9 @@ def _news(ray: Any) -> Any:
     return ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(node.News).remote()
 
 
-def _task(ray: Any, where: Where) -> Any:
+def _task(ray: Any, place: Place) -> Any:
     """What runs are sent to; with a GPU each begins in a process of its own, as Ray has it, so memory is given back."""
-    needs = _needs(where)
+    needs = _needs(place)
     options: dict[str, Any] = {"num_cpus": needs.pop("CPU", 0), "num_gpus": needs.pop("GPU", 0)}
     if "memory" in needs:
         options["memory"] = int(needs.pop("memory"))

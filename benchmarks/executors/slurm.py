@@ -24,7 +24,7 @@ from benchmarks.records import store
 from methods.errors import UserError, check
 
 if TYPE_CHECKING:
-    from benchmarks.executors.driver import Where
+    from benchmarks.executors.driver import Place
     from benchmarks.records.spec import Spec
     from benchmarks.training.train import Epoch
 
@@ -65,7 +65,7 @@ class Element:
 def execute(
     specs: Sequence[Spec],
     results: Path,
-    where: Where,
+    place: Place,
     *,
     again: bool,
     fail_fast: bool,
@@ -78,8 +78,8 @@ def execute(
     Raises:
         UserError: submitit or Slurm is not there, or refuses the resources.
     """
-    executor = _executor(results, where, cluster)
-    elements = [_element(spec, results, where, again) for spec in specs]
+    executor = _executor(results, place, cluster)
+    elements = [_element(spec, results, place, again) for spec in specs]
     jobs: dict[Spec, Any] = {}
     try:
         for start in range(0, len(specs), ARRAY):
@@ -92,7 +92,7 @@ def execute(
         raise
 
 
-def script(specs: Sequence[Spec], results: Path, where: Where) -> str:
+def script(specs: Sequence[Spec], results: Path, place: Place) -> str:
     """The script that would be submitted, for a dry run; needs no Slurm."""
     submitit = _submitit()
 
@@ -103,7 +103,7 @@ def script(specs: Sequence[Spec], results: Path, where: Where) -> str:
 
     executor = Anywhere(folder=_folder(results))
     try:
-        executor.update_parameters(**executor._convert_parameters(_parameters(where)))
+        executor.update_parameters(**executor._convert_parameters(_parameters(place)))
     except (TypeError, ValueError) as error:
         raise UserError(f"--resources: {' '.join(str(error).split())}") from None
     if len(specs) > 1:
@@ -170,9 +170,9 @@ def _cancel(jobs: dict[Spec, Any]) -> None:
         job.cancel(check=False)
 
 
-def _executor(results: Path, where: Where, cluster: str) -> Any:
+def _executor(results: Path, place: Place, cluster: str) -> Any:
     submitit = _submitit()
-    parameters = {name if name in GENERIC else f"slurm_{name}": value for name, value in _parameters(where).items()}
+    parameters = {name if name in GENERIC else f"slurm_{name}": value for name, value in _parameters(place).items()}
     try:
         executor = submitit.AutoExecutor(folder=_folder(results), cluster=cluster)
         executor.update_parameters(**parameters)
@@ -183,23 +183,23 @@ def _executor(results: Path, where: Where, cluster: str) -> Any:
     return executor
 
 
-def _parameters(where: Where) -> dict[str, Any]:
+def _parameters(place: Place) -> dict[str, Any]:
     """What a run needs, by submitit's names."""
-    check(where.gpus == int(where.gpus), f"--gpus-per-run {where.gpus}: Slurm gives whole GPUs; give a whole number")
-    own: dict[str, Any] = {"cpus_per_task": where.cpus, "additional_parameters": {"requeue": True}}
-    if where.gpus:
-        own["gpus_per_node"] = int(where.gpus)
-    if where.workers is not None:
-        own["array_parallelism"] = where.workers
-    return {**DEFAULTS, **own, **where.resources}
+    check(place.gpus == int(place.gpus), f"--gpus-per-run {place.gpus}: Slurm gives whole GPUs; give a whole number")
+    own: dict[str, Any] = {"cpus_per_task": place.cpus, "additional_parameters": {"requeue": True}}
+    if place.gpus:
+        own["gpus_per_node"] = int(place.gpus)
+    if place.workers is not None:
+        own["array_parallelism"] = place.workers
+    return {**DEFAULTS, **own, **place.resources}
 
 
-def _element(spec: Spec, results: Path, where: Where, again: bool) -> Element:
+def _element(spec: Spec, results: Path, place: Place, again: bool) -> Element:
     return Element(
         spec=spec,
         results=results.resolve(),
-        device=where.device.type,
-        threads=where.cpus,
+        device=place.device.type,
+        threads=place.cpus,
         again=again,
         data_root=data_root(),
     )

@@ -13,7 +13,7 @@ from methods.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.executors.driver import Where
+    from benchmarks.executors.driver import Place
     from benchmarks.records.spec import Dtype
     from benchmarks.sweeps.sweep import Dtypes, Sweep
 
@@ -84,20 +84,20 @@ def add_executor(p: argparse.ArgumentParser) -> None:
     )
 
 
-def where(args: argparse.Namespace, runs: int) -> Where:
+def place(args: argparse.Namespace, runs: int) -> Place:
     """Where ``--executor`` and the options about it say that runs happen.
 
     Raises:
         UserError: one that the executor does not have, or that is out of range.
     """
-    from benchmarks.executors.driver import Where
+    from benchmarks.executors.driver import Place
 
     if args.executor == "local":
         given = [name for name in ("address", "cpus_per_run", "gpus_per_run", "resources") if getattr(args, name)]
         if given:
             raise UserError(f"--{given[0].replace('_', '-')} is for a cluster: add --executor ray or slurm")
         here = device(args.device)
-        return Where(executor="local", device=here, workers=workers(args.workers, here, runs))
+        return Place(executor="local", device=here, workers=workers(args.workers, here, runs))
     if args.executor == "slurm" and args.address:
         raise UserError("--address is Ray's: leave it out, or use --executor ray")
     for name, least in (("workers", 1), ("cpus_per_run", 1), ("gpus_per_run", 0)):
@@ -105,7 +105,7 @@ def where(args: argparse.Namespace, runs: int) -> Where:
         if value is not None and not value >= least:
             raise UserError(f"--{name.replace('_', '-')} {value} must be at least {least}")
     there = _device_there(args.device, args.gpus_per_run)
-    return Where(
+    return Place(
         executor=args.executor,
         device=there,
         workers=args.workers,

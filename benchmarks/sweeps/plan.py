@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks import backbones, cli, published, suites
 from benchmarks.executors import schedule, slurm
-from benchmarks.executors.driver import Where
+from benchmarks.executors.driver import Place
 from benchmarks.files.root import data_root
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
@@ -27,7 +27,7 @@ BATCHES = 2  # timed then, twice over as well
 POINTS = 2048  # of a cloud that stands in for data that are not here
 
 
-def show(specs: Sequence[Spec], results: Path, where: Where) -> int:
+def show(specs: Sequence[Spec], results: Path, place: Place) -> int:
     """Print the runs of a sweep by method and backbone, what each trains and how long it will take."""
     groups: dict[tuple[str, str], list[Spec]] = {}
     for spec in specs:
@@ -36,7 +36,7 @@ def show(specs: Sequence[Spec], results: Path, where: Where) -> int:
     columns = ("method on backbone", "tasks", "seeds", "runs", "finished", "params + head", "estimated time")
     table = Table(*columns, "published", title="plan")
     known = schedule.recorded_seconds(store.each(results))
-    total, timed = 0.0, where.device if torch.cuda.is_available() else torch.device("cpu")
+    total, timed = 0.0, place.device if torch.cuda.is_available() else torch.device("cpu")
     with cli.progress() as bar:
         for (label, _), members in bar.track(groups.items(), description="timing a few batches of each method"):
             finished = sum(store.finished(results, spec) for spec in members)
@@ -53,10 +53,10 @@ def show(specs: Sequence[Spec], results: Path, where: Where) -> int:
     out.print(table)
     for line in _missing(specs):
         out.print(line, soft_wrap=True)
-    if where.executor == "slurm":
-        out.print(slurm.script([s for s in specs if not store.finished(results, s)], results, where), soft_wrap=True)
-    at_a_time = f"{where.workers} at a time" if where.workers else "if one at a time"
-    time_left = duration(total / (where.workers or 1))
+    if place.executor == "slurm":
+        out.print(slurm.script([s for s in specs if not store.finished(results, s)], results, place), soft_wrap=True)
+    at_a_time = f"{place.workers} at a time" if place.workers else "if one at a time"
+    time_left = duration(total / (place.workers or 1))
     out.print(f"{len(specs)} runs, about {time_left} on {timed}, {at_a_time}; nothing was run")
     return 0
 

@@ -15,7 +15,7 @@ import methods
 from benchmarks import backbones
 from benchmarks.backbones.images import image_normalization
 from benchmarks.timing import floor
-from benchmarks.training.model import Tuned
+from benchmarks.training.model import Classifier
 from benchmarks.training.train import adamw
 
 if TYPE_CHECKING:
@@ -93,17 +93,17 @@ def method_steps(cases: Sequence[Case], setting: Setting) -> dict[str, Step]:
     return steps
 
 
-def build(case: Case, setting: Setting, body: nn.Module) -> Tuned:
+def build(case: Case, setting: Setting, body: nn.Module) -> Classifier:
     """The case on a copy of the backbone, in training mode, with the head that its modality has."""
     body = copy.deepcopy(body)
     method = methods.build(case.method, cast("Backbone", body), methods.config(case.method, case.options))
     width = cast("Backbone", body).head_hidden_size + method.extra_features
-    return Tuned(body, method, backbones.make_head(body, width, setting.classes)).to(setting.device).train()
+    return Classifier(body, method, backbones.make_head(body, width, setting.classes)).to(setting.device).train()
 
 
-def step(tuned: Tuned, setting: Setting, *, compiled: bool = False) -> Step:
+def step(tuned: Classifier, setting: Setting, *, compiled: bool = False) -> Step:
     """Forward, backward and optimizer on one batch, the same every time; the first compiled one compiles."""
-    model: Tuned = torch.compile(tuned) if compiled else tuned  # type: ignore[assignment]
+    model: Classifier = torch.compile(tuned) if compiled else tuned  # type: ignore[assignment]
     optimizer, (x, y) = adamw(tuned, tuned.method.config.lr), setting.samples(setting.batch_size)
 
     def run(mark: Mark) -> None:

@@ -10,13 +10,13 @@ from safetensors.torch import save
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Spec
 from benchmarks.training import model
-from benchmarks.training.model import Tuned
+from benchmarks.training.model import Classifier
 from methods import hf_layout
 from methods.errors import UserError
 from methods.lora import LoRA, LoRAConfig
 
 
-def write_plain(tuned: Tuned, spec: Spec, path: Path) -> None:
+def write_plain(tuned: Classifier, spec: Spec, path: Path) -> None:
     """Merge the method, for good, and save backbone and head under the names that the bare architecture has.
 
     Raises:
@@ -33,7 +33,7 @@ def write_plain(tuned: Tuned, spec: Spec, path: Path) -> None:
     write_atomic(path, save(state, metadata=card(tuned, spec)))
 
 
-def card(tuned: Tuned, spec: Spec) -> dict[str, str]:
+def card(tuned: Classifier, spec: Spec) -> dict[str, str]:
     """What somebody who finds the file needs to use it; safetensors keeps texts."""
     card = {"format": "pt", "architecture": spec.backbone.name.partition("@")[0], "num_classes": str(spec.classes)}
     if spec.backbone.modality == "points":
@@ -48,7 +48,7 @@ def card(tuned: Tuned, spec: Spec) -> dict[str, str]:
     return card | {"task": f"{spec.suite}/{spec.task}", "method": spec.method, "run": spec.key}
 
 
-def with_adapter(path: Path, folder: Path) -> tuple[Tuned, Spec]:
+def with_adapter(path: Path, folder: Path) -> tuple[Classifier, Spec]:
     """A model of lora on the task and backbone of a task file, with a head and updates that PEFT saved."""
     spec, adapter = model.read(path)[0], hf_layout.read(folder)
     hint = spec.config if isinstance(spec.config, LoRAConfig) else LoRAConfig()

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 if TYPE_CHECKING:
-    from benchmarks.training.model import Tuned
+    from benchmarks.training.model import Classifier
 
 Shape = Any  # torch.Size; torch's formulas have no annotations
 
@@ -117,7 +117,7 @@ def _attention_backward_flops(
     return flops
 
 
-def forward_flops(model: Tuned, x: Tensor) -> int:
+def forward_flops(model: Classifier, x: Tensor) -> int:
     """Floating-point operations of inference, a sample.
 
     Counts matrix products, convolutions and attention (torch's FlopCounterMode), a multiply-add as two.
@@ -128,7 +128,9 @@ def forward_flops(model: Tuned, x: Tensor) -> int:
     return int(counter.get_total_flops()) // len(x)
 
 
-def training_flops(model: Tuned, x: Tensor, y: Tensor, loss: Callable[[Tuned, Tensor, Tensor], Tensor]) -> int:
+def training_flops(
+    model: Classifier, x: Tensor, y: Tensor, loss: Callable[[Classifier, Tensor, Tensor], Tensor]
+) -> int:
     """Floating-point operations of a training step's forward and backward, a sample; works on a copy."""
     model = copy.deepcopy(model).train()
     with counting() as counter:
@@ -136,7 +138,7 @@ def training_flops(model: Tuned, x: Tensor, y: Tensor, loss: Callable[[Tuned, Te
     return int(counter.get_total_flops()) // len(x)
 
 
-def latency_ms(model: Tuned, x: Tensor, repeats: int = 9) -> float:
+def latency_ms(model: Classifier, x: Tensor, repeats: int = 9) -> float:
     """Median milliseconds of one inference call on the batch ``x``, after two calls to warm up."""
     model.eval()
     times = []

@@ -1,4 +1,4 @@
-"""Tuned: a frozen backbone, a method and a head as one model; saved and loaded as the few tensors that trained."""
+"""Classifier: a frozen backbone, a method and a head as one model; saved and loaded as the few tensors that trained."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-class Tuned(nn.Module):
+class Classifier(nn.Module):
     """A classifier: images (B, 3, H, W) or points (B, N, 3) -> logits (B, classes).
 
     uint8 images are scaled to [0, 1], resized to ``image_size`` and normalised here; float inputs are kept as they are.
@@ -93,7 +93,7 @@ class Tuned(nn.Module):
         return {"method": trainable - head, "head": head, "trainable": trainable, "backbone": backbone}
 
 
-def build(spec: Spec, *, pretrained: bool = True) -> Tuned:
+def build(spec: Spec, *, pretrained: bool = True) -> Classifier:
     """The untrained model of a run; draws from torch's global generator. Without weights where not ``pretrained``.
 
     What the backbone's checkpoint does not have (the class token of Point-MAE and its position) starts fresh, so it
@@ -111,7 +111,7 @@ def build(spec: Spec, *, pretrained: bool = True) -> Tuned:
     own = (spec.backbone.mean, spec.backbone.std) if spec.backbone.mean else ((0.0,), (1.0,))
     choices = {"checkpoint": own, "imagenet": IMAGENET, "none": ((0.0,), (1.0,))}
     normalization = choices[spec.recipe.normalization]
-    return Tuned(backbone, method, head, normalization=normalization, image_size=spec.backbone.image_size)
+    return Classifier(backbone, method, head, normalization=normalization, image_size=spec.backbone.image_size)
 
 
 def _train_fresh(backbone: nn.Module, method: Method) -> None:
@@ -119,7 +119,7 @@ def _train_fresh(backbone: nn.Module, method: Method) -> None:
     method.unfreeze(p for name, p in backbone.named_parameters() if name in fresh and not p.requires_grad)
 
 
-def save(model: Tuned, spec: Spec, path: Path) -> int:
+def save(model: Classifier, spec: Spec, path: Path) -> int:
     """Write what trained and the spec that rebuilds the rest; atomic. Returns the bytes of the file."""
     metadata = {"spec": json.dumps(spec.to_json(), sort_keys=True)}
     content = to_bytes(_change_own(model.trained_state(), model.method.pack), metadata=metadata)
@@ -150,7 +150,7 @@ def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
     return spec, state
 
 
-def load(path: str | Path) -> Tuned:
+def load(path: str | Path) -> Classifier:
     """A trained model from its task file, in eval mode.
 
     Raises:

@@ -17,7 +17,7 @@ from methods.base import modality
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from benchmarks.training.model import Tuned
+    from benchmarks.training.model import Classifier
 
 SHARE = 8  # a cache takes at most this part of the memory that is free
 AFTER = ("norm", "fc_norm", "head", "head_drop")  # modules of a backbone that come after its blocks
@@ -28,7 +28,7 @@ def eval_batch_size(device: torch.device) -> int:
     return 256 if device.type == "cuda" else 32
 
 
-def length(model: Tuned) -> int:
+def length(model: Classifier) -> int:
     """How many of the first blocks put out the same for a sample in every step, and all before them does.
 
     What the method says, or less: up to the first thing in the backbone that trains or is random.
@@ -41,7 +41,7 @@ def length(model: Tuned) -> int:
     return min(declared, _first(changing, blocks))
 
 
-def state(model: Tuned, x: Tensor, block: int) -> Tensor:
+def state(model: Classifier, x: Tensor, block: int) -> Tensor:
     """What enters a block: images (B, T, D), clouds (B, 2, T, D), tokens and positions; (B, F) after the last."""
     backbone: Any = model.backbone
     if block == depth(backbone):
@@ -62,7 +62,7 @@ def state(model: Tuned, x: Tensor, block: int) -> Tensor:
 class Resumed:
     """A model that goes on from the state before a block: (B, T, D), (B, 2, T, D) or (B, F) -> logits (B, classes)."""
 
-    def __init__(self, model: Tuned, block: int) -> None:
+    def __init__(self, model: Classifier, block: int) -> None:
         self.model, self.block = model, block
 
     def __call__(self, entered: Tensor) -> Tensor:
@@ -80,14 +80,14 @@ class Resumed:
 
 
 @torch.no_grad()
-def room(model: Tuned, x: Tensor, block: int) -> bool:
+def room(model: Classifier, x: Tensor, block: int) -> bool:
     """Whether there is memory for the state before a block of all samples."""
     model.eval()
     return fits(state(model, x[:1], block).nbytes * len(x), x.device)
 
 
 @torch.no_grad()
-def computed(model: Tuned, x: Tensor, block: int, tell: Callable[[int, int], None]) -> Tensor:
+def computed(model: Classifier, x: Tensor, block: int, tell: Callable[[int, int], None]) -> Tensor:
     """The state before a block of all samples, in eval mode."""
     model.eval()
     kept, size = x.new_empty(0), eval_batch_size(x.device)
@@ -101,7 +101,7 @@ def computed(model: Tuned, x: Tensor, block: int, tell: Callable[[int, int], Non
 
 
 @torch.no_grad()
-def prepared(model: Tuned, x: Tensor) -> Tensor:
+def prepared(model: Classifier, x: Tensor) -> Tensor:
     """Clouds as groups of neighbours, which are then looked for once; images, or what would not fit, as they are."""
     prepare: Callable[[Tensor], Tensor] | None = getattr(model.backbone, "prepare", None)
     if prepare is None or not fits(prepare(x[:1]).nbytes * len(x), x.device):

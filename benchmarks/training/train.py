@@ -28,7 +28,7 @@ from benchmarks.training.measure import StepClock
 if TYPE_CHECKING:
     from benchmarks.records.spec import Recipe
     from benchmarks.training.feature_cache import FeatureCache
-    from benchmarks.training.model import Tuned
+    from benchmarks.training.model import Classifier
 
 Epoch = dict[str, Any]
 Load = Callable[[str], tuple[Tensor, Tensor]]
@@ -39,7 +39,7 @@ class Diverged(RuntimeError):
 
 
 class Trainer:
-    """Trains one Tuned model on one task.
+    """Trains one Classifier model on one task.
 
     ``load`` maps "train", "val" or "test" to inputs (N, ...) and labels (N,), decoded; they are kept on the device.
     The test split is not loaded before ``test()``, but under the rule best_test, which reads it every epoch.
@@ -49,7 +49,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: Tuned,
+        model: Classifier,
         recipe: Recipe,
         load: Load,
         *,
@@ -61,7 +61,7 @@ class Trainer:
         cache: FeatureCache | None = None,
     ) -> None:
         self.model, self.recipe, self.load = model.to(device), recipe, load
-        self._stepped = cast("Tuned", torch.compile(self.model)) if recipe.compile else self.model
+        self._stepped = cast("Classifier", torch.compile(self.model)) if recipe.compile else self.model
         self.device, self.dtype, self.on_epoch, self.scratch = device, dtype, on_epoch, scratch
         self.cache, self.eval_batch_size = cache, prefix.eval_batch_size(device)
         self.seed, self.generator = seed, torch.Generator().manual_seed(seed)
@@ -151,9 +151,9 @@ class Trainer:
             self.x = compute() if shared is None else shared(compute, self.x)
         self.prefix = {"block": block, "bytes": self.x.nbytes}
 
-    def batch_loss(self, model: Tuned, x: Tensor, y: Tensor) -> Tensor:
+    def batch_loss(self, model: Classifier, x: Tensor, y: Tensor) -> Tensor:
         """The loss of one training batch, as the method defines it."""
-        asked = cast("Tuned", prefix.Resumed(model, self.prefix["block"])) if self.prefix else model
+        asked = cast("Classifier", prefix.Resumed(model, self.prefix["block"])) if self.prefix else model
         with self._autocast():
             return model.method.loss(asked, x, y, self.criterion)
 
@@ -244,7 +244,7 @@ class Trainer:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
 
-def adamw(model: Tuned, lr: float) -> torch.optim.Optimizer:
+def adamw(model: Classifier, lr: float) -> torch.optim.Optimizer:
     """AdamW over what trains, in the groups of its method; fused: the fastest form (benchmarks/PERFORMANCE.md)."""
     groups = model.method.param_groups(model)
     return create_optimizer_v2(groups, opt="adamw", lr=lr, weight_decay=model.method.config.weight_decay, fused=True)

@@ -20,7 +20,7 @@ PAUSES = (0.5, 1.0, 0.0)  # seconds: of two processes that make the tables at on
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class StudyDatabase:
     """An SQL database that holds studies, and the seconds without a sign of life after which a trial is dead."""
 
     url: str

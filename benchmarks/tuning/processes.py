@@ -19,14 +19,16 @@ from benchmarks.tuning import studies
 from methods.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmarks.tuning.databases import Place
+    from benchmarks.tuning.databases import StudyDatabase
     from benchmarks.tuning.studies import Search
 
 WAIT_SECONDS = 0.5
 OnTrial = Callable[["Search"], None]
 
 
-def in_process(searches: Sequence[Search], where: Place, device: torch.device, on_trial: OnTrial) -> dict[Search, str]:
+def in_process(
+    searches: Sequence[Search], database: StudyDatabase, device: torch.device, on_trial: OnTrial
+) -> dict[Search, str]:
     """Bring all studies to their trials; returns why some could not be.
 
     Trials that other processes have in hand are waited for: they finish, or are dead and run again here.
@@ -36,21 +38,23 @@ def in_process(searches: Sequence[Search], where: Place, device: torch.device, o
     while pending:
         for search in pending:
             try:
-                studies.work(search, where, device, on_trial=partial(on_trial, search))
+                studies.work(search, database, device, on_trial=partial(on_trial, search))
             except studies.Broken as error:
                 broken[search] = str(error)
-        pending = [s for s in pending if s not in broken and studies.unfinished(s, where)]
+        pending = [s for s in pending if s not in broken and studies.unfinished(s, database)]
         if pending:
             time.sleep(WAIT_SECONDS)
     return broken
 
 
 def side_by_side(
-    searches: Sequence[Search], where: Place, device: torch.device, workers: int, on_trial: OnTrial
+    searches: Sequence[Search], database: StudyDatabase, device: torch.device, workers: int, on_trial: OnTrial
 ) -> dict[Search, str]:
     """As ``in_process``, in several processes with as many threads each as torch has here."""
     told: Any = multiprocessing.get_context("spawn").Queue()
-    serve = partial(_serve, told, replace(where), device, torch.get_num_threads())  # each opens the database for itself
+    serve = partial(
+        _serve, told, replace(database), device, torch.get_num_threads()
+    )  # each opens the database for itself
     # each begins with another study: trials that go side by side in one study know less of each other
     turns = [len(searches) * worker // workers for worker in range(workers)]
     children, broken = [], dict[Search, str]()
@@ -86,11 +90,11 @@ def _end(children: Sequence[Any]) -> None:
         child.join()
 
 
-def _serve(told: Any, where: Place, device: torch.device, threads: int, searches: Sequence[Search]) -> None:
+def _serve(told: Any, database: StudyDatabase, device: torch.device, threads: int, searches: Sequence[Search]) -> None:
     torch.set_num_threads(threads)
     try:
-        with where.watched():
-            broken = in_process(searches, where, device, lambda search: told.put((search, None)))
+        with database.watched():
+            broken = in_process(searches, database, device, lambda search: told.put((search, None)))
     except UserError as error:
         broken = {searches[0]: str(error)}
     except KeyboardInterrupt:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmarks.training.train import Load, Trainer
-    from benchmarks.tuning.databases import Place
+    from benchmarks.tuning.databases import StudyDatabase
 
 RANDOM_TRIALS = 5  # before TPE has enough to go by
 UNPRUNED_TRIALS = 4  # that finish before any is compared with their median
@@ -62,18 +62,18 @@ class Search:
         return f"{self.base.method} on {self.base.task}"
 
 
-def study(search: Search, where: Place) -> optuna.Study:
+def study(search: Search, database: StudyDatabase) -> optuna.Study:
     """The study of a search, made if it is not there."""
     epochs = search.base.recipe.epochs
     pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=epochs // 3)
     return optuna.create_study(
-        storage=where.storage, study_name=search.name, direction="maximize", pruner=pruner, load_if_exists=True
+        storage=database.storage, study_name=search.name, direction="maximize", pruner=pruner, load_if_exists=True
     )
 
 
 def work(
     search: Search,
-    where: Place,
+    database: StudyDatabase,
     device: torch.device,
     *,
     on_trial: Callable[[], None],
@@ -83,8 +83,8 @@ def work(
     Raises:
         Broken: a slot's trials failed again and again; the message has the last reason and its traceback.
     """
-    own = study(search, where)
-    while waiting := _fill(own, search, where):
+    own = study(search, database)
+    while waiting := _fill(own, search, database):
         # a slot's random numbers do not depend on which process draws them, or on what was interrupted before
         seed = search.base.seed * 100_003 + waiting[0].user_attrs["slot"]
         own.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS)
@@ -99,27 +99,27 @@ def work(
         on_trial()
 
 
-def unfinished(search: Search, where: Place) -> int:
+def unfinished(search: Search, database: StudyDatabase) -> int:
     """Slots without a finished trial, after trials that nobody works on any more have failed."""
-    own = study(search, where)
-    _fail_dead(own, where)
+    own = study(search, database)
+    _fail_dead(own, database)
     return search.trials - len(_slots(own, search, FINISHED))
 
 
-def counts(search: Search, where: Place) -> Counter[str]:
+def counts(search: Search, database: StudyDatabase) -> Counter[str]:
     """Trials of a study by state: complete, pruned, fail, running, waiting."""
-    return Counter(trial.state.name.lower() for trial in _of_slots(study(search, where), search))
+    return Counter(trial.state.name.lower() for trial in _of_slots(study(search, database), search))
 
 
-def best(search: Search, where: Place) -> optuna.trial.FrozenTrial | None:
+def best(search: Search, database: StudyDatabase) -> optuna.trial.FrozenTrial | None:
     """The first of the finished trials with the highest validation accuracy; None where all were pruned."""
-    complete = [t for t in _of_slots(study(search, where), search) if t.state == TrialState.COMPLETE]
+    complete = [t for t in _of_slots(study(search, database), search) if t.state == TrialState.COMPLETE]
     return max(complete, key=lambda trial: (trial.value, -trial.user_attrs["slot"]), default=None)
 
 
-def default_value(search: Search, where: Place) -> float | None:
+def default_value(search: Search, database: StudyDatabase) -> float | None:
     """Validation accuracy of the first trial, which is the method's own configuration; None if it was pruned."""
-    first = [t for t in _of_slots(study(search, where), search) if t.user_attrs["slot"] == 0]
+    first = [t for t in _of_slots(study(search, database), search) if t.user_attrs["slot"] == 0]
     return next((t.value for t in first if t.state == TrialState.COMPLETE), None)
 
 
@@ -176,9 +176,9 @@ def _without_test(spec: Spec) -> Load:
     return allowed
 
 
-def _fill(own: optuna.Study, search: Search, where: Place) -> list[optuna.trial.FrozenTrial]:
+def _fill(own: optuna.Study, search: Search, database: StudyDatabase) -> list[optuna.trial.FrozenTrial]:
     """Queue a trial for every slot that none holds; returns all that wait, in the order they will be taken."""
-    _fail_dead(own, where)
+    _fail_dead(own, database)
     held = _slots(own, search, HELD)
     failures = Counter(t.user_attrs["slot"] for t in _of_slots(own, search) if "error" in t.user_attrs)
     for slot in range(search.trials):
@@ -193,9 +193,9 @@ def _fill(own: optuna.Study, search: Search, where: Place) -> list[optuna.trial.
     return own.get_trials(deepcopy=False, states=(TrialState.WAITING,))
 
 
-def _fail_dead(own: optuna.Study, where: Place) -> None:
+def _fail_dead(own: optuna.Study, database: StudyDatabase) -> None:
     optuna.storages.fail_stale_trials(own)
-    grace = timedelta(seconds=where.grace_seconds)
+    grace = timedelta(seconds=database.grace_seconds)
     for trial in own.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         assert trial.datetime_start is not None
         # killed between its first moment and its first sign of life, which Optuna waits for

@@ -18,7 +18,7 @@ from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
 
 RECIPE = {"epochs": 1, "warmup_epochs": 0}
-WHERE = driver.Where(executor="local", device=torch.device("cpu"), workers=1)
+WHERE = driver.Place(executor="local", device=torch.device("cpu"), workers=1)
 
 
 def specs(*methods: str) -> list[Spec]:

@@ -43,8 +43,8 @@ def task_files(results: Path) -> dict[Path, bytes]:
 
 
 def complete(todo: list[Spec], results: Path, address: str | None = None, **options: Any) -> executors.Outcome:
-    where = driver.Where(executor="ray", device=CPU, workers=None, address=address)
-    return driver.complete(todo, results, where, listeners(**options))
+    place = driver.Place(executor="ray", device=CPU, workers=None, address=address)
+    return driver.complete(todo, results, place, listeners(**options))
 
 
 def listeners(**options: Any) -> driver.Listeners:
@@ -177,7 +177,7 @@ def test_a_node_with_other_data_is_told(cluster: Any, tmp_path: Path) -> None:
 
 
 def test_a_run_that_fits_no_node_is_one_line(cluster: Any, tmp_path: Path) -> None:
-    where = driver.Where(executor="ray", device=CPU, workers=None, cpus=2, address=cluster.address)
+    place = driver.Place(executor="ray", device=CPU, workers=None, cpus=2, address=cluster.address)
     with pytest.raises(ValueError, match="no node of the Ray cluster has room") as told:
-        driver.complete(specs("linear"), tmp_path, where, listeners())
+        driver.complete(specs("linear"), tmp_path, place, listeners())
     assert "CPU" in str(told.value)

@@ -17,7 +17,7 @@ from benchmarks.sweeps import sweep
 pytest.importorskip("submitit", reason="needs the extra slurm")
 
 RECIPE = {"epochs": 1, "warmup_epochs": 0}
-WHERE = driver.Where(executor="slurm", device=torch.device("cpu"), workers=None)
+WHERE = driver.Place(executor="slurm", device=torch.device("cpu"), workers=None)
 QUICK = ["--methods", "linear", "norm", "--tasks", "digits", "--recipe", "epochs=1", "warmup_epochs=0"]
 
 

@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 
 import pytest
-from test_leaderboard import ACCURACY, frame
 
 from benchmarks import ranks
 from benchmarks.tables import comparable
+from tests.support.made_records import ACCURACY, frame
 
 THREE = {**ACCURACY, ("norm", "digits"): [0.95, 0.80, 0.81], ("norm", "count"): [0.40, 0.41, 0.57]}
 

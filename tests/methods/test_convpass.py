@@ -8,7 +8,7 @@ from timm.models import VisionTransformer
 from torch import nn
 
 import methods
-from benchmarks.training.model import Tuned
+from benchmarks.training.model import Classifier
 from tests.support import tiny
 
 
@@ -81,7 +81,7 @@ def test_grid_that_is_not_square_and_several_prefix_tokens_keep_their_places():
         img_size=(8, 24), patch_size=4, embed_dim=12, depth=1, num_heads=2, reg_tokens=2, num_classes=0
     )
     method = methods.build("convpass", body, methods.config("convpass", {}))
-    tiny.move(Tuned(body, method, nn.Linear(12, 2)))
+    tiny.move(Classifier(body, method, nn.Linear(12, 2)))
     first = method.bypasses[0].eval()
     tokens = torch.randn(2, 3 + 2 * 6, 12)
     torch.testing.assert_close(first(tokens), bypass(first, (2, 6), 3, 1.0, tokens), rtol=1e-5, atol=1e-5)

@@ -17,7 +17,7 @@ from torch import nn
 
 import methods
 from benchmarks.records.spec import Recipe
-from benchmarks.training.model import Tuned
+from benchmarks.training.model import Classifier
 from benchmarks.training.train import Trainer
 from tests.support import tiny
 
@@ -165,7 +165,7 @@ def test_saved_and_loaded_model_gives_equal_bits(kind, modality):
     body = tiny.backbone(modality, 2)
     torch.manual_seed(77)  # no more than the task file holds may be needed
     method = methods.build(f"hf:{kind}", body, model.method.config)
-    other = Tuned(body, method, nn.Linear(body.head_hidden_size, 5)).eval()
+    other = Classifier(body, method, nn.Linear(body.head_hidden_size, 5)).eval()
     state = load(save(model.trained_state()))
     assert state.keys() == other.trained_state().keys()
     other.load_state_dict(state, strict=False)

@@ -8,7 +8,7 @@ from torch import nn
 
 import methods
 from benchmarks.records.spec import Recipe
-from benchmarks.training.model import Tuned
+from benchmarks.training.model import Classifier
 from benchmarks.training.train import Trainer
 from methods.search import Evolution, Space
 from tests.support import tiny
@@ -110,7 +110,7 @@ def run(scratch=None, data=None, **options):
     body = tiny.backbone("image")
     torch.manual_seed(0)
     method = methods.build("noah", body, methods.config("noah", SMALL | options))
-    tuned = Tuned(body, method, nn.Linear(tiny.WIDTH, 2))
+    tuned = Classifier(body, method, nn.Linear(tiny.WIDTH, 2))
     recipe = Recipe(epochs=2, batch_size=4, warmup_epochs=0)
     load = data or Data()
     return Trainer(tuned, recipe, load, seed=0, device=torch.device("cpu"), dtype=torch.float32, scratch=scratch)

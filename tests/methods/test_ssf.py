@@ -9,7 +9,7 @@ from torch import nn
 
 import methods
 from benchmarks.backbones.points import PointTransformer, group
-from benchmarks.training.model import Tuned
+from benchmarks.training.model import Classifier
 from methods.layers import ScaleShift
 from tests.support import tiny
 
@@ -107,7 +107,7 @@ def other_backbone(kind):
 def test_merge_equals_unmerged_on_other_backbones(kind, parts):
     body, modality = other_backbone(kind)
     method = methods.build("ssf", body, methods.config("ssf", {}))
-    model, x = tiny.move(Tuned(body, method, nn.Identity())).eval(), tiny.inputs(modality)
+    model, x = tiny.move(Classifier(body, method, nn.Identity())).eval(), tiny.inputs(modality)
     assert len(method.parts) == parts
     with torch.no_grad():
         before = model(x)

@@ -10,7 +10,7 @@ from torch import nn
 import methods
 from benchmarks.backbones.points import group
 from benchmarks.training import measure
-from benchmarks.training.model import Tuned
+from benchmarks.training.model import Classifier
 from methods.layers import Prompts
 from tests.support import tiny
 
@@ -71,7 +71,7 @@ def test_a_mean_pooled_vit_averages_patches_only(name):
     torch.manual_seed(0)
     shape = {"img_size": 32, "patch_size": 8, "embed_dim": tiny.WIDTH, "depth": tiny.DEPTH, "num_heads": 3}
     body = VisionTransformer(**shape, num_classes=0, global_pool="avg").eval()
-    model = tiny.move(Tuned(body, methods.build(name, body, methods.config(name, {"prompts": 6})), nn.Identity()))
+    model = tiny.move(Classifier(body, methods.build(name, body, methods.config(name, {"prompts": 6})), nn.Identity()))
     x = tiny.inputs("image", 2)
     with torch.no_grad():
         pooled = model.eval().pooled(x)

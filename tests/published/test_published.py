@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from test_leaderboard import record
 
 from benchmarks import leaderboard, published, tables
 from benchmarks.published import beside, figure
 from benchmarks.sweeps import sweep
 from benchmarks.tables import reader
+from tests.support.made_records import record
 
 VIT = "vit_base_patch16_224.orig_in21k"
 GROUPS = {

@@ -14,7 +14,7 @@ from torch import nn
 
 import methods
 from benchmarks.backbones.points import PointTransformer, group
-from benchmarks.training.model import Tuned
+from benchmarks.training.model import Classifier
 
 MODALITIES = ("image", "points")
 WIDTH, DEPTH = 48, 3
@@ -47,7 +47,7 @@ def wire(name, modality, layers=DEPTH, **options):
     body = backbone(modality, layers)
     torch.manual_seed(2)
     method = methods.build(name, body, methods.config(name, options))
-    return Tuned(body, method, nn.Linear(body.head_hidden_size + method.extra_features, 5)).eval()
+    return Classifier(body, method, nn.Linear(body.head_hidden_size + method.extra_features, 5)).eval()
 
 
 def trained(name, modality, layers=DEPTH, **options):

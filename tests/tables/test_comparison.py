@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_leaderboard import ACCURACY, frame
 
 from benchmarks import leaderboard
 from benchmarks.tables import comparison, reader
+from tests.support.made_records import ACCURACY, frame
 
 
 def test_a_clear_difference_is_told_with_its_pairs_and_a_verdict() -> None:

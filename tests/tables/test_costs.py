@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 
 import pandas as pd
-from test_leaderboard import ACCURACY, frame
 
 from benchmarks import tables
 from benchmarks.tables import costs
+from tests.support.made_records import ACCURACY, frame
 
 
 def measured(device: str = "cpu: one") -> pd.DataFrame:

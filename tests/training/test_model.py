@@ -1,4 +1,4 @@
-"""Tuned: what trains, what is saved, what comes back."""
+"""Classifier: what trains, what is saved, what comes back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def spec(method: str, task: str) -> Spec:
     return one
 
 
-def trained(method: str, task: str) -> tuple[model.Tuned, Spec]:
+def trained(method: str, task: str) -> tuple[model.Classifier, Spec]:
     """A model after one step on random inputs, BatchNorm statistics included."""
     torch.manual_seed(0)
     asked = spec(method, task)

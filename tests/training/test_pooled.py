@@ -15,7 +15,7 @@ from benchmarks.records.spec import Result, Spec
 from benchmarks.sweeps import sweep
 from benchmarks.training import feature_cache as pooled
 from benchmarks.training import prefix
-from benchmarks.training.model import Tuned
+from benchmarks.training.model import Classifier
 
 CPU = torch.device("cpu")
 
@@ -33,7 +33,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     compute = prefix.computed
 
-    def counted(model: Tuned, x: torch.Tensor, *rest: Any) -> torch.Tensor:
+    def counted(model: Classifier, x: torch.Tensor, *rest: Any) -> torch.Tensor:
         seen.append(len(x))
         return compute(model, x, *rest)
 

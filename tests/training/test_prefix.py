@@ -16,7 +16,7 @@ from benchmarks.backbones.points import PointTransformer
 from benchmarks.records.spec import Recipe
 from benchmarks.training import prefix
 from benchmarks.training.augment import augment
-from benchmarks.training.model import Tuned
+from benchmarks.training.model import Classifier
 from benchmarks.training.train import Trainer
 from methods.noah import NOAH
 from tests.support import tiny
@@ -35,7 +35,7 @@ def trainer(name: str, modality: str, options: dict[str, Any] | None = None, **r
     body = tiny.backbone(modality)
     torch.manual_seed(0)
     method = methods.build(name, body, methods.config(name, {"lr": 1e-2, **(options or {})}))
-    tuned = Tuned(body, method, nn.Linear(body.head_hidden_size + method.extra_features, CLASSES))
+    tuned = Classifier(body, method, nn.Linear(body.head_hidden_size + method.extra_features, CLASSES))
     settings = Recipe(**{"epochs": 3, "batch_size": 4, "warmup_epochs": 0, **recipe})
     return Trainer(tuned, settings, lambda split: load(modality, split), seed=0, device=CPU, dtype=torch.float32)
 

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import methods
 from benchmarks.records.spec import Recipe
-from benchmarks.training.model import Tuned
+from benchmarks.training.model import Classifier
 from benchmarks.training.train import Trainer
 from methods import smoa
 from tests.support import tiny
@@ -51,7 +51,7 @@ def reads(name: str, modality: str, steps: int) -> list[str]:
     body = tiny.backbone(modality)
     torch.manual_seed(0)
     method = methods.build(name, body, methods.config(name, {}))
-    tuned = Tuned(body, method, nn.Linear(body.head_hidden_size + method.extra_features, 3))
+    tuned = Classifier(body, method, nn.Linear(body.head_hidden_size + method.extra_features, 3))
     recipe = Recipe(epochs=1, batch_size=12 // steps, warmup_epochs=0)
     data = tiny.inputs(modality, 12), torch.arange(12) % 3
     trainer = Trainer(tuned, recipe, lambda split: data, seed=0, device=torch.device("cpu"), dtype=torch.float32)

@@ -12,7 +12,7 @@ import methods
 from benchmarks.records.spec import Recipe
 from benchmarks.training import prefix
 from benchmarks.training.augment import augment
-from benchmarks.training.model import Tuned
+from benchmarks.training.model import Classifier
 from benchmarks.training.train import Diverged, Trainer, auto_dtype
 from methods.options import as_json
 from tests.support.tiny import WIDTH, backbone
@@ -36,10 +36,10 @@ class Data:
         return x.to(torch.uint8), y
 
 
-def model(name: str = "lora", **options: object) -> Tuned:
+def model(name: str = "lora", **options: object) -> Classifier:
     body = backbone("image")
     torch.manual_seed(0)
-    return Tuned(body, methods.build(name, body, methods.config(name, options)), nn.Linear(WIDTH, 2))
+    return Classifier(body, methods.build(name, body, methods.config(name, options)), nn.Linear(WIDTH, 2))
 
 
 def trainer(name: str = "lora", *, data: Load | None = None, lr: float = 1e-2, **recipe: object) -> Trainer:

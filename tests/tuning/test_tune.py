@@ -25,7 +25,7 @@ from benchmarks import run, suites, tune
 from benchmarks.records import store
 from benchmarks.sweeps import sweep
 from benchmarks.tuning import studies, tuned
-from benchmarks.tuning.databases import Place
+from benchmarks.tuning.databases import StudyDatabase
 from benchmarks.tuning.studies import Search
 from methods.linear import Linear
 
@@ -40,29 +40,29 @@ def search(trials: int = 4, method: str = "linear", **recipe: object) -> Search:
     return planned
 
 
-def place(folder: Path, grace_seconds: int = 60) -> Place:
-    return Place(url=f"sqlite:///{folder / 'tuning.db'}", grace_seconds=grace_seconds)
+def place(folder: Path, grace_seconds: int = 60) -> StudyDatabase:
+    return StudyDatabase(url=f"sqlite:///{folder / 'tuning.db'}", grace_seconds=grace_seconds)
 
 
-def work(wanted: Search, where: Place) -> None:
-    studies.work(wanted, where, torch.device("cpu"), on_trial=lambda: None)
+def work(wanted: Search, database: StudyDatabase) -> None:
+    studies.work(wanted, database, torch.device("cpu"), on_trial=lambda: None)
 
 
-def trials(wanted: Search, where: Place) -> list[optuna.trial.FrozenTrial]:
-    return studies.study(wanted, where).get_trials()
+def trials(wanted: Search, database: StudyDatabase) -> list[optuna.trial.FrozenTrial]:
+    return studies.study(wanted, database).get_trials()
 
 
-def drawn(wanted: Search, where: Place) -> list[tuple[Any, ...]]:
+def drawn(wanted: Search, database: StudyDatabase) -> list[tuple[Any, ...]]:
     """What may not depend on interruptions: slots, options and values of finished trials, in the order of slots."""
-    finished = [trial for trial in trials(wanted, where) if trial.state in studies.FINISHED]
+    finished = [trial for trial in trials(wanted, database) if trial.state in studies.FINISHED]
     return sorted((t.user_attrs["slot"], sorted(t.params.items()), t.value) for t in finished)
 
 
-def check_whole(wanted: Search, where: Place, results: Path) -> None:
+def check_whole(wanted: Search, database: StudyDatabase, results: Path) -> None:
     """Exactly the trials asked for, each slot once, and a file that holds what the storage says is best."""
-    finished = [trial for trial in trials(wanted, where) if trial.state in studies.FINISHED]
+    finished = [trial for trial in trials(wanted, database) if trial.state in studies.FINISHED]
     assert sorted(trial.user_attrs["slot"] for trial in finished) == list(range(wanted.trials))
-    best = studies.study(wanted, where).best_trial
+    best = studies.study(wanted, database).best_trial
     found = json.loads(tuned.path(results / tuned.CONFIGS, wanted.base).read_text())
     assert found["val_accuracy"] == best.value
     assert found["study"] == wanted.name
@@ -180,30 +180,30 @@ def test_a_method_that_cannot_train_is_told_and_the_others_are_tuned(
 
 
 def test_a_slot_queued_twice_is_run_once(tmp_path: Path) -> None:
-    wanted, where = search(3), place(tmp_path)
-    own = studies.study(wanted, where)
+    wanted, database = search(3), place(tmp_path)
+    own = studies.study(wanted, database)
     for slot in (0, 1, 1, 2, 0):  # as when two processes find the same slots free
         own.enqueue_trial({}, user_attrs={"slot": slot})
-    work(wanted, where)
-    finished = [t.user_attrs["slot"] for t in trials(wanted, where) if t.state in studies.FINISHED]
+    work(wanted, database)
+    finished = [t.user_attrs["slot"] for t in trials(wanted, database) if t.state in studies.FINISHED]
     assert sorted(finished) == [0, 1, 2]
 
 
 def test_a_trial_taken_for_dead_that_ends_after_all_costs_nothing(tmp_path: Path) -> None:
-    wanted, where = search(2), place(tmp_path)
+    wanted, database = search(2), place(tmp_path)
     lost: list[int] = []
 
     def take_away(trial: optuna.Trial, *_: object) -> float:
         if not lost:
             lost.append(trial.number)
-            studies.study(wanted, where).tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            studies.study(wanted, database).tell(trial.number, state=optuna.trial.TrialState.FAIL)
         return 0.5
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(studies, "_validated", lambda spec, device, trial: take_away(trial))
-        work(wanted, where)
-    assert [trial.state.name for trial in trials(wanted, where)] == ["FAIL", "COMPLETE", "COMPLETE"]
-    assert studies.unfinished(wanted, where) == 0
+        work(wanted, database)
+    assert [trial.state.name for trial in trials(wanted, database)] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert studies.unfinished(wanted, database) == 0
 
 
 def test_a_trial_taken_for_dead_before_it_begins_costs_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -258,14 +258,14 @@ def test_ctrl_c_fails_the_trial_at_once(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_a_trial_of_a_dead_process_is_run_again(tmp_path: Path) -> None:
-    wanted, where = search(2), place(tmp_path, grace_seconds=4)
-    own = studies.study(wanted, where)
+    wanted, database = search(2), place(tmp_path, grace_seconds=4)
+    own = studies.study(wanted, database)
     own.enqueue_trial({}, user_attrs={"slot": 0})
     own.ask()  # and then killed, before its first sign of life
-    assert studies.unfinished(wanted, where) == 2
+    assert studies.unfinished(wanted, database) == 2
     time.sleep(4.5)
-    work(wanted, where)
-    assert studies.unfinished(wanted, where) == 0
+    work(wanted, database)
+    assert studies.unfinished(wanted, database) == 0
 
 
 @pytest.mark.parametrize(
@@ -391,5 +391,5 @@ def postgres(tmp_path: Path) -> Iterator[str]:
 def test_studies_live_in_postgresql_as_well(postgres: str, tmp_path: Path) -> None:
     argv = [*QUICK, "--trials", "6", "--storage", postgres, "--results", str(tmp_path)]
     assert tune.main([*argv, "--workers", "2"]) == 0
-    check_whole(search(6), Place(url=postgres, grace_seconds=60), tmp_path)
+    check_whole(search(6), StudyDatabase(url=postgres, grace_seconds=60), tmp_path)
     assert not (tmp_path / "tuning.db").exists()

@@ -1,0 +1,38 @@
+"""Records and frames with made-up accuracies, for the tests of tables and pictures."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from benchmarks.records.spec import Result, Spec
+from benchmarks.sweeps import sweep
+from benchmarks.tables import reader
+
+ACCURACY = {  # method, task -> accuracies of seeds 0, 1, 2
+    ("lora", "digits"): [0.90, 0.92, 0.94],
+    ("lora", "count"): [0.50, 0.52, 0.57],
+    ("linear", "digits"): [0.70, 0.71, 0.72],
+    ("linear", "count"): [0.30, 0.35, 0.31],
+}
+
+
+def record(spec: Spec, accuracy: float, params: int) -> dict[str, object]:
+    result = Result(
+        spec=spec,
+        history=[],
+        accuracy={"test": accuracy, "val": None, "checkpoint_rule": "last", "epoch": 1, "test_samples": 1000},
+        params={"method": params, "head": 10, "trainable": params + 10, "backbone": 1000, "task_file_bytes": 2000},
+        cost={"train_seconds": 1.0},
+        environment={},
+    )
+    return result.to_json()
+
+
+def frame(accuracy: dict[tuple[str, str], list[float]], **asked: object) -> pd.DataFrame:
+    records = []
+    for (method, task), values in accuracy.items():
+        seeds = tuple(range(len(values)))
+        specs = sweep.specs(sweep.Sweep(methods=(method,), tasks=(task,), seeds=seeds, **asked), "float32")  # type: ignore[arg-type]
+        params = {"lora": 100, "linear": 0, "norm": 50}[method]
+        records += [record(spec, value, params) for spec, value in zip(specs, values, strict=True)]
+    return reader.to_frame(records)
