@@ -1,49 +1,13 @@
-"""python -m benchmarks.catalog: methods/README.md, one row a method, measured on the backbones that papers count on."""
+"""python -m benchmarks.catalog: write methods/README.md, the table of all methods."""
 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from benchmarks.cli import guarded
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from benchmarks.training.model import Classifier
-    from methods.base import Backbone, Modality
-
-CLASSES = 15  # of ScanObjectNN, whose head the papers on point clouds count
-BRANCHES = {"": "block", "drop_path1": "attention branch", "drop_path2": "FFN branch"}
-COLUMNS = (
-    *("method", "what it is", "paper", "acts on", "trains", "ViT-B/16", "published"),
-    *("Point-MAE", "with head", "published", "merges", "modality"),
-)
-TEXT = """# Methods
-
-Written by `python -m benchmarks.catalog`; a test compares. Everything but the published counts is measured on a method
-with its default options, wired onto ViT-B/16 at 224 pixels ({image:,} parameters without a head) and onto the
-transformer of Point-MAE ({points:,}).
-
-- acts on: the modules whose input or output changes, those of every block unless it is the last `norm` or the
-  tokenizer's `reduce_dim`; a branch is what a block adds after its attention or its FFN.
-- trains, beside the head: new weights, and the backbone's own by name.
-- ViT-B/16, Point-MAE: parameters that train, without the head; "with head" adds the head for {classes} classes, as
-  papers on point clouds count.
-- published: V-PETL Bench's table for images, without the head, and PointGST's for points, with it; for `adapterx` the
-  paper's share of the backbone, and for `noah` its mean over tasks. In brackets the options of that count where they
-  are not the defaults here, and the count measured with them.
-- merges: whether `python -m benchmarks.export` makes a plain checkpoint of the backbone from it.
-
-{table}
-
-`noah` is counted as the supernet, of which the search keeps at most `max_params`; `mosa` as the adapter that is left of
-its copies. `hf:TYPE` is any tuner of Hugging Face PEFT, with its own options, and not measured here.
-"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,126 +23,12 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure every method and write the page."""
     args = parser().parse_args(argv)
-    text = page()
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(text, encoding="utf-8")
+    from benchmarks.files.writing import write_atomic
+    from benchmarks.sweeps import catalog
+
+    write_atomic(args.out, catalog.page())
     print(f"written: {args.out}")
     return 0
-
-
-def page() -> str:
-    """The page, in Markdown."""
-    import torch
-    from tabulate import tabulate
-
-    import methods
-    from benchmarks import backbones
-
-    bodies = {kind: body.to("meta") for kind, body in _backbones().items()}  # counts need no values
-    small = {kind: backbones.build(name, pretrained=False) for name, kind in backbones.EMBEDDED.items()}
-    with torch.device("meta"):
-        rows = [_row(name, bodies, small) for name in methods.METHODS]
-    sizes = {kind: sum(p.numel() for p in body.parameters()) for kind, body in bodies.items()}
-    table = tabulate(rows, headers=COLUMNS, tablefmt="github", disable_numparse=True)
-    return TEXT.format(image=sizes["image"], points=sizes["points"], classes=CLASSES, table=table)
-
-
-def _backbones() -> dict[Modality, nn.Module]:
-    """Those that papers count on, with random weights."""
-    from timm.models import VisionTransformer
-
-    from benchmarks.backbones.points import PointTransformer
-
-    return {"image": VisionTransformer(num_classes=0), "points": PointTransformer()}
-
-
-def _row(name: str, bodies: Mapping[Modality, nn.Module], small: Mapping[Modality, nn.Module]) -> list[str]:
-    import methods
-    from methods.papers import headline
-
-    cls = methods.get(name)
-    counts = {kind: ["", "", ""] for kind in bodies}
-    for kind in [kind for kind in bodies if kind in cls.modalities]:
-        merges, model = _merges(name, small[kind]), _wired(name, bodies[kind])
-        places, trains = _places(model), _trains(model)
-        if merges == "no":
-            model.method.merge()  # all the same: copies may become one
-        counts[kind][0] = f"{model.count()['method']:,}"
-        counts[kind][1] = f"{model.count()['trainable']:,}"
-        counts[kind][2] = _published(name, kind, bodies[kind])
-    count, _, published = counts["image"]
-    what, papers = headline(cls)
-    paper = ", ".join(f"[{number}](https://arxiv.org/abs/{number})" for number in papers)
-    modality = " and ".join(sorted(cls.modalities))
-    return [f"`{name}`", what, paper, places, trains, count, published, *counts["points"], merges, modality]
-
-
-def _wired(name: str, body: nn.Module, options: Mapping[str, object] | None = None) -> Classifier:
-    import copy
-
-    import methods
-    from benchmarks import backbones
-    from benchmarks.training.model import Classifier
-
-    body = copy.deepcopy(body)
-    method = methods.build(name, cast("Backbone", body), methods.config(name, options or {}))
-    width = cast("Backbone", body).head_hidden_size + method.extra_features
-    return Classifier(body, method, backbones.make_head(body, width, CLASSES))
-
-
-def _places(model: Classifier) -> str:
-    """The modules of the backbone that hooks change, and not only read, without the number of the block."""
-    from methods.hooks import only_reads
-
-    found = set()
-    for name, module in model.backbone.named_modules():
-        if any(not only_reads(hook) for hook in _hooks_of(module)):
-            inside = re.sub(r"^blocks\.\d+\.?", "", name)
-            found.add(BRANCHES.get(inside, inside))
-    return ", ".join(sorted(found))
-
-
-def _trains(model: Classifier) -> str:
-    """New weights, and what trains of the backbone's own: all of it, all of one kind, or by name."""
-    own = dict(model.backbone.named_parameters())
-    unfrozen = {name for name, parameter in own.items() if parameter.requires_grad}
-    new = ["new weights"] if any(p.requires_grad for p in model.method.parameters()) else []
-    biases = {name for name in own if name.endswith("bias")}
-    if unfrozen in (set(own), biases):
-        return ", ".join([*new, "everything" if unfrozen == set(own) else "every bias"])
-    stems = {re.sub(r"^blocks\.\d+\.|\.(weight|bias)$", "", re.sub(r"\.(weight|bias)$", "", n)) for n in unfrozen}
-    return ", ".join([*new, *sorted(stems)]) or "the head"
-
-
-def _merges(name: str, small: nn.Module) -> str:
-    """Measured on a backbone that has values, for what folds may depend on them."""
-    import torch
-
-    with torch.device("cpu"):
-        model = _wired(name, small)
-        hooks = _hooks(model)
-        model.method.merge()
-    if model.method.folded:
-        return "yes"
-    return "in part" if _hooks(model) < hooks else "no"
-
-
-def _hooks(model: Classifier) -> int:
-    return sum(len(_hooks_of(module)) for module in model.backbone.modules())
-
-
-def _hooks_of(module: nn.Module) -> list[Callable[..., object]]:
-    return [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
-
-
-def _published(name: str, kind: Modality, body: nn.Module) -> str:
-    import methods
-
-    published = vars(methods.get(name)).get("published")
-    if published is None or not getattr(published, kind) or not published.options:
-        return getattr(published, kind, "")
-    given = ", ".join(f"{key} {value}" for key, value in published.options.items())
-    return f"{getattr(published, kind)} ({given}: {_wired(name, body, published.options).count()['method']:,})"
 
 
 if __name__ == "__main__":

@@ -44,10 +44,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _by_expert(values: list[list[float]]) -> list[list[float]]:
-    """Shares by block and expert to percentages by expert and block."""
-    return [[100 * value for value in expert] for expert in zip(*values, strict=True)]
-
-
 if __name__ == "__main__":
     sys.exit(main())

@@ -124,6 +124,7 @@ def _execute(todo: Sequence[Spec], results: Path, place: Place, *, again: bool, 
 def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, results: Path) -> None:
     from benchmarks import leaderboard, tables
     from benchmarks.records import store
+    from benchmarks.tables.formats import to_rich
     from benchmarks.tables.reader import load
 
     out = console()
@@ -131,7 +132,7 @@ def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, resul
     if done:
         frame = load(results)
         for table in tables.tables(frame[frame["key"].isin({spec.key for spec in done})]):
-            out.print(leaderboard.to_rich(table))
+            out.print(to_rich(table))
         written = leaderboard.save(frame, results)
         out.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True)
     out.print(f"records: {results / store.RUNS}, task files: {results / store.ADAPTERS}", soft_wrap=True)

@@ -14,9 +14,11 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from benchmarks import leaderboard, pareto, tables
+from benchmarks import leaderboard, tables
+from benchmarks import pareto as pareto_command
+from benchmarks.figures import pareto
 from benchmarks.sweeps import sweep
-from benchmarks.tables import reader, rows
+from benchmarks.tables import formats, reader, rows
 from tests.support.made_records import ACCURACY, frame, record
 
 
@@ -83,10 +85,10 @@ def test_a_row_without_every_task_is_outside_ranks_and_verdicts() -> None:
 
 def test_a_head_that_is_the_same_in_every_row_is_said_once() -> None:
     (table,) = tables.tables(frame(ACCURACY))
-    text = leaderboard.to_markdown(table)
+    text = formats.to_markdown(table)
     assert "head" in table.cells and "| head" not in text
     assert "- head: 10 in every row." in text
-    assert "head" in leaderboard.to_csv([table]).splitlines()[0]
+    assert "head" in formats.to_csv([table]).splitlines()[0]
 
 
 def test_a_row_with_a_letter_keeps_it_in_a_terminal() -> None:
@@ -97,7 +99,7 @@ def test_a_row_with_a_letter_keeps_it_in_a_terminal() -> None:
 
 def printed(table: tables.Table) -> str:
     console = Console(record=True, width=200)
-    console.print(leaderboard.to_rich(table))
+    console.print(formats.to_rich(table))
     return console.export_text()
 
 
@@ -106,7 +108,7 @@ def test_a_terminal_shows_as_many_rows_as_can_be_read_and_says_how_many_it_leave
 ) -> None:
     (table,) = tables.tables(frame(ACCURACY))
     assert "more row" not in printed(table) and "linear" in printed(table)
-    monkeypatch.setattr(leaderboard, "MOST_ROWS", 1)
+    monkeypatch.setattr(formats, "MOST_ROWS", 1)
     monkeypatch.setattr(leaderboard, "FIRST_ROWS", 1)
     assert "1 more row in the files" in printed(table)
     assert "lora" in printed(table) and "linear" not in printed(table)
@@ -115,14 +117,14 @@ def test_a_terminal_shows_as_many_rows_as_can_be_read_and_says_how_many_it_leave
 def test_a_terminal_shows_tasks_or_of_many_the_means_of_their_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     (table,) = tables.tables(frame({**ACCURACY, ("lora", "texture"): [0.5], ("linear", "texture"): [0.5]}))
     assert "digits" in printed(table) and "natural mean" not in printed(table)
-    monkeypatch.setattr(leaderboard, "MANY_TASKS", 2)
+    monkeypatch.setattr(formats, "MANY_TASKS", 2)
     assert "digits" not in printed(table) and "natural mean" in printed(table)
 
 
 def test_the_best_is_bold_and_so_is_its_equal() -> None:
     tied = {**ACCURACY, ("norm", "digits"): [0.90, 0.92, 0.94], ("norm", "count"): [0.1, 0.1, 0.1]}
     (table,) = tables.tables(frame(tied))
-    lines = leaderboard.to_markdown(table).splitlines()
+    lines = formats.to_markdown(table).splitlines()
     shown = {line.split("|")[1].strip(): line for line in lines if line.startswith("|")}
     assert shown["lora"].count("**92.0 ± 2.0**") == shown["norm"].count("**92.0 ± 2.0**") == 1
     assert "**" not in shown["linear"]
@@ -170,7 +172,7 @@ def test_other_data_of_a_task_is_never_averaged_in() -> None:
 def test_latex_is_escaped() -> None:
     (table,) = tables.tables(frame(ACCURACY))
     table.cells.index = pd.Index(["a_b", "c&d%"])
-    text = leaderboard.to_latex(table)
+    text = formats.to_latex(table)
     assert "a\\_b" in text and "c\\&d\\%" in text and "$\\pm$" in text
 
 
@@ -217,7 +219,7 @@ def test_of_many_points_a_plot_numbers_the_frontier_and_lists_its_names(
     assert "norm" not in text
 
 
-@pytest.mark.parametrize("verb", [leaderboard.main, pareto.main])
+@pytest.mark.parametrize("verb", [leaderboard.main, pareto_command.main])
 def test_no_records_is_one_line(verb: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verb(["--results", str(tmp_path)]) == 2  # type: ignore[operator]
     assert capsys.readouterr().err.startswith("error: no run records below")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import leaderboard, tables
+from benchmarks import tables
 from benchmarks.records import store
 from benchmarks.sweeps import sweep
-from benchmarks.tables import reader
+from benchmarks.tables import formats, reader
 from benchmarks.tuning import tuned
 
 ROOT = Path(__file__).parents[1]
@@ -20,9 +20,9 @@ EACH = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name
 @EACH
 def test_committed_tables_are_those_of_the_committed_records(folder: Path) -> None:
     made = tables.tables(reader.load(folder))
-    assert leaderboard.to_page(made) == (folder / "leaderboard.md").read_text()
-    assert leaderboard.to_csv(made) == (folder / "leaderboard.csv").read_text()
-    assert leaderboard.to_tex(made) == (folder / "leaderboard.tex").read_text()
+    assert formats.to_page(made) == (folder / "leaderboard.md").read_text()
+    assert formats.to_csv(made) == (folder / "leaderboard.csv").read_text()
+    assert formats.to_tex(made) == (folder / "leaderboard.tex").read_text()
 
 
 def test_readme_shows_the_committed_leaderboard() -> None:

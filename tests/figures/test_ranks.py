@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import ranks
+from benchmarks import ranks as command
+from benchmarks.figures import ranks
 from benchmarks.tables import comparable
 from tests.support.made_records import ACCURACY, frame
 
@@ -66,6 +67,6 @@ def test_no_diagram_is_one_line_on_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("benchmarks.tables.reader.load", lambda results, suite: frame(ACCURACY))
-    assert ranks.main(["--results", str(tmp_path)]) == 2
+    assert command.main(["--results", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: no set of comparable runs") and error.count("\n") == 1

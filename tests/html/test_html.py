@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmarks import pareto, tables
+from benchmarks import tables
+from benchmarks.figures import pareto
 from benchmarks.html.details import pieces, rounded
 from benchmarks.html.overview import overview
 from benchmarks.html.page import render

@@ -14,7 +14,7 @@ import pytest
 from benchmarks import leaderboard, published, tables
 from benchmarks.published import beside, figure
 from benchmarks.sweeps import sweep
-from benchmarks.tables import reader
+from benchmarks.tables import formats, reader
 from tests.support.made_records import record
 
 VIT = "vit_base_patch16_224.orig_in21k"
@@ -247,5 +247,5 @@ def test_committed_tables_are_those_of_the_numbers_and_records() -> None:
     groups = tables.comparable(reader.load(committed))
     for suite in ("vtab1k", "scanobjectnn", "modelnet40"):
         made = beside.table(suite, groups)
-        assert leaderboard.to_csv([made]) == (committed / "published" / f"{suite}.csv").read_text()
-        assert (committed / "published" / f"{suite}.md").read_text().startswith(leaderboard.to_markdown(made))
+        assert formats.to_csv([made]) == (committed / "published" / f"{suite}.csv").read_text()
+        assert (committed / "published" / f"{suite}.md").read_text().startswith(formats.to_markdown(made))

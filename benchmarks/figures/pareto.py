@@ -1,0 +1,213 @@
+"""Accuracy against trained parameters, with the Pareto frontier of each set of comparable runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.figures import drawing
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C564B", "#7F7F7F", "#BCBD22")
+MARKERS = "osD^vP*Xph"
+MOST_NAMED = 25  # of more points only the frontier's are coloured and named, and have their intervals
+WIDTH, AXIS, LEFT, RIGHT, TOP, BOTTOM = 9.6, 4.6, 0.68, 0.1, 0.32, 0.48  # inches, of a panel and around its axes
+FAR = 3.5  # times as far below the median as the best is above it
+
+
+@dataclass(frozen=True)
+class Point:
+    """One method: trained parameters without the head, mean accuracy (%) and half its 95 % interval over seeds."""
+
+    name: str
+    params: float
+    accuracy: float
+    error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """What one plot shows: the points of runs that may be compared, and all rows among these runs."""
+
+    title: str
+    points: tuple[Point, ...]
+    rows: tuple[str, ...]
+    tasks: tuple[str, ...]
+    seeds: int
+    rule: str
+
+
+def points(frame: pd.DataFrame) -> list[Point]:
+    """One point a method of runs that may be compared; a seed counts where it has every task."""
+    from benchmarks.tables.statistics import half_width
+
+    whole = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test").dropna()
+    if whole.shape[1] < frame["spec.task"].nunique():
+        return []
+    seeds = (100 * whole.mean(axis=1)).groupby(level="row").agg(["mean", "sem", "count"])
+    errors = half_width(seeds["sem"].to_numpy(), seeds["count"].to_numpy() - 1)
+    seeds = seeds.assign(error=errors, params=frame.groupby("row")["params.method"].mean())
+    seeds["error"] = seeds["error"].fillna(0.0)  # a single seed has none
+    return [Point(str(row), *found) for row, *found in seeds[["params", "mean", "error"]].itertuples()]
+
+
+def frontier(made: Sequence[Point]) -> list[Point]:
+    """The points that no other beats with at most as many parameters, from few to many."""
+    best: list[Point] = []
+    for point in sorted(made, key=lambda p: (p.params, -p.accuracy)):
+        if not best or point.accuracy > best[-1].accuracy:
+            best.append(point)
+    return best
+
+
+def panels(groups: Sequence[pd.DataFrame]) -> list[Panel]:
+    """A panel for every set of comparable runs in which a method has every task."""
+    return [_panel(group, made) for group in groups if (made := points(group))]
+
+
+def _panel(frame: pd.DataFrame, made: Sequence[Point]) -> Panel:
+    from benchmarks.tables.rows import in_figures
+
+    first, (names, ending) = frame.iloc[0], in_figures(frame["row"].unique())
+    return Panel(
+        title=f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}{ending}",
+        points=tuple(sorted((replace(point, name=names[point.name]) for point in made), key=lambda p: p.name)),
+        rows=tuple(names.values()),
+        tasks=tuple(sorted(frame["spec.task"].unique())),
+        seeds=frame["spec.seed"].nunique(),
+        rule=str(first["accuracy.checkpoint_rule"]),
+    )
+
+
+def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
+    """Write pareto.png, .svg and .pdf into ``out``, a panel for each set of comparable runs; returns their paths."""
+    return draw(panels(groups), out)
+
+
+def draw(made: Sequence[Panel], out: Path) -> list[Path]:
+    """Write the figure of these panels; returns the paths, none of none."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    if not made:
+        return []
+    names = sorted({row for panel in made for row in panel.rows})  # one color and marker in all panels
+    with plt.rc_context(
+        {"svg.hashsalt": "peft-vision-bench", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    ):
+        height = TOP + AXIS + BOTTOM
+        figure, axes = plt.subplots(len(made), 1, figsize=(WIDTH, height * len(made)), squeeze=False)
+        figure.subplots_adjust(
+            left=LEFT / WIDTH,
+            right=1 - RIGHT / WIDTH,
+            top=1 - TOP / height / len(made),
+            bottom=BOTTOM / height / len(made),
+            hspace=(TOP + BOTTOM) / AXIS,
+        )
+        for axis, panel in zip(axes[:, 0], made, strict=True):
+            _draw(axis, panel, names)
+        return drawing.write(figure, "pareto", out)
+
+
+def _draw(axis: Axes, panel: Panel, names: Sequence[str]) -> None:
+    made = panel.points
+    trained = [p.params for p in made if p.params > 0] or [1.0]
+    left = min(trained) / 6  # where methods stand that train the head alone: a logarithm has no zero
+    places = {p.name: p.params or left for p in made}
+    best = frontier(made)
+    steps = [*[(places[p.name], p.accuracy) for p in best], (max(trained) * 2.5, best[-1].accuracy)]
+    axis.step(*zip(*steps, strict=True), where="post", color="0.6", linewidth=1.2, linestyle="--", zorder=1)
+    floor = _floor(made)
+    if _crowded(panel):
+        _crowd(axis, panel, places, floor)
+    else:
+        _each(axis, made, names, places, floor)
+    axis.set_xscale("log")
+    axis.set_xlim(left / 2, max(trained) * 2.5)
+    if any(p.params == 0 for p in made):
+        axis.axvline((left * min(trained)) ** 0.5, color="0.85", linewidth=6, zorder=0)
+        axis.text(left, 0.01, "head only", transform=axis.get_xaxis_transform(), ha="center", va="bottom", color="0.4")
+    height = max(best[-1].accuracy - floor, 1.0)
+    axis.set_ylim(floor - 0.04 * height, best[-1].accuracy + 0.2 * height)
+    if not _crowded(panel):
+        _label(axis, made, places, floor)
+    axis.set_title(panel.title, loc="left")
+    axis.set_xlabel("trained parameters without the head")
+    several = len(panel.tasks) > 1
+    axis.set_ylabel(f"test accuracy, {f'mean of {len(panel.tasks)} tasks' if several else panel.tasks[0]} (%)")
+    note = f"{panel.seeds} seed{'s' * (panel.seeds > 1)}, 95 % t-interval; rule {panel.rule}; dashed: frontier"
+    axis.text(1, 1.0, note, transform=axis.transAxes, ha="right", va="bottom", fontsize=7, color="0.4")
+    axis.grid(True, color="0.93", zorder=0)
+
+
+def _each(axis: Axes, made: Sequence[Point], names: Sequence[str], places: dict[str, float], floor: float) -> None:
+    """Every point with its interval, in the color and with the marker of its place in ``names``."""
+    for point in made:
+        below, i = point.accuracy < floor, names.index(point.name)
+        axis.errorbar(
+            places[point.name],
+            max(point.accuracy, floor),
+            yerr=None if below else point.error or None,
+            color=COLORS[i % len(COLORS)],
+            marker="v" if below else MARKERS[i % len(MARKERS)],
+            label=point.name,
+            markersize=6,
+            capsize=2.5,
+            linewidth=1,
+            elinewidth=0.8,
+            alpha=0.9,
+            linestyle="",
+        )
+
+
+def _crowded(panel: Panel) -> bool:
+    return len(panel.points) > MOST_NAMED
+
+
+def _crowd(axis: Axes, panel: Panel, places: dict[str, float], floor: float) -> None:
+    """Many points: those of the frontier with intervals and numbers, which a list names, and the others in grey."""
+    best = frontier(panel.points)
+    others = [point for point in panel.points if point not in best]
+    grey: dict[str, Any] = {"color": "0.75", "markersize": 3}
+    blue: dict[str, Any] = {"color": COLORS[0], "markersize": 4, "capsize": 2, "elinewidth": 0.6}
+    for chosen, style in ((others, grey), (best, blue)):
+        for below, marker in ((False, "o"), (True, "v")):
+            some = [p for p in chosen if (p.accuracy < floor) == below]
+            if some:
+                across, up = [places[p.name] for p in some], [max(p.accuracy, floor) for p in some]
+                errors = [p.error for p in some] if chosen is best and not below else None
+                axis.errorbar(
+                    across, up, yerr=errors, marker=marker, linestyle="", zorder=0.5 + (chosen is best), **style
+                )
+    for number, point in enumerate(best, start=1):
+        spot = places[point.name], max(point.accuracy, floor)
+        axis.annotate(str(number), spot, (-3, 3), textcoords="offset points", fontsize=7, ha="right")
+    listed = "\n".join(f"{number}  {point.name}" for number, point in enumerate(best, start=1))
+    # above the frontier there is nothing
+    axis.text(0.01, 0.99, listed, transform=axis.transAxes, fontsize=6, va="top", linespacing=1.1)
+
+
+def _label(axis: Axes, made: Sequence[Point], places: dict[str, float], floor: float) -> None:
+    """Name every point, moved to where names cover neither points nor each other; a line leads to one that is far."""
+    from adjustText import adjust_text
+
+    x, y = [places[p.name] for p in made], [max(p.accuracy, floor) for p in made]
+    names = [p.name if p.accuracy >= floor else f"{p.name} {p.accuracy:.1f}" for p in made]
+    texts = [axis.text(across, up, name, fontsize=8.5) for across, up, name in zip(x, y, names, strict=True)]
+    line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 4}
+    adjust_text(texts, x=x, y=y, ax=axis, expand=(1.2, 1.6), max_move=None, arrowprops=line, iter_lim=600)
+
+
+def _floor(made: Sequence[Point]) -> float:
+    """Where the axis ends: what is far below most stands at this edge, with its value, or it would squeeze the rest."""
+    from statistics import median
+
+    middle, best = median(p.accuracy for p in made), max(p.accuracy for p in made)
+    return max(min(p.accuracy for p in made), middle - FAR * (best - middle))
