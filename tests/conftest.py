@@ -1,8 +1,89 @@
-"""No test tracks its runs or knows an old cache, in this process or in those it starts, unless it asks for it."""
+"""Fixtures that many tests share. No test tracks its runs or sees a cache of earlier runs, unless it asks for that."""
+
+from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
 
-_cache = tempfile.TemporaryDirectory(prefix="peft-vision-bench-")  # which goes with this process
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.cli import Main
+from benchmarks.records import store
+from benchmarks.records.spec import Spec
+from benchmarks.sweeps import sweep
+
+_cache = tempfile.TemporaryDirectory(prefix="peft-vision-bench-")  # removed when this process ends
 os.environ["MLFLOW_TRACKING_URI"] = "off"
 os.environ["PEFT_BENCH_CACHE"] = _cache.name
+
+ROOT = Path(__file__).parents[1]
+State = Mapping[str, Tensor]
+
+
+class Complaint(Protocol):
+    def __call__(self, main: Main, *argv: str) -> str: ...
+
+
+class Specs(Protocol):
+    def __call__(self, *methods: str, **changes: Any) -> list[Spec]: ...
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The root of the repository."""
+    return ROOT
+
+
+@pytest.fixture
+def complaint(capsys: pytest.CaptureFixture[str]) -> Complaint:
+    """Run a command that must end with status 2 and one line on stderr; the line, without "error: "."""
+
+    def told(main: Main, *argv: str) -> str:
+        try:
+            status = main(list(argv))
+        except SystemExit as ended:  # argparse shows its usage first
+            status = int(str(ended.code))
+        out, err = capsys.readouterr()
+        lines = err.splitlines() if err.startswith("error: ") else err.splitlines()[-1:]
+        assert (status, out, len(lines)) == (2, "", 1), (status, out, err)
+        return lines[0].partition("error: ")[2]
+
+    return told
+
+
+@pytest.fixture(scope="session")
+def numbers() -> Callable[[Path], dict[str, object]]:
+    """By key, what two executions of one spec must have in common: everything but times and the environment."""
+    return lambda results: {r["key"]: (r["accuracy"], r["history"], r["params"]) for r in store.records(results)}
+
+
+@pytest.fixture(scope="session")
+def specs() -> Specs:
+    """Specs of short runs of some methods on ``digits``; keywords are other fields of a Sweep."""
+
+    def made(*methods: str, **changes: Any) -> list[Spec]:
+        recipe = {"epochs": 1, "warmup_epochs": 0, **changes.pop("recipe", {})}
+        asked = {"methods": methods, "tasks": ("digits",), "recipe": recipe, **changes}
+        return sweep.specs(sweep.Sweep(**asked), "float32")
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def same_state() -> Callable[[State, State], bool]:
+    """Whether two state dicts have the same names and equal bits."""
+    return lambda first, second: first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One torch thread during a test: small products are faster, and sums do not depend on the machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -109,7 +109,7 @@ def test_a_terminal_shows_as_many_rows_as_can_be_read_and_says_how_many_it_leave
     (table,) = tables.tables(frame(ACCURACY))
     assert "more row" not in printed(table) and "linear" in printed(table)
     monkeypatch.setattr(formats, "MOST_ROWS", 1)
-    monkeypatch.setattr(leaderboard, "FIRST_ROWS", 1)
+    monkeypatch.setattr(formats, "FIRST_ROWS", 1)
     assert "1 more row in the files" in printed(table)
     assert "lora" in printed(table) and "linear" not in printed(table)
 
