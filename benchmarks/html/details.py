@@ -12,17 +12,12 @@ import orjson
 from benchmarks.tables.reader import HISTORY, TEXTS
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 RUNS = 256  # per piece
 DIGITS = 4  # significant digits of measured numbers; the records have all digits
-LEFT_OUT = (
-    "schema_version",
-    "status",
-    "spec.recipe",
-    "history.epoch",
-)  # equal in all records, or in other fields too
+# The first two are equal in all records; the others are known from other fields.
+LEFT_OUT = ("schema_version", "status", "spec.recipe", "history.epoch")
 
 
 def pack(text: bytes, level: int = 1) -> str:
@@ -39,39 +34,26 @@ def pieces(frame: pd.DataFrame) -> Iterator[str]:
     for start in range(0, len(shown), RUNS):
         runs = shown.iloc[start : start + RUNS]
         columns = {str(name): _values(str(name), runs[name]) for name in runs}
-        yield pack(orjson.dumps(columns, option=orjson.OPT_SERIALIZE_NUMPY))
+        yield pack(orjson.dumps(columns))
 
 
-def _values(name: str, column: pd.Series[Any]) -> Any:
+def _values(name: str, column: pd.Series[Any]) -> list[Any]:
     """The values of a column for JSON, where NaN becomes null; measured numbers are rounded."""
     import numpy as np
 
+    values = column.tolist()
     if name in TEXTS:
-        texts = [text if isinstance(text, str) else "null" for text in column]
-        return [_short(orjson.loads(text)) if name == "report" else orjson.Fragment(text) for text in texts]
+        texts = [text if isinstance(text, str) else "null" for text in values]
+        return [rounded(orjson.loads(text)) if name == "report" else orjson.Fragment(text) for text in texts]
     if name.startswith(HISTORY):
-        return [rounded(curve) if isinstance(curve, np.ndarray) else None for curve in column]
-    if name.startswith("cost.") and column.dtype.kind == "f":
-        return rounded(column.to_numpy())
-    return column.tolist()
+        return [rounded(curve.tolist()) if isinstance(curve, np.ndarray) else None for curve in values]
+    return [rounded(value) for value in values] if name.startswith("cost.") else values
 
 
-def rounded(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Round to DIGITS significant digits; each result is the float nearest to its decimal text."""
-    import numpy as np
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        places = DIGITS - 1 - np.floor(np.log10(np.abs(values)))
-    places = np.where(np.isfinite(places), places, 0)
-    up, down = 10.0 ** np.maximum(places, 0), 10.0 ** np.maximum(-places, 0)
-    result: np.ndarray[Any, Any] = np.round(values * up / down) * down / up
-    return result
-
-
-def _short(value: Any) -> Any:
-    """Round every float of a report to DIGITS significant digits."""
-    if isinstance(value, dict):
-        return {name: _short(part) for name, part in value.items()}
+def rounded(value: Any) -> Any:
+    """Round every float in a JSON value to DIGITS significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
     if isinstance(value, list):
-        return [_short(part) for part in value]
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+        return [rounded(part) for part in value]
+    return {name: rounded(part) for name, part in value.items()} if isinstance(value, dict) else value
