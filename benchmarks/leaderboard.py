@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     instead.add_argument(
         "--published",
         metavar="SUITE",
-        help="write what papers report of vtab1k, scanobjectnn or modelnet40 beside ours",
+        help="write the numbers that papers report on this suite beside ours",
     )
     return p
 
@@ -85,8 +85,8 @@ def save(
     The index of ``frame`` has the numbers of its runs in ``histories``; ``show`` gets every table.
     """
     from benchmarks import drawing, second
+    from benchmarks.files.writing import write_atomic
     from benchmarks.html.page import render
-    from benchmarks.store import write_atomic
     from benchmarks.tables.parquet import to_parquet
 
     groups = comparable(frame)
@@ -118,11 +118,11 @@ def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
     """Write published/SUITE.md and .csv and the figure below ``results``: what papers report, beside our records.
 
     Raises:
-        ValueError: no paper's numbers of that suite.
+        UserError: the suite has no published numbers.
     """
     from benchmarks import store
+    from benchmarks.files.writing import write_atomic
     from benchmarks.published import beside, figure
-    from benchmarks.store import write_atomic
 
     beside.check(suite)
     recorded = any((results / store.RUNS).rglob("*.json"))
@@ -133,7 +133,7 @@ def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
     paths = [results / beside.FOLDER / f"{suite}.{ending}" for ending in texts]
     for path, text in zip(paths, texts.values(), strict=True):
         write_atomic(path, text)
-    drawn = figure.write(groups, results / beside.FOLDER) if suite in figure.PANELS else []
+    drawn = figure.write(groups, results / beside.FOLDER) if suite in figure.panels() else []
     return table, [*paths, *drawn]
 
 

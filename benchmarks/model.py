@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 import methods
 from benchmarks import backbones
+from benchmarks.files.writing import write_atomic
 from benchmarks.spec import Spec
-from benchmarks.store import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -82,7 +82,8 @@ def _run(args: argparse.Namespace) -> int:
     store.prepare(args.results)
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
     ahead.keep(min(where.workers or 0, len(todo)) if where.executor == "local" else 0)
-    suites.decode(todo, splits=("train", "val", "test"))
+    asked = [(spec.suite, spec.task, spec.backbone.image_size) for spec in todo]
+    suites.decode(asked, splits=("train", "val", "test"))
     with Sink(uri, args.results, todo, warn=warn) as sink:
         outcome = _execute(todo, args.results, where, again=args.force, fail_fast=args.fail_fast, sink=sink)
         _report(specs, todo, outcome, args.results)

@@ -11,6 +11,7 @@ from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.files.writing import write_atomic
 from benchmarks.spec import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -93,20 +94,6 @@ def read_trace(results: Path, spec: Spec) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return trace
-
-
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write under a temporary name, flush to the disk, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read(path: Path | str) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from benchmarks import prefix
 from benchmarks.augment import KEEP_DISTANCES, augment, random_scale
 from benchmarks.backbones import EMBEDDED
+from benchmarks.files.writing import write_atomic
 from benchmarks.measure import StepClock
-from benchmarks.store import write_atomic
 
 if TYPE_CHECKING:
     from benchmarks.files.pooled import Once

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pandas as pd
 import pytest
 from test_leaderboard import record
 
-from benchmarks import leaderboard, published, store, sweep, tables
+from benchmarks import leaderboard, published, store, suites, sweep, tables
 from benchmarks.published import beside, figure
+from benchmarks.suites import offline
+from methods.errors import UserError
 
 VIT = "vit_base_patch16_224.orig_in21k"
 GROUPS = {
@@ -238,6 +241,28 @@ def test_a_suite_without_published_numbers_is_one_line(tmp_path: Path, capsys: p
         "error: unknown suite with published numbers 'vtab'; did you mean 'vtab1k'? "
         "known: modelnet40, scanobjectnn, vtab1k\n"
     )
+
+
+def test_a_suite_may_have_published_numbers_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = "solids-suite,points,solids,lora,81.5,point_nano,none,last,A paper\n"
+    (tmp_path / "own.csv").write_text(f"{','.join(published.COLUMNS)}\n{row}")
+    own = replace(suites.get("offline"), name="solids-suite", published=(tmp_path / "own.csv",))
+    monkeypatch.setattr(offline, "SUITE", own)
+    monkeypatch.setitem(suites.SUITES, "solids-suite", "benchmarks.suites.offline:SUITE")
+    monkeypatch.delitem(suites.SUITES, "offline")
+    beside.check("solids-suite")
+    (cells,) = beside.table("solids-suite", []).cells.to_dict("records")
+    assert (cells["solids"], cells["from"], cells["rule"]) == ("81.5", "paper [1]", "last")
+    found = published.find("solids-suite", "lora", own.published, backbone="point_nano", augment="none")
+    assert published.summary(found, {"clean": ["solids"]}) == "solids 81.50; rule last"
+
+
+def test_a_file_of_published_numbers_without_a_column_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("suite,task\nx,y\n")
+    with pytest.raises(UserError, match=r"own\.csv has no column modality, method, accuracy"):
+        published.numbers((tmp_path / "own.csv",))
+    with pytest.raises(UserError, match=r"cannot read the published numbers in .*none\.csv"):
+        published.numbers((tmp_path / "none.csv",))
 
 
 def test_committed_tables_are_those_of_the_numbers_and_records() -> None:

@@ -20,6 +20,7 @@ from benchmarks.executors import OnEnd, OnEpoch, Outcome, claims, node
 from benchmarks.executors.node import Task
 from benchmarks.files.contents import CACHE
 from benchmarks.files.root import DATA_ROOT, data_root
+from benchmarks.files.writing import write_atomic
 from benchmarks.spec import Result, Spec
 from methods.errors import check
 
@@ -122,7 +123,7 @@ class _Flight:
         outcome, file = self._result(reference)
         try:
             if file is not None:
-                store.write_atomic(store.adapter_path(self.results, spec), file)
+                write_atomic(store.adapter_path(self.results, spec), file)
             reason = executors.end(outcome, spec, self.results, claim)
         except claims.Held:
             self.outcome.others.append(spec)

@@ -21,7 +21,7 @@ import benchmarks
 import methods
 from benchmarks import measure
 from benchmarks.files.contents import cache_root
-from benchmarks.store import write_atomic
+from benchmarks.files.writing import write_atomic
 
 if TYPE_CHECKING:
     from torch import Tensor

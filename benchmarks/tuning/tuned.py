@@ -29,7 +29,7 @@ def path(folder: Path, spec: Spec) -> Path:
 def write(folder: Path, search: Search, trial: FrozenTrial, trials: dict[str, int]) -> Path:
     """Write the configuration of a study's best trial, with all that says how it was found."""
     from benchmarks.executors import environment
-    from benchmarks.store import write_atomic
+    from benchmarks.files.writing import write_atomic
 
     found = {
         "study": search.name,
