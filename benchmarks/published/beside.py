@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import published
 from benchmarks.tables import Table, accuracies, ppt
 from benchmarks.tables.costs import nothing_best
-from methods.errors import check as ensure
-from methods.errors import unknown
+from methods.errors import UserError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +35,8 @@ def check(suite: str) -> None:
         UserError: the message names the suites that have some.
     """
     known = suites_with_numbers()
-    ensure(suite in known, unknown("suite with published numbers", suite, known))
+    if suite not in known:
+        raise UserError(unknown("suite with published numbers", suite, known))
 
 
 def table(suite: str, groups: Sequence[pd.DataFrame]) -> Table:
@@ -168,16 +168,17 @@ def _notes(tasks: Mapping[str, Sequence[str]], own: bool, suite: str) -> list[st
     counted = "without the head" if several else "with the head"
     notes = [
         f"Test accuracy in percent. Rows from '{PAPER}' are as printed there; rows from '{HERE}' are made from run "
-        "records, mean ± sample standard deviation over seeds. None is marked as the best: rules, seeds and tuning "
-        "differ.",
-        "rule: best_test is the epoch chosen on the test split, unknown where the source does not say. aggregate: what "
-        "the source gives.",
-        f"params: trained, in millions {counted}, or in percent of the full model where the source is a figure.",
+        "records, mean ± sample standard deviation over seeds. No cell is marked as the best, because rules, seeds and "
+        "tuning differ.",
+        "rule: best_test means that the epoch was chosen on the test split, unknown that the source does not say. "
+        "aggregate: what a row's numbers cover.",
+        f"params: trained parameters in millions, {counted}, or in percent of the full model if from a figure.",
     ]
     if several:
         notes.insert(
             1,
-            f"mean: of {count} tasks; group mean: of the means of the groups {', '.join(tasks)}; PPT: V-PETL Bench's, "
-            "of the mean. All three are computed here from the cells, but a group mean whose aggregate says otherwise.",
+            f"mean: over {count} tasks. group mean: the mean of the means of the groups {', '.join(tasks)}. PPT: "
+            "V-PETL Bench's score of the mean. All three are computed here from the cells, except a group mean whose "
+            "aggregate says otherwise.",
         )
     return notes if own else [*notes, f"There are no run records of ours on {suite}."]
