@@ -59,12 +59,16 @@ def guarded(main: Main) -> Main:
     return wrapper
 
 
-def cannot_use(path: object, error: OSError) -> str:
-    """One line about a file or folder that the system refuses: what was refused, why, and what to do."""
+def cannot_use(path: object, error: OSError, elsewhere: str = "") -> str:
+    """One line about a file or folder that the system refuses: what was refused, why, and what to do.
+
+    ``elsewhere`` says how to choose another place, as in "name another folder with --data-root".
+    """
+    other = f", or {elsewhere}" if elsewhere else ""
     if error.errno in FULL:
-        return f"cannot write {path}: no space left on device. Free some space and run the command again."
+        return f"cannot write {path}: no space left on device. Free some space and run the command again{other}."
     reason = (error.strerror or str(error) or type(error).__name__).lower()
-    return f"cannot use {path}: {reason}. Correct that and run the command again."
+    return f"cannot use {path}: {reason}. Correct that and run the command again{other}."
 
 
 def _drop_output() -> None:

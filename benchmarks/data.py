@@ -1,4 +1,4 @@
-"""python -m benchmarks.data: list the tasks of the suites, fetch and verify them, and draw contact sheets."""
+"""python -m benchmarks.data: list the tasks of suites, fetch, verify and convert their files, draw contact sheets."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli import add_data_root, console, guarded
 from benchmarks.files.root import Missing, data_root, use_data_root
+from methods.errors import UserError, check, unknown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from benchmarks.suites import Suite
 
 COLUMNS = 8  # samples of each class on a contact sheet
-ROWS = 40  # classes on it
-SHOWN = 224  # pixels of images that are decoded from files
+ROWS = 40  # the most classes on a contact sheet
+SHOWN = 224  # pixels per side of images that are decoded from files
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,15 +30,15 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = p.add_subparsers(dest="verb", required=True)
     listing = verbs.add_parser("list", help="every task: modality, classes, samples, source, licence, fingerprint")
-    get = verbs.add_parser("fetch", help="download a suite's files (vtab1k), or say where they are to be had")
+    get = verbs.add_parser("fetch", help="download a suite's files, or say where a person gets them")
     get.add_argument("suite")
     verify = verbs.add_parser(
         "verify", help="check counts, classes, files and values of a suite; status 2 if anything is wrong"
     )
     verify.add_argument("suite")
     verify.add_argument("tasks", nargs="*", metavar="task", help="default: every task of the suite")
-    conversion = verbs.add_parser("convert", help="make files that load fast out of a data set's published ones")
-    conversion.add_argument("name", help="the data set, as in modelnet40")
+    conversion = verbs.add_parser("convert", help="make files that load fast out of a suite's published ones")
+    conversion.add_argument("suite")
     show = verbs.add_parser("show", help="draw a contact sheet of a task's training samples")
     show.add_argument("task")
     show.add_argument("--suite", default="offline", metavar="NAME", help="default: offline")
@@ -49,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do one of the verbs; 2 for a user's mistake or wrong data."""
+    """Carry out one verb. Returns 2 for a person's mistake or wrong data."""
     args = parser().parse_args(argv)
     from benchmarks import suites
 
@@ -59,21 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.verb == "fetch":
         return show_fetched(args.suite, args.data_root)
     if args.verb == "convert":
-        return convert(args.name)
+        return convert(args.suite)
     suite = suites.get(args.suite)
     if args.verb == "show":
         draw(suite, args.task, args.out)
         print(f"written: {args.out}")
         return 0
-    tasks = args.tasks or list(suite.tasks)
-    for task in tasks:
-        check_task(suite, task)
-    if wrong := all_faults(suite, tasks):
-        raise ValueError(f"suite {suite.name} is not as its table says: {'; '.join(wrong)}")
-    for task in map(suite.tasks.__getitem__, tasks):
-        print(f"{task.name}: {task.classes} classes, {task.train} + {task.val} + {task.test} samples")
-    print(f"suite {suite.name}: {len(tasks)} tasks have the samples, classes and values that the table says")
-    return 0
+    return verify(suite, args.tasks or list(suite.tasks))
 
 
 def show_list() -> int:
@@ -96,14 +89,41 @@ def show_list() -> int:
     return 0
 
 
-def show_fetched(suite: str, root: Path | None) -> int:
-    """Fetch a suite's files and print what is there."""
-    from benchmarks.files import fetch
+def show_fetched(name: str, root: Path | None) -> int:
+    """Fetch a suite's files and print what is there.
 
-    print(fetch.fetch(suite, data_root()))
-    if suite != "offline":
-        where = "" if root is None else f" --data-root {shlex.quote(str(root))}"
-        print(f"check it with: python -m benchmarks.data verify {suite}{where}")
+    Raises:
+        UserError: a command cannot fetch them (the message says where to get them), or the download failed.
+    """
+    from benchmarks import suites
+    from benchmarks.files.fetch import fetch
+
+    source = suites.obtain(name)
+    if source is None:
+        print(f"{name} needs no files: its tasks are drawn, or come with an installed package")
+        return 0
+    if isinstance(source, str):
+        raise UserError(source.replace("{root}", str(data_root())))
+    print(f"{name}: {fetch(source, data_root())}")
+    where = "" if root is None else f" --data-root {shlex.quote(str(root))}"
+    print(f"check it with: python -m benchmarks.data verify {name}{where}")
+    return 0
+
+
+def verify(suite: Suite, tasks: Sequence[str]) -> int:
+    """Check the data of tasks and print their counts.
+
+    Raises:
+        UserError: a task is unknown, or its data are not as the suite's table says.
+    """
+    for name in tasks:
+        check_task(suite, name)
+    wrong = all_faults(suite, tasks)
+    check(not wrong, f"suite {suite.name} is not as its table says: {'; '.join(wrong)}")
+    for name in tasks:
+        task = suite.tasks[name]
+        print(f"{name}: {task.classes} classes, {task.train} + {task.val} + {task.test} samples")
+    print(f"suite {suite.name}: {len(tasks)} tasks have the samples, classes and values that the table says")
     return 0
 
 
@@ -112,12 +132,12 @@ def _fingerprint(suite: Suite, task: str) -> str:
         return suite.fingerprint(task)[:12]
     except Missing:
         return f"not below {data_root()}"
-    except ValueError:
+    except UserError:
         return f"wrong: see verify {suite.name}"
 
 
 def all_faults(suite: Suite, tasks: Sequence[str]) -> list[str]:
-    """What is wrong with the data of tasks, a line a fault; one line for all that have no data."""
+    """What is wrong with the data of tasks, one line per fault; all tasks without data share one line."""
     lines, absent = [], dict[str, str]()
     for task in tasks:
         try:
@@ -131,23 +151,28 @@ def all_faults(suite: Suite, tasks: Sequence[str]) -> list[str]:
 
 
 def convert(name: str) -> int:
-    """Convert a data set below the data root, and say what was written."""
-    from benchmarks.files import convert as conversions
+    """Convert a suite's files and print the paths that were written.
 
-    print("written: " + ", ".join(str(path) for path in conversions.convert(name)))
+    Raises:
+        UserError: the suite has nothing to convert, or its files are missing or wrong.
+    """
+    from benchmarks import suites
+
+    able = [known for known in suites.table() if suites.get(known).convert]
+    run = suites.get(name).convert if name in suites.table() else None
+    if run is None:
+        raise UserError(unknown("suite with files to convert", name, able))
+    print("written: " + ", ".join(str(path) for path in run()))
     return 0
 
 
 def check_task(suite: Suite, name: str) -> None:
-    """Refuse a task that is not one of the suite's."""
-    from methods.errors import unknown
-
-    if name not in suite.tasks:
-        raise ValueError(f"suite {suite.name}: {unknown('task', name, suite.tasks)}")
+    """Refuse a task that the suite does not have."""
+    check(name in suite.tasks, f"suite {suite.name}: {unknown('task', name, suite.tasks)}")
 
 
 def faults(suite: Suite, name: str) -> list[str]:
-    """What is wrong with a task's data, a line each."""
+    """What is wrong with a task's data, one line per fault."""
     if suite.faults is not None:
         return suite.faults(name)
     import torch
@@ -169,10 +194,10 @@ def faults(suite: Suite, name: str) -> list[str]:
 
 
 def draw(suite: Suite, name: str, path: Path) -> None:
-    """Draw some training samples of every class, a row or half a row each.
+    """Draw some training samples of every class, one row per class.
 
     Raises:
-        ValueError: an unknown task or an ending that is no picture's.
+        UserError: the task is unknown, or the path does not end like that of a picture.
     """
     import matplotlib
 
@@ -209,7 +234,7 @@ def _draw_image(axis: Axes, image: Any) -> None:
 
 
 def _draw_points(axis: Any, points: Any) -> None:
-    """Points with y up, seen from the front right and above, darker the farther away."""
+    """Draw points with y up, seen from the front right and above; farther points are darker."""
     depth = points[:, 0] - points[:, 2]
     axis.scatter(points[:, 0], points[:, 2], points[:, 1], s=3, c=depth, cmap="viridis", linewidths=0, depthshade=False)
     axis.set_box_aspect((1, 1, 1), zoom=1.9)

@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     instead.add_argument(
         "--published",
         metavar="SUITE",
-        help="write what papers report of vtab1k, scanobjectnn or modelnet40 beside ours",
+        help="write the numbers that papers report on this suite beside ours",
     )
     return p
 
@@ -107,7 +107,7 @@ def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
     paths = [results / beside.FOLDER / f"{suite}.{ending}" for ending in texts]
     for path, text in zip(paths, texts.values(), strict=True):
         write_atomic(path, text)
-    drawn = figure.write(groups, results / beside.FOLDER) if suite in figure.PANELS else []
+    drawn = figure.write(groups, results / beside.FOLDER) if suite in figure.panels() else []
     return table, [*paths, *drawn]
 
 

@@ -79,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return plan.show(specs, args.results, place)
     store.prepare(args.results)
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
-    suites.decode(todo, splits=("train", "val", "test"))
+    asked = [(spec.suite, spec.task, spec.backbone.image_size) for spec in todo]
+    suites.decode(asked, splits=("train", "val", "test"))
     with Sink(uri, args.results, todo, warn=warn) as sink:
         outcome = _execute(todo, args.results, place, again=args.force, fail_fast=args.fail_fast, sink=sink)
         _report(specs, todo, outcome, args.results)

@@ -1,4 +1,4 @@
-"""The example of CONTRIBUTING.md works as printed: it wires, trains, and joins the table through its entry point."""
+"""The examples of CONTRIBUTING.md work as printed: a method and a suite, each installed through its entry point."""
 
 from __future__ import annotations
 
@@ -6,47 +6,67 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module, invalidate_caches
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 import methods
-from benchmarks.training.model import Classifier
+from benchmarks import data, run, suites
+from benchmarks.records import store
+from benchmarks.training.model import Tuned
 from methods.base import Config
+from methods.errors import UserError
 
 PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
 DIM, DEPTH, CLASSES = 12, 2, 3
 
 
-def block(language: str) -> str:
-    """The one fenced block of a language."""
-    (text,) = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-    return str(text)
+def block(section: str, language: str) -> str:
+    """The one fenced block of a language in a section."""
+    (text,) = re.findall(rf"^## {section}$(.*?)(?=^## )", PAGE, re.DOTALL | re.MULTILINE)
+    (found,) = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    return str(found)
+
+
+@contextmanager
+def installed(section: str, registry: Any, place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The example of a section as an installed package, with the module and metadata that its pyproject names."""
+    project = tomllib.loads(block(section, "toml"))
+    (name,) = project["tool"]["setuptools"]["py-modules"]
+    (place / f"{name}.py").write_text(block(section, "python"))
+    info = place / f"{name}-{project['project']['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['project']['name']}\nVersion: 0.1.0\n")
+    points = project["project"]["entry-points"][registry.ENTRY_POINT_GROUP]
+    lines = [f"[{registry.ENTRY_POINT_GROUP}]", *(f"{key} = {value}" for key, value in points.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    monkeypatch.syspath_prepend(str(place))
+    invalidate_caches()
+    registry.installed.cache_clear()
+    yield import_module(name)
+    registry.installed.cache_clear()
+    sys.modules.pop(name, None)
 
 
 @pytest.fixture
 def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The example as an installed package: its module and its metadata, as its own pyproject names them."""
-    project = tomllib.loads(block("toml"))
-    (name,) = project["tool"]["setuptools"]["py-modules"]
-    (tmp_path / f"{name}.py").write_text(block("python"))
-    info = tmp_path / f"{name}-{project['project']['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['project']['name']}\nVersion: 0.1.0\n")
-    points = project["project"]["entry-points"][methods.ENTRY_POINT_GROUP]
-    lines = [f"[{methods.ENTRY_POINT_GROUP}]", *(f"{key} = {value}" for key, value in points.items())]
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    invalidate_caches()
-    methods.installed.cache_clear()
-    yield import_module(name)
-    methods.installed.cache_clear()
-    sys.modules.pop(name, None)
+    with installed("Add a method", methods, tmp_path, monkeypatch) as module:
+        yield module
+
+
+@pytest.fixture
+def ink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    with installed("Add a suite", suites, tmp_path, monkeypatch) as module:
+        yield module
 
 
 def tiny_vit() -> VisionTransformer:
@@ -54,12 +74,12 @@ def tiny_vit() -> VisionTransformer:
     return VisionTransformer(img_size=8, patch_size=4, embed_dim=DIM, depth=DEPTH, num_heads=2, num_classes=0).eval()
 
 
-def test_it_joins_the_table_through_its_entry_point(film: ModuleType) -> None:
+def test_the_method_joins_the_table_through_its_entry_point(film: ModuleType) -> None:
     assert set(methods.table()) == {*methods.METHODS, "film"}
     assert methods.get("film") is film.FiLM
 
 
-def test_it_starts_as_the_frozen_backbone_and_counts_two_vectors_a_block(film: ModuleType) -> None:
+def test_the_method_starts_as_the_frozen_backbone_with_two_vectors_per_block(film: ModuleType) -> None:
     vit, x = tiny_vit(), torch.rand(2, 3, 8, 8)
     before = vit(x)
     method = methods.build("film", vit, methods.config("film", {}))
@@ -71,9 +91,9 @@ def test_it_starts_as_the_frozen_backbone_and_counts_two_vectors_a_block(film: M
     assert torch.equal(vit(x), before)
 
 
-def test_a_step_trains_its_weights_and_the_head_and_nothing_else(film: ModuleType) -> None:
+def test_a_step_trains_the_methods_weights_and_the_head_alone(film: ModuleType) -> None:
     vit = tiny_vit()
-    model = Classifier(vit, film.FiLM(vit, Config()), nn.Linear(DIM, CLASSES)).train()
+    model = Tuned(vit, film.FiLM(vit, Config()), nn.Linear(DIM, CLASSES)).train()
     start = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.AdamW(model.method.param_groups(model), lr=1e-2)
     x, y = torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])
@@ -84,7 +104,63 @@ def test_a_step_trains_its_weights_and_the_head_and_nothing_else(film: ModuleTyp
     assert changed == {*new, "head.weight", "head.bias"}
 
 
-def test_a_taken_name_is_refused(film: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_method_with_a_taken_name_is_refused(film: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(methods.METHODS, "film", "methods.film:FiLM")
     with pytest.raises(ValueError, match=r"method 'film' of peft_bench_film:FiLM is already methods\.film:FiLM"):
         methods.table()
+
+
+def test_the_suite_joins_the_table_through_its_entry_point(ink: ModuleType) -> None:
+    assert suites.names() == [*suites.SUITES, "ink", suites.FOLDER]
+    assert suites.get("ink") is ink.SUITE
+
+
+def test_the_suites_clouds_are_the_digits_each_in_one_split(ink: ModuleType) -> None:
+    assert data.faults(ink.SUITE, "digits") == []
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.target))
+    parts = [ink.SUITE.load("digits", split, size=None) for split in ("train", "val", "test")]
+    x, y = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    assert y.tolist() == digits.target[order[: len(y)]].tolist()
+    assert x.norm(dim=2).amax(1).numpy() == pytest.approx(np.ones(len(x)), abs=1e-6)
+    ink.splits.cache_clear()
+    again = ink.splits()
+    assert all(torch.equal(part[0], torch.from_numpy(again[name][0])) for name, part in zip(again, parts, strict=True))
+
+
+def test_every_command_works_with_the_suite(
+    ink: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert data.main(["verify", "ink"]) == data.main(["fetch", "ink"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "digits: 10 classes, 320 + 80 + 1000 samples" and out[2].startswith("ink needs no files")
+    results = tmp_path / "results"
+    assert run.main(["--suite", "ink", "--methods", "linear", "--results", str(results)]) == 0
+    (record,) = store.records(results)
+    assert record["accuracy"]["test"] > 0.3  # where chance is 0.1
+    assert record["spec"]["data_fingerprint"] == suites.get("ink").fingerprint("digits")
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "part"),
+    [
+        ("offline", "peft_bench_ink:SUITE", "is already benchmarks.suites.offline:SUITE; rename it"),
+        ("folder", "peft_bench_ink:SUITE", "is already the suite of your own files; rename it"),
+        ("ink", "peft_bench_nowhere:SUITE", "cannot be loaded from peft_bench_nowhere:SUITE: No module named"),
+        ("ink", "peft_bench_ink:NOTHING", "cannot be loaded from peft_bench_ink:NOTHING"),
+        ("ink", "peft_bench_ink:DIGITS", "peft_bench_ink:DIGITS is no Suite"),
+        ("inks", "peft_bench_ink:SUITE", "has the name 'ink'; give it the entry point's name"),
+    ],
+)
+def test_a_wrong_entry_point_is_one_line(
+    name: str, place: str, part: str, ink: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (entries,) = tmp_path.glob("*.dist-info/entry_points.txt")
+    entries.write_text(f"[{suites.ENTRY_POINT_GROUP}]\n{name} = {place}\n")
+    invalidate_caches()
+    suites.installed.cache_clear()
+    with pytest.raises(UserError) as raised:
+        suites.get(name)
+    assert f"suite '{name}'" in str(raised.value) and part in str(raised.value)
+    assert data.main(["verify", name]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

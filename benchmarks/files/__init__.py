@@ -1,1 +1,1 @@
-"""Files of data sets: fetched, unpacked, read, checked, decoded, converted; no suite of its own is here."""
+"""Files of data sets: how they are fetched, unpacked, read, checked, decoded and written. No suite is known here."""

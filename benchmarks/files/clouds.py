@@ -1,14 +1,13 @@
-"""Point clouds in HDF5 files: read and checked, divided into splits, put into the unit sphere, fingerprinted.
+"""Point clouds in HDF5 files: read and checked, divided into splits, put into the unit sphere.
 
 Shapes: N clouds, P points. Clouds are a pair of points float32 (N, P, 3) and labels int64 (N,).
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,37 +15,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.files.holdout import hold_out
-from methods.errors import check
+from benchmarks.files.reading import read_text
+from benchmarks.files.writing import writing
+from methods.errors import UserError, check
 
 Clouds = tuple[NDArray[np.float32], NDArray[np.int64]]
 NAMES = "shape_names.txt"
-RECIPE = {"epochs": 300, "batch_size": 32, "warmup_epochs": 10, "clip_grad": 10.0, "drop_path": 0.1}  # Point-MAE's
 
 
 def read(folder: Path, split: Literal["train", "test"]) -> Clouds:
-    """All clouds of ``ply_data_{split}*.h5`` below a folder, in the natural order of the files' numbers.
+    """All clouds of ``ply_data_{split}*.h5`` in a folder, in the natural order of the files' numbers.
 
     Raises:
-        ValueError: no such file, or one that is damaged or holds something else; the message names it.
+        UserError: there is no such file, or one is damaged or holds something else; the message names it.
     """
     known = len(names(folder)) if (folder / NAMES).is_file() else None
     return joined([(path, read_file(path, known)) for path in _files(folder, split)])
 
 
 def names(folder: Path) -> tuple[str, ...]:
-    """The classes that ``shape_names.txt`` of a folder lists, or numbers where it has none."""
+    """The classes that ``shape_names.txt`` of a folder lists; without that file, the numbers of the labels."""
     path = folder / NAMES
     if path.is_file():
-        return tuple(path.read_text(encoding="utf-8").split())
+        return tuple(read_text(path).split())
     labels = [read_file(file, None)[1] for file in _files(folder, "train")]
     return tuple(str(number) for number in range(int(np.concatenate(labels).max()) + 1))
 
 
 def read_file(path: Path, classes: int | None) -> Clouds:
-    """The clouds of one HDF5 file: data (N, P, 3), label (N,) or (N, 1), below ``classes`` where that is known.
+    """The clouds of one HDF5 file: data (N, P, 3), label (N,) or (N, 1), below ``classes`` if that is given.
 
     Raises:
-        ValueError: no such file, a damaged one, a missing key, a wrong shape, a NaN, a label out of range.
+        UserError: there is no such file, or it is damaged, lacks a dataset, has another shape, a NaN or other labels.
     """
     import h5py
 
@@ -55,21 +55,23 @@ def read_file(path: Path, classes: int | None) -> Clouds:
             missing = {"data", "label"} - set(file)
             check(not missing, f"{path} has no dataset {' or '.join(sorted(missing))}; it has: {', '.join(file)}")
             points, labels = np.asarray(file["data"]), np.asarray(file["label"])
-    except OSError as error:
+    except (OSError, KeyError, RuntimeError) as error:  # the last two from links to nothing and damaged parts
         reason = "no such file" if not path.exists() else " ".join(str(error).split())[:200]
-        raise ValueError(f"cannot read {path} as HDF5: {reason}; get the file again") from None
+        raise UserError(f"cannot read {path} as HDF5: {reason}; get the file again") from None
     return checked(path, points, labels, classes)
 
 
 def checked(path: Path, points: NDArray[Any], labels: NDArray[Any], classes: int | None) -> Clouds:
-    """Points and labels in their own types.
+    """Points as float32 and labels as int64.
 
     Raises:
-        ValueError: shapes, values or labels are not those of clouds; the message names ``path``.
+        UserError: shapes, values or labels are not those of clouds; the message names ``path``.
     """
     check(points.ndim == 3 and points.shape[2] == 3, f"{path}: data has the shape {points.shape}, not (N, P, 3)")
     fits = labels.shape in ((len(points),), (len(points), 1))
     check(fits, f"{path}: label has the shape {labels.shape}, not ({len(points)},) as data has {len(points)} clouds")
+    numeric = points.dtype.kind in "iuf" and labels.dtype.kind in "iuf"
+    check(numeric, f"{path}: data and label hold {points.dtype} and {labels.dtype}; both must hold numbers")
     check(len(points) > 0, f"{path} holds no cloud")
     bad = ~np.isfinite(points).all(axis=(1, 2))
     check(not bad.any(), f"{path}: cloud {int(bad.argmax())} has values that are not finite")
@@ -81,10 +83,10 @@ def checked(path: Path, points: NDArray[Any], labels: NDArray[Any], classes: int
 
 
 def joined(parts: Sequence[tuple[Path, Clouds]]) -> Clouds:
-    """The clouds of several files one after the other.
+    """The clouds of several files, one file after the other.
 
     Raises:
-        ValueError: they do not all have as many points as those of the first file.
+        UserError: a file has clouds of another number of points than the first.
     """
     size = parts[0][1][0].shape[1]
     for path, (points, _) in parts:
@@ -93,24 +95,29 @@ def joined(parts: Sequence[tuple[Path, Clouds]]) -> Clouds:
 
 
 def write(path: Path, clouds: Clouds) -> None:
-    """Write clouds as ``read_file`` reads them, under a temporary name until the file is whole."""
+    """Write clouds as ``read_file`` reads them, under a temporary name until the file is whole.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     import h5py
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with h5py.File(partial, "w") as file:
-            file["data"], file["label"] = clouds
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with h5py.File(partial, "w") as file:
+                file["data"], file["label"] = clouds
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def unit_sphere(path: Path, clouds: Clouds, points: int) -> Clouds:
-    """The first ``points`` of every cloud, centred, and scaled so that the farthest lies on the unit sphere.
+    """The first ``points`` of every cloud, centred and scaled so that the farthest point lies on the unit sphere.
 
     Raises:
-        ValueError: the clouds have fewer points, or one has all its points in one place; the message names ``path``.
+        UserError: the clouds have fewer points, or one has all its points in one place; the message names ``path``.
     """
     x, labels = clouds
     check(x.shape[1] >= points, f"{path} has clouds of {x.shape[1]} points; {points} are needed")
@@ -121,18 +128,10 @@ def unit_sphere(path: Path, clouds: Clouds, points: int) -> Clouds:
 
 
 def divided(train: Clouds, test: Clouds) -> dict[str, Clouds]:
-    """The splits of a data set that has none for validation: a tenth of train is held out, the same every time."""
+    """The three splits of a data set that has none for validation: a fixed tenth of train is held out."""
     points, labels = train
     parts = zip(("train", "val"), hold_out(labels), strict=True)
     return {name: (points[index], labels[index]) for name, index in parts} | {"test": test}
-
-
-def digest(splits: Mapping[str, Clouds]) -> str:
-    """SHA-256 over the bytes of all splits."""
-    sha256 = hashlib.sha256()
-    for split, (x, y) in sorted(splits.items()):
-        sha256.update(f"{split} {x.dtype} {x.shape}".encode() + x.tobytes() + y.tobytes())
-    return sha256.hexdigest()
 
 
 def _files(folder: Path, split: str) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What files hold: work on many of them at once, their fingerprint, and the folder that remembers it."""
+"""The contents of many files: work on them in threads, their fingerprint, and the folder that caches it."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from typing import TypeVar
 
 from benchmarks.cli import progress
 from benchmarks.files.layouts import Layout, Sample
-from benchmarks.files.writing import write_atomic
+from benchmarks.files.writing import write_atomic, writing
+from methods.errors import UserError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 CACHE = "PEFT_BENCH_CACHE"
-AHEAD = 256  # results that may wait to be taken
+AHEAD = 256  # results that may wait in memory
 
 
 def cache_root() -> Path:
-    """Where everything lies that can be made again: $PEFT_BENCH_CACHE, else below the user's cache folder."""
+    """The folder for everything that can be made again: $PEFT_BENCH_CACHE, else below the user's cache folder."""
     own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "peft-vision-bench"
     return Path(os.environ.get(CACHE) or own)
 
 
 def each(function: Callable[[T], R], items: Sequence[T], doing: str) -> Iterator[R]:
-    """``function`` of every item, in order, by a thread a core.
+    """The results of ``function`` for every item, in order, computed by one thread per core.
 
-    Threads, for reading, hashing, decoding and resizing leave Python's lock: processes, which have to start and to send
-    every image, took 1.0 to 1.5 times as long to decode photographs and 32-pixel images on two busy cores.
+    Threads are enough because reading, hashing, decoding and resizing release Python's lock. Processes, which have to
+    start and to send every image, took 1.0 to 1.5 times as long to decode photographs and 32-pixel images on two cores.
     """
     with progress() as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
         task = bar.add_task(doing, total=len(items))
@@ -42,16 +43,16 @@ def each(function: Callable[[T], R], items: Sequence[T], doing: str) -> Iterator
 
 
 def task_fingerprint(layout: Layout) -> str:
-    """SHA-256 over the fingerprints of the splits, wherever the folder lies and whatever its name."""
+    """SHA-256 over the fingerprints of the splits; it does not depend on the folder's place and name."""
     prints = (f"{split} {fingerprint(layout.folder, samples)}\n" for split, samples in layout.splits.items())
     return hashlib.sha256("".join(prints).encode()).hexdigest()
 
 
 def fingerprint(folder: Path, samples: Sequence[Sample]) -> str:
-    """SHA-256 over every sample's path, label and file, read again only if a file's size or time has changed.
+    """SHA-256 over every sample's path, label and file. Files are read again only if a size or a time has changed.
 
     Raises:
-        ValueError: a file that is not there.
+        UserError: a file is not there, or the cache cannot be written.
     """
     known = cache_root() / "fingerprints" / _stamp(folder, samples)
     if known.is_file() and len(text := known.read_text(encoding="utf-8")) == 64:
@@ -60,22 +61,26 @@ def fingerprint(folder: Path, samples: Sequence[Sample]) -> str:
     digests = each(partial(_file_sha256, folder), samples, f"read {folder.name}")
     for (path, label), content in zip(samples, digests, strict=True):
         digest.update(f"{path} {label} {content}\n".encode())
-    write_atomic(known, digest.hexdigest())
+    with writing(known, f"name a cache folder in ${CACHE}"):
+        write_atomic(known, digest.hexdigest())
     return digest.hexdigest()
 
 
 def _stamp(folder: Path, samples: Sequence[Sample]) -> str:
-    """What tells without reading them that files are those of the last time."""
+    """A digest of sizes and times, which tells without reading the files whether they have changed."""
     digest = hashlib.sha256(f"{folder.resolve()}\n".encode())
     for path, label in samples:
         try:
             stat = os.stat(f"{folder}/{path}")
         except OSError as error:
-            raise ValueError(f"{folder}: cannot use '{path}', a sample of label {label}: {error.strerror}") from None
+            raise UserError(f"{folder}: cannot use '{path}', a sample of label {label}: {error.strerror}") from None
         digest.update(f"{path} {label} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
 def _file_sha256(folder: Path, sample: Sample) -> str:
-    with (folder / sample[0]).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with (folder / sample[0]).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read {folder / sample[0]}: {error.strerror}") from None

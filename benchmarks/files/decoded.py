@@ -1,4 +1,4 @@
-"""Images decoded and resized once, into a file that every later run maps into its memory."""
+"""Images decoded and resized once, into a cache file that every later run maps into its memory."""
 
 from __future__ import annotations
 
@@ -13,28 +13,32 @@ from typing import TYPE_CHECKING
 
 from benchmarks.files.contents import CACHE, cache_root, each, fingerprint
 from benchmarks.files.layouts import Layout, Sample
-from methods.errors import check
+from benchmarks.files.writing import writing
+from methods.errors import UserError, check
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 INTERPOLATION = "bicubic"
-DEEP = ("I", "F")  # Pillow's modes of more than 8 bits a channel, which it would clip
+DEEP = ("I", "F")  # Pillow's modes of more than 8 bits per channel, which it would clip
 
 
 def load(layout: Layout, split: str, size: int | None) -> tuple[Tensor, Tensor]:
     """Images of a split, uint8 (N, 3, size, size), and labels, int64 (N,).
 
-    Both sides become ``size`` long, whatever the image's shape. The images are mapped from the cache: they are read
-    where they are touched, and must not be written.
+    Both sides become ``size`` pixels long, whatever the image's shape. The images are mapped from the cache: they are
+    read when they are used, and must not be written to.
 
     Raises:
-        ValueError: no size, a file that is missing or no image, or no space for the cache.
+        UserError: there is no size, a file is missing or no image, or the cache cannot be written.
     """
     import numpy as np
     import torch
 
-    check(size is not None, f"{layout.folder}: images are decoded from files, so say at which size")
+    check(
+        size is not None,
+        f"{layout.folder}: images are decoded from files, so a size is needed",
+    )
     assert size is not None
     samples = layout.splits[split]
     path = _file(layout, split, size)
@@ -45,26 +49,28 @@ def load(layout: Layout, split: str, size: int | None) -> tuple[Tensor, Tensor]:
 
 
 def decode(path: Path, size: int) -> bytes:
-    """An image file as the bytes of uint8 (3, size, size) in RGB; a turn that its EXIF data ask for is not made.
+    """An image file as the bytes of uint8 (3, size, size) in RGB. The EXIF orientation is ignored.
 
     Raises:
-        ValueError: it cannot be read, or has more than 8 bits a channel; the message has the file and the reason.
+        UserError: it cannot be read, or has more than 8 bits per channel; the message has the file and the reason.
     """
     import numpy as np
     from PIL import Image
 
     try:
         with Image.open(path) as image:
-            check(not image.mode.startswith(DEEP), f"{image.mode} pixels, more than 8 bits a channel; convert it")
-            pixels = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
-    except Exception as error:  # Pillow's parsers raise whatever a damaged file leads them into
+            mode, deep = image.mode, image.mode.startswith(DEEP)
+            pixels = None if deep else image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+    except Exception as error:  # Pillow's parsers raise exceptions of any type for a damaged file
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ValueError(f"cannot decode {path}: {reason}") from None
+        raise UserError(f"cannot decode {path}: {reason}") from None
+    if pixels is None:
+        raise UserError(f"cannot decode {path}: {mode} pixels, more than 8 bits per channel; convert it")
     return np.asarray(pixels).transpose(2, 0, 1).tobytes()
 
 
 def _file(layout: Layout, split: str, size: int) -> Path:
-    """The file with the pixels of a split, made if there is none; of processes that want it, one makes it."""
+    """The file with the pixels of a split. If there is none, one of the processes that want it makes it."""
     from filelock import FileLock
 
     samples = layout.splits[split]
@@ -72,11 +78,12 @@ def _file(layout: Layout, split: str, size: int) -> Path:
     name = f"{layout.folder.name}-{split}-{size}-{key[:16]}"
     path, total = cache_root() / "images" / f"{name}.u8", len(samples) * 3 * size * size
     if not _whole(path, total):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):  # the system takes it back when its holder dies
-            if not _whole(path, total):
-                _check_space(path, total)
-                _write(path, layout.folder, samples, size)
+        with writing(path, f"name a cache folder in ${CACHE}"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_suffix(".lock")):  # the system releases it when its holder dies
+                if not _whole(path, total):
+                    _check_space(path, total)
+                    _write(path, layout.folder, samples, size)
     return path
 
 
@@ -88,14 +95,14 @@ def _check_space(path: Path, size_bytes: int) -> None:
     free = shutil.disk_usage(path.parent).free
     check(
         size_bytes < free,
-        f"{path.name} needs {size_bytes / 1e9:.1f} GB and {path.parent} has {free / 1e9:.1f} GB free; "
-        f"make room, or name a cache folder elsewhere in ${CACHE}",
+        f"{path.name} needs {size_bytes / 1e9:.1f} GB and {path.parent} has {free / 1e9:.1f} GB free. Free some space "
+        f"and run the command again, or name a cache folder in ${CACHE}.",
     )
 
 
 def _write(path: Path, folder: Path, samples: Sequence[Sample], size: int) -> None:
-    """Write under another name, flush to the disk, rename: a file of the right name is whole."""
-    unfinished = path.with_suffix(".partial")  # one name, so that those of killed processes do not pile up
+    """Write under another name, flush to the disk, rename, so that a file of the final name is whole."""
+    unfinished = path.with_suffix(".partial")  # always the same name, so that files of killed processes do not pile up
     paths = [folder / name for name, _ in samples]
     try:
         with unfinished.open("wb") as file:

@@ -1,7 +1,7 @@
-"""One file of a dataset on the Hugging Face hub, continued after cut connections and in repeated commands.
+"""Download of one file of a dataset on the Hugging Face hub, which continues after a cut connection or a new start.
 
-``hf_hub_download`` of today's huggingface_hub begins at zero when a command is repeated (it reads no partial file
-again), which is too much to lose of gigabytes; so its ``http_get`` writes into a partial file that stays.
+``hf_hub_download`` does not read the partial file of an earlier command and begins at zero, which is too much to lose
+of gigabytes. So the library's ``http_get`` writes into a partial file of ours, which stays.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from methods.errors import UserError
 
-class DownloadError(ValueError):
-    """The hub could not be reached or did not hand out the file; one line on why."""
+
+class DownloadError(UserError):
+    """The hub could not be reached, or did not hand out the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,20 +33,20 @@ class Remote:
 
     @property
     def sha256(self) -> str | None:
-        """What the hub says the file's SHA-256 is: the ETag of its large files, nothing for others."""
+        """The file's SHA-256 as the hub says: the ETag of a large file; None for others."""
         return self.etag if re.fullmatch("[0-9a-f]{64}", self.etag) else None
 
 
 def ask(repository: str, filename: str) -> Remote:
-    """Where the newest version of a dataset's file lies, by HF_ENDPOINT or the hub itself.
+    """Ask the hub, or the mirror that HF_ENDPOINT names, for the newest version of a dataset's file.
 
     Raises:
-        DownloadError: no connection, no such file, no permission, or an answer that is not a hub's.
+        DownloadError: there is no connection, no such file or no permission, or the answer is not that of a hub.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     def url(revision: str) -> str:
-        endpoint = os.environ.get("HF_ENDPOINT") or None  # now: the library has read it when it was imported
+        endpoint = os.environ.get("HF_ENDPOINT") or None  # read here, because the library reads it only at its import
         return hf_hub_url(repository, filename, repo_type="dataset", revision=revision, endpoint=endpoint)
 
     with _explained(url("main")):
@@ -55,11 +57,11 @@ def ask(repository: str, filename: str) -> Remote:
 
 
 def download(remote: Remote, target: Path) -> str:
-    """Write the file to ``target`` and return its SHA-256; what an earlier try left of it is not asked for again.
+    """Write the file to ``target`` and return its SHA-256. The bytes that an earlier try left are not downloaded again.
 
     Raises:
-        DownloadError: the connection was cut and stays so, or the bytes are not those that the hub names.
-        ValueError: there is no room for them.
+        DownloadError: the connection is cut and stays so, or the bytes have another SHA-256 than the hub says.
+        UserError: the disk has no room for them.
         OSError: they cannot be written.
     """
     name = f"{target.name}.{hashlib.sha256(remote.etag.encode()).hexdigest()[:8]}.partial"
@@ -68,13 +70,14 @@ def download(remote: Remote, target: Path) -> str:
         outdated.unlink()
     free, rest = shutil.disk_usage(target.parent).free, remote.size - _size(partial, remote.size)
     if rest > free:
-        room = f"{rest / 1e9:,.1f} GB are to come and {free / 1e9:,.1f} GB are free in {target.parent}"
-        raise ValueError(f"cannot download {target.name}: {room}; free some, or name another folder with --data-root")
+        room = f"{rest / 1e9:,.1f} GB are missing and {free / 1e9:,.1f} GB are free in {target.parent}"
+        cure = "Free some space and run the command again, or name another folder with --data-root."
+        raise UserError(f"cannot download {target.name}: {room}. {cure}")
     _complete(remote, partial)
     found = sha256(partial)
     if remote.sha256 not in (None, found):
         partial.unlink()
-        raise DownloadError(f"what came from {remote.url} has sha256 {found}, not {remote.sha256} as the hub says")
+        raise DownloadError(f"the bytes from {remote.url} have sha256 {found}, not {remote.sha256} as the hub says")
     partial.replace(target)
     return found
 
@@ -93,21 +96,21 @@ def sha256(path: Path) -> str:
 
 
 def _complete(remote: Remote, partial: Path) -> None:
-    """Ask for what the partial file lacks, again as long as every try changes something."""
+    """Download the bytes that the partial file lacks; try again as long as the last try changed something."""
     while (held := _size(partial, remote.size)) < remote.size:
         try:
             with _explained(remote.url):
                 _append(remote, partial, held)
         except DownloadError as error:
             now = _size(partial, remote.size)
-            if now != held:  # more, or none of what a server without ranges sent after what was there
+            if now != held:  # it grew, or was deleted because a server without ranges sent everything again
                 continue
             kept = f"{now / 1e6:,.0f} of {remote.size / 1e6:,.0f} MB are kept and the rest is asked for next time"
             raise DownloadError(f"{error}; {kept}" if now else str(error)) from error
 
 
 def _size(partial: Path, most: int) -> int:
-    """Bytes of a partial file; one that is too long (a server may ignore the range asked for) is thrown away."""
+    """The size of a partial file. A file that is too long is deleted: a server may have ignored the range."""
     size = partial.stat().st_size if partial.exists() else 0
     if size > most:
         partial.unlink()
@@ -121,7 +124,7 @@ def _append(remote: Remote, partial: Path, held: int) -> None:
 
     headers = build_hf_headers(headers={"Accept-Encoding": "identity"})  # a compressed answer would have no ranges
     before = logging.get_verbosity()
-    logging.set_verbosity_error()  # it warns of every retry; the reason is told once, at the end
+    logging.set_verbosity_error()  # it would warn at every retry; the reason is shown once, at the end
     try:
         with partial.open("ab") as file:
             name = remote.url.rpartition("/")[2]
@@ -134,10 +137,10 @@ def _append(remote: Remote, partial: Path, held: int) -> None:
 
 @contextmanager
 def _explained(url: str) -> Iterator[None]:
-    """Turn what the hub's client raises into one line.
+    """Turn the exceptions of the hub's client into one line.
 
-    Its HTTP library has been another in each major version (requests, httpx, httpx2), without a common base class:
-    the bases of its own HTTP error are those of the one in use.
+    Each major version of the client uses another HTTP library, and these have no common base class. The bases of the
+    client's own HTTP error are the exceptions of the library in use.
     """
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -146,7 +149,7 @@ def _explained(url: str) -> Iterator[None]:
         yield
     except failures as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # of this machine: a full disk, a folder that may not be written
+            raise  # an error of this machine, such as a full disk
         raise DownloadError(_reason(error, url)) from error
 
 
@@ -158,6 +161,6 @@ def _reason(error: BaseException, url: str) -> str:
     if status == 404:
         return f"there is no {url} (HTTP 404)"
     if status is not None:
-        return f"{url} answers HTTP {status}: repeat the command later"
+        return f"{url} answers HTTP {status}: run the command again later"
     text = textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" ...")
-    return f"cannot download {url} ({text}): check the connection and repeat the command"
+    return f"cannot download {url} ({text}): check the connection and run the command again"

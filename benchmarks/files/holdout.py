@@ -1,4 +1,4 @@
-"""Validation samples for data sets that come without any: held out of the training samples by a seeded draw."""
+"""Validation samples for data sets that have none: a seeded draw from the training samples."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from methods.errors import check
 def hold_out(
     labels: Sequence[int] | NDArray[np.int64], seed: int = 0, fraction: float = 0.1
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ascending indices to train on and to validate on, ``round(fraction * n)`` of n samples, balanced over classes.
+    """Ascending indices of the samples to train on and to validate on.
 
-    At least one is held out where a class has two. Every class gives its share, rounded up where the share has the
-    largest remainders, and keeps one sample at least.
+    Of n samples, ``round(fraction * n)`` are held out, but at least one. Every class gives its share: shares are
+    rounded down, and the classes with the largest remainders give one more. Every class keeps at least one sample.
 
     Raises:
-        ValueError: a fraction that is not between 0 and 1.
+        UserError: the fraction is not between 0 and 1.
     """
     check(0 < fraction < 1, f"fraction={fraction} must be above 0 and below 1")
-    # floats, for numpy keeps their stream from release to release, which it does not promise for permutations
+    # numpy promises the same floats in every release, but not the same permutations
     drawn = np.random.default_rng(seed).random(len(labels))
     labels, total = np.asarray(labels), max(1, round(fraction * len(labels)))
     classes, counts = np.unique(labels, return_counts=True)

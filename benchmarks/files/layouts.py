@@ -1,4 +1,4 @@
-"""The two layouts in which image tasks lie on disk: VTAB-1K's lists, and a folder a class (ImageFolder)."""
+"""The two layouts of image tasks on disk: VTAB-1K's lists, and one folder per class (ImageFolder)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.files.holdout import hold_out
-from methods.errors import check
+from benchmarks.files.reading import read_text
+from methods.errors import UserError, check
 
 Sample = tuple[str, int]  # a path relative to the task's folder, with forward slashes, and a label
 
@@ -28,10 +29,10 @@ class Layout:
 
 
 def find(folder: Path) -> Layout | None:
-    """The task that a folder holds in one of the layouts; None if it has the training samples of neither.
+    """The task in a folder; None if the folder has the training samples of neither layout.
 
     Raises:
-        ValueError: a task that is not complete or not as its layout says.
+        UserError: the task is not complete, or not as its layout says.
     """
     if (folder / LISTS["train"]).is_file():
         return lists(folder)
@@ -39,12 +40,12 @@ def find(folder: Path) -> Layout | None:
 
 
 def lists(folder: Path) -> Layout:
-    """A task in VTAB-1K's layout, whose classes have no names but their numbers.
+    """A task in VTAB-1K's layout; its classes are named by their numbers.
 
-    The lists are ``train800.txt``, ``val200.txt`` and ``test.txt``, however many lines they have.
+    The lists are ``train800.txt``, ``val200.txt`` and ``test.txt``. They may have any number of lines.
 
     Raises:
-        ValueError: a list is missing, empty or has a line that is not an image below the folder and a label.
+        UserError: a list is missing or empty, or a line is not an image below the folder and a label.
     """
     missing = [name for name in LISTS.values() if not (folder / name).is_file()]
     check(not missing, f"{folder}: no {', no '.join(missing)}; the layout of VTAB-1K has {', '.join(LISTS.values())}")
@@ -54,20 +55,19 @@ def lists(folder: Path) -> Layout:
 
 
 def read_list(path: Path) -> tuple[Sample, ...]:
-    """The samples of one list, a line ``PATH LABEL`` each; empty lines count for nothing."""
-    samples = []
-    try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            if line.strip():
-                samples.append(_sample(line, path, number))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: no text in UTF-8: {error.reason} at byte {error.start}") from None
+    """The samples of one list, with one line ``PATH LABEL`` per sample; empty lines are skipped.
+
+    Raises:
+        UserError: the list cannot be read or is empty, or a line is wrong.
+    """
+    lines = enumerate(read_text(path).splitlines(), 1)
+    samples = tuple(_sample(line, path, number) for number, line in lines if line.strip())
     check(bool(samples), f"{path}: lists no image")
-    return tuple(samples)
+    return samples
 
 
 def _sample(line: str, listing: Path, number: int) -> Sample:
-    """One line; a list may have a hundred thousand, so that no message is made before it is needed."""
+    """One line. Lists may have a hundred thousand, so messages are made only for a wrong line."""
     path, *rest = line.strip().rsplit(maxsplit=1)
     label = rest[0] if rest else ""
     if not rest:
@@ -80,20 +80,20 @@ def _sample(line: str, listing: Path, number: int) -> Sample:
         reason = f"path '{path}' leaves the folder; give one below it"
     else:
         return path, int(label)
-    raise ValueError(f"{listing}, line {number}: {reason}")
+    raise UserError(f"{listing}, line {number}: {reason}")
 
 
 def image_folder(folder: Path) -> Layout:
-    """A task with a folder a class below ``train``, ``test`` and, if there is one, ``val``.
+    """A task with one folder per class below ``train``, ``test`` and, if there is one, ``val``.
 
-    Without ``val`` a tenth of the training samples is held out, the same one every time.
+    Without ``val``, a fixed tenth of the training samples is held out.
 
     Raises:
-        ValueError: no ``test``, no classes, a class without images or one that is not in ``train``.
+        UserError: there is no ``test`` or no class, or a class has no images or is not in ``train``.
     """
     check((folder / "test").is_dir(), f"{folder}: has a folder train, but no folder test")
     labels = _classes(folder / "train")
-    check(bool(labels), f"{folder / 'train'}: has no folder a class")
+    check(bool(labels), f"{folder / 'train'}: has no folder of a class")
     splits = {split: _class_samples(folder, split, labels) for split in ("train", "test")}
     if (folder / "val").is_dir():
         splits["val"] = _class_samples(folder, "val", labels)
@@ -125,7 +125,7 @@ def _class_samples(folder: Path, split: str, labels: Sequence[str]) -> tuple[Sam
 
 
 def _images(folder: Path, below: str) -> list[str]:
-    """Every image below a class folder, however deep, in an order that no file system changes."""
+    """Every image below a class folder, at any depth, in the order of the paths."""
     found = []
     for place, _, names in os.walk(folder / below, followlinks=True):
         inside = Path(place).relative_to(folder).as_posix()

@@ -1,7 +1,8 @@
-"""Pickles of plain data: numbers, texts, lists, tuples, dicts and numpy arrays, read without calling what they name.
+"""Pickles of plain data (numbers, texts, lists, tuples, dicts, numpy arrays), read without running what they name.
 
-A pickle is a program that names what it wants called. Here every name is looked up in ``STAND_INS``, whose entries only
-decode bytes. Not even numpy's own functions are called: a crafted state can make them take bytes for pointers.
+A pickle is a program: it names functions and has them called. Here every name is looked up in ``STAND_INS``, whose
+entries only decode bytes. Not even numpy's own functions are called: a crafted state can make them take bytes for
+pointers.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from methods.errors import UserError
+
 if TYPE_CHECKING:
     from io import BufferedReader
 
@@ -27,7 +30,7 @@ PLAIN = (bool, int, float, str, bytes, type(None))
 
 
 class Kind:
-    """What stands in for a numpy.dtype: numbers of a fixed size, never objects or records."""
+    """Stands in for a numpy.dtype: numbers of a fixed size, never objects or records."""
 
     def __init__(self, code: str, *unused: object) -> None:
         if not re.fullmatch(r"[<>=|]?(\?|[biuf]\d{0,2})", code):
@@ -43,7 +46,7 @@ class Kind:
 
 
 class Array:
-    """What stands in for a numpy.ndarray until its state has come."""
+    """Stands in for a numpy.ndarray until its state is read."""
 
     values: NDArray[Any] | None = None
 
@@ -90,8 +93,8 @@ _NUMPY: dict[str, Callable[..., Any]] = {
 STAND_INS: Mapping[str, Callable[..., Any]] = {
     "numpy.dtype": Kind,
     "numpy.ndarray": Array,
-    "_codecs.encode": _latin1,  # how older protocols write bytes,
-    "__builtin__.bytes": _no_bytes,  # and none of them
+    "_codecs.encode": _latin1,  # how older protocols write bytes
+    "__builtin__.bytes": _no_bytes,  # how they write b""
     **{f"numpy.{core}.{name}": stand_in for core in ("core", "_core") for name, stand_in in _NUMPY.items()},
 }
 
@@ -105,7 +108,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _Counted:
-    """A file that tells how many bytes were read of it."""
+    """A file that reports how many bytes were read."""
 
     def __init__(self, file: BufferedReader, advance: Callable[[int], object]) -> None:
         self._file, self._advance = file, advance
@@ -122,24 +125,24 @@ class _Counted:
 
 
 def load(path: Path, advance: Callable[[int], object] = lambda size: None) -> Any:
-    """The data of one pickle; ``advance`` hears of every number of bytes read.
+    """The data of one pickle. ``advance`` gets the number of bytes after each read.
 
     Raises:
-        ValueError: the file is damaged, or holds anything but plain data, which is not run; the message names it.
+        UserError: the file cannot be read or is damaged, or holds more than plain data, which is not run.
     """
-    with path.open("rb") as file:
-        try:
+    try:
+        with path.open("rb") as file:
             return _plain(_Unpickler(_Counted(file, advance)).load())
-        except BROKEN as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise ValueError(f"refused {path}: it is no whole pickle of plain arrays and lists: {reason}") from None
+    except (OSError, *BROKEN) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"refused {path}: it is no whole pickle of plain arrays and lists: {reason}") from None
 
 
 def _plain(value: Any) -> Any:
-    """The same with arrays in place of what stood in for them.
+    """The same value with arrays in place of their stand-ins.
 
     Raises:
-        UnpicklingError: something is of another kind.
+        UnpicklingError: a part of it is not plain data.
     """
     if type(value) in PLAIN:
         return value

@@ -1,4 +1,4 @@
-"""What is wrong with a task's files, a line a fault."""
+"""What is wrong with a task's files, one line per fault."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.files import layouts
 from benchmarks.files.contents import each
 from benchmarks.files.decoded import decode
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     from benchmarks.files.layouts import Layout
 
-SHOWN = 3  # of many faults of a kind
-SIZE = 8  # pixels; a file is decoded whole before it is resized
+SHOWN = 3  # examples in a line on many faults of one kind
+SIZE = 8  # pixels; small, because only the decoding is checked
 
 
 def images(layout: Layout) -> list[str]:
-    """Splits that share a sample, lists that disagree, classes without a sample, files that do not decode."""
+    """Faults of a task of images: shared samples, lists that disagree, empty classes, files that do not decode."""
     name = layout.folder.name
     lines = [f"{name}: {fault}" for fault in [*_shared(layout), *_disagreement(layout)]]
     present = {label for samples in layout.splits.values() for _, label in samples}
@@ -32,7 +33,7 @@ def images(layout: Layout) -> list[str]:
 
 
 def points(folder: Path, splits: Mapping[str, tuple[Any, Any]], classes: int) -> list[str]:
-    """Classes that have no sample in a split; what else may be wrong with a file is told when it is read."""
+    """Classes that have no sample in a split. Other faults of point clouds are found when their files are read."""
     lines = []
     for split, (_, y) in splits.items():
         if missing := sorted(set(range(classes)) - set(y.tolist())):
@@ -47,13 +48,13 @@ def _shared(layout: Layout) -> list[str]:
 
 
 def _disagreement(layout: Layout) -> list[str]:
-    """Between the lists of train and val, and the one of both, which nothing reads but by which others train."""
+    """Whether the list of train and val together, by which other code trains, has the same lines as the two lists."""
     path = layout.folder / layouts.EVERYTHING
     if not path.is_file():
         return []
     try:
         listed = Counter(layouts.read_list(path))
-    except ValueError as error:
+    except UserError as error:
         return [str(error)]
     apart = Counter((*layout.splits["train"], *layout.splits["val"]))
     odd = sorted(f"{sample[0]} {sample[1]}" for sample in (listed - apart) + (apart - listed))
@@ -64,7 +65,7 @@ def _disagreement(layout: Layout) -> list[str]:
 def _undecodable(path: Path) -> str | None:
     try:
         decode(path, SIZE)
-    except ValueError as error:
+    except UserError as error:
         return str(error)
     return None
 

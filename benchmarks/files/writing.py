@@ -16,8 +16,8 @@ class WriteError(UserError, OSError):
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn an ``OSError`` of writing into one line that names the file.
+def writing(path: Path, elsewhere: str = "") -> Iterator[None]:
+    """Turn an ``OSError`` of writing into one line that names the file; ``elsewhere`` says how to choose another place.
 
     Raises:
         WriteError: the system refused.
@@ -25,7 +25,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WriteError(cannot_use(path, error)) from error
+        raise WriteError(cannot_use(path, error, elsewhere)) from error
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:

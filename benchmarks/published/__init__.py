@@ -1,73 +1,112 @@
-"""Numbers as papers print them, in the CSV files beside this one, each with its source and checkpoint rule."""
+"""Numbers as papers print them: CSV files with their sources and checkpoint rules, and the reading of such files.
+
+One row is one number. Columns: ``suite``, ``modality`` (image or points), ``task`` (or "group mean"), ``method``,
+``accuracy`` in percent, ``backbone`` as this benchmark names it, ``augment``, ``checkpoint_rule`` ("unknown" where the
+source does not say), ``source``. A file may leave out these: ``params_m``, millions of trained parameters, without the
+head for images and with it for points; ``params_percent``, the same in percent of the full model; ``aggregate``, what
+the source says its number is an average of; ``tasks``, over how many tasks that average is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from methods.errors import UserError, check
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FOLDER = Path(__file__).parent
-# this benchmark's point backbones by the papers' names
-POINTS = {"point_mae": "pointmae", "point_bert": "pointbert", "point_act": "act", "point_recon": "recon_plain"}
-VTAB_TASKS = 19  # that a group mean of a figure is over
-CELLS = "cells"  # a number of one task each, as a table prints them
-FIGURE = {"mean of three group means": "group mean"}
+CELLS = "cells"  # the aggregate of a number of one task, as a table prints it
+GROUP_MEAN = "group mean"  # the task of a number that is the mean of the groups' means
+FIGURE = "adapterx_figure1"  # its points are the rows that have params_percent
+NONE = float("nan")
+OPTIONAL: dict[str, str | float] = {"aggregate": CELLS, "params_m": NONE, "params_percent": NONE, "tasks": 1}
+COLUMNS = ("suite", "modality", "task", "method", "accuracy", "backbone", "augment", "checkpoint_rule", "source")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """What the panel of one suite shows in the figure of accuracy against parameters (Adapter-X's figure 1).
+
+    ``task`` is the published task, or ``GROUP_MEAN``; ``accuracy`` and ``counted`` say what the two axes show.
+    """
+
+    task: str
+    title: str
+    accuracy: str
+    counted: str
+
+
+def files(*names: str) -> tuple[Path, ...]:
+    """The paths of CSV files of this folder, given without their ending."""
+    return tuple(FOLDER / f"{name}.csv" for name in names)
 
 
 @cache
-def numbers() -> pd.DataFrame:
-    """Every number: suite, method, task (or "group mean"), accuracy in percent, backbone, augment, rule, source.
+def numbers(paths: tuple[Path, ...] | None = None) -> pd.DataFrame:
+    """Every number of some CSV files (default: of all in this folder) with all columns, in the order of the files.
 
-    Figures and second-hand quotes do not say which epoch they report: their rule is "unknown". ``params_m`` are
-    millions of trained parameters, without the head for images and with it for points, ``params_percent`` the same as
-    a figure shows them; NaN where the source has none. ``aggregate`` is what a number is over.
+    Raises:
+        UserError: a file is missing, is no CSV, or lacks a column.
     """
     import pandas as pd
 
-    images = pd.read_csv(FOLDER / "vtab1k.csv").assign(suite="vtab1k", augment="none", aggregate=CELLS)
-    points = pd.read_csv(FOLDER / "pointcloud.csv").assign(aggregate=CELLS)
-    # scanobjectnn_obj_bg is the task obj_bg of the suite scanobjectnn, modelnet40 the only one of its own
-    parts = points["task"].str.extract(r"^(?P<suite>[a-z0-9]+)_?(?P<task>.*)$")
-    points = points.assign(suite=parts["suite"], task=parts["task"].where(parts["task"] != "", parts["suite"]))
-    drawn = pd.concat([pd.read_csv(FOLDER / name) for name in ("adapterx_figure1.csv", "second_hand.csv")])
-    drawn[["suite", "task"]] = drawn["suite"].str.extract(r"^([a-z0-9]+)_?(.*)$").to_numpy()
-    drawn["task"] = drawn["aggregate"].map(FIGURE).fillna(drawn["task"])
-    augment = drawn["aggregate"].str.extract(r"(rotat)", expand=False).map({"rotat": "rotate"}).fillna("none")
-    backbone = drawn["suite"].map({"vtab1k": "vit_base_patch16_224.orig_in21k"}).fillna("pointmae")
-    drawn = drawn.assign(augment=augment, backbone=backbone, checkpoint_rule="unknown")
-    columns = ["suite", "method", "task", "accuracy", "backbone", "augment", "checkpoint_rule", "source"]
-    columns += ["aggregate", "params_m", "params_percent"]
-    return pd.concat([images, points, drawn], ignore_index=True)[columns]
+    chosen = sorted(FOLDER.glob("*.csv")) if paths is None else paths
+    return pd.concat([_read(path) for path in chosen], ignore_index=True)
 
 
-def find(suite: str, method: str, *, backbone: str, augment: str) -> pd.DataFrame:
-    """The numbers of a method on a suite; on points those of this backbone and augmentation, on images of any."""
-    found = numbers()
+def _read(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        found = pd.read_csv(path)
+    except (OSError, ValueError) as error:  # pandas raises ValueErrors for what is no CSV
+        raise UserError(f"cannot read the published numbers in {path}: {' '.join(str(error).split())}") from None
+    lacking = [column for column in COLUMNS if column not in found]
+    check(not lacking, f"{path} has no column {', '.join(lacking)}; it needs the columns {', '.join(COLUMNS)}")
+    for column, value in OPTIONAL.items():
+        if column not in found:
+            found[column] = value
+    return found
+
+
+def find(
+    suite: str, method: str, paths: tuple[Path, ...] | None = None, /, *, backbone: str, augment: str
+) -> pd.DataFrame:
+    """The numbers of a method on a suite, from some CSV files (default: all in this folder).
+
+    Numbers on images are returned whatever the backbone and augmentation. Numbers on points are returned only if they
+    have this backbone and this augmentation.
+    """
+    found = numbers(paths)
     found = found[(found["suite"] == suite) & (found["method"] == method)]
-    if suite == "vtab1k":
-        return found
-    name = POINTS.get(backbone.partition("@")[0].removesuffix("_1k"))
-    return found[(found["backbone"] == name) & (found["augment"] == augment)]
+    name = backbone.partition("@")[0].removesuffix("_1k")
+    same = (found["backbone"] == name) & (found["augment"] == augment)
+    return found[(found["modality"] == "image") | same]
 
 
 def summary(found: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> str:
-    """One line: each task up to three, or both means over the tasks, or what only a figure shows; and the rules.
+    """One line with the accuracies and their checkpoint rules.
 
-    ``groups`` are the tasks that are compared, by group; a mean needs all of them.
+    ``groups`` are the tasks that are compared, by group. Up to three tasks are shown one by one, more by their mean and
+    group mean, which need a number of every task. A group mean from a figure is shown only if it is over as many tasks.
     """
     tasks = [task for members in groups.values() for task in members]
-    of_tasks = found[found["task"].isin(tasks)]
-    if of_tasks.empty and len(tasks) == VTAB_TASKS:
-        shown = [f"group mean {accuracy:.1f} (figure or quote)" for accuracy in found["accuracy"]]
-    else:
-        found, by_task = of_tasks, of_tasks.drop_duplicates("task").set_index("task")["accuracy"]
-        shown = [f"{task} {by_task[task]:.2f}" for task in tasks if task in by_task] if len(tasks) <= 3 else []
-        if len(by_task) == len(tasks) > 3:
-            means = [by_task[list(members)].mean() for members in groups.values()]
-            shown = [f"mean {by_task.mean():.2f}", f"group mean {sum(means) / len(means):.2f}"]
-    rules = sorted(set(found["checkpoint_rule"])) if shown else []
+    by_task = found[found["task"].isin(tasks)].drop_duplicates("task").set_index("task")["accuracy"]
+    figure = found[(found["task"] == GROUP_MEAN) & (found["tasks"] == len(tasks))]
+    shown: list[str] = []
+    if by_task.empty:
+        shown = [f"group mean {accuracy:.1f} (figure or quote)" for accuracy in figure["accuracy"]]
+    elif len(tasks) <= 3:
+        shown = [f"{task} {by_task[task]:.2f}" for task in tasks if task in by_task]
+    elif len(by_task) == len(tasks):
+        means = [by_task[list(members)].mean() for members in groups.values()]
+        shown = [f"mean {by_task.mean():.2f}", f"group mean {sum(means) / len(means):.2f}"]
+    source = figure if by_task.empty else found[found["task"].isin(tasks)]
+    rules = sorted(set(source["checkpoint_rule"])) if shown else []
     return ", ".join(shown) + (f"; rule {' or '.join(rules)}" if rules else "")

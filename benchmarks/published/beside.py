@@ -1,49 +1,57 @@
-"""Rows of papers and rows of ours on one suite, in one table; each says where it is from and by which rule."""
+"""Published rows and our rows of one suite in one table. Every row says where it is from and by which rule."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Container, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import published
 from benchmarks.tables import Table, accuracies, ppt
 from benchmarks.tables.costs import nothing_best
-from methods.errors import unknown
+from methods.errors import UserError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FOLDER = "published"  # of results, for what is made here
+    from benchmarks.suites import Suite
+
+FOLDER = "published"  # below the results: where tables and figures of published numbers are written
 PAPER, HERE = "paper", "here"
-NAMES = {theirs: ours for ours, theirs in published.POINTS.items()}
 ABOUT = ("from", "rule", "aggregate", "seeds", "backbone", "augment")
 
 
 def suites_with_numbers() -> list[str]:
-    return sorted(set(published.numbers()["suite"]))
+    """The names of all suites that have published numbers."""
+    from benchmarks import suites
+
+    return sorted(name for name in suites.table() if suites.get(name).published)
 
 
 def check(suite: str) -> None:
-    """Refuse a suite of which no paper is recorded.
+    """Refuse a suite without published numbers.
 
     Raises:
-        ValueError: the message has those of which there are.
+        UserError: the message names the suites that have some.
     """
-    if suite not in suites_with_numbers():
-        raise ValueError(unknown("suite with published numbers", suite, suites_with_numbers()))
+    known = suites_with_numbers()
+    if suite not in known:
+        raise UserError(unknown("suite with published numbers", suite, known))
 
 
 def table(suite: str, groups: Sequence[pd.DataFrame]) -> Table:
-    """Every published row of a suite, and those of ``groups`` of comparable runs that are of it.
+    """Every published row of a suite, and the rows of those ``groups`` of comparable runs that are on this suite.
 
-    Rows lie by backbone and augmentation, the highest accuracy first. No cell is marked as the best of its column.
+    Rows are sorted by backbone and augmentation, then the highest accuracy first. No cell is marked as the best of its
+    column.
     """
     import pandas as pd
 
-    numbers = published.numbers()
+    from benchmarks import suites
+
+    numbers = published.numbers(suites.get(suite).published)
     numbers = numbers[numbers["suite"] == suite]
-    tasks = _tasks(suite)
+    tasks = _tasks(suites.get(suite), set(numbers["task"]))
     sources = list(dict.fromkeys(numbers["source"]))
     keys = ["method", "backbone", "augment", "checkpoint_rule", "source", "aggregate"]
     digits = {source: max(map(_decimals, own)) for source, own in numbers.groupby("source")["accuracy"]}
@@ -68,14 +76,11 @@ def _columns(tasks: Mapping[str, Sequence[str]]) -> list[str]:
     return [*ABOUT, *members, *(f"{group} mean" for group in tasks), "mean", "group mean", "params", "PPT"]
 
 
-def _tasks(suite: str) -> dict[str, list[str]]:
-    """The tasks of a suite of which numbers are published, by group; of points in one: no paper takes means."""
-    from benchmarks import suites
-
-    there = set(published.numbers()["task"])
+def _tasks(suite: Suite, reported: Container[str]) -> dict[str, list[str]]:
+    """The tasks with published numbers by group. Point tasks are one group, because no paper takes means of them."""
     groups: dict[str, list[str]] = {}
-    for task in suites.get(suite).tasks.values():
-        if task.name in there:
+    for task in suite.tasks.values():
+        if task.name in reported:
             groups.setdefault(task.group if task.modality == "image" else "all", []).append(task.name)
     return groups
 
@@ -87,7 +92,7 @@ def _decimals(number: float) -> int:
 def _theirs(
     found: pd.DataFrame, tasks: Mapping[str, Sequence[str]], sources: Sequence[str], digits: int
 ) -> dict[str, Any]:
-    """One row of a paper, and the aggregates of its cells where none is missing."""
+    """One row of a paper, and its means if no cell is missing."""
     first = found.iloc[0]
     by_task = found.set_index("task")["accuracy"]
     cells: dict[str, Any] = {str(task): f"{accuracy:.{digits}f}" for task, accuracy in by_task.items()}
@@ -102,9 +107,9 @@ def _theirs(
         "method": first["method"],
         "from": f"{PAPER} [{sources.index(first['source']) + 1}]",
         "rule": first["checkpoint_rule"],
-        "aggregate": first["aggregate"] if first["aggregate"] in published.FIGURE else _counted(by_task),
+        "aggregate": first["aggregate"] if published.GROUP_MEAN in by_task else _counted(by_task),
         "seeds": "not said",
-        "backbone": NAMES.get(first["backbone"], first["backbone"]),
+        "backbone": first["backbone"],
         "augment": first["augment"],
         "order": means.get("group mean", by_task.iloc[-1]),
     }
@@ -116,8 +121,9 @@ def _counted(tasks: Sized) -> str:
 
 
 def aggregates(by_task: pd.Series[float], tasks: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Group means, the mean over all tasks and the mean of the group means; none where a task is missing or alone in
-    its group.
+    """The group means, the mean over all tasks and the mean of the group means.
+
+    There are none if a task is missing or if all tasks are one group.
     """
     members = [task for group in tasks.values() for task in group]
     if len(tasks) < 2 or not set(members) <= set(by_task.index):
@@ -127,7 +133,7 @@ def aggregates(by_task: pd.Series[float], tasks: Mapping[str, Sequence[str]]) ->
 
 
 def _ours(group: pd.DataFrame, tasks: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    """The rows of one set of comparable runs, with means only where these are over the same tasks as the papers'."""
+    """The rows of one set of comparable runs, with means only if they are over the tasks of the papers."""
     made, run = accuracies(group), group.iloc[0]
     members = [task for own in tasks.values() for task in own]
     same = len(tasks) > 1 and set(members) == set(group["spec.task"])
@@ -162,16 +168,17 @@ def _notes(tasks: Mapping[str, Sequence[str]], own: bool, suite: str) -> list[st
     counted = "without the head" if several else "with the head"
     notes = [
         f"Test accuracy in percent. Rows from '{PAPER}' are as printed there; rows from '{HERE}' are made from run "
-        "records, mean ± sample standard deviation over seeds. None is marked as the best: rules, seeds and tuning "
-        "differ.",
-        "rule: best_test is the epoch chosen on the test split, unknown where the source does not say. aggregate: what "
-        "the source gives.",
-        f"params: trained, in millions {counted}, or in percent of the full model where the source is a figure.",
+        "records, mean ± sample standard deviation over seeds. No cell is marked as the best, because rules, seeds and "
+        "tuning differ.",
+        "rule: best_test means that the epoch was chosen on the test split, unknown that the source does not say. "
+        "aggregate: what a row's numbers cover.",
+        f"params: trained parameters in millions, {counted}, or in percent of the full model if from a figure.",
     ]
     if several:
         notes.insert(
             1,
-            f"mean: of {count} tasks; group mean: of the means of the groups {', '.join(tasks)}; PPT: V-PETL Bench's, "
-            "of the mean. All three are computed here from the cells, but a group mean whose aggregate says otherwise.",
+            f"mean: over {count} tasks. group mean: the mean of the means of the groups {', '.join(tasks)}. PPT: "
+            "V-PETL Bench's score of the mean. All three are computed here from the cells, except a group mean whose "
+            "aggregate says otherwise.",
         )
     return notes if own else [*notes, f"There are no run records of ours on {suite}."]

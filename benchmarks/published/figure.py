@@ -13,19 +13,18 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-NAME = "adapterx_figure1"
-PANELS = {  # suite -> the published task or aggregate, title, what the axes show
-    "vtab1k": ("group mean", "VTAB-1K", "mean of the three group means (%)", "without the head (linear: the head)"),
-    "scanobjectnn": ("pb_t50_rs", "ScanObjectNN PB_T50_RS", "overall accuracy (%)", "with the head"),
-}
+    from benchmarks.published import Panel
+
 COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
 MARKERS = "sD^vP"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Points:
-    """One series: of a paper, or of one set of our comparable runs. ``x`` in percent of the full model's parameters,
-    ``y`` accuracy in percent, ``error`` half its 95 % interval over seeds, NaN of one seed.
+    """The points of a paper, or of one set of our comparable runs.
+
+    ``x`` is in percent of the full model's parameters, ``y`` the accuracy in percent, and ``error`` half of its 95 %
+    interval over seeds, which is NaN for one seed.
     """
 
     label: str
@@ -35,11 +34,20 @@ class Points:
     error: list[float]
 
 
-def theirs(suite: str) -> Points:
+def panels() -> dict[str, Panel]:
+    """What the figure shows of each suite that has a panel."""
+    from benchmarks import suites
+
+    found = {name: suites.get(name) for name in suites.table()}
+    return {name: suite.panel for name, suite in found.items() if suite.panel and suite.published}
+
+
+def theirs(suite: str, panel: Panel) -> Points:
     """The points of the paper's figure."""
-    numbers = published.numbers()
-    task = PANELS[suite][0]
-    drawn = (numbers["suite"] == suite) & (numbers["task"] == task) & numbers["params_percent"].notna()
+    from benchmarks import suites
+
+    numbers = published.numbers(suites.get(suite).published)
+    drawn = (numbers["suite"] == suite) & (numbers["task"] == panel.task) & numbers["params_percent"].notna()
     found = numbers[drawn]
     return Points(
         label="Adapter-X, figure 1 (digitised; rule and seeds not said)",
@@ -50,16 +58,16 @@ def theirs(suite: str) -> Points:
     )
 
 
-def ours(suite: str, frame: pd.DataFrame) -> Points | None:
-    """Our points of one set of comparable runs; None where it lacks a task of the paper's aggregate."""
+def ours(suite: str, panel: Panel, frame: pd.DataFrame) -> Points | None:
+    """Our points of one set of comparable runs; None if it lacks a task of the paper's aggregate."""
     from benchmarks import suites
     from benchmarks.tables import scores, statistics, tasks_and_groups, whole_seeds
 
     tasks, groups = tasks_and_groups(frame)
-    images = PANELS[suite][0] == "group mean"
-    if not (set(suites.get(suite).tasks) if images else {PANELS[suite][0]}) <= set(tasks):
+    images = panel.task == published.GROUP_MEAN
+    if not (set(suites.get(suite).tasks) if images else {panel.task}) <= set(tasks):
         return None
-    runs = whole_seeds(scores(frame, tasks)) if images else scores(frame, [PANELS[suite][0]]).dropna()
+    runs = whole_seeds(scores(frame, tasks)) if images else scores(frame, [panel.task]).dropna()
     by_group = [runs[members].mean(axis=1) for members in groups.values()] if images else [runs.mean(axis=1)]
     seeds = (sum(by_group[1:], by_group[0]) / len(by_group)).unstack()
     low, high = statistics.intervals(seeds.to_numpy())
@@ -80,13 +88,14 @@ def ours(suite: str, frame: pd.DataFrame) -> Points | None:
 
 
 def series(suite: str, groups: Sequence[pd.DataFrame]) -> list[Points]:
-    """The paper's points, and those of each set of comparable runs that has what the panel shows."""
-    own = [ours(suite, group) for group in groups if group["spec.suite"].iloc[0] == suite]
-    return [theirs(suite), *(each for each in own if each is not None)]
+    """The paper's points, and our points of each set of comparable runs that has what the panel shows."""
+    panel = panels()[suite]
+    own = [ours(suite, panel, group) for group in groups if group["spec.suite"].iloc[0] == suite]
+    return [theirs(suite, panel), *(each for each in own if each is not None)]
 
 
 def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
-    """Write adapterx_figure1.png, .svg and .pdf into ``out``, with ours of ``groups`` of comparable runs."""
+    """Write the figure as .png, .svg and .pdf into ``out``, with our points of ``groups`` of comparable runs."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -101,19 +110,19 @@ def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
         "axes.spines.right": False,
     }
     with plt.rc_context(style):
-        figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 6.5), layout="constrained")
-        drawn = {suite: series(suite, groups) for suite in PANELS}
-        for axis, suite in zip(axes, PANELS, strict=True):
-            _panel(axis, suite, drawn[suite])
-        figure.draw_without_rendering()  # names are moved in the final layout
+        shown = panels()
+        figure, axes = plt.subplots(1, len(shown), figsize=(6 * len(shown), 6.5), layout="constrained", squeeze=False)
+        drawn = [series(suite, groups) for suite in shown]
+        for axis, panel, points in zip(axes[0], shown.values(), drawn, strict=True):
+            _panel(axis, panel, points)
+        figure.draw_without_rendering()  # fixes the layout, in which names are then moved
         figure.set_layout_engine("none")
-        for axis, suite in zip(axes, PANELS, strict=True):
-            _label(axis, drawn[suite])
-        return drawing.write(figure, NAME, out)
+        for axis, points in zip(axes[0], drawn, strict=True):
+            _label(axis, points)
+        return drawing.write(figure, published.FIGURE, out)
 
 
-def _panel(axis: Axes, suite: str, drawn: Sequence[Points]) -> None:
-    _, title, accuracy, counted = PANELS[suite]
+def _panel(axis: Axes, panel: Panel, drawn: Sequence[Points]) -> None:
     for number, points in enumerate(drawn):
         color = _color(number)
         marker = "o" if number == 0 else MARKERS[(number - 1) % len(MARKERS)]
@@ -135,9 +144,9 @@ def _panel(axis: Axes, suite: str, drawn: Sequence[Points]) -> None:
     if len(drawn) == 1:
         axis.errorbar([], [], fmt="s", color=COLORS[0], label="here: no run records of ours")
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), frameon=False, fontsize=7.5)
-    axis.set_title(title, loc="left")
-    axis.set_xlabel(f"trained parameters, % of the full model, {counted}")
-    axis.set_ylabel(accuracy)
+    axis.set_title(panel.title, loc="left")
+    axis.set_xlabel(f"trained parameters, % of the full model, {panel.counted}")
+    axis.set_ylabel(panel.accuracy)
     axis.grid(True, color="0.93", zorder=0)
 
 
@@ -146,7 +155,7 @@ def _color(number: int) -> str:
 
 
 def _label(axis: Axes, drawn: Sequence[Points]) -> None:
-    """Name every point in its series' color, moved to where names cover neither points nor each other."""
+    """Write the name of every point in its colour, placed so that names cover neither points nor each other."""
     from adjustText import adjust_text
 
     texts = [

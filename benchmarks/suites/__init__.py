@@ -1,37 +1,41 @@
-"""Suites of tasks by name: what each task is, its data, and the recipe and backbone it is compared under."""
+"""Suites of tasks by name. A ``Suite`` says everything about itself; no other module knows a suite's name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
+from importlib.metadata import EntryPoints, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from benchmarks.files.root import data_root
-from methods.errors import unknown
+from methods.errors import UserError, check, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmarks.records.spec import Spec
+    from benchmarks.files.fetch import Archive
+    from benchmarks.published import Panel
     from methods.base import Modality
 
-FOLDER = "folder"  # made of what lies below the data root, whose name it takes
 SUITES = {
-    "offline": "benchmarks.suites.offline",
-    "vtab1k": "benchmarks.suites.vtab1k",
-    "scanobjectnn": "benchmarks.suites.scanobjectnn",
-    "modelnet40": "benchmarks.suites.modelnet40",
-    FOLDER: "benchmarks.suites.folder",
+    "offline": "benchmarks.suites.offline:SUITE",
+    "vtab1k": "benchmarks.suites.vtab1k:SUITE",
+    "scanobjectnn": "benchmarks.suites.scanobjectnn:SUITE",
+    "modelnet40": "benchmarks.suites.modelnet40:SUITE",
 }
+FOLDER = "folder"  # the suite of a person's own files below the data root; its tasks are known when it is asked for
+ENTRY_POINT_GROUP = "peft_bench.suites"
 
 
 class Load(Protocol):
     """How a suite hands out data.
 
-    ``split`` is "train", "val" or "test". Images are uint8 (N, 3, H, W), of ``size`` pixels where a suite decodes
-    files; those that a suite draws keep their own. Points are float32 (N, P, 3); labels int64 (N,). Tensors may be
-    mapped from files: read them in parts.
+    ``split`` is "train", "val" or "test". Images are uint8 (N, 3, H, W): a suite that decodes files makes them ``size``
+    pixels wide and high, one that draws them keeps its own size. Points are float32 (N, P, 3), labels int64 (N,).
+    Tensors may be mapped from files, so read them in parts and do not write to them.
     """
 
     def __call__(self, task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]: ...
@@ -39,8 +43,9 @@ class Load(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One classification task; ``train``, ``val`` and ``test`` count samples, ``lacking`` those of ``train`` that one
-    published copy of the data lacks.
+    """One classification task; ``train``, ``val`` and ``test`` count its samples.
+
+    ``lacking`` counts the training samples that one published copy of the data lacks.
     """
 
     name: str
@@ -61,11 +66,20 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """Tasks that are compared together.
+    """Tasks that are compared together, and all that the harness has to know about them.
 
-    ``fingerprint(task)`` is a digest of all samples and labels, and raises Missing where there are no data;
-    ``recipes`` holds the fields of a Recipe that differ from its defaults, a modality each; ``backbones`` the default
-    backbone. ``faults(task)`` says what is wrong with a task's files, for a suite that reads files.
+    Attributes:
+        recipes: for each modality, the fields of a Recipe that differ from its defaults.
+        backbones: for each modality, the default backbone.
+        load: hands out the data.
+        fingerprint: a digest of all samples and labels of a task; raises Missing where its files are not there.
+        obtain: where the files come from: an archive that is fetched; or a text that tells a person where to get them,
+            in which {root} stands for the data root; or None for a suite that needs no files.
+        faults: what is wrong with a task's files, one line per fault; None to check what ``load`` returns.
+        convert: makes files that load fast out of the published ones, and returns the paths that it wrote.
+        published: CSV files with numbers of papers, as ``benchmarks.published`` reads them. Rows of other suites in
+            these files are ignored.
+        panel: what its panel shows in the figure of published and own numbers; None if it has no panel.
     """
 
     name: str
@@ -74,43 +88,98 @@ class Suite:
     backbones: Mapping[Modality, str]
     load: Load
     fingerprint: Callable[[str], str]
+    obtain: Archive | str | None = None
     faults: Callable[[str], list[str]] | None = None
+    convert: Callable[[], list[Path]] | None = None
+    published: tuple[Path, ...] = ()
+    panel: Panel | None = None
+
+
+def table() -> dict[str, str]:
+    """SUITES joined by the suites of installed packages; a built-in name cannot be replaced.
+
+    Raises:
+        UserError: a package registers a name that is taken.
+    """
+    joined = dict(SUITES)
+    for entry in installed():
+        taken = "the suite of your own files" if entry.name == FOLDER else joined.get(entry.name, entry.value)
+        check(taken == entry.value, f"suite '{entry.name}' of {entry.value} is already {taken}; rename it")
+        joined[entry.name] = entry.value
+    return joined
+
+
+@cache
+def installed() -> EntryPoints:
+    """What installed packages register; looked for once."""
+    return entry_points(group=ENTRY_POINT_GROUP)
 
 
 def names() -> list[str]:
-    """Every suite there is."""
-    return list(SUITES)
+    """The names of all suites: built in, of installed packages, and the one of a person's own files."""
+    return [*table(), FOLDER]
 
 
 def get(name: str) -> Suite:
-    """A suite by name.
+    """A suite by its name; the suite of a person's own files also by the name of the data root.
 
     Raises:
-        ValueError: unknown name; the message has the nearest and all known ones.
+        UserError: the name is not known, or a package's entry point does not lead to a suite of this name.
     """
-    root = data_root()
-    if name == FOLDER or (name not in SUITES and name == root.name):
+    known = table()
+    if _is_own(name, known):
         from benchmarks.suites import folder
 
-        return folder.suite(root)
-    if name not in SUITES:
-        raise ValueError(f"{unknown('suite', name, SUITES)}; one of your own goes by its folder: --data-root DIR")
-    found: Suite = import_module(SUITES[name]).SUITE
-    return found
+        return folder.suite(data_root())
+    if name not in known:
+        hint = "your own files are a suite by the name of their folder: --data-root DIR"
+        raise UserError(f"{unknown('suite', name, names())}; {hint}")
+    return _loaded(name, known[name])
+
+
+def obtain(name: str) -> Archive | str | None:
+    """How the files of a suite are obtained; of a person's own files also where there are none yet."""
+    if _is_own(name, table()):
+        from benchmarks.suites import folder
+
+        return folder.OBTAIN
+    return get(name).obtain
 
 
 def listed() -> tuple[list[Suite], str | None]:
-    """Every suite there is, and why there is none of the data root, if so."""
-    built_in = [get(name) for name in names() if name != FOLDER]
+    """Every suite there is, and the reason if the data root holds none."""
+    known = [get(name) for name in table()]
     try:
-        return [*built_in, get(FOLDER)], None
-    except ValueError as error:
-        return built_in, f"suite {FOLDER}: {error}"
+        return [*known, get(FOLDER)], None
+    except UserError as error:
+        return known, f"suite {FOLDER}: {error}"
 
 
-def decode(specs: Sequence[Spec], splits: Sequence[str]) -> None:
-    """Have suites decode their files before any run, so that damage is told first and no run waits for another's."""
-    loads = {name: get(name).load for name in {spec.suite for spec in specs}}
-    for suite, task, size in dict.fromkeys((spec.suite, spec.task, spec.backbone.image_size) for spec in specs):
+def decode(asked: Iterable[tuple[str, str, int | None]], splits: Sequence[str]) -> None:
+    """Load every (suite, task, image size) once, so that files are decoded into the cache before any run starts.
+
+    Damaged files are then found before the first run, and no run waits while another decodes.
+    """
+    wanted = list(dict.fromkeys(asked))
+    loads = {name: get(name).load for name in {suite for suite, _, _ in wanted}}
+    for suite, task, size in wanted:
         for split in splits:
             loads[suite](task, split, size=size)
+
+
+def _is_own(name: str, known: Mapping[str, str]) -> bool:
+    return name == FOLDER or (name not in known and name == data_root().name)
+
+
+def _loaded(name: str, place: str) -> Suite:
+    module, _, attribute = place.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        if name in SUITES:
+            raise
+        raise UserError(f"suite '{name}' cannot be loaded from {place}: {error}; install its package again") from error
+    check(isinstance(found, Suite), f"suite '{name}': {place} is no Suite of benchmarks.suites but {found!r}")
+    assert isinstance(found, Suite)
+    check(found.name == name, f"suite '{name}': {place} has the name '{found.name}'; give it the entry point's name")
+    return found

@@ -1,4 +1,4 @@
-"""A suite of one's own: every folder below the data root that holds images or point clouds in a known layout."""
+"""The suite of a person's own files: every folder in the data root with images or point clouds in a known layout."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.files import clouds, contents, decoded, layouts, verify
 from benchmarks.files.holdout import hold_out
 from benchmarks.files.root import Missing
-from benchmarks.suites import SUITES, Suite, Task
-from methods.errors import check
+from benchmarks.suites import Suite, Task, names
+from methods.errors import UserError, check
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +29,9 @@ KNOWN = (
     "train800.txt, val200.txt and test.txt (lines 'PATH LABEL'), or train/CLASS/*.jpg and test/CLASS/*.jpg, "
     "or ply_data_train*.h5 and ply_data_test*.h5"
 )
+OBTAIN = (
+    "folder is a suite of your own files in {root}: nothing is fetched. benchmarks/suites/README.md has the layouts"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,20 +45,22 @@ class Data:
 
 
 def suite(root: Path) -> Suite:
-    """The suite of a folder, by whose name it goes: its subfolders are the tasks, or it is itself the only one.
+    """The suite that has the name of a folder. Its tasks are the folder's subfolders, or the folder itself alone.
 
     Raises:
-        Missing: no such folder, or none in a known layout below it.
-        ValueError: a name that another suite has, or files that are not as their layout says.
+        Missing: there is no such folder, or no task in it.
+        UserError: another suite has that name, or files are not as their layout says.
     """
     if not root.is_dir():
-        raise Missing(f"the folder {root} is not there; say with --data-root DIR where the data lie")
+        raise Missing(f"the folder {root} is not there; say with --data-root DIR where your data are")
     name = root.name
-    check(bool(name) and name not in SUITES, f"a suite is called '{name}' already; rename the folder {root}")
+    check(bool(name) and name not in names(), f"a suite is called '{name}' already; rename the folder {root}")
     found, wrong = _find(root)
     check(not wrong, "; ".join(wrong))
     if not found:
-        raise Missing(f"no task in {root} or in a folder in it; a task has {KNOWN}; say where with --data-root DIR")
+        raise Missing(
+            f"no task in {root} or in a folder in it; a task has {KNOWN}; say with --data-root DIR where your data are"
+        )
     present = {data.task.modality for data in found.values()}
     backbones: dict[Modality, str] = {"image": "vit_nano", "points": "point_nano"}
     return Suite(
@@ -63,6 +68,7 @@ def suite(root: Path) -> Suite:
         tasks={task: data.task for task, data in found.items()},
         recipes={kind: RECIPES[kind] for kind in RECIPES if kind in present},
         backbones={kind: backbones[kind] for kind in RECIPES if kind in present},
+        obtain=OBTAIN,
         load=lambda task, split, *, size: found[task].load(split, size),
         fingerprint=lambda task: found[task].fingerprint(),
         faults=lambda task: found[task].faults(),
@@ -70,14 +76,14 @@ def suite(root: Path) -> Suite:
 
 
 def _find(root: Path) -> tuple[dict[str, Data], list[str]]:
-    """The tasks by name, and what is wrong with those that are not complete."""
+    """The tasks by name, and what is wrong with folders that are almost tasks."""
     found: dict[str, Data] = {}
     wrong: list[str] = []
     below = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     for folder in [root, *below]:
         try:
             data = _data(folder)
-        except ValueError as error:
+        except UserError as error:
             wrong.append(str(error))
             continue
         if data:
@@ -106,8 +112,8 @@ def _images(layout: Layout) -> Data:
 def _points(folder: Path) -> Data:
     files = sorted(folder.glob("ply_data_*.h5"))
     labels = _point_labels(folder, tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
-    names, highest = clouds.names(folder), int(max(y.max() for y in labels.values()))
-    check(highest < len(names), f"{folder}: a test cloud has label {highest}, but train has only {len(names)} classes")
+    classes, highest = clouds.names(folder), int(max(y.max() for y in labels.values()))
+    check(highest < len(classes), f"{folder}: a test cloud has label {highest}, but train has {len(classes)} classes")
     train, val = hold_out(labels["train"])
     check(len(val) > 0, f"{folder}: no class has a second sample to validate on")
 
@@ -122,14 +128,14 @@ def _points(folder: Path) -> Data:
         splits = {"train": clouds.read(folder, "train"), "test": clouds.read(folder, "test")}
         return verify.points(folder, splits, task.classes)
 
-    task = _task(folder, "points", names, len(train), len(val), len(labels["test"]))
+    task = _task(folder, "points", classes, len(train), len(val), len(labels["test"]))
     fingerprint = partial(contents.fingerprint, folder, [(path.name, 0) for path in files])
     return Data(task=task, load=load, fingerprint=fingerprint, faults=faults)
 
 
 @cache
 def _point_labels(folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> dict[str, Any]:
-    """Labels of the samples for training and for testing; read once a process, for that reads the points as well."""
+    """Labels of the training and test clouds; read once per process, because the points are read with them."""
     return {"train": clouds.read(folder, "train")[1], "test": clouds.read(folder, "test")[1]}
 
 

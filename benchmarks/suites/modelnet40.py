@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from benchmarks import published
 from benchmarks.files import clouds
-from benchmarks.files.modelnet import (
+from benchmarks.files.clouds import Clouds
+from benchmarks.files.root import Missing, data_root
+from benchmarks.suites import Suite, Task, pointclouds
+from benchmarks.suites.modelnet40_convert import convert
+from benchmarks.suites.modelnet40_files import (
     CONVERTED,
     FEWSHOT,
     HDF5,
@@ -21,33 +25,18 @@ from benchmarks.files.modelnet import (
     read_fewshot,
     read_text,
 )
-from benchmarks.files.root import Missing, data_root
-from benchmarks.suites import Suite, Task
-from methods.errors import check
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from methods.errors import UserError, check
 
 FULL = "modelnet40"
-TESTED = 20  # clouds of every class that a few-shot fold is tested on
+TESTED = 20  # test clouds of every class of a few-shot fold
 LACKING = 3  # training clouds that the copy in HDF5 lacks: it has 9,840
 CONVERT = "python -m benchmarks.data convert modelnet40"
-
-
-def _task(name: str, group: str, labels: tuple[str, ...], train: int, test: int, lacking: int = 0) -> Task:
-    val = round(train / 10)
-    return Task(
-        name=name,
-        modality="points",
-        labels=labels,
-        group=group,
-        train=train - val,
-        val=val,
-        test=test,
-        lacking=lacking,
-        source="ModelNet40, https://modelnet.cs.princeton.edu",
-        licence="academic use",
-    )
+PAGE, LINKS = "https://modelnet.cs.princeton.edu", "https://github.com/Julie-tang00/Point-BERT/blob/master/DATASET.md"
+OBTAIN = (
+    f"modelnet40 cannot be fetched by a command: it is from {PAGE}, and {LINKS} links point clouds made of it and its "
+    f"few-shot folds. Put {HDF5}/, {TEXT}/ (text clouds, or .dat to convert) or {FEWSHOT}/ below {{root}}"
+)
+_task = partial(pointclouds.task, source=f"ModelNet40, {PAGE}", licence="academic use")
 
 
 def _fewshot(way: int, shot: int, fold: int) -> Task:
@@ -57,14 +46,15 @@ def _fewshot(way: int, shot: int, fold: int) -> Task:
 
 _FOLDS = [_fewshot(way, shot, fold) for way in (5, 10) for shot in (10, 20) for fold in range(10)]
 FOLDS = {task.name: task for task in _FOLDS}
-TASKS = {FULL: _task(FULL, "full", NAMES, 9843, 2468, LACKING)} | FOLDS
+TASKS = {FULL: _task(FULL, "full", NAMES, 9843, 2468, lacking=LACKING)} | FOLDS
 
 
 def source(task: str) -> Path:
-    """What holds a task's clouds: a fold's pickle; or a folder of HDF5 files or of text clouds, the converted first.
+    """What holds a task: the pickle of a fold; or a folder of converted, HDF5 or text clouds, the first that is there.
 
     Raises:
-        Missing: nothing; the message names the layouts.
+        Missing: there is nothing; the message names the layouts.
+        UserError: there are only pickles of the full data set, which have to be converted first.
     """
     if task in FOLDS:
         return _fold_path(task)
@@ -74,24 +64,11 @@ def source(task: str) -> Path:
                 return folder
     pickled = [folder for folder in find(TEXT) if all(pickle_path(folder, split).is_file() for split in SPLITS)]
     if pickled:
-        raise ValueError(f"{pickled[0]} holds pickles of ModelNet40: make HDF5 of them with: {CONVERT}")
+        raise UserError(f"{pickled[0]} holds pickles of ModelNet40; convert them to HDF5 with: {CONVERT}")
     raise Missing(
         f"the data of modelnet40/{FULL} are missing: put the folder {HDF5} (ply_data_*.h5) or {TEXT} (text clouds and "
         f"their lists, or modelnet40_*_8192pts_fps.dat) below {data_root()}"
     )
-
-
-def load(task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
-    """The first 1,024 points of every cloud, centred and scaled to the unit sphere, and labels."""
-    import torch
-
-    x, y = _splits(source(task), task)[split]
-    return torch.from_numpy(x), torch.from_numpy(y)
-
-
-def fingerprint(task: str) -> str:
-    """SHA-256 over the bytes of all splits."""
-    return _fingerprint(source(task), task)
 
 
 def is_converted(folder: Path) -> bool:
@@ -117,51 +94,46 @@ def _fold_path(task: str) -> Path:
                 return folder / name / f"{fold}.pkl"
     wanted = data_root() / FEWSHOT / kind / f"{fold}.pkl"
     raise Missing(
-        f"the data of modelnet40/{task} are missing: put {wanted.name} of Point-BERT's few-shot data "
-        f"(https://github.com/Julie-tang00/Point-BERT/blob/master/DATASET.md) at {wanted}"
+        f"the data of modelnet40/{task} are missing: put {wanted.name} of Point-BERT's few-shot data ({LINKS}) at "
+        f"{wanted}"
     )
 
 
-@cache
-def _splits(path: Path, task: str) -> dict[str, clouds.Clouds]:
-    train, test = (clouds.unit_sphere(path, part, POINTS) for part in _raw(path, task))
-    known = TASKS[task]
-    counts, whole = (len(train[1]), len(test[1])), known.train + known.val
-    fits = counts in ((whole, known.test), (whole - known.lacking, known.test))
-    check(fits, f"{path} has {counts[0]} training and {counts[1]} test clouds, not {whole} and {known.test}")
-    return clouds.divided(train, test)
-
-
-def _raw(path: Path, task: str) -> tuple[clouds.Clouds, clouds.Clouds]:
-    if task in FOLDS:
-        return read_fewshot(path, TASKS[task].classes)
-    if path.name == TEXT:
-        train, test = (read_text(path, split, lambda count: None) for split in SPLITS)
-    elif path.name == HDF5:
-        _check_names(path)
-        train, test = (clouds.read(path, split) for split in SPLITS)
-    else:
-        train, test = (clouds.read_file(path / f"{split}.h5", len(NAMES)) for split in SPLITS)
+def read(place: Path, task: Task) -> tuple[Clouds, Clouds]:
+    """The training and test clouds of a task: the first 1,024 points, centred and scaled to the unit sphere."""
+    train, test = (clouds.unit_sphere(place, part, POINTS) for part in _raw(place, task))
     return train, test
 
 
-def _check_names(path: Path) -> None:
-    if (path / clouds.NAMES).is_file():
-        check(
-            clouds.names(path) == NAMES, f"{path / clouds.NAMES} does not list the classes of ModelNet40 in their order"
-        )
+def _raw(place: Path, task: Task) -> tuple[Clouds, Clouds]:
+    if task.name in FOLDS:
+        return read_fewshot(place, task.classes)
+    if place.name == TEXT:
+        train, test = (read_text(place, split, lambda count: None) for split in SPLITS)
+    elif place.name == HDF5:
+        _check_names(place)
+        train, test = (clouds.read(place, split) for split in SPLITS)
+    else:
+        train, test = (clouds.read_file(place / f"{split}.h5", len(NAMES)) for split in SPLITS)
+    return train, test
 
 
-@cache
-def _fingerprint(path: Path, task: str) -> str:
-    return clouds.digest(_splits(path, task))
+def _check_names(folder: Path) -> None:
+    path = folder / clouds.NAMES
+    if path.is_file():
+        same = clouds.names(folder) == NAMES
+        check(same, f"{path} does not list the classes of ModelNet40 in their order; get the files again")
 
 
+READER = pointclouds.Reader(tasks=TASKS, find=source, read=read)
 SUITE = Suite(
     name="modelnet40",
     tasks=TASKS,
-    recipes={"points": clouds.RECIPE | {"augment": "scale_translate"}},
+    recipes={"points": pointclouds.RECIPE | {"augment": "scale_translate"}},
     backbones={"points": "point_mae_1k"},
-    load=load,
-    fingerprint=fingerprint,
+    load=READER.load,
+    fingerprint=READER.fingerprint,
+    obtain=OBTAIN,
+    convert=convert,
+    published=published.files("pointcloud"),
 )

@@ -1,4 +1,4 @@
-"""The suite that needs no download: real digits and procedural tasks of VTAB-1K's kinds, and procedural solids."""
+"""The suite that needs no download: real digits, and drawn images and solids of the kinds that real suites have."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from benchmarks.files.contents import cache_root
+from benchmarks.files.digest import digest
 from benchmarks.files.writing import write_atomic
 from benchmarks.suites import Suite, Task, offline_images, offline_points
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Split = tuple[NDArray[Any], NDArray[np.int64]]  # inputs and labels
 
 SPLITS = ("train", "val", "test")
-# of each: small, or transfer would not matter; twenty classes of solids need more than five of anything else
+# training sets are small, or pretraining would not matter; the twenty classes of solids need more samples
 SIZES = {"image": (160, 40, 1000), "points": (320, 80, 1000)}
 RECIPE = {"batch_size": 16, "warmup_epochs": 2}
 GENERATORS: dict[str, Callable[[tuple[int, ...]], tuple[Any, Any]]] = {**offline_images.TASKS, **offline_points.TASKS}
@@ -58,16 +59,16 @@ _TASKS = (
 def arrays(task: str) -> dict[str, Split]:
     """Every split of a task: inputs and labels, the same bytes on every machine.
 
-    They are drawn once a machine, and kept in the cache folder for as long as this code and the libraries that it
-    draws with stay.
+    They are drawn once per machine and kept in the cache folder. They are drawn again after a change of this code or of
+    the libraries that it draws with.
     """
     kept = cache_root() / "offline" / f"{task}-{_stamp()}.safetensors"
-    with suppress(OSError, SafetensorError, KeyError):  # none yet, or damaged
+    with suppress(OSError, SafetensorError, KeyError):  # there is no file yet, or it is damaged
         splits, sha256 = _read(kept)
         if digest(splits) == sha256:
             return splits
     drawn = draw(task)
-    with suppress(OSError):  # nowhere to keep it: it is drawn again next time
+    with suppress(OSError):  # they cannot be kept, so they are drawn again next time
         write_atomic(kept, _bytes(drawn))
     return drawn
 
@@ -81,19 +82,11 @@ def draw(task: str) -> dict[str, Split]:
 
 
 def load(task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
-    """Inputs and labels of a split as tensors; images are 32 pixels wide whatever ``size`` is."""
+    """Inputs and labels of a split; images are 32 pixels wide whatever ``size`` is."""
     import torch
 
     x, y = arrays(task)[split]
     return torch.from_numpy(x), torch.from_numpy(y)
-
-
-def digest(splits: Mapping[str, Split]) -> str:
-    """SHA-256 over the bytes of all splits."""
-    sha256 = hashlib.sha256()
-    for split, (x, y) in sorted(splits.items()):
-        sha256.update(f"{split} {x.dtype} {x.shape}".encode() + x.tobytes() + y.tobytes())
-    return sha256.hexdigest()
 
 
 @cache
@@ -103,13 +96,13 @@ def fingerprint(task: str) -> str:
 
 
 def _bytes(splits: Mapping[str, Split]) -> bytes:
-    """A safetensors file of the splits and their digest."""
+    """The splits and their digest as a safetensors file."""
     tensors = {f"{split}.{part}": array for split in SPLITS for part, array in zip("xy", splits[split], strict=True)}
     return save(tensors, metadata={"sha256": digest(splits)})
 
 
 def _read(path: Path) -> tuple[dict[str, Split], str]:
-    """The splits of such a file, and the digest that they must have."""
+    """The splits in such a file, and the digest that they must have."""
     with safe_open(path, framework="numpy") as file:
         splits = {s: (file.get_tensor(f"{s}.x"), file.get_tensor(f"{s}.y")) for s in SPLITS}
         return splits, (file.metadata() or {})["sha256"]

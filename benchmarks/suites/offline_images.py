@@ -1,6 +1,6 @@
 """The image tasks of the offline suite. Each maps split sizes to uint8 (N, 3, 32, 32) and int64 (N,), class-balanced.
 
-Nothing here is of the pretraining's making: digits are real, glyphs are letters, and no texture is one of its own.
+Nothing here comes from the generator of the pretraining: digits are real, glyphs are letters, textures are others.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def orientation(sizes: Split) -> Data:
 
 
 def texture(sizes: Split) -> Data:
-    """Procedural textures of ten materials, of random colours, scale, place and direction."""
+    """Procedural textures of ten materials, with random colours, scale, place and direction."""
     rng = np.random.default_rng(103)
     labels = _balanced(sizes, len(TEXTURES), rng)
     values = np.empty((len(labels), SIZE, SIZE))
@@ -73,7 +73,7 @@ def texture(sizes: Split) -> Data:
 
 
 def count(sizes: Split) -> Data:
-    """One to eight letters of mixed sizes among stray strokes as bright as they are; the class is their number."""
+    """One to eight letters of mixed sizes among strokes of the same brightness; the class is their number."""
     rng = np.random.default_rng(104)
     labels = _balanced(sizes, len(COUNTS), rng)
     images = _strewn(rng, len(labels), brightest=0.9)
@@ -84,7 +84,7 @@ def count(sizes: Split) -> Data:
 
 
 def location(sizes: Split) -> Data:
-    """The cell of a 4 x 4 grid where the one large letter has its centre, among three to six small ones."""
+    """One large letter among three to six small ones; the class is the cell of a 4 x 4 grid that has its centre."""
     rng = np.random.default_rng(105)
     labels = _balanced(sizes, len(CELLS), rng)
     images = _strewn(rng, len(labels))
@@ -201,12 +201,12 @@ def _real_digits(rng: np.random.Generator) -> tuple[Array, NDArray[np.int64]]:
 
 
 def _balanced(sizes: Split, classes: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Labels of all splits, in every split as even as its size allows, in random order."""
+    """Labels of all splits in random order; every split has its classes as even as its size allows."""
     return np.concatenate([rng.permutation(np.arange(size) % classes) for size in sizes]).astype(np.int64)
 
 
 def _two_colors(rng: np.random.Generator, n: int) -> tuple[Array, Array]:
-    """Background and foreground colours (n, 3, 1, 1) that differ in brightness, either way round."""
+    """Background and foreground colours (n, 3, 1, 1) that differ in brightness; either may be brighter."""
     dark, bright = rng.uniform(0, 0.45, (n, 3, 1, 1)), rng.uniform(0.55, 1, (n, 3, 1, 1))
     swap = rng.uniform(size=(n, 1, 1, 1)) < 0.5
     return np.where(swap, bright, dark), np.where(swap, dark, bright)

@@ -1,4 +1,4 @@
-"""The point tasks of the offline suite: named things built of boxes and frusta, clean or as a scanner sees them.
+"""The point tasks of the offline suite: things built of boxes and frusta, clean or as a scanner sees them.
 
 Each task maps split sizes to float32 (N, 256, 3) in the unit sphere, y up, and int64 (N,), class-balanced.
 """
@@ -249,7 +249,7 @@ def _scanned(rng: Rng, kind: Callable[[Rng], list[Part]]) -> Array:
 
 
 def _stray(rng: Rng, points: Array, count: int) -> Array:
-    """A piece of floor, of a wall, or of a box that stands near by."""
+    """Points on a piece of floor, on a piece of wall, or on a box close by."""
     low, high = points.min(0), points.max(0)
     patch = rng.uniform(low - 0.2, high + 0.2, (count, 3))
     which = rng.integers(3)

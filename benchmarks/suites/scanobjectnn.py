@@ -1,58 +1,44 @@
-"""ScanObjectNN (Uy et al. 2019): scanned objects of 15 classes in three variants; the files are the user's to get."""
+"""ScanObjectNN (Uy et al. 2019): scanned objects of 15 classes in three variants, behind a form with terms of use."""
 
 from __future__ import annotations
 
-from functools import cache
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from benchmarks import published
 from benchmarks.files import clouds
 from benchmarks.files.root import Missing, data_root
-from benchmarks.suites import Suite, Task
+from benchmarks.suites import Suite, Task, pointclouds
 from methods.errors import check
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 POINTS = 2048
 _LIST = "bag bin box cabinet chair desk display door shelf table bed pillow sink sofa toilet"
 NAMES = tuple(_LIST.split())
-FILES = {  # with {} for training or test
+FILES = {  # {} stands for training or test
     "obj_bg": "main_split/{}_objectdataset.h5",
     "obj_only": "main_split_nobg/{}_objectdataset.h5",
     "pb_t50_rs": "main_split/{}_objectdataset_augmentedrot_scale75.h5",
 }
 PLACES = ("scanobjectnn", "ScanObjectNN", ".")
 PAGE = "https://hkust-vgd.github.io/scanobjectnn/"
-
-
-def _task(name: str, group: str, train: int, test: int) -> Task:
-    val = round(train / 10)
-    return Task(
-        name=name,
-        modality="points",
-        labels=NAMES,
-        group=group,
-        train=train - val,
-        val=val,
-        test=test,
-        source=f"ScanObjectNN {name.upper()}, {PAGE}",
-        licence="terms of use",
-    )
-
-
+OBTAIN = (
+    f"scanobjectnn cannot be fetched by a command: its page {PAGE} hands it out after a form with terms of use. Put "
+    "main_split/ and main_split_nobg/, each with training_objectdataset.h5 and test_objectdataset.h5, the first also "
+    "with both as *_augmentedrot_scale75.h5, below {root}/scanobjectnn"
+)
+_task = partial(pointclouds.task, labels=NAMES, licence="terms of use")
 TASKS = {
-    "obj_bg": _task("obj_bg", "clean", 2309, 581),
-    "obj_only": _task("obj_only", "clean", 2309, 581),
-    "pb_t50_rs": _task("pb_t50_rs", "hard", 11416, 2882),
+    "obj_bg": _task("obj_bg", "clean", train=2309, test=581, source=f"ScanObjectNN OBJ_BG, {PAGE}"),
+    "obj_only": _task("obj_only", "clean", train=2309, test=581, source=f"ScanObjectNN OBJ_ONLY, {PAGE}"),
+    "pb_t50_rs": _task("pb_t50_rs", "hard", train=11416, test=2882, source=f"ScanObjectNN PB_T50_RS, {PAGE}"),
 }
 
 
-def folder(task: str) -> Path:
-    """Where the files of a task lie: below the data root in ``scanobjectnn`` or ``ScanObjectNN``, or directly in it.
+def find(task: str) -> Path:
+    """The folder that holds the files of a task: ``scanobjectnn`` or ``ScanObjectNN`` below the data root, or the root.
 
     Raises:
-        Missing: nowhere; the message says where they come from and how they are laid out.
+        Missing: there is none; the message says where the files come from and where to put them.
     """
     for place in PLACES:
         found = data_root() / place
@@ -65,45 +51,33 @@ def folder(task: str) -> Path:
     )
 
 
-def load(task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
-    """Clouds as they are in the files, without normalisation, and labels; val is a tenth of the training file."""
-    import torch
-
-    x, y = _splits(folder(task), task)[split]
-    return torch.from_numpy(x), torch.from_numpy(y)
+def read(place: Path, task: Task) -> tuple[clouds.Clouds, clouds.Clouds]:
+    """The training and test clouds of a task as they are in the files, without normalisation."""
+    train, test = (_file(place / FILES[task.name].format(split)) for split in ("training", "test"))
+    return train, test
 
 
-def fingerprint(task: str) -> str:
-    """SHA-256 over the bytes of all splits."""
-    return _fingerprint(folder(task), task)
+def _file(path: Path) -> clouds.Clouds:
+    found = clouds.read_file(path, len(NAMES))
+    count = found[0].shape[1]
+    check(count == POINTS, f"{path} has clouds of {count} points, not {POINTS}; get the file again")
+    return found
 
 
-@cache
-def _splits(place: Path, task: str) -> dict[str, clouds.Clouds]:
-    known = TASKS[task]
-    parts = []
-    for name, expected in (("training", known.train + known.val), ("test", known.test)):
-        path = place / FILES[task].format(name)
-        part = clouds.read_file(path, len(NAMES))
-        shape = part[0].shape
-        fits = shape[:2] == (expected, POINTS)
-        check(
-            fits, f"{path} has {shape[0]} clouds of {shape[1]} points, not {expected} of {POINTS}; get the file again"
-        )
-        parts.append(part)
-    return clouds.divided(*parts)
-
-
-@cache
-def _fingerprint(place: Path, task: str) -> str:
-    return clouds.digest(_splits(place, task))
-
-
+READER = pointclouds.Reader(tasks=TASKS, find=find, read=read)
 SUITE = Suite(
     name="scanobjectnn",
     tasks=TASKS,
-    recipes={"points": clouds.RECIPE | {"augment": "rotate"}},
+    recipes={"points": pointclouds.RECIPE | {"augment": "rotate"}},
     backbones={"points": "point_mae"},
-    load=load,
-    fingerprint=fingerprint,
+    load=READER.load,
+    fingerprint=READER.fingerprint,
+    obtain=OBTAIN,
+    published=published.files("pointcloud", published.FIGURE),
+    panel=published.Panel(
+        task="pb_t50_rs",
+        title="ScanObjectNN PB_T50_RS",
+        accuracy="overall accuracy (%)",
+        counted="with the head",
+    ),
 )

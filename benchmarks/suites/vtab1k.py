@@ -1,7 +1,7 @@
 """VTAB-1K: 19 image tasks of 1,000 training samples (Zhai et al. 2019, arXiv:1910.04867), in the layout of its lists.
 
-The data are JPEG files, also where the originals are not: the 32-pixel sets lose accuracy by that (CIFAR-100 some 70
-percent, where 80 are had from the original pixels), so compare with results on the same files.
+The files are JPEGs even where the originals are not. The 32-pixel sets lose accuracy by that (CIFAR-100 comes to about
+70 percent, against 80 from the original pixels), so compare with results on the same files.
 """
 
 from __future__ import annotations
@@ -9,21 +9,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks import published
 from benchmarks.files import contents, decoded, layouts, verify
+from benchmarks.files.fetch import Archive
 from benchmarks.files.root import Missing, data_root
 from benchmarks.suites import Suite, Task
-from methods.errors import check
+from methods.errors import UserError, check
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmarks.files.layouts import Layout
 
-SUBFOLDER = "vtab-1k"  # as the archive unpacks
+ARCHIVE = Archive(
+    repository="XiN0919/VTAB-1k",
+    name="vtab-1k.zip",
+    folder="vtab-1k",
+    lists=(*layouts.LISTS.values(), layouts.EVERYTHING),
+    check="python -m benchmarks.data verify vtab1k",
+)
 RECIPE = {"epochs": 100, "batch_size": 64, "warmup_epochs": 10, "drop_path": 0.1}
 BACKBONE = "vit_base_patch16_224.orig_in21k"
 
-# group -> name, classes, test samples, names of its folder, source, licence
+# for each group, rows of: name, classes, test samples, names of the folder, source, licence
 _TABLE: dict[str, tuple[tuple[str, int, int, str, str, str], ...]] = {
     "natural": (
         ("cifar100", 100, 10000, "cifar cifar100", "Krizhevsky 2009", "none stated"),
@@ -74,27 +82,27 @@ def _tasks() -> dict[str, Task]:
 
 
 def find(task: str) -> Path:
-    """A task's folder: by any of its names, below ``vtab-1k`` in the data root or directly in it.
+    """A task's folder, by any of its names, in ``vtab-1k`` below the data root or in the data root itself.
 
     Raises:
-        Missing: there is none.
+        Missing: there is no such folder.
     """
     root, names = data_root(), FOLDERS[task]
-    places = [place / name for place in (root / SUBFOLDER, root) for name in names]
+    places = [place / name for place in (root / ARCHIVE.folder, root) for name in names]
     found = [place for place in places if place.is_dir()]
     if not found:
         raise Missing(
             f"VTAB-1K's task '{task}' is not below {root}: looked for a folder {' or '.join(names)} in it and in "
-            f"{root / SUBFOLDER}; get it with `python -m benchmarks.data fetch vtab1k`, or give --data-root DIR"
+            f"{root / ARCHIVE.folder}; get it with `python -m benchmarks.data fetch vtab1k`, or give --data-root DIR"
         )
     return found[0]
 
 
 def read(task: str) -> Layout:
-    """A task's lists, of which every count and label is as the table says.
+    """A task's lists, checked against the table's counts and classes.
 
     Raises:
-        ValueError: missing, short or other data; the message has the folder, the list and the count.
+        UserError: a list is missing or differs from the table; the message has the folder, the list and the count.
     """
     expected, layout = SUITE.tasks[task], layouts.lists(find(task))
     for split, samples in layout.splits.items():
@@ -116,7 +124,7 @@ def fingerprint(task: str) -> str:
 
 
 def faults(task: str) -> list[str]:
-    """What is wrong with a task's lists and files.
+    """What is wrong with a task's lists and files, one line per fault.
 
     Raises:
         Missing: the task has no folder.
@@ -125,7 +133,7 @@ def faults(task: str) -> list[str]:
         return verify.images(read(task))
     except Missing:
         raise
-    except ValueError as error:
+    except UserError as error:
         return [str(error)]
 
 
@@ -136,5 +144,13 @@ SUITE = Suite(
     backbones={"image": BACKBONE},
     load=load,
     fingerprint=fingerprint,
+    obtain=ARCHIVE,
     faults=faults,
+    published=published.files("vtab1k", published.FIGURE, "second_hand"),
+    panel=published.Panel(
+        task=published.GROUP_MEAN,
+        title="VTAB-1K",
+        accuracy="mean of the three group means (%)",
+        counted="without the head (linear: the head)",
+    ),
 )

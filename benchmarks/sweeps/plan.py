@@ -111,11 +111,14 @@ def _here(spec: Spec) -> bool:
 def _published(members: Sequence[Spec]) -> str:
     """What papers report for these tasks, of this method on this backbone; one that has options may differ."""
     first, tasks = members[0], {spec.task for spec in members}
-    groups: dict[str, list[str]] = {}
-    for task in suites.get(first.suite).tasks.values():
+    suite, groups = suites.get(first.suite), dict[str, list[str]]()
+    for task in suite.tasks.values():
         if task.name in tasks:
             groups.setdefault(task.group, []).append(task.name)
-    found = published.find(first.suite, first.method, backbone=first.backbone.name, augment=first.recipe.augment)
+    if not suite.published:
+        return ""
+    where = {"backbone": first.backbone.name, "augment": first.recipe.augment}
+    found = published.find(first.suite, first.method, suite.published, **where)
     return published.summary(found, groups)
 
 

@@ -77,6 +77,7 @@ def with_nan(x: np.ndarray) -> np.ndarray:
         (Path.unlink, "no file ply_data_train"),
         (drop_label, "no dataset label; it has: data"),
         (change("data", lambda x: x[..., :2]), r"shape \(6, 8, 2\), not \(N, P, 3\)"),
+        (change("label", lambda y: y.astype("S1")), "both must hold numbers"),
         (change("data", lambda x: x[:0]), r"shape \(6,\), not \(0,\)"),
         (change("data", with_nan), "cloud 1 has values that are not finite"),
         (change("label", lambda y: y[:-1]), r"label has the shape \(5,\), not \(6,\)"),

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.test_modelnet40 import PARTS, write_text
 
 from benchmarks import data, suites
 from benchmarks.files import clouds, pickles
-from benchmarks.files.modelnet import NAMES
 from benchmarks.files.root import DATA_ROOT
-from tests.suites.test_modelnet40 import PARTS, write_text
+from benchmarks.suites.modelnet40_files import NAMES
 
 FOLDER = "modelnet40_normal_resampled"
 
@@ -129,7 +129,11 @@ def test_a_failed_conversion_leaves_no_file_of_its_split(
 
 @pytest.mark.parametrize(
     ("argv", "part"),
-    [(["convert", "modelnet"], "did you mean 'modelnet40'"), (["convert", "modelnet40"], "nothing to convert")],
+    [
+        (["convert", "modelnet"], "did you mean 'modelnet40'"),
+        (["convert", "offline"], "unknown suite with files to convert 'offline'; known: modelnet40"),
+        (["convert", "modelnet40"], "nothing to convert"),
+    ],
 )
 def test_wrong_input_is_one_line(
     argv: list[str], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -65,7 +65,7 @@ def test_a_missing_or_empty_list_or_one_that_is_no_text_is_named(tmp_path: Path)
         layouts.find(tmp_path)
 
 
-def test_a_folder_a_class_is_read_in_the_order_of_names(tmp_path: Path) -> None:
+def test_one_folder_per_class_is_read_in_the_order_of_names(tmp_path: Path) -> None:
     write_image_folder(tmp_path, ("dog", "cat"), train=2, test=1)
     write_image(tmp_path / "val/cat/deep/er/x.PNG")
     write_image(tmp_path / "train/cat/.hidden.png")
@@ -98,7 +98,10 @@ def test_without_val_a_tenth_of_train_is_held_out_and_nothing_is_lost(tmp_path: 
         (lambda folder: (folder / "test").rename(folder / "tst"), "no folder test"),
         (lambda folder: (folder / "train/cow").mkdir(), "cow: has no image"),
         (lambda folder: write_image(folder / "test/cow/0.png"), "class 'cow' is not among those of train: cat, dog"),
-        (lambda folder: [(folder / "train" / c).rename(folder / c) for c in ("cat", "dog")], "has no folder a class"),
+        (
+            lambda folder: [(folder / "train" / c).rename(folder / c) for c in ("cat", "dog")],
+            "no folder of a class",
+        ),
     ],
 )
 def test_a_broken_folder_is_named(damage: object, part: str, tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.files import unpack
-from benchmarks.files.fetch import LISTS
+from benchmarks.suites import vtab1k
 
+LISTS = vtab1k.ARCHIVE.lists
 TASK = {"cifar/test.txt": b"a 0\n", "cifar/images/a.jpg": b"jpeg"}
 
 

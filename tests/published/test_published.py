@@ -5,17 +5,20 @@ from __future__ import annotations
 import csv
 import math
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from test_leaderboard import record
 
-from benchmarks import leaderboard, published, tables
+from benchmarks import leaderboard, published, suites, tables
 from benchmarks.published import beside, figure
+from benchmarks.records import store
+from benchmarks.suites import offline
 from benchmarks.sweeps import sweep
-from benchmarks.tables import formats, reader
-from tests.support.made_records import record
+from methods.errors import UserError
 
 VIT = "vit_base_patch16_224.orig_in21k"
 GROUPS = {
@@ -163,7 +166,7 @@ def ours(
         made = record(spec, 0.5 + 0.01 * order.index(spec.task) + 0.001 * spec.seed**2, methods[spec.method][0])
         made["params"] |= {"head": methods[spec.method][1], "backbone": 85_800_000}  # type: ignore[operator]
         records.append(made)
-    return tables.comparable(reader.to_frame(records))
+    return tables.comparable(pd.json_normalize(records))
 
 
 def test_our_rows_stand_beside_theirs_with_their_rule_and_the_same_aggregates() -> None:
@@ -242,10 +245,32 @@ def test_a_suite_without_published_numbers_is_one_line(tmp_path: Path, capsys: p
     )
 
 
+def test_a_suite_may_have_published_numbers_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = "solids-suite,points,solids,lora,81.5,point_nano,none,last,A paper\n"
+    (tmp_path / "own.csv").write_text(f"{','.join(published.COLUMNS)}\n{row}")
+    own = replace(suites.get("offline"), name="solids-suite", published=(tmp_path / "own.csv",))
+    monkeypatch.setattr(offline, "SUITE", own)
+    monkeypatch.setitem(suites.SUITES, "solids-suite", "benchmarks.suites.offline:SUITE")
+    monkeypatch.delitem(suites.SUITES, "offline")
+    beside.check("solids-suite")
+    (cells,) = beside.table("solids-suite", []).cells.to_dict("records")
+    assert (cells["solids"], cells["from"], cells["rule"]) == ("81.5", "paper [1]", "last")
+    found = published.find("solids-suite", "lora", own.published, backbone="point_nano", augment="none")
+    assert published.summary(found, {"clean": ["solids"]}) == "solids 81.50; rule last"
+
+
+def test_a_file_of_published_numbers_without_a_column_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("suite,task\nx,y\n")
+    with pytest.raises(UserError, match=r"own\.csv has no column modality, method, accuracy"):
+        published.numbers((tmp_path / "own.csv",))
+    with pytest.raises(UserError, match=r"cannot read the published numbers in .*none\.csv"):
+        published.numbers((tmp_path / "none.csv",))
+
+
 def test_committed_tables_are_those_of_the_numbers_and_records() -> None:
     committed = Path(__file__).parents[2] / "results"
-    groups = tables.comparable(reader.load(committed))
+    groups = tables.comparable(store.load(committed))
     for suite in ("vtab1k", "scanobjectnn", "modelnet40"):
         made = beside.table(suite, groups)
-        assert formats.to_csv([made]) == (committed / "published" / f"{suite}.csv").read_text()
-        assert (committed / "published" / f"{suite}.md").read_text().startswith(formats.to_markdown(made))
+        assert leaderboard.to_csv([made]) == (committed / "published" / f"{suite}.csv").read_text()
+        assert (committed / "published" / f"{suite}.md").read_text().startswith(leaderboard.to_markdown(made))

@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks import data, suites
 from benchmarks.files import clouds
-from benchmarks.files.modelnet import NAMES
 from benchmarks.files.root import DATA_ROOT
 from benchmarks.suites import modelnet40
+from benchmarks.suites.modelnet40_files import NAMES
 
 SUITE = suites.get("modelnet40")
 TRAIN, TEST = 80, 40
@@ -116,7 +116,6 @@ def test_verify_takes_the_copy_that_lacks_three_clouds_and_no_shorter_one(
     monkeypatch.setitem(modelnet40.TASKS, "modelnet40", replace(task, train=task.train + 3))
     lines = data.faults(SUITE, "modelnet40")
     assert not [line for line in lines if "inputs" in line]
-    modelnet40._splits.cache_clear()
     monkeypatch.setitem(modelnet40.TASKS, "modelnet40", replace(task, train=task.train + 4))
     with pytest.raises(ValueError, match=r"has 80 training and 40 test clouds, not 84 and 40"):
         data.faults(SUITE, "modelnet40")

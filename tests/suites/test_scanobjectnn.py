@@ -12,7 +12,8 @@ import torch
 from benchmarks import data, suites
 from benchmarks.files import clouds
 from benchmarks.files.root import DATA_ROOT
-from benchmarks.suites import scanobjectnn
+from benchmarks.suites import pointclouds, scanobjectnn
+from methods.errors import UserError
 
 SUITE = suites.get("scanobjectnn")
 PATHS = {
@@ -35,6 +36,12 @@ def write(root: Path) -> dict[str, tuple[clouds.Clouds, clouds.Clouds]]:
         for split, part in zip(("training", "test"), written[task], strict=True):
             clouds.write(root / path.format(split), part)
     return written
+
+
+def forget() -> None:
+    """Read everything again, as another process would."""
+    pointclouds.splits.cache_clear()
+    pointclouds.fingerprint.cache_clear()
 
 
 @pytest.fixture
@@ -68,14 +75,12 @@ def test_fingerprints_tell_data_apart_and_hold(small: Path) -> None:
     written = write(small / "scanobjectnn")
     prints = {task: SUITE.fingerprint(task) for task in SUITE.tasks}
     assert len(set(prints.values())) == 3
-    scanobjectnn._splits.cache_clear()
-    scanobjectnn._fingerprint.cache_clear()
+    forget()
     assert SUITE.fingerprint("obj_bg") == prints["obj_bg"]
     (x, y), _ = written["obj_bg"]
     x[0, 0, 0] += 1
     clouds.write(small / "scanobjectnn" / PATHS["obj_bg"].format("training"), (x, y))
-    scanobjectnn._splits.cache_clear()
-    scanobjectnn._fingerprint.cache_clear()
+    forget()
     assert SUITE.fingerprint("obj_bg") != prints["obj_bg"]
 
 
@@ -97,8 +102,18 @@ def test_list_says_what_is_not_here(
     assert len(rows) == 1 and "not" in rows[0]
 
 
-def test_a_short_file_is_named_with_its_count(small: Path) -> None:
+def test_a_short_file_is_told_with_both_counts(small: Path) -> None:
     write(small / "scanobjectnn")
     clouds.write(small / "scanobjectnn" / PATHS["obj_only"].format("test"), made(29, 0))
-    with pytest.raises(ValueError, match=r"test_objectdataset\.h5 has 29 clouds of 2048 points, not 30 of 2048"):
+    with pytest.raises(UserError, match="obj_only has 150 training and 29 test clouds, not 150 and 30"):
         SUITE.load("obj_only", "train", size=None)
+
+
+def test_a_file_of_other_points_is_named(small: Path) -> None:
+    write(small / "scanobjectnn")
+    x, y = made(30, 0)
+    path = small / "scanobjectnn" / PATHS["obj_only"].format("test")
+    clouds.write(path, (x[:, :1024], y))
+    with pytest.raises(UserError) as raised:
+        SUITE.load("obj_only", "train", size=None)
+    assert str(raised.value) == f"{path} has clouds of 1024 points, not 2048; get the file again"

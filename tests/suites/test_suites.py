@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import data, suites
 from benchmarks.files.contents import CACHE
+from benchmarks.files.digest import digest
 from benchmarks.suites import offline
 
 SUITE = suites.get("offline")
@@ -32,7 +33,7 @@ def test_no_sample_is_in_two_splits(task: str) -> None:
 
 def test_data_is_the_same_when_it_is_drawn_again() -> None:
     prints = {task: SUITE.fingerprint(task) for task in SUITE.tasks}
-    assert {task: offline.digest(offline.draw(task)) for task in SUITE.tasks} == prints
+    assert {task: digest(offline.draw(task)) for task in SUITE.tasks} == prints
     assert len(set(prints.values())) == len(prints)
 
 
@@ -51,7 +52,7 @@ def test_data_is_drawn_once_a_machine(task: str, cache: Path, monkeypatch: pytes
     offline.arrays.cache_clear()  # as in another process
     monkeypatch.setattr(offline, "draw", None)
     kept = offline.arrays(task)
-    assert offline.digest(kept) == offline.digest(drawn) == SUITE.fingerprint(task)
+    assert digest(kept) == digest(drawn) == SUITE.fingerprint(task)
     assert {(x.dtype, y.dtype) for x, y in kept.values()} == {(x.dtype, y.dtype) for x, y in drawn.values()}
 
 
@@ -64,13 +65,13 @@ def test_damaged_data_are_drawn_again(damage: Callable[[bytes], bytes], cache: P
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
     offline.arrays.cache_clear()
-    assert offline.digest(offline.arrays("digits")) == SUITE.fingerprint("digits")
+    assert digest(offline.arrays("digits")) == SUITE.fingerprint("digits")
     assert file.read_bytes() == whole
 
 
 def test_data_are_drawn_where_they_cannot_be_kept(cache: Path) -> None:
     cache.write_bytes(b"")  # a file in the folder's place
-    assert offline.digest(offline.arrays("digits")) == SUITE.fingerprint("digits")
+    assert digest(offline.arrays("digits")) == SUITE.fingerprint("digits")
 
 
 @pytest.mark.parametrize("task", ["digits", "solids"])

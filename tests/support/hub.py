@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
-from benchmarks.files.fetch import LISTS
+from benchmarks.suites.vtab1k import ARCHIVE
 
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
 PATH = "/datasets/XiN0919/VTAB-1k/resolve/{commit}/vtab-1k.zip"
@@ -24,7 +24,7 @@ def files() -> dict[str, bytes]:
     """Three task folders of four lists and an image."""
     made = {}
     for task in TASKS:
-        lists = {f"{task}/{name}": b"images/train800/000000.jpg 0\n" for name in LISTS}
+        lists = {f"{task}/{name}": b"images/train800/000000.jpg 0\n" for name in ARCHIVE.lists}
         made |= lists | {f"{task}/images/train800/000000.jpg": hashlib.shake_256(task.encode()).digest(2_000)}
     return made
 

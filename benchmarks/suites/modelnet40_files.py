@@ -1,4 +1,4 @@
-"""The layouts in which ModelNet40 goes round, each read to clouds of raw coordinates, and where they are looked for."""
+"""The layouts in which ModelNet40 is published: where they are looked for, and how each is read."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from benchmarks.files import clouds, pickles
 from benchmarks.files.clouds import Clouds
+from benchmarks.files.reading import read_text as text_of
 from benchmarks.files.root import data_root
-from methods.errors import check
+from methods.errors import UserError, check
 
 Split = Literal["train", "test"]
 Advance = Callable[[int], object]
@@ -31,26 +32,26 @@ PLACES = (".", "modelnet40", "ModelNet40", "ModelNet")
 
 
 def find(name: str) -> Iterator[Path]:
-    """The folders of this name below the data root, directly or in one named after the data set."""
+    """The folders of this name that lie in the data root, or in a folder of it that is named after the data set."""
     places = (data_root() / place / name for place in PLACES)
     return (place for place in places if place.is_dir())
 
 
 def pickle_path(folder: Path, split: Split) -> Path:
-    """The file of clouds that Point-BERT's authors prepared: 8,192 points each, in farthest-point order."""
+    """The pickle that Point-BERT's authors prepared: clouds of 8,192 points in the order of farthest-point sampling."""
     return folder / f"modelnet40_{split}_8192pts_fps.dat"
 
 
 def list_path(folder: Path, split: Split) -> Path:
-    """The list of the text clouds of a split, a name such as airplane_0001 a line."""
+    """The list of the text clouds of a split, with one name such as airplane_0001 per line."""
     return folder / f"modelnet40_{split}.txt"
 
 
 def read_pickle(path: Path, advance: Advance) -> Clouds:
-    """Clouds of a pickled pair of lists, points (P, 3 or more) and labels; ``advance`` hears of the bytes read.
+    """Clouds of a pickled pair of lists: points (P, 3 or more) and labels. ``advance`` gets the number of bytes read.
 
     Raises:
-        ValueError: the pickle holds something else, which is not run.
+        UserError: the pickle holds something else, which is not run.
     """
     value = pickles.load(path, advance)
     fits = isinstance(value, (list, tuple)) and len(value) >= 2 and all(isinstance(part, list) for part in value[:2])
@@ -59,10 +60,10 @@ def read_pickle(path: Path, advance: Advance) -> Clouds:
 
 
 def read_fewshot(path: Path, way: int) -> tuple[Clouds, Clouds]:
-    """The clouds to train and to test on of one fold: pickled lists of (points, label, ...) under these two names.
+    """Training and test clouds of one fold: pickled lists of (points, label, ...), named train and test.
 
     Raises:
-        ValueError: the pickle holds something else, which is not run.
+        UserError: the pickle holds something else, which is not run.
     """
     value = pickles.load(path)
     fits = isinstance(value, dict) and all(isinstance(value.get(name), list) and value[name] for name in SPLITS)
@@ -72,13 +73,13 @@ def read_fewshot(path: Path, way: int) -> tuple[Clouds, Clouds]:
 
 
 def read_text(folder: Path, split: Split, advance: Advance) -> Clouds:
-    """Clouds of text files, x,y,z and more a line; ``advance`` hears of every file.
+    """Clouds of text files with x,y,z and more per line. ``advance`` is called with 1 after each file.
 
     Raises:
-        ValueError: a file that is missing or holds something else, or a class that is unknown.
+        UserError: a file is missing or holds something else, or a class is unknown.
     """
     samples = []
-    for name in list_path(folder, split).read_text(encoding="utf-8").split():
+    for name in text_of(list_path(folder, split)).split():
         label = name.rpartition("_")[0]
         check(label in NAMES, f"{list_path(folder, split)} lists '{name}', which is of no class of ModelNet40")
         samples.append((_text_cloud(folder / label / f"{name}.txt"), NAMES.index(label)))
@@ -92,20 +93,27 @@ def _text_cloud(path: Path) -> NDArray[np.float32]:
     try:
         found = np.loadtxt(path, dtype=np.float32, delimiter=",", usecols=(0, 1, 2), max_rows=POINTS, ndmin=2)
     except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read cloud {path}: {' '.join(str(error).split())[:200]}") from None
+        raise UserError(f"cannot read cloud {path}: {' '.join(str(error).split())[:200]}") from None
     check(len(found) == POINTS, f"{path} has {len(found)} points; {POINTS} are needed")
     return found
 
 
 def _stacked(path: Path, samples: list[Any], classes: int) -> Clouds:
-    """Pairs of a cloud (P, 3 or more) and its label as one array each, of the first points alone."""
+    """Pairs of a cloud (P, 3 or more) and its label as one array each, with the first POINTS points of every cloud."""
     clouds_, labels = [], []
     for number, sample in enumerate(samples):
         check(isinstance(sample, tuple) and len(sample) >= 2, f"{path}: sample {number} is no pair of points and label")
-        points, label = np.asarray(sample[0]), np.asarray(sample[1])
+        points, label = (_array(path, number, part) for part in sample[:2])
         fits = points.ndim == 2 and points.shape[1] >= 3 and len(points) >= POINTS and points.dtype.kind == "f"
         check(fits, f"{path}: sample {number} has points of shape {points.shape}, not ({POINTS} or more, 3 or more)")
         check(label.size == 1 and label.dtype.kind in "iu", f"{path}: sample {number} has no whole number as its label")
         clouds_.append(points[:POINTS, :3].astype(np.float32))
         labels.append(int(label.reshape(())))
     return clouds.checked(path, np.stack(clouds_), np.array(labels), classes)
+
+
+def _array(path: Path, number: int, value: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # lists of unequal lengths
+        raise UserError(f"{path}: sample {number} is no array: {error}") from None

@@ -1,4 +1,4 @@
-"""Data sets made into files that load fast and cannot run anything: python -m benchmarks.data convert NAME."""
+"""ModelNet40 made into HDF5 files that load fast and cannot run code: python -m benchmarks.data convert modelnet40."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 from benchmarks.cli import progress
 from benchmarks.files import clouds
 from benchmarks.files.clouds import Clouds
-from benchmarks.files.modelnet import (
+from benchmarks.files.reading import read_text as text_of
+from benchmarks.files.root import data_root
+from benchmarks.suites.modelnet40_files import (
     CONVERTED,
     SPLITS,
     TEXT,
@@ -21,23 +23,17 @@ from benchmarks.files.modelnet import (
     read_pickle,
     read_text,
 )
-from benchmarks.files.root import data_root
-from methods.errors import unknown
+from methods.errors import UserError
 
 
-def convert(name: str) -> list[Path]:
-    """Convert a data set below the data root; returns the files that were written, over older ones.
+def convert() -> list[Path]:
+    """Write the first 1,024 points of all clouds to train.h5 and test.h5, from pickles or else from text clouds.
+
+    Returns the paths that were written; older files there are replaced.
 
     Raises:
-        ValueError: an unknown name, or no files to convert, or some that are not what they should be.
+        UserError: there are no files to convert, they hold something else, or the results cannot be written.
     """
-    if name not in CONVERSIONS:
-        raise ValueError(unknown("conversion", name, CONVERSIONS))
-    return CONVERSIONS[name]()
-
-
-def modelnet40() -> list[Path]:
-    """Pickled clouds, or text clouds where there are no pickles, to train.h5 and test.h5: the first 1,024 points."""
     written = []
     for split in SPLITS:
         path, size, read = _source(split)
@@ -50,7 +46,7 @@ def modelnet40() -> list[Path]:
 
 
 def _source(split: Split) -> tuple[Path, int, Callable[[Advance], Clouds]]:
-    """What a split is read from, its size in bytes or files, and the reading."""
+    """The file that a split is read from, its length in bytes or in clouds, and the function that reads it."""
     folders = list(find(TEXT))
     for folder in folders:
         pickled = pickle_path(folder, split)
@@ -59,12 +55,8 @@ def _source(split: Split) -> tuple[Path, int, Callable[[Advance], Clouds]]:
     for folder in folders:
         listed = list_path(folder, split)
         if listed.is_file():
-            count = len(listed.read_text(encoding="utf-8").split())
-            return listed, count, partial(read_text, folder, split)
-    raise ValueError(
+            return listed, len(text_of(listed).split()), partial(read_text, folder, split)
+    raise UserError(
         f"nothing to convert for split {split}: put {pickle_path(Path(TEXT), split)}, or text clouds and their "
         f"{list_path(Path(TEXT), split)}, below {data_root()}"
     )
-
-
-CONVERSIONS = {"modelnet40": modelnet40}

@@ -1,0 +1,56 @@
+"""Writing files: whole or not at all, and one line where the system refuses."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.files.reading import read_text
+from benchmarks.files.writing import write_atomic, writing
+from methods.errors import UserError
+
+
+def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_atomic(tmp_path / "new" / "a.txt", "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError):
+        write_atomic(tmp_path / "new" / "a.txt", b"new")
+    assert [(path.name, path.read_text()) for path in (tmp_path / "new").iterdir()] == [("a.txt", "old")]
+
+
+@pytest.mark.parametrize(
+    ("code", "elsewhere", "line"),
+    [
+        (errno.ENOSPC, "", "cannot write x: no space left on device. Free some space and run the command again."),
+        (errno.EACCES, "", "cannot write x: permission denied. Correct that and run the command again."),
+        (
+            errno.ENOSPC,
+            "use DIR",
+            "cannot write x: no space left on device. Free some space and run the command again, or use DIR.",
+        ),
+    ],
+)
+def test_an_error_of_the_system_becomes_one_line(code: int, elsewhere: str, line: str) -> None:
+    with pytest.raises(UserError) as raised, writing(Path("x"), elsewhere):
+        raise OSError(code, os.strerror(code))
+    assert str(raised.value) == line
+
+
+def test_a_bug_while_a_file_is_written_stays_a_bug() -> None:
+    with pytest.raises(KeyError), writing(Path("x")):
+        raise KeyError("bug")
+
+
+def test_a_text_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(UserError, match=r"a\.txt: no text in UTF-8: .* at byte 3"):
+        read_text(tmp_path / "a.txt")
+    with pytest.raises(UserError, match=r"cannot read .*b\.txt: No such file"):
+        read_text(tmp_path / "b.txt")
