@@ -7,20 +7,14 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.cli import add_data_root, console, guarded
 from benchmarks.files.root import Missing, data_root, use_data_root
 from methods.errors import UserError, check, unknown
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from benchmarks.suites import Suite
-
-COLUMNS = 8  # samples of each class on a contact sheet
-ROWS = 40  # the most classes on a contact sheet
-SHOWN = 224  # pixels per side of images that are decoded from files
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Carry out one verb. Returns 2 for a person's mistake or wrong data."""
     args = parser().parse_args(argv)
     from benchmarks import suites
+    from benchmarks.suites.checking import check_task
 
     use_data_root(args.data_root)
     if args.verb == "list":
@@ -63,7 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return convert(args.suite)
     suite = suites.get(args.suite)
     if args.verb == "show":
-        draw(suite, args.task, args.out)
+        from benchmarks.figures import samples
+
+        check_task(suite, args.task)
+        samples.draw(suite, args.task, args.out)
         print(f"written: {args.out}")
         return 0
     return verify(suite, args.tasks or list(suite.tasks))
@@ -116,6 +114,8 @@ def verify(suite: Suite, tasks: Sequence[str]) -> int:
     Raises:
         UserError: a task is unknown, or its data are not as the suite's table says.
     """
+    from benchmarks.suites.checking import all_faults, check_task
+
     for name in tasks:
         check_task(suite, name)
     wrong = all_faults(suite, tasks)
@@ -136,20 +136,6 @@ def _fingerprint(suite: Suite, task: str) -> str:
         return f"wrong: see verify {suite.name}"
 
 
-def all_faults(suite: Suite, tasks: Sequence[str]) -> list[str]:
-    """What is wrong with the data of tasks, one line per fault; all tasks without data share one line."""
-    lines, absent = [], dict[str, str]()
-    for task in tasks:
-        try:
-            lines += faults(suite, task)
-        except Missing as error:
-            absent[task] = str(error)
-    if absent:
-        lines.append(f"no data of {len(absent)} of {len(tasks)} tasks: {', '.join(absent)}")
-        lines.append(next(iter(absent.values())))
-    return lines
-
-
 def convert(name: str) -> int:
     """Convert a suite's files and print the paths that were written.
 
@@ -164,83 +150,6 @@ def convert(name: str) -> int:
         raise UserError(unknown("suite with files to convert", name, able))
     print("written: " + ", ".join(str(path) for path in run()))
     return 0
-
-
-def check_task(suite: Suite, name: str) -> None:
-    """Refuse a task that the suite does not have."""
-    check(name in suite.tasks, f"suite {suite.name}: {unknown('task', name, suite.tasks)}")
-
-
-def faults(suite: Suite, name: str) -> list[str]:
-    """What is wrong with a task's data, one line per fault."""
-    if suite.faults is not None:
-        return suite.faults(name)
-    import torch
-
-    task, lines = suite.tasks[name], []
-    for split, expected in (("train", task.train), ("val", task.val), ("test", task.test)):
-        x, y = suite.load(name, split, size=SHOWN)
-        fine = {expected, expected - task.lacking} if split == "train" else {expected}
-        if len(x) not in fine or len(x) != len(y):
-            lines.append(f"{name}/{split}: {len(x)} inputs and {len(y)} labels, not {expected}")
-        if y.min() < 0 or y.max() >= task.classes:
-            lines.append(f"{name}/{split}: labels from {int(y.min())} to {int(y.max())}, not 0 to {task.classes - 1}")
-        missing = set(range(task.classes)) - set(y.tolist())
-        if missing:
-            lines.append(f"{name}/{split}: no sample of {[task.labels[i] for i in sorted(missing)]}")
-        if x.is_floating_point() and not torch.isfinite(x).all():
-            lines.append(f"{name}/{split}: values that are not finite")
-    return lines
-
-
-def draw(suite: Suite, name: str, path: Path) -> None:
-    """Draw some training samples of every class, one row per class.
-
-    Raises:
-        UserError: the task is unknown, or the path does not end like that of a picture.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    from benchmarks.figures import drawing
-
-    check_task(suite, name)
-    drawing.check_ending(path)
-    task, shown = suite.tasks[name], suite.tasks[name].labels[:ROWS]
-    x, y = suite.load(name, "train", size=SHOWN)
-    space = {"projection": "3d"} if task.modality == "points" else {}
-    figure = plt.figure(figsize=(1.1 * COLUMNS + 1.6, 1.1 * len(shown) + 0.6))
-    more = f", {ROWS} here" if task.classes > ROWS else ""
-    counts = f"{task.classes} classes{more}, {task.train} + {task.val} + {task.test} samples"
-    figure.suptitle(f"{suite.name} / {name}: {counts}", y=0.995)
-    grid = figure.add_gridspec(
-        len(shown), COLUMNS, left=0.16, right=0.99, bottom=0.01, top=1 - 0.5 / (1.1 * len(shown) + 0.6)
-    )
-    for row, label in enumerate(shown):
-        for column, index in enumerate((y == row).nonzero().flatten()[:COLUMNS].tolist()):
-            axis = figure.add_subplot(grid[row, column], **space)
-            (_draw_points if space else _draw_image)(axis, x[index].numpy())
-        middle = grid[row, 0].get_position(figure)
-        figure.text(0.15, (middle.y0 + middle.y1) / 2, label.replace("_", " "), ha="right", va="center", fontsize=9)
-    drawing.save(figure, path)
-    plt.close(figure)
-
-
-def _draw_image(axis: Axes, image: Any) -> None:
-    axis.imshow(image.transpose(1, 2, 0), interpolation="nearest")
-    axis.set_axis_off()
-
-
-def _draw_points(axis: Any, points: Any) -> None:
-    """Draw points with y up, seen from the front right and above; farther points are darker."""
-    depth = points[:, 0] - points[:, 2]
-    axis.scatter(points[:, 0], points[:, 2], points[:, 1], s=3, c=depth, cmap="viridis", linewidths=0, depthshade=False)
-    axis.set_box_aspect((1, 1, 1), zoom=1.9)
-    axis.set(xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1))
-    axis.view_init(elev=18, azim=-60)
-    axis.set_axis_off()
 
 
 if __name__ == "__main__":

@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from benchmarks.cli import guarded
 from benchmarks.figures import drawing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchmarks.training.model import Classifier
 
 SAMPLES = 500
 
@@ -39,14 +45,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     suite = suites.get(spec.suite)
     tuned = model.load(store.adapter_path(args.results, spec))
     x, y = (values[:SAMPLES] for values in suite.load(spec.task, "test", size=spec.backbone.image_size))
-    after = pictures.pooled(tuned, x)
+    after = _pooled(tuned, x)
     tuned.method.detach()
-    before = pictures.pooled(tuned, x, frozen=True)
+    before = _pooled(tuned, x, frozen=True)
     labels = suite.tasks[spec.task].labels
     panels = {"before: the frozen backbone": pictures.tsne(before), f"after: {spec.method}": pictures.tsne(after)}
     drawing.save(pictures.draw(panels, y.tolist(), labels, drawing.title(record)), args.out)
     print(f"written: {args.out}")
     return 0
+
+
+def _pooled(classifier: Classifier, x: Tensor, *, frozen: bool = False) -> Tensor:
+    """The features that the head sees, (B, F), or those of the backbone alone."""
+    import torch
+
+    with torch.inference_mode():
+        parts = [classifier.pooled(part) for part in x.split(250)]
+        return torch.cat(parts if frozen else [classifier.method.features(part) for part in parts])
 
 
 if __name__ == "__main__":

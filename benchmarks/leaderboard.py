@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.cli import console, guarded
-from benchmarks.tables import Table, comparable, of_groups
 from benchmarks.tables.formats import COMMAND, MANY_TASKS, to_csv, to_markdown, to_page, to_rich, to_tex
+from benchmarks.tables.leaderboard import of_groups
+from benchmarks.tables.rows import comparable
+from benchmarks.tables.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,9 +95,10 @@ def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
     Raises:
         UserError: no paper's numbers of that suite.
     """
+    from benchmarks.figures import published as figure
     from benchmarks.files.writing import write_atomic
-    from benchmarks.published import beside, figure
     from benchmarks.records import store
+    from benchmarks.tables import published as beside
     from benchmarks.tables.reader import load
 
     beside.check(suite)

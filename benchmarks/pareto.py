@@ -24,8 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Draw the plot; 2 for a user's mistake."""
     args = parser().parse_args(argv)
     from benchmarks.figures import pareto
-    from benchmarks.tables import comparable
     from benchmarks.tables.reader import load
+    from benchmarks.tables.rows import comparable
 
     groups = comparable(load(args.results, args.suite))
     written = pareto.write(groups, args.out or args.results / "figures")

@@ -25,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Draw the diagrams; 2 for a user's mistake, or where no runs make one."""
     args = parser().parse_args(argv)
     from benchmarks.figures import ranks
-    from benchmarks.tables import comparable
     from benchmarks.tables.reader import load
+    from benchmarks.tables.rows import comparable
 
     groups = comparable(load(args.results, args.suite))
     written = ranks.write(groups, args.out or args.results / "figures")

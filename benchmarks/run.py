@@ -12,6 +12,7 @@ from benchmarks.cli import console, guarded, progress, warn
 from benchmarks.files.root import use_data_root
 from benchmarks.sweeps import arguments
 from benchmarks.sweeps.arguments import add_device, add_sweep
+from benchmarks.tables.leaderboard import tables
 from benchmarks.tracking.address import add_tracking
 from methods.errors import UserError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from benchmarks.executors.attempt import Outcome
-    from benchmarks.executors.driver import Place
+    from benchmarks.executors.place import Listeners, Place
     from benchmarks.records.spec import Spec
     from benchmarks.tracking.sink import Sink
     from benchmarks.training.train import Epoch
@@ -118,12 +119,12 @@ def _execute(todo: Sequence[Spec], results: Path, place: Place, *, again: bool, 
             display.end(spec)
 
         # what another driver does it tracks itself
-        listeners = driver.Listeners(on_epoch=on_epoch, on_end=on_end, on_wait=display.epoch, on_other=display.end)
+        listeners = Listeners(on_epoch=on_epoch, on_end=on_end, on_wait=display.epoch, on_other=display.end)
         return driver.complete(todo, results, place, listeners, again=again, fail_fast=fail_fast)
 
 
 def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, results: Path) -> None:
-    from benchmarks import leaderboard, tables
+    from benchmarks import leaderboard
     from benchmarks.records import store
     from benchmarks.tables.formats import to_rich
     from benchmarks.tables.reader import load
@@ -132,7 +133,7 @@ def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, resul
     done = [spec for spec in specs if store.record_path(results, spec).exists()]
     if done:
         frame = load(results)
-        for table in tables.tables(frame[frame["key"].isin({spec.key for spec in done})]):
+        for table in tables(frame[frame["key"].isin({spec.key for spec in done})]):
             out.print(to_rich(table))
         written = leaderboard.save(frame, results)
         out.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True)

@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="PART",
         help="measure every method on a ViT-B/16 (images) and on Point-MAE's transformer (points), and sampling, "
         "folding, optimizers, harness, probe, evaluation, compilation and (on a CPU) bars; or those parts alone; write "
-        "benchmarks/PERFORMANCE.md",
+        "benchmarks/timing/README.md",
     )
     p.add_argument("-o", "--out", type=Path, metavar="DIR", help=f"default: {TABLES}, of --report {RECORDS}")
     return p

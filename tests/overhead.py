@@ -74,6 +74,7 @@ def ray(workers: int | None) -> str:
     from ray.cluster_utils import Cluster
 
     from benchmarks.executors import driver, node
+    from benchmarks.executors.place import Listeners, Place
     from benchmarks.records import store
     from benchmarks.sweeps import sweep
 
@@ -81,11 +82,11 @@ def ray(workers: int | None) -> str:
     asked = sweep.Sweep(methods=("linear",), tasks=("digits",), seeds=tuple(range(RUNS)), recipe=recipe)
     specs, ends = sweep.specs(asked, "float32"), list[float]()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": {"worker_niceness": 0}})
-    place = driver.Place(executor="ray", device=torch.device("cpu"), workers=workers, address=cluster.address)
+    place = Place(executor="ray", device=torch.device("cpu"), workers=workers, address=cluster.address)
     plain, node.work = node.work, timed
     try:
         with TemporaryDirectory() as folder:
-            listeners = driver.Listeners(
+            listeners = Listeners(
                 on_epoch=lambda *_: None,
                 on_end=lambda _: ends.append(time.perf_counter()),
                 on_wait=lambda *_: None,

@@ -22,6 +22,7 @@ from torch import nn
 import methods
 from benchmarks import data, run, suites
 from benchmarks.records import store
+from benchmarks.suites import checking
 from benchmarks.training.model import Tuned
 from methods.base import Config
 from methods.errors import UserError
@@ -116,7 +117,7 @@ def test_the_suite_joins_the_table_through_its_entry_point(ink: ModuleType) -> N
 
 
 def test_the_suites_clouds_are_the_digits_each_in_one_split(ink: ModuleType) -> None:
-    assert data.faults(ink.SUITE, "digits") == []
+    assert checking.faults(ink.SUITE, "digits") == []
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.target))
     parts = [ink.SUITE.load("digits", split, size=None) for split in ("train", "val", "test")]

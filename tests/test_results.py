@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import tables
 from benchmarks.records import store
 from benchmarks.sweeps import sweep
 from benchmarks.tables import formats, reader
+from benchmarks.tables.leaderboard import tables
 from benchmarks.tuning import tuned
 
 ROOT = Path(__file__).parents[1]
@@ -19,7 +19,7 @@ EACH = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name
 
 @EACH
 def test_committed_tables_are_those_of_the_committed_records(folder: Path) -> None:
-    made = tables.tables(reader.load(folder))
+    made = tables(reader.load(folder))
     assert formats.to_page(made) == (folder / "leaderboard.md").read_text()
     assert formats.to_csv(made) == (folder / "leaderboard.csv").read_text()
     assert formats.to_tex(made) == (folder / "leaderboard.tex").read_text()

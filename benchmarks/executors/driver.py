@@ -3,49 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.executors import schedule
-from benchmarks.executors.attempt import OnEnd, OnEpoch, Outcome
+from benchmarks.executors.attempt import OnEpoch, Outcome
 from benchmarks.executors.claims import Watch
+from benchmarks.executors.place import Listeners, Place
 from benchmarks.records import store
 
 if TYPE_CHECKING:
-    import torch
-
     from benchmarks.records.spec import Spec
 
 POLL_SECONDS = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where runs happen, so many at a time (``workers``, None for as many as there is room for).
-
-    ``cpus``, ``gpus`` and ``resources`` are a run's share of a cluster; ``address`` is that of Ray's.
-    """
-
-    executor: Literal["local", "ray", "slurm"]
-    device: torch.device
-    workers: int | None
-    cpus: int = 1
-    gpus: float = 0
-    resources: Mapping[str, str | float] = field(default_factory=dict)
-    address: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listeners:
-    """Who hears of runs: of the epochs and the end of this driver's, and of what is seen of those of others."""
-
-    on_epoch: OnEpoch
-    on_end: OnEnd
-    on_wait: OnEpoch
-    on_other: OnEnd
 
 
 def complete(

@@ -29,7 +29,7 @@ from methods.errors import UserError, check
 if TYPE_CHECKING:
     from filelock import SoftFileLease
 
-    from benchmarks.executors.driver import Place
+    from benchmarks.executors.place import Place
     from benchmarks.training.train import Epoch
 
 RETRIES = 3  # of a run whose process or node is lost

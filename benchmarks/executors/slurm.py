@@ -24,7 +24,7 @@ from benchmarks.records import store
 from methods.errors import UserError, check
 
 if TYPE_CHECKING:
-    from benchmarks.executors.driver import Place
+    from benchmarks.executors.place import Place
     from benchmarks.records.spec import Spec
     from benchmarks.training.train import Epoch
 

@@ -9,30 +9,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-    from benchmarks.training.model import Classifier
-
 SEED = 0
 
 
-def pooled(classifier: Classifier, x: Tensor, *, frozen: bool = False) -> Tensor:
-    """What the head sees (B, F), or what the backbone alone gives."""
-    import torch
-
-    with torch.inference_mode():
-        pooled = [
-            classifier.pooled(part) if frozen else classifier.method.features(classifier.pooled(part))
-            for part in x.split(250)
-        ]
-    return torch.cat(pooled)
-
-
 def tsne(features: Tensor) -> Any:
+    """scikit-learn's t-SNE of features: (B, F) -> (B, 2)."""
     from sklearn.manifold import TSNE
 
     return TSNE(init="pca", perplexity=30, random_state=SEED).fit_transform(features.numpy())
 
 
 def draw(panels: Mapping[str, Any], classes: list[int], labels: Sequence[str], heading: str) -> Figure:
+    """One panel per entry of ``panels``, which are points (B, 2); one color per class."""
     import matplotlib
     import numpy as np
 

@@ -69,8 +69,8 @@ def panel(frame: pd.DataFrame) -> Panel | None:
     """The ranks of runs that may be compared; None of too few methods or tasks, or without a seed that all have."""
     import pandas as pd
 
-    from benchmarks.tables import scores, tasks_and_groups, whole_seeds
     from benchmarks.tables.rows import in_figures
+    from benchmarks.tables.scores import scores, tasks_and_groups, whole_seeds
 
     tasks, _ = tasks_and_groups(frame)
     whole = whole_seeds(scores(frame, tasks))

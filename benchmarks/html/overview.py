@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmarks.tables import Table
+    from benchmarks.tables.table import Table
 
 AXES = (  # column, name, unit, how runs are joined
     ("params.method", "trained parameters without the head", "", "mean"),

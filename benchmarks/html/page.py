@@ -14,7 +14,7 @@ from benchmarks.html.overview import overview
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmarks.tables import Table
+    from benchmarks.tables.table import Table
 
 SCRIPTS = ("data.js", "dom.js", "table.js", "labels.js", "plot.js", "runs.js", "main.js")
 

@@ -13,7 +13,7 @@ from methods.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.executors.driver import Place
+    from benchmarks.executors.place import Place
     from benchmarks.records.spec import Dtype
     from benchmarks.sweeps.sweep import Dtypes, Sweep
 
@@ -90,7 +90,7 @@ def place(args: argparse.Namespace, runs: int) -> Place:
     Raises:
         UserError: one that the executor does not have, or that is out of range.
     """
-    from benchmarks.executors.driver import Place
+    from benchmarks.executors.place import Place
 
     if args.executor == "local":
         given = [name for name in ("address", "cpus_per_run", "gpus_per_run", "resources") if getattr(args, name)]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks import backbones, cli, published, suites
 from benchmarks.executors import schedule, slurm
-from benchmarks.executors.driver import Place
+from benchmarks.executors.place import Place
 from benchmarks.files.root import data_root
 from benchmarks.records import store
 from benchmarks.records.spec import Spec

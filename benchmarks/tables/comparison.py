@@ -19,7 +19,7 @@ def lines(frame: pd.DataFrame, first: str, second: str) -> list[str]:
     Raises:
         UserError: the two are one, or no set of comparable runs has such rows.
     """
-    from benchmarks.tables import comparable
+    from benchmarks.tables.rows import comparable
 
     if first == second:
         raise UserError(f"--compare '{first}' with itself says nothing; name two rows of the leaderboard")
@@ -55,7 +55,7 @@ def _rows(frame: pd.DataFrame, asked: str) -> list[str]:
 
 def _differences(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     """The first row's accuracy less the second's in points, (task, seed), NaN where either has no run."""
-    from benchmarks.tables import scores, tasks_and_groups
+    from benchmarks.tables.scores import scores, tasks_and_groups
 
     tasks, _ = tasks_and_groups(frame)
     runs = scores(frame, tasks)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from benchmarks.tables import Table
+from benchmarks.tables.table import Table, nothing_best
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,13 +105,6 @@ def _searches(runs: pd.DataFrame, spent: pd.DataFrame) -> Table:
     title = f"{first['spec.suite']}: what searches cost, {first['spec.backbone.modality']}"
     note = "Means over seeds. Supernet and search come before the subnet found is trained; a run's seconds are of all."
     return Table(title, (note,), cells, nothing_best(cells))
-
-
-def nothing_best(cells: pd.DataFrame) -> pd.DataFrame:
-    """The numbers of a table in which no cell is marked as the best of its column."""
-    import pandas as pd
-
-    return pd.DataFrame(math.nan, index=cells.index, columns=cells.columns)
 
 
 def byte_text(size: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
-from benchmarks.tables import Table
+from benchmarks.tables.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""benchmarks/PERFORMANCE.md: the floor of a step, what the machine can do, and what every method takes beside it."""
+"""benchmarks/timing/README.md: the floor of a step, what the machine can do, and what every method takes beside it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.timing.measured import BARS
 from benchmarks.timing.steps import CLASSES, COMPILED, FLOOR, PARTS, POINTS
 from benchmarks.timing.turns import Timing
 
-PAGE = Path(__file__).parents[1] / "PERFORMANCE.md"
+PAGE = Path(__file__).parent / "README.md"
 START, END = "<!-- measured -->", "<!-- end of measured -->"
 TITLES = {
     "methods": "One training step, {backbone}, {device}",

@@ -245,7 +245,7 @@ class Trainer:
 
 
 def adamw(model: Classifier, lr: float) -> torch.optim.Optimizer:
-    """AdamW over what trains, in the groups of its method; fused: the fastest form (benchmarks/PERFORMANCE.md)."""
+    """AdamW over what trains, in the groups of its method; fused: the fastest form (benchmarks/timing/README.md)."""
     groups = model.method.param_groups(model)
     return create_optimizer_v2(groups, opt="adamw", lr=lr, weight_decay=model.method.config.weight_decay, fused=True)
 
@@ -253,7 +253,7 @@ def adamw(model: Classifier, lr: float) -> torch.optim.Optimizer:
 def auto_dtype(device: torch.device, backbone: str) -> torch.dtype:
     """bfloat16 where the device computes in it and the backbone gains from that, else float32.
 
-    On a CPU the embedded backbones lose, as their products are small (benchmarks/PERFORMANCE.md).
+    On a CPU the embedded backbones lose, as their products are small (benchmarks/timing/README.md).
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32

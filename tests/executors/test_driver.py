@@ -13,12 +13,13 @@ import torch
 
 from benchmarks.executors import attempt, claims, driver, schedule
 from benchmarks.executors.attempt import OnEpoch, Outcome
+from benchmarks.executors.place import Listeners, Place
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
 
 RECIPE = {"epochs": 1, "warmup_epochs": 0}
-WHERE = driver.Place(executor="local", device=torch.device("cpu"), workers=1)
+WHERE = Place(executor="local", device=torch.device("cpu"), workers=1)
 
 
 def specs(*methods: str) -> list[Spec]:
@@ -38,7 +39,7 @@ def complete(
 ) -> tuple[Outcome, list[Spec], list[Spec]]:
     """What came of runs; those whose end was told here, and those whose end elsewhere was."""
     ended, elsewhere = list[Spec](), list[Spec]()
-    listeners = driver.Listeners(on_epoch=nothing, on_end=ended.append, on_wait=on_wait, on_other=elsewhere.append)
+    listeners = Listeners(on_epoch=nothing, on_end=ended.append, on_wait=on_wait, on_other=elsewhere.append)
     return driver.complete(todo, results, WHERE, listeners, again=again), ended, elsewhere
 
 

@@ -17,6 +17,7 @@ import torch
 from benchmarks import executors, run
 from benchmarks.executors import driver, local
 from benchmarks.executors import ray as on_ray
+from benchmarks.executors.place import Listeners, Place
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
@@ -43,12 +44,12 @@ def task_files(results: Path) -> dict[Path, bytes]:
 
 
 def complete(todo: list[Spec], results: Path, address: str | None = None, **options: Any) -> executors.Outcome:
-    place = driver.Place(executor="ray", device=CPU, workers=None, address=address)
+    place = Place(executor="ray", device=CPU, workers=None, address=address)
     return driver.complete(todo, results, place, listeners(**options))
 
 
-def listeners(**options: Any) -> driver.Listeners:
-    return driver.Listeners(**(QUIET | {"on_wait": QUIET["on_epoch"], "on_other": QUIET["on_end"]} | options))
+def listeners(**options: Any) -> Listeners:
+    return Listeners(**(QUIET | {"on_wait": QUIET["on_epoch"], "on_other": QUIET["on_end"]} | options))
 
 
 def in_process(todo: list[Spec], results: Path) -> Path:
@@ -177,7 +178,7 @@ def test_a_node_with_other_data_is_told(cluster: Any, tmp_path: Path) -> None:
 
 
 def test_a_run_that_fits_no_node_is_one_line(cluster: Any, tmp_path: Path) -> None:
-    place = driver.Place(executor="ray", device=CPU, workers=None, cpus=2, address=cluster.address)
+    place = Place(executor="ray", device=CPU, workers=None, cpus=2, address=cluster.address)
     with pytest.raises(ValueError, match="no node of the Ray cluster has room") as told:
         driver.complete(specs("linear"), tmp_path, place, listeners())
     assert "CPU" in str(told.value)

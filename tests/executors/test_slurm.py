@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from benchmarks import run
-from benchmarks.executors import attempt, driver, queue, slurm
+from benchmarks.executors import attempt, queue, slurm
+from benchmarks.executors.place import Place
 from benchmarks.records import store
 from benchmarks.sweeps import sweep
 
 pytest.importorskip("submitit", reason="needs the extra slurm")
 
 RECIPE = {"epochs": 1, "warmup_epochs": 0}
-WHERE = driver.Place(executor="slurm", device=torch.device("cpu"), workers=None)
+WHERE = Place(executor="slurm", device=torch.device("cpu"), workers=None)
 QUICK = ["--methods", "linear", "norm", "--tasks", "digits", "--recipe", "epochs=1", "warmup_epochs=0"]
 
 

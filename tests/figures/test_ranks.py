@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import ranks as command
 from benchmarks.figures import ranks
-from benchmarks.tables import comparable
+from benchmarks.tables.rows import comparable
 from tests.support.made_records import ACCURACY, frame
 
 THREE = {**ACCURACY, ("norm", "digits"): [0.95, 0.80, 0.81], ("norm", "count"): [0.40, 0.41, 0.57]}

@@ -15,12 +15,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmarks import tables
 from benchmarks.figures import pareto
 from benchmarks.html.details import pieces
 from benchmarks.html.overview import overview
 from benchmarks.html.page import render
+from benchmarks.tables.leaderboard import tables
 from benchmarks.tables.reader import to_frame
+from benchmarks.tables.rows import comparable
+from benchmarks.tables.table import Table
 from tests.support import many_records
 from tests.support.browser import Watched, chromium
 
@@ -47,7 +49,7 @@ class Made:
     """A page, and what it was made of."""
 
     groups: list[pd.DataFrame]
-    tables: list[tables.Table]
+    tables: list[Table]
     html: str
 
     def group(self, suite: str) -> pd.DataFrame:
@@ -57,7 +59,7 @@ class Made:
 
 def built(records: list[dict[str, Any]]) -> Made:
     frame = to_frame(records)
-    groups, made = tables.comparable(frame), tables.tables(frame)
+    groups, made = comparable(frame), tables(frame)
     return Made(groups, made, render(frame, groups, made))
 
 
@@ -406,7 +408,7 @@ def test_the_page_is_data_and_code_that_names_no_address() -> None:
 def test_pieces_hold_every_field_and_curve_of_every_run() -> None:
     """What the page opens of each run, read without a browser."""
     some = [*records()[:300], records()[-1]]
-    sections, order = overview(tables.comparable(to_frame(some)), built(some).tables)
+    sections, order = overview(comparable(to_frame(some)), built(some).tables)
     assert sections and sorted(order) == list(range(len(some)))
     opened = [json.loads(gzip.decompress(base64.b64decode(text))) for text in pieces(to_frame(some).loc[order])]
     assert [len(piece["key"]) for piece in opened] == [256, 45]

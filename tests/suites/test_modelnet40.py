@@ -12,7 +12,7 @@ import pytest
 from benchmarks import data, suites
 from benchmarks.files import clouds
 from benchmarks.files.root import DATA_ROOT
-from benchmarks.suites import modelnet40
+from benchmarks.suites import checking, modelnet40
 from benchmarks.suites.modelnet40_files import NAMES
 
 SUITE = suites.get("modelnet40")
@@ -114,17 +114,17 @@ def test_verify_takes_the_copy_that_lacks_three_clouds_and_no_shorter_one(
     task = modelnet40.TASKS["modelnet40"]
     # three fewer of 9,843 leave a tenth as large as it was
     monkeypatch.setitem(modelnet40.TASKS, "modelnet40", replace(task, train=task.train + 3))
-    lines = data.faults(SUITE, "modelnet40")
+    lines = checking.faults(SUITE, "modelnet40")
     assert not [line for line in lines if "inputs" in line]
     monkeypatch.setitem(modelnet40.TASKS, "modelnet40", replace(task, train=task.train + 4))
     with pytest.raises(ValueError, match=r"has 80 training and 40 test clouds, not 84 and 40"):
-        data.faults(SUITE, "modelnet40")
+        checking.faults(SUITE, "modelnet40")
 
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_a_fold_of_every_pickle_protocol_is_read(protocol: int, small: Path) -> None:
     write_fold(small, protocol=protocol)
-    assert data.faults(SUITE, "5way_10shot_0") == []
+    assert checking.faults(SUITE, "5way_10shot_0") == []
     x, y = SUITE.load("5way_10shot_0", "test", size=None)
     assert x.shape == (100, 1024, 3) and y.bincount().tolist() == [20] * 5
     assert x.norm(dim=2).amax(1).numpy() == pytest.approx(np.ones(100), abs=1e-5)
@@ -142,7 +142,7 @@ def test_one_task_alone_can_be_verified(small: Path, capsys: pytest.CaptureFixtu
 
 def test_a_fold_is_found_under_both_names_of_its_folder(small: Path) -> None:
     write_fold(small, way=10, shot=20, folder="10way20shot")
-    assert data.faults(SUITE, "10way_20shot_0") == []
+    assert checking.faults(SUITE, "10way_20shot_0") == []
     assert len(SUITE.load("10way_20shot_0", "val", size=None)[1]) == 20
 
 

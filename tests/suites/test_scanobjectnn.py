@@ -12,7 +12,7 @@ import torch
 from benchmarks import data, suites
 from benchmarks.files import clouds
 from benchmarks.files.root import DATA_ROOT
-from benchmarks.suites import pointclouds, scanobjectnn
+from benchmarks.suites import checking, pointclouds, scanobjectnn
 from methods.errors import UserError
 
 SUITE = suites.get("scanobjectnn")
@@ -63,7 +63,7 @@ def test_table_has_the_published_counts() -> None:
 def test_splits_are_the_files_as_they_are(place: str, small: Path) -> None:
     written = write(small / place)
     for task, (train, test) in written.items():
-        assert data.faults(SUITE, task) == []
+        assert checking.faults(SUITE, task) == []
         parts = [SUITE.load(task, split, size=None) for split in ("train", "val")]
         rows = {row.tobytes(): int(y) for x, labels in parts for row, y in zip(x.numpy(), labels, strict=True)}
         assert rows == {row.tobytes(): int(y) for row, y in zip(*train, strict=True)}

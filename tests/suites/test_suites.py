@@ -10,14 +10,14 @@ import pytest
 from benchmarks import data, suites
 from benchmarks.files.contents import CACHE
 from benchmarks.files.digest import digest
-from benchmarks.suites import offline
+from benchmarks.suites import checking, offline
 
 SUITE = suites.get("offline")
 
 
 @pytest.mark.parametrize("task", SUITE.tasks)
 def test_data_is_what_the_table_says(task: str) -> None:
-    assert data.faults(SUITE, task) == []
+    assert checking.faults(SUITE, task) == []
     x, _ = SUITE.load(task, "test", size=None)
     assert len(x) >= 1000
 
@@ -101,4 +101,4 @@ def test_damage_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     x, y = whole["train"]
     broken = {**whole, "train": (x[:-1], y[:-1])}
     monkeypatch.setattr(offline, "arrays", lambda task: broken)
-    assert any("count/train: 159 inputs" in line for line in data.faults(SUITE, "count"))
+    assert any("count/train: 159 inputs" in line for line in checking.faults(SUITE, "count"))

@@ -12,7 +12,7 @@ from tests.layout_files import write_image, write_lists
 from benchmarks import data, suites
 from benchmarks.files import contents
 from benchmarks.files.root import DATA_ROOT, Missing
-from benchmarks.suites import vtab1k
+from benchmarks.suites import checking, vtab1k
 from benchmarks.sweeps import sweep
 
 SUITE = suites.get("vtab1k")
@@ -103,7 +103,7 @@ def test_verify_passes_a_whole_set_and_shows_its_counts(root: Path, capsys: pyte
     for name, folders in vtab1k.FOLDERS.items():
         write_lists(root / folders[0], min(SUITE.tasks[name].classes, 5), COUNTS)
     several = {name: task for name, task in SUITE.tasks.items() if task.classes > 5}
-    faults = data.all_faults(SUITE, list(SUITE.tasks))
+    faults = checking.all_faults(SUITE, list(SUITE.tasks))
     assert len(faults) == len(several)  # of so few images that classes have none
     assert all("no sample of class" in line for line in faults)
     for name in several:

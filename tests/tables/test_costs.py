@@ -6,8 +6,9 @@ import statistics
 
 import pandas as pd
 
-from benchmarks import tables
 from benchmarks.tables import costs
+from benchmarks.tables.leaderboard import tables
+from benchmarks.tables.rows import comparable
 from tests.support.made_records import ACCURACY, frame
 
 
@@ -36,7 +37,7 @@ def measured(device: str = "cpu: one") -> pd.DataFrame:
 
 def test_costs_are_medians_over_the_runs_of_a_row_in_the_units_of_their_columns() -> None:
     runs = measured()
-    accuracy, table = tables.tables(runs)
+    accuracy, table = tables(runs)
     assert accuracy.title == "offline: image, vit_nano"
     assert table.title == "offline: what runs cost, image, vit_nano"
     lora = runs[runs["spec.method"] == "lora"]
@@ -64,7 +65,7 @@ def test_costs_are_medians_over_the_runs_of_a_row_in_the_units_of_their_columns(
 
 def test_runs_on_another_device_are_never_in_one_median() -> None:
     both = pd.concat([measured("cpu: one"), measured("cuda: two")], ignore_index=True)
-    made = [table for table in tables.tables(both) if "what runs cost" in table.title]
+    made = [table for table in tables(both) if "what runs cost" in table.title]
     assert [table.notes[-1].split(",")[0] for table in made] == ["Measured on cpu: one", "Measured on cuda: two"]
     assert {table.cells.loc["lora", "runs"] for table in made} == {"6"}
 
@@ -72,6 +73,6 @@ def test_runs_on_another_device_are_never_in_one_median() -> None:
 def test_a_cost_that_no_record_has_is_left_out_and_one_that_a_row_lacks_is_a_dash() -> None:
     runs = measured().drop(columns="cost.latency_ms.merged")
     runs.loc[runs["spec.method"] == "linear", "cost.step_ms.backward"] = float("nan")
-    (table,) = costs.costs(tables.comparable(runs)[0])
+    (table,) = costs.costs(comparable(runs)[0])
     assert "merged latency ms" not in table.cells
     assert table.cells.loc["linear", "backward ms"] == "-" != table.cells.loc["lora", "backward ms"]

@@ -61,7 +61,8 @@ def theirs(suite: str, panel: Panel) -> Points:
 def ours(suite: str, panel: Panel, frame: pd.DataFrame) -> Points | None:
     """Our points of one set of comparable runs; None if it lacks a task of the paper's aggregate."""
     from benchmarks import suites
-    from benchmarks.tables import scores, statistics, tasks_and_groups, whole_seeds
+    from benchmarks.tables import statistics
+    from benchmarks.tables.scores import scores, tasks_and_groups, whole_seeds
 
     tasks, groups = tasks_and_groups(frame)
     images = panel.task == published.GROUP_MEAN

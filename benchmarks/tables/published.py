@@ -7,8 +7,8 @@ from collections.abc import Container, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import published
-from benchmarks.tables import Table, accuracies, ppt
-from benchmarks.tables.costs import nothing_best
+from benchmarks.tables.accuracies import accuracies, ppt
+from benchmarks.tables.table import Table, nothing_best
 from methods.errors import UserError, unknown
 
 if TYPE_CHECKING:

@@ -13,11 +13,13 @@ import pandas as pd
 import pytest
 from test_leaderboard import record
 
-from benchmarks import leaderboard, published, suites, tables
-from benchmarks.published import beside, figure
+from benchmarks import leaderboard, published, suites
+from benchmarks.figures import published as figure
 from benchmarks.records import store
 from benchmarks.suites import offline
 from benchmarks.sweeps import sweep
+from benchmarks.tables import published as beside
+from benchmarks.tables.rows import comparable
 from methods.errors import UserError
 
 VIT = "vit_base_patch16_224.orig_in21k"
@@ -166,7 +168,7 @@ def ours(
         made = record(spec, 0.5 + 0.01 * order.index(spec.task) + 0.001 * spec.seed**2, methods[spec.method][0])
         made["params"] |= {"head": methods[spec.method][1], "backbone": 85_800_000}  # type: ignore[operator]
         records.append(made)
-    return tables.comparable(pd.json_normalize(records))
+    return comparable(pd.json_normalize(records))
 
 
 def test_our_rows_stand_beside_theirs_with_their_rule_and_the_same_aggregates() -> None:
@@ -269,7 +271,7 @@ def test_a_file_of_published_numbers_without_a_column_is_refused(tmp_path: Path)
 
 def test_committed_tables_are_those_of_the_numbers_and_records() -> None:
     committed = Path(__file__).parents[2] / "results"
-    groups = tables.comparable(store.load(committed))
+    groups = comparable(store.load(committed))
     for suite in ("vtab1k", "scanobjectnn", "modelnet40"):
         made = beside.table(suite, groups)
         assert leaderboard.to_csv([made]) == (committed / "published" / f"{suite}.csv").read_text()

@@ -1,0 +1,64 @@
+"""A contact sheet: some training samples of every class of a task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.figures import drawing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from benchmarks.suites import Suite
+
+COLUMNS = 8  # samples per class
+ROWS = 40  # the most classes
+PIXELS = 224  # per side, of images that are decoded from files
+
+
+def draw(suite: Suite, name: str, path: Path) -> None:
+    """Draw some training samples of every class, one row per class.
+
+    Raises:
+        UserError: the path does not end like that of a picture.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    drawing.check_ending(path)
+    task, shown = suite.tasks[name], suite.tasks[name].labels[:ROWS]
+    x, y = suite.load(name, "train", size=PIXELS)
+    space = {"projection": "3d"} if task.modality == "points" else {}
+    figure = plt.figure(figsize=(1.1 * COLUMNS + 1.6, 1.1 * len(shown) + 0.6))
+    more = f", {ROWS} here" if task.classes > ROWS else ""
+    counts = f"{task.classes} classes{more}, {task.train} + {task.val} + {task.test} samples"
+    figure.suptitle(f"{suite.name} / {name}: {counts}", y=0.995)
+    grid = figure.add_gridspec(
+        len(shown), COLUMNS, left=0.16, right=0.99, bottom=0.01, top=1 - 0.5 / (1.1 * len(shown) + 0.6)
+    )
+    for row, label in enumerate(shown):
+        for column, index in enumerate((y == row).nonzero().flatten()[:COLUMNS].tolist()):
+            axis = figure.add_subplot(grid[row, column], **space)
+            (_draw_points if space else _draw_image)(axis, x[index].numpy())
+        middle = grid[row, 0].get_position(figure)
+        figure.text(0.15, (middle.y0 + middle.y1) / 2, label.replace("_", " "), ha="right", va="center", fontsize=9)
+    drawing.save(figure, path)
+    plt.close(figure)
+
+
+def _draw_image(axis: Axes, image: Any) -> None:
+    axis.imshow(image.transpose(1, 2, 0), interpolation="nearest")
+    axis.set_axis_off()
+
+
+def _draw_points(axis: Any, points: Any) -> None:
+    """Draw points with y up, seen from the front right and above; farther points are darker."""
+    depth = points[:, 0] - points[:, 2]
+    axis.scatter(points[:, 0], points[:, 2], points[:, 1], s=3, c=depth, cmap="viridis", linewidths=0, depthshade=False)
+    axis.set_box_aspect((1, 1, 1), zoom=1.9)
+    axis.set(xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1))
+    axis.view_init(elev=18, azim=-60)
+    axis.set_axis_off()

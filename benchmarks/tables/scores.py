@@ -1,0 +1,35 @@
+"""Accuracies by row, seed and task, and the order of a suite's tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def scores(frame: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
+    """Test accuracies in percent, (row and seed, task), with gaps."""
+    found = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test")
+    return found.reindex(columns=tasks) * 100
+
+
+def whole_seeds(runs: pd.DataFrame) -> pd.DataFrame:
+    """The seeds of each row that have every task."""
+    return runs.dropna()
+
+
+def tasks_and_groups(frame: pd.DataFrame) -> tuple[list[str], dict[str, list[str]]]:
+    """Tasks in the suite's order and its groups; of a suite that is not installed, by name and in one group."""
+    from benchmarks import suites
+
+    present = sorted(frame["spec.task"].unique())
+    suite = frame["spec.suite"].iloc[0]
+    if suite not in suites.names():
+        return present, {"all": present}
+    known = suites.get(suite).tasks
+    ordered = [task for task in known if task in present] + [task for task in present if task not in known]
+    groups: dict[str, list[str]] = {}
+    for task in ordered:
+        groups.setdefault(known[task].group if task in known else "other", []).append(task)
+    return ordered, groups
