@@ -124,6 +124,7 @@ def _keep(timing: Timing, folder: Path, name: str) -> None:
     """Show the table of a timing, and write it beside the times that it is made from."""
     from rich.table import Table
 
+    from benchmarks.files.writing import write_atomic
     from benchmarks.timing import page
 
     out, (headers, rows) = console(), page.ratios(timing)
@@ -134,7 +135,7 @@ def _keep(timing: Timing, folder: Path, name: str) -> None:
     out.print(page.where(timing), soft_wrap=True)
     paths = [folder / f"{name}{ending}" for ending in (".json", ".md")]
     timing.write(paths[0])
-    paths[1].write_text(page.section(timing), encoding="utf-8")
+    write_atomic(paths[1], page.section(timing))
     out.print("written: " + ", ".join(map(str, paths)), soft_wrap=True)
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from methods.base import Method
@@ -62,7 +62,8 @@ def write(method: Method, backbone: nn.Module, head: nn.Module, folder: Path, me
         name = names[id(linear)]
         state |= zip((f"{PREFIX}{name}{ending}" for ending in ENDINGS), _side_by_side(update, name), strict=True)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: t.cpu().contiguous() for name, t in state.items()}, folder / WEIGHTS, {"format": "pt", **metadata})
+    content = save({name: t.cpu().contiguous() for name, t in state.items()}, {"format": "pt", **metadata})
+    (folder / WEIGHTS).write_bytes(content)
     text = json.dumps(_config(cast(LoRAConfig, method.config)), indent=2)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
 

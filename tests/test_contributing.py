@@ -23,7 +23,7 @@ import methods
 from benchmarks import data, run, suites
 from benchmarks.records import store
 from benchmarks.suites import checking
-from benchmarks.training.model import Tuned
+from benchmarks.training.model import Classifier
 from methods.base import Config
 from methods.errors import UserError
 
@@ -94,7 +94,7 @@ def test_the_method_starts_as_the_frozen_backbone_with_two_vectors_per_block(fil
 
 def test_a_step_trains_the_methods_weights_and_the_head_alone(film: ModuleType) -> None:
     vit = tiny_vit()
-    model = Tuned(vit, film.FiLM(vit, Config()), nn.Linear(DIM, CLASSES)).train()
+    model = Classifier(vit, film.FiLM(vit, Config()), nn.Linear(DIM, CLASSES)).train()
     start = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.AdamW(model.method.param_groups(model), lr=1e-2)
     x, y = torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])

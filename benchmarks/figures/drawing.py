@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.files.writing import writing
 from methods.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,19 +49,21 @@ def check_ending(path: Path) -> None:
 def save(figure: Figure, path: Path) -> None:
     """Write a figure, and the folder for it."""
     check_ending(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=DPI)
 
 
 def write(figure: Figure, name: str, out: Path) -> list[Path]:
     """Write a figure as ``out``/name.png, .svg and .pdf, without dates, and close it. Returns the paths."""
     from matplotlib import pyplot as plt
 
-    out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"{name}{ending}" for ending in ENDINGS]
     dpi = FINE if figure.get_figheight() <= TALL else DPI
     for path, metadata in zip(paths, ({}, {"Date": None}, {"CreationDate": None}), strict=True):
-        figure.savefig(path, dpi=dpi, metadata=metadata)
+        with writing(path):
+            out.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path, dpi=dpi, metadata=metadata)
     plt.close(figure)
     return paths
 

@@ -6,6 +6,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.files.writing import writing
+
 if TYPE_CHECKING:
     import optuna
 
@@ -24,7 +26,6 @@ def write(study: optuna.Study, title: str, trials: int, stem: Path) -> list[Path
     import matplotlib.pyplot as plt
     import optuna
 
-    stem.parent.mkdir(parents=True, exist_ok=True)
     written = []
     with warnings.catch_warnings(), plt.rc_context():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -51,6 +52,8 @@ def _save(figure: object, path: Path) -> Path:
     assert isinstance(figure, Figure)
     figure.set_size_inches(SIZE)
     figure.tight_layout()
-    figure.savefig(path, dpi=100)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=100)
     plt.close(figure)
     return path

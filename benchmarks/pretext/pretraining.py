@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import math
 import sys
 import time
@@ -19,7 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks import backbones
 from benchmarks.cli import progress
-from benchmarks.files.writing import write_atomic
+from benchmarks.files.writing import write_atomic, writing
 from benchmarks.pretext import images, points
 from methods.errors import UserError
 
@@ -52,7 +53,8 @@ def pretrain(job: Pretraining, out: Path, device: torch.device, stop_after: int 
 
     ``stop_after`` ends the process's work after that step, as a kill would, with a checkpoint.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
     run = Run(job, out, device)
     saved = time.monotonic()
     with progress() as bar:
@@ -128,7 +130,7 @@ class Run:
             print(" ".join(f"{name}={value:.4g}" for name, value in self.rows[-1].items()), file=sys.stderr, flush=True)
 
     def save(self) -> None:
-        """Write the checkpoint under a temporary name, then rename it."""
+        """Write the checkpoint."""
         state = {
             "job": vars(self.job),
             "backbone": self.backbone.state_dict(),
@@ -136,20 +138,21 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "counters": {"step": self.step, "seconds": self.seconds, "rows": self.rows},
         }
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_atomic(self.checkpoint, content.getvalue())
 
     def finish(self) -> None:
         """Write weights, log and model card, and drop the checkpoint."""
         path = self.out / f"{self.job.name}.safetensors"
         state = {name: tensor.cpu().contiguous() for name, tensor in self.backbone.state_dict().items()}
         write_atomic(path, save(state))
-        with path.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.rows[-1]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows)
-        path.with_suffix(".md").write_text(self._card(path), encoding="utf-8")
+        log = io.StringIO()
+        writer = csv.DictWriter(log, fieldnames=list(self.rows[-1]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomic(path.with_suffix(".csv"), log.getvalue())
+        write_atomic(path.with_suffix(".md"), self._card(path))
         self.checkpoint.unlink()
 
     def _draw(self, stream: int, count: int) -> tuple[Tensor, dict[str, Tensor]]:

@@ -9,6 +9,7 @@ import torch
 from tabulate import tabulate
 
 from benchmarks import backbones
+from benchmarks.files.writing import write_atomic
 from benchmarks.timing import floor
 from benchmarks.timing.floor import Work
 from benchmarks.timing.measured import BARS
@@ -36,7 +37,7 @@ def update(timings: Sequence[Timing], page: Path = PAGE) -> Path:
     """Put what was measured between the marks of the page; the rest is written by hand and stays."""
     before, _, rest = page.read_text(encoding="utf-8").partition(START)
     after = rest.partition(END)[2]
-    page.write_text(f"{before}{START}\n\n{measured(timings)}\n{END}{after}", encoding="utf-8")
+    write_atomic(page, f"{before}{START}\n\n{measured(timings)}\n{END}{after}")
     return page
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli import progress
+from benchmarks.files.writing import write_atomic
 from benchmarks.training.measure import StepClock
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ class Timing:
         return statistics.median(_time(parts, part) for parts in self.of(name))
 
     def write(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n", encoding="utf-8")
+        write_atomic(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Timing:
