@@ -32,6 +32,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="SUITE",
         help="write the numbers that papers report on this suite beside ours",
     )
+    instead.add_argument(
+        "--summary",
+        nargs="+",
+        metavar="METHOD",
+        help="print a short table of these methods in Markdown, and write nothing",
+    )
     return p
 
 
@@ -47,6 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         for line in comparison.lines(load(args.results, args.suite), *args.compare):
             out.print(line, markup=False, highlight=False, soft_wrap=True)
+        return 0
+    if args.summary:
+        from benchmarks.tables.reader import load
+        from benchmarks.tables.summary import summary
+
+        table = summary(comparable(load(args.results, args.suite)), args.summary)
+        out.print(to_markdown(table), markup=False, highlight=False, soft_wrap=True)
         return 0
     if args.published:
         from benchmarks import suites

@@ -1,0 +1,80 @@
+"""The short table of a README against means and verdicts that are calculated here."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks import leaderboard
+from benchmarks.tables import summary
+from benchmarks.tables.rows import comparable
+from benchmarks.tables.table import Table
+from methods.errors import UserError
+from tests.conftest import Complaint
+from tests.support.made_records import ACCURACY, frame
+
+POINTS = {
+    ("lora", "solids"): [0.60, 0.62, 0.61],
+    ("linear", "solids"): [0.80, 0.82, 0.81],
+    ("norm", "solids"): [0.91, 0.92, 0.93],
+}
+
+
+def made(accuracy: dict[tuple[str, str], list[float]], *methods: str) -> Table:
+    return summary.summary(comparable(frame(accuracy)), methods)
+
+
+def spread(*values: float) -> str:
+    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
+
+
+def test_each_row_has_the_means_of_its_method_on_images_and_on_points() -> None:
+    cells = made(ACCURACY | POINTS, "linear", "lora").cells
+    pairs = zip(ACCURACY["lora", "digits"], ACCURACY["lora", "count"], strict=True)
+    assert cells["images"]["lora"] == spread(*(100 * (digits + count) / 2 for digits, count in pairs))
+    assert cells["points"]["linear"] == spread(80, 82, 81)
+    assert cells["parameters"].to_dict() == {"lora": "100", "linear": "0"}
+
+
+def test_rows_fall_by_the_mean_over_both_and_end_with_methods_of_one_modality() -> None:
+    # lora (72.5 + 61) / 2, linear (51.5 + 81) / 2; norm has 92 on points, and no images
+    table = made(ACCURACY | POINTS, "norm", "linear", "lora")
+    assert list(table.cells.index) == ["lora", "linear", "norm"]
+    assert table.cells.loc["norm"].tolist() == ["-", spread(91, 92, 93), "50", "- / best"]
+
+
+def test_the_best_row_is_that_of_all_methods_and_not_of_those_shown() -> None:
+    cells = made(ACCURACY | POINTS, "lora", "linear").cells
+    assert cells["against best"].to_dict() == {"lora": "best / below", "linear": "below / below"}
+
+
+def test_runs_of_one_modality_have_one_column() -> None:
+    table = made(POINTS, "linear", "norm")
+    assert list(table.cells.columns) == ["points", "parameters", "against best"]
+    assert table.cells["against best"].to_dict() == {"norm": "best", "linear": "below"}
+
+
+def test_a_method_without_runs_is_refused() -> None:
+    with pytest.raises(UserError, match=r"unknown method 'ssf'.*linear, lora"):
+        made(ACCURACY, "lora", "ssf")
+
+
+def test_a_method_with_two_rows_is_refused() -> None:
+    lora = {place: values for place, values in ACCURACY.items() if place[0] == "lora"}
+    both = pd.concat([frame(lora), frame(lora, set={"lora": {"rank": 4}})], ignore_index=True)
+    with pytest.raises(UserError, match=r"one row per method, and lora has 2: lora, lora rank=4"):
+        summary.summary(comparable(both), ["lora"])
+
+
+def test_two_recipes_of_one_modality_are_refused() -> None:
+    both = pd.concat([frame(ACCURACY), frame(ACCURACY, recipe={"epochs": 20})], ignore_index=True)
+    with pytest.raises(UserError, match=r"images have several suites, backbones or recipes here; choose one suite"):
+        summary.summary(comparable(both), ["lora"])
+
+
+def test_the_command_complains_in_one_line(root: Path, complaint: Complaint) -> None:
+    line = complaint(leaderboard.main, "--results", str(root / "results" / "realdata"), "--summary", "lora")
+    assert line.startswith("--summary needs runs that may be compared")
