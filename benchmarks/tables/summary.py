@@ -87,8 +87,8 @@ def _notes(groups: Sequence[pd.DataFrame], columns: Sequence[str]) -> tuple[str,
         tests.append(f"{COLUMNS[modality].capitalize()}: {tasks} tasks on {backbone}.")
     return (
         f"Mean test accuracy in percent ± sample standard deviation over seeds. {' '.join(tests)}",
-        "Parameters: those that train, without the head; on the image backbone, unless a method has no runs there.",
+        "Parameters: those that train on the image backbone (else the point backbone), without the head. Rows are in "
+        "the order of the mean of both columns; methods of one modality come last.",
         f"Against best: compared with the best of all recorded methods, on {' / on '.join(columns)}. A row is tied if "
         "a 95 % interval of the difference includes zero.",
-        "Rows are in the order of the mean of both columns. A method of one modality comes last.",
     )
