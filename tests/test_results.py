@@ -1,11 +1,13 @@
-"""What is committed under results/ and shown in the README comes from the committed records."""
+"""What is committed under results/ and shown in READMEs comes from the committed records."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from benchmarks import leaderboard
 from benchmarks.records import store
 from benchmarks.sweeps import sweep
 from benchmarks.tables import formats, reader
@@ -14,6 +16,10 @@ from benchmarks.tuning import tuned
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = [ROOT / "results", *(path.parent for path in sorted((ROOT / "results").glob(f"*/{store.RUNS}")))]
+SUMMARY = re.compile(
+    r"^    python -m benchmarks\.leaderboard (.*)\n\n<!-- summary -->\n(.*?)<!-- end of summary -->",
+    re.MULTILINE | re.S,
+)
 EACH = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 
 
@@ -25,10 +31,14 @@ def test_committed_tables_are_those_of_the_committed_records(folder: Path) -> No
     assert formats.to_tex(made) == (folder / "leaderboard.tex").read_text()
 
 
-def test_readme_shows_the_committed_leaderboard() -> None:
-    text = (ROOT / "README.md").read_text()
-    shown = text.split("<!-- leaderboard -->")[1].split("<!-- end of leaderboard -->")[0]
-    assert shown.strip() == (ROOT / "results" / "leaderboard.md").read_text().strip()
+@pytest.mark.parametrize("page", ["README.md", "results/README.md"])
+def test_pages_show_the_summary_that_their_command_prints(
+    page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, shown = SUMMARY.findall((ROOT / page).read_text())[0]
+    monkeypatch.chdir(ROOT)
+    assert leaderboard.main(command.split()) == 0
+    assert shown.strip() == capsys.readouterr().out.strip()
 
 
 @EACH

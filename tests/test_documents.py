@@ -1,0 +1,78 @@
+"""Documents hold no dead link, no command that its verb refuses, and no path or import that does not exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as console
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("methods", "benchmarks", "results")
+PAGES = sorted([*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))])
+EACH = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+OWN = {"film", "ink"}  # the examples of CONTRIBUTING.md, which tests/test_contributing.py installs
+MOST_LINES = 160
+
+
+def commands(text: str) -> list[list[str]]:
+    """The verb and arguments of each command of this package in the code blocks of a page."""
+    joined = text.replace("\\\n", " ")
+    blocks = [body for language, body in FENCE.findall(joined) if language in ("", "bash", "sh")]
+    lines = re.findall(r"^ {4,}(\S.*)$", joined, re.MULTILINE) + [line for body in blocks for line in body.splitlines()]
+    parts = [part for line in lines for part in line.split("&&")]
+    found = [re.match(r" *python -m benchmarks\.(.+)", part) for part in parts]
+    return [shlex.split(match[1], comments=True) for match in found if match]
+
+
+def verbs(text: str) -> set[str]:
+    """The verbs in the first column of the table of commands."""
+    rows = text.split("| verb | does |")[1].split("\n\n")[0].splitlines()
+    return {verb for row in rows if row for verb in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
+@EACH
+def test_relative_links_resolve(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text()))
+    relative = [target.partition("#")[0] for target in targets if "://" not in target and not target.startswith("#")]
+    assert [target for target in relative if not (page.parent / target).exists()] == []
+
+
+@EACH
+def test_printed_commands_are_accepted_by_their_verbs(page: Path) -> None:
+    for verb, *arguments in commands(page.read_text()):
+        console.module(verb).parser().parse_args(arguments)
+
+
+@EACH
+def test_paths_of_code_exist(page: Path) -> None:
+    if page.name == "CHANGELOG.md":
+        pytest.skip("it names former paths")
+    paths = re.findall(r"`((?:benchmarks|methods|tests)/[\w/.-]+\.\w+)`", page.read_text())
+    missing = {path for path in paths if not (ROOT / path).exists()}
+    assert {path for path in missing if Path(path).stem.removeprefix("test_") not in OWN} == set()
+
+
+@EACH
+def test_printed_imports_work(page: Path) -> None:
+    for _, body in (found for found in FENCE.findall(page.read_text()) if found[0] == "python"):
+        statements = [node for node in ast.parse(body).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        exec(compile(ast.Module(statements, []), str(page), "exec"), {})
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= MOST_LINES
+
+
+def test_the_readme_names_every_verb() -> None:
+    assert verbs((ROOT / "README.md").read_text()) == set(console.VERBS)
+
+
+def test_the_readme_has_commands_of_every_kind() -> None:
+    found = {verb for verb, *_ in commands((ROOT / "README.md").read_text())}
+    assert found == {"run", "tune", "leaderboard", "data", "export", "tracking"}
