@@ -131,7 +131,7 @@ class Uploader:
 
 
 def main() -> int:
-    """Upload the sweep whose events come on stdin. A failure becomes one warning in the driver and ends this process."""
+    """Upload the sweep whose events come on stdin. A failure becomes a warning of the driver and ends this process."""
     os.nice(NICENESS)
     inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(inbox,), daemon=True).start()
@@ -147,16 +147,19 @@ def main() -> int:
     try:
         if opened is not None and Uploader(uri, opened, report).follow(inbox):
             report({"closed": True})
-    except (*failures(), UserError) as error:
-        report({"warning": reason(error, uri)})
-        return 1
-    except Exception as error:  # a bug: this process has no stderr, so its traceback goes to a file
-        assert opened is not None
-        path = Path(opened["results"]) / store.UNFINISHED / TRACEBACK
-        write_atomic(path, without_secret("".join(traceback.format_exception(error)), uri))
-        report({"warning": f"{reason(error, uri)}; its traceback is in {path}"})
+    except Exception as error:
+        known = isinstance(error, (UserError, *failures()))
+        report({"warning": reason(error, uri) + ("" if known else _keep_traceback(error, opened, uri))})
         return 1
     return 0
+
+
+def _keep_traceback(error: Exception, opened: Event | None, uri: str) -> str:
+    """Write a bug's traceback to a file, because this process has no stderr; return where it is."""
+    assert opened is not None
+    path = Path(opened["results"]) / store.UNFINISHED / TRACEBACK
+    write_atomic(path, without_secret("".join(traceback.format_exception(error)), uri))
+    return f"; its traceback is in {path}"
 
 
 def _beat(report: Callable[[Event], None]) -> None:
