@@ -82,15 +82,10 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.uri = f"http://127.0.0.1:{port}"
-        address = ["--host", "127.0.0.1", "--port", str(port)]
-        place = [
-            "--backend-store-uri",
-            f"sqlite:///{folder}/mlflow.db",
-            "--artifacts-destination",
-            str(folder / "artifacts"),
-        ]
-        options = [*place, "--serve-artifacts", *address, "--workers", "1"]
-        self.command = [sys.executable, "-m", "mlflow", "server", *options]
+        address = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+        place = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+        artifacts = ["--serve-artifacts", "--artifacts-destination", str(folder / "artifacts")]
+        self.command = [sys.executable, "-m", "mlflow", "server", *place, *artifacts, *address]
         self.log = folder / "log"
 
     def start(self) -> None:

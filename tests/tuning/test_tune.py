@@ -175,7 +175,6 @@ def test_a_bug_in_a_method_is_shown_with_its_line_and_the_others_are_tuned(
     assert "failed 3 times: RuntimeError: mat1 and mat2 shapes cannot be multiplied" in out
     assert f'File "{__file__}", line {forward.__code__.co_firstlineno + 1}, in forward' in out
     failed = [t for t in trials(search(2, "adapter"), place(tmp_path)) if t.state.name == "FAIL"]
-    assert len(failed) == studies.MOST_FAILURES
     assert failed[-1].user_attrs["traceback"] in out
     check_whole(search(2, "norm"), place(tmp_path), tmp_path)
 
