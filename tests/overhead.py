@@ -1,8 +1,8 @@
-"""What is around runs costs: ``python tests/overhead.py workers|ray|tracking [ROUNDS]``, on an idle machine.
+"""Measures what executors and tracking cost: ``python tests/overhead.py workers|ray|tracking [ROUNDS]``.
 
-workers: a sweep of small runs by two local processes, by one with as many threads as each of the two, so that the runs
-are the same, and by one with all threads. ray: how much longer than itself a run takes on Ray.
-tracking: what MLflow takes of the processors beside a sweep of common runs.
+workers: the time of a sweep of small runs with two local processes, with one process that has as many threads as each
+of the two, and with one process that has all threads. ray: the time that Ray adds to a run. tracking: the processor
+time that MLflow takes during a sweep. The machine must be idle.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ TASKS = ["digits", "texture", "orientation", "count", "location"]
 SWEEP = ["--methods", "lora", "norm", "bitfit", "adapter", "--tasks", *TASKS, "--seeds", "0", "1"]  # 40 runs
 SMALL = [*SWEEP, "--recipe", "epochs=8", "--tracking", "off"]
 COMMON = ["--methods", "lora", "adapterx", "--tasks", "digits", "texture", "--seeds", "0", "1", "--workers", "1"]
-OF_COMMON = 8  # runs
-RUNS = 15  # on Ray, and the first few are not counted: their process has yet to import torch
-FIRST = 5
+COMMON_RUNS = 8
+RUNS = 15  # on Ray
+FIRST = 5  # runs that are not counted, because their process imports torch
 
 
 def workers() -> str:
-    """Seconds of two and of one, from the command's start to its end."""
+    """Time the command with two workers and with one."""
     cores = len(os.sched_getaffinity(0))
     two = _seconds([*SMALL, "--workers", "2"], cores)
     half = max(1, cores // 2)
@@ -43,33 +43,32 @@ def workers() -> str:
 
 
 def tracking() -> str:
-    """Processor seconds of the process that brings runs to MLflow against those of the process that trains.
+    """Compare the processor time of the uploader with that of training, in one sweep.
 
-    Of the same seconds of one sweep, from the end of its first run to that of its last: these do not depend on what
-    else the machine does, as the times of two sweeps do. Training takes all cores, so that a share of them is one of
-    its time.
+    Counts from the end of the first run to the end of the last. Unlike the times of two sweeps, these do not depend on
+    other processes. Training takes all cores, so a share of processor time is a share of its time.
     """
     import psutil
 
     with TemporaryDirectory() as folder:
         argv = [*COMMON, "--tracking", f"sqlite:///{folder}/mlflow.db", "--results", f"{folder}/results"]
         command, own = [sys.executable, "-m", "benchmarks.run", *argv], {"PEFT_BENCH_CACHE": f"{folder}/cache"}
-        spent: dict[int, list[float]] = {}  # by the number of runs that have ended: of training, and beside it
+        spent: dict[int, list[float]] = {}  # by number of ended runs: of training, of the uploader
         with subprocess.Popen(command, cwd=ROOT, env=os.environ | own, stdout=subprocess.DEVNULL) as process:
-            while process.poll() is None and len(spent) <= OF_COMMON:
+            while process.poll() is None and len(spent) <= COMMON_RUNS:
                 with suppress(psutil.Error):
                     trains = psutil.Process(process.pid)
                     ended = len(list(Path(folder).rglob("results/runs/**/*.json")))
                     seconds = [sum(each.cpu_times()[:2]) for each in (trains, *trains.children(recursive=True))]
                     spent.setdefault(ended, [seconds[0], sum(seconds[1:])])
                 time.sleep(0.05)
-    (before, begun), (after, end) = spent[1], spent[OF_COMMON]
-    run, beside = (after - before) / (OF_COMMON - 1), (end - begun) / (OF_COMMON - 1)
+    (before, start), (after, end) = spent[1], spent[COMMON_RUNS]
+    run, beside = (after - before) / (COMMON_RUNS - 1), (end - start) / (COMMON_RUNS - 1)
     return f"a run takes {run:.2f} s of processors, MLflow {beside:.2f} s beside: {100 * beside / run:.1f} %"
 
 
 def ray(workers: int | None) -> str:
-    """Seconds from one result to the next, less those in which a run ran, on a cluster with one CPU."""
+    """Measure the time between two results minus the time of a run, on a cluster with one CPU."""
     import torch
     from ray.cluster_utils import Cluster
 
@@ -103,8 +102,8 @@ def ray(workers: int | None) -> str:
     return f"{ahead}: a run takes {ran:.2f} s, and Ray adds {added:.2f} s"
 
 
-def timed(task: Any, news: Any) -> Any:
-    """``node.work``, with how long the run itself took in the record."""
+def timed(task: Any, reports: Any) -> Any:
+    """Call ``node.work`` and add the seconds of the run to its record."""
     from benchmarks.executors import node
 
     plain = node.run
@@ -116,7 +115,7 @@ def timed(task: Any, news: Any) -> Any:
 
     node.run = run
     try:
-        return node.work(task, news)
+        return node.work(task, reports)
     finally:
         node.run = plain
 

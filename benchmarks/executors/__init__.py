@@ -1,1 +1,1 @@
-"""Where runs happen: in this process, in several, or on a Ray or Slurm cluster; claims keep two from doing one run."""
+"""Where runs are executed: this process, several local processes, or a Ray or Slurm cluster."""

@@ -1,4 +1,4 @@
-"""An attempt at one run: it is claimed, run, and then its record is stored or its failure traced."""
+"""One attempt at a run: claim it, run it, then store its record or the reason why it failed."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 OnEpoch = Callable[[Spec, Epoch], None]
 OnEnd = Callable[[Spec], None]
 UNDERWAY = "still running, or killed"
-TRACE_SECONDS = 2.0
-SHOWN = ("stage", "epoch", "epochs")  # of an epoch, to those who look at the trace
+TRACE_SECONDS = 2.0  # at least, between two updates of a trace
+SHOWN = ("stage", "epoch", "epochs")  # the fields of an epoch that a trace keeps for other drivers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +37,18 @@ class Failure:
     traceback: str = ""
 
     @classmethod
-    def of(cls, error: BaseException) -> Failure:
-        """The failure that an exception is; a person's mistake is told by its message alone."""
+    def from_error(cls, error: BaseException) -> Failure:
+        """Describe an exception. A ``UserError`` is described by its message, any other by its type as well."""
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         return cls(reason=reason, traceback="".join(traceback.format_exception(error)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of runs: why some have failed, and which are another driver's; all the others have their record."""
+    """What an executor did: ``failed`` maps each failed run to its reason, ``others`` are claimed or done elsewhere.
+
+    Every other run has a record.
+    """
 
     failed: dict[Spec, str] = field(default_factory=dict)
     others: list[Spec] = field(default_factory=list)
@@ -54,11 +57,11 @@ class Outcome:
 def attempt(
     spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epoch], None], *, again: bool = False
 ) -> str | None:
-    """Run and store the record, or leave a trace and return the reason why there is none.
+    """Run a spec and store its record. If the run fails, write a trace and return the reason.
 
     Raises:
-        AlreadyClaimed: another driver has the run in hand, or has finished it (which ``again`` does not mind).
-        WriteError: the results folder takes no files.
+        AlreadyClaimed: another driver has claimed the run, or has finished it and ``again`` is false.
+        WriteError: the results folder cannot be written.
     """
     claim = begin(spec, results, again=again)
     try:
@@ -68,21 +71,21 @@ def attempt(
         raise
     except (WriteError, claims.AlreadyClaimed):
         raise
-    except Exception as error:  # one run's failure must not cost the others; its trace keeps the traceback
-        return end(Failure.of(error), spec, results, claim)
+    except Exception as error:  # one failed run must not stop the others; the trace keeps its traceback
+        return end(Failure.from_error(error), spec, results, claim)
     finally:
         claim.release()
 
 
 def begin(spec: Spec, results: Path, *, again: bool) -> SoftFileLease:
-    """Claim a run and leave a trace that it has begun.
+    """Claim a run and write a trace with the status "started".
 
     Raises:
         AlreadyClaimed, WriteError: as in ``attempt``.
     """
     claim = claims.take(results, spec)
     try:
-        if not again and store.finished(results, spec):  # since this driver looked
+        if not again and store.finished(results, spec):  # another driver may have finished it before the claim
             raise claims.AlreadyClaimed
         store.write_trace(results, spec, "started", UNDERWAY)
     except BaseException:
@@ -92,10 +95,10 @@ def begin(spec: Spec, results: Path, *, again: bool) -> SoftFileLease:
 
 
 def end(outcome: Result | Failure, spec: Spec, results: Path, claim: SoftFileLease) -> str | None:
-    """Store a run's record, or leave a trace of its failure and return the reason.
+    """Store a run's record. If the run failed, write a trace and return the reason.
 
     Raises:
-        AlreadyClaimed: the claim was lost, and the run is another's.
+        AlreadyClaimed: this process lost its claim, and another one has the run.
     """
     claims.check(claim)
     if isinstance(outcome, Failure):
@@ -106,7 +109,7 @@ def end(outcome: Result | Failure, spec: Spec, results: Path, claim: SoftFileLea
 
 
 class _Progress:
-    """Hears of a run's epochs: passes them on, and now and then writes them down for other drivers to show."""
+    """Passes on a run's epochs, and writes one into the trace every few seconds so that other drivers can show it."""
 
     def __init__(self, spec: Spec, results: Path, claim: SoftFileLease, on_epoch: Callable[[Epoch], None]) -> None:
         self._spec, self._results, self._claim, self._on_epoch = spec, results, claim, on_epoch

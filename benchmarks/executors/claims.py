@@ -1,8 +1,12 @@
-"""Who is at which run: claims on a results folder that drivers, processes and machines share.
+"""Claims on runs, so that drivers, processes and machines can share a results folder.
 
-A claim is a file beside the run's trace, which its holder touches for as long as it lives (filelock's lease). It is
-free again when its holder's process is gone from this machine, or when an observer on any machine has seen no sign of
-life for LEASE_SECONDS. The observer counts them on its own monotonic clock: wall clocks differ, and may jump.
+Each process claims a run before it starts it. A process that finds a run claimed takes the next one and uses the
+result once it is there.
+
+A claim is a file beside the run's trace. Its holder touches the file regularly (the heartbeat of filelock's lease). A
+claim expires when its holder's process is gone from this machine, or when an observer on any machine has seen no
+heartbeat for LEASE_SECONDS. The observer measures that time on its own monotonic clock, because wall clocks of
+machines differ and may jump.
 """
 
 from __future__ import annotations
@@ -19,15 +23,15 @@ from benchmarks.records.store import UNFINISHED
 if TYPE_CHECKING:
     from benchmarks.records.spec import Spec
 
-LEASE_SECONDS = 60.0  # one for all who share a folder: a claim says which it was made under
+LEASE_SECONDS = 60.0  # the same for every process that shares a folder; each claim file holds the value
 
 
 class AlreadyClaimed(Exception):
-    """The run is another's: in hand, or finished."""
+    """Another process has claimed the run, or has finished it."""
 
 
 def path(results: Path, spec: Spec) -> Path:
-    """The file that a claim is."""
+    """Return the file of a run's claim."""
     return results / UNFINISHED / f"{spec.stem}.claim"
 
 
@@ -35,62 +39,62 @@ def take(results: Path, spec: Spec) -> SoftFileLease:
     """Claim a run for this process, until ``release()``.
 
     Raises:
-        AlreadyClaimed: another has it.
-        WriteError: the results folder takes no files.
+        AlreadyClaimed: another process has the claim.
+        WriteError: the results folder cannot be written.
     """
     file = path(results, spec)
     lease = _lease(file)
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        taken = _taken(lease)
-    if not taken:
+        acquired = _acquire(lease)
+    if not acquired:
         raise AlreadyClaimed
     return lease
 
 
 def check(lease: SoftFileLease) -> None:
-    """See that a claim is still this process's, which may have been suspended for longer than the lease.
+    """Check that this process still holds a claim. It loses one if it is suspended for longer than the lease.
 
     Raises:
-        AlreadyClaimed: another has taken it over.
+        AlreadyClaimed: another process has taken the claim over.
     """
     if lease.compromise is not None:
         raise AlreadyClaimed
 
 
-def here(results: Path, spec: Spec, token: str | None) -> bool:
-    """Whether this very claim is seen from this machine: whether ``results`` is the folder that it was made in."""
+def visible(results: Path, spec: Spec, token: str | None) -> bool:
+    """Whether ``results`` holds the claim with this token, so that this machine shares the folder of its holder."""
     file = path(results, spec)
     return token is not None and file.is_file() and f"token={token}\n" in file.read_text(encoding="utf-8")
 
 
 class Watch:
-    """Sees when the runs of others become free; remembers how long it has seen no sign of life of each."""
+    """Observes the claims of other processes, and remembers when it last saw a heartbeat of each."""
 
     def __init__(self, results: Path) -> None:
         self._results = results
         self._leases: dict[Spec, SoftFileLease] = {}
-        self._empty: dict[Spec, float] = {}
+        self._empty_since: dict[Spec, float] = {}
 
     def freed(self, spec: Spec) -> bool:
-        """Whether nobody has the run in hand, or its holder is dead."""
+        """Whether a run is free: nobody holds its claim, or the claim has expired."""
         lease = self._leases.setdefault(spec, _lease(path(self._results, spec)))
-        self._sweep(spec)
-        if not _taken(lease):
+        self._remove_empty(spec)
+        if not _acquire(lease):
             return False
         lease.release()
         return True
 
-    def _sweep(self, spec: Spec) -> None:
-        """Take away a claim without a word in it: its holder's machine went down before the disk had it."""
+    def _remove_empty(self, spec: Spec) -> None:
+        """Remove a claim file that stays empty for a lease. A crash of its holder's machine can leave such a file."""
         file = path(self._results, spec)
         try:
             empty = file.stat().st_size == 0
         except FileNotFoundError:
             empty = False
         if not empty:
-            self._empty.pop(spec, None)
-        elif time.monotonic() - self._empty.setdefault(spec, time.monotonic()) >= LEASE_SECONDS:
+            self._empty_since.pop(spec, None)
+        elif time.monotonic() - self._empty_since.setdefault(spec, time.monotonic()) >= LEASE_SECONDS:
             file.unlink(missing_ok=True)
 
 
@@ -98,7 +102,7 @@ def _lease(file: Path) -> SoftFileLease:
     return SoftFileLease(file, lease_duration=LEASE_SECONDS)
 
 
-def _taken(lease: SoftFileLease) -> bool:
+def _acquire(lease: SoftFileLease) -> bool:
     try:
         lease.acquire(blocking=False)
     except Timeout:

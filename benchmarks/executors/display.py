@@ -1,4 +1,4 @@
-"""The live display of a sweep: a bar of all runs, and one of each that is under way, here or elsewhere."""
+"""The live display of a sweep: one bar for all runs, and one bar per run that is running, here or elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Display:
-    """Bars in a live display that is on, of so many runs."""
+    """Adds the bars of ``total`` runs to a live display that was started by the caller."""
 
     def __init__(self, bar: Progress, total: int) -> None:
         self._bar, self._runs = bar, bar.add_task("runs", total=total)
@@ -30,7 +30,7 @@ class Display:
         )
 
     def end(self, spec: Spec) -> None:
-        """Count a run that has ended, and show it no more."""
+        """Count a run that has ended, and remove its bar."""
         self._bar.advance(self._runs)
         if spec in self._shown:
             self._bar.remove_task(self._shown.pop(spec))

@@ -1,4 +1,4 @@
-"""A driver, one of perhaps several on a results folder: every run is done by one of them, and all wait for it."""
+"""The driver of a sweep. Several drivers may share a results folder: one executes each run, the others wait for it."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ def complete(
     again: bool = False,
     fail_fast: bool = False,
 ) -> Outcome:
-    """Execute all; wait for those that other drivers have in hand, and execute those that they leave behind.
+    """Execute every run once. Wait for the runs that other drivers have claimed, and execute those that become free.
 
-    With ``again`` also those that have a record. Returns why runs failed here, and which were finished by others.
+    With ``again`` a run that has a record is executed again. ``Outcome.others`` lists the runs that other drivers
+    finished.
 
     Raises:
-        WriteError: the results folder takes no more files, so going on would lose work.
+        WriteError: the results folder cannot be written, so further runs would be lost.
         UserError: the cluster cannot be reached, or has no room for a run.
     """
     execute = partial(
         _executor(place), again=again, fail_fast=fail_fast, on_epoch=listeners.on_epoch, on_end=listeners.on_end
     )
     total, watch = Outcome(), Watch(results)
-    # one worker takes as long in any order, so it may keep that in which tables fill
+    # the order changes nothing for one worker, so it keeps the order of the tables
     todo = list(specs) if place.workers == 1 else schedule.longest_first(specs, results)
     waiting: list[Spec] = []
     while todo or waiting:
@@ -86,8 +87,8 @@ def _locally(specs: Sequence[Spec], results: Path, *, place: Place, **how: Any) 
 
 
 def _show(spec: Spec, results: Path, on_wait: OnEpoch) -> None:
-    """Tell how far another driver is, by its trace."""
+    """Show how far another driver is, from the run's trace."""
     trace = store.read_trace(results, spec) or {}
-    epoch = trace.get("progress") or {"stage": "begun", "epoch": 0, "epochs": 1}
+    epoch = trace.get("progress") or {"stage": "started", "epoch": 0, "epochs": 1}
     place = f"process {trace['pid']} on {trace['host']}" if "host" in trace else "another driver"
     on_wait(spec, epoch | {"stage": f"{epoch['stage']}, by {place}"})

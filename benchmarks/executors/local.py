@@ -1,4 +1,4 @@
-"""Runs on this machine: in this process, or side by side in processes that are sent one run at a time."""
+"""Runs on this machine: one after the other in this process, or side by side in worker processes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ import torch
 from benchmarks.executors import attempt, processes
 from benchmarks.executors.attempt import OnEnd, OnEpoch, Outcome
 from benchmarks.executors.claims import AlreadyClaimed
-from benchmarks.files.writing import WriteError
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.training.train import Epoch
+from methods.errors import UserError
 
-LIMIT = 4  # processes by default on a CPU: each has its own copy of torch and of the backbone
-DEATHS = 2  # a run has failed when its process has died so often
+LIMIT = 4  # default number of workers on a CPU, at most: each holds a copy of torch and of the backbone
+DEATHS = 2  # a run has failed when this many processes died while they executed it
 
 
 def default(device: torch.device, runs: int) -> int:
-    """The number of workers: one per GPU; on a CPU one per core, as small models gain little from a second thread."""
+    """Return the default number of workers: one per GPU, or one per core, as a second thread speeds up little."""
     places = len(devices(device)) if device.type == "cuda" else min(torch.get_num_threads(), LIMIT)
     return max(1, min(places, runs))
 
 
 def devices(device: torch.device) -> list[torch.device]:
-    """Every GPU of this machine if none was named, else the one device."""
+    """Return every GPU of this machine for ``cuda`` without an index, else the given device."""
     if device.type != "cuda" or device.index is not None:
         return [device]
     return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
@@ -48,10 +48,10 @@ def in_process(
     on_epoch: OnEpoch,
     on_end: OnEnd,
 ) -> Outcome:
-    """Run one after the other and store each record at once; with ``again`` also those that have one.
+    """Execute runs one after the other. With ``again`` a run that has a record is executed again.
 
     Raises:
-        WriteError: the results folder takes no more files, so going on would lose work.
+        WriteError: the results folder cannot be written, so further runs would be lost.
     """
     outcome = Outcome()
     for spec in specs:
@@ -79,29 +79,29 @@ def side_by_side(
     on_epoch: OnEpoch,
     on_end: OnEnd,
 ) -> Outcome:
-    """As ``in_process``, in several processes, each with a device and as many threads as torch has here.
+    """Execute runs as ``in_process`` does, in worker processes, each with a device and torch's number of threads.
 
-    A run whose process died is begun once more, behind all the others; another process takes the dead one's place.
+    If a worker dies, a new one takes its place, and its run is started once more after all the others.
     """
     found, threads = devices(device), torch.get_num_threads()
     settings = [
         Settings(results=results, device=found[n % len(found)], threads=threads, again=again) for n in range(workers)
     ]
-    crew = _Crew(specs, results, settings)
+    pool = _Pool(specs, results, settings)
     try:
-        return crew.work(fail_fast, on_epoch, on_end)
+        return pool.work(fail_fast, on_epoch, on_end)
     except KeyboardInterrupt:
-        crew.kill()
-        for worker in crew.busy.values():
+        pool.kill()
+        for worker in pool.busy.values():
             store.write_trace(results, worker.spec, "interrupted", "Ctrl-C")
         raise
     finally:
-        crew.kill()
+        pool.kill()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a worker runs: its results folder, its device, its threads, and whether finished runs are run again."""
+    """What a worker needs to know; with ``again`` it executes runs that have a record."""
 
     results: Path
     device: torch.device
@@ -110,7 +110,7 @@ class Settings:
 
 
 class Worker:
-    """A process that runs one spec at a time, and the last spec that it was given."""
+    """A process that executes one run at a time; ``spec`` is the last run that it was given."""
 
     spec: Spec
 
@@ -118,21 +118,21 @@ class Worker:
         self.settings = settings
         self.connection, theirs = multiprocessing.Pipe()
         self.process = processes.start(_serve, settings, theirs)
-        theirs.close()  # so that the death of the process ends the connection
+        theirs.close()  # then the connection ends when the process dies
 
     def give(self, spec: Spec) -> None:
-        """Have the process run a spec."""
+        """Send a run to the process."""
         self.spec = spec
-        with suppress(BrokenPipeError):  # the process has just died; the next receive says so
+        with suppress(BrokenPipeError):  # the process has just died; ``_receive`` will notice
             self.connection.send(spec)
 
     def replacement(self) -> Worker:
-        """A new worker with the same settings."""
+        """Start a new worker with the same settings."""
         return Worker(self.settings)
 
 
-class _Crew:
-    """Workers, the runs that wait for them, and what came of the others."""
+class _Pool:
+    """The workers, the runs that wait for one, and the outcome of the runs that have ended."""
 
     def __init__(self, specs: Sequence[Spec], results: Path, settings: Sequence[Settings]) -> None:
         self.results, self.waiting, self.outcome = results, list(specs), Outcome()
@@ -144,7 +144,7 @@ class _Crew:
         while self.waiting or self.busy:
             while self.waiting and self.idle:
                 worker = self.idle.pop()
-                if not worker.process.is_alive():  # it died with nothing in hand
+                if not worker.process.is_alive():  # it died while it had no run
                     worker = worker.replacement()
                 worker.give(self.waiting.pop(0))
                 self.busy[worker.connection] = worker
@@ -163,24 +163,24 @@ class _Crew:
             worker.process.join()
 
     def _receive(self, worker: Worker) -> Epoch | AlreadyClaimed | str | None:
-        """An epoch, or how the run ended: None if well, else the reason.
+        """Return an epoch, or how the run ended: None if it has a record, else the reason.
 
         Raises:
-            WriteError: the worker could not write into the results folder.
+            UserError: the worker could not write into the results folder, or read what is there.
         """
         try:
-            message: Epoch | AlreadyClaimed | WriteError | str | None = worker.connection.recv()
-        except (EOFError, OSError):  # the second where it had not read what was sent
+            message: Epoch | AlreadyClaimed | UserError | str | None = worker.connection.recv()
+        except (EOFError, OSError):  # OSError if the process died before it read what was sent
             worker.process.join()
-            reason = f"its process died with exit code {worker.process.exitcode}; -9 may be for want of memory"
+            reason = f"its process died with exit code {worker.process.exitcode}; -9 often means that memory ran out"
             store.write_trace(self.results, worker.spec, "failed", reason)
             return reason
-        if isinstance(message, WriteError):
+        if isinstance(message, UserError):
             raise message
         return message
 
     def _ended(self, worker: Worker, message: AlreadyClaimed | str | None, fail_fast: bool) -> bool:
-        """Take up what a run came to; whether that is its end here."""
+        """Record how a run ended; return whether this driver is done with it."""
         del self.busy[worker.connection]
         died = not worker.process.is_alive()
         self.idle.append(worker.replacement() if died else worker)
@@ -189,7 +189,7 @@ class _Crew:
             self.outcome.others.append(worker.spec)
             return False
         if died and self.deaths[worker.spec] < DEATHS and not fail_fast:
-            self.waiting.append(worker.spec)  # the last, when there may be more memory
+            self.waiting.append(worker.spec)  # behind all others: there may be more memory then
             return False
         if message is not None:
             self.outcome.failed[worker.spec] = message
@@ -198,16 +198,16 @@ class _Crew:
 
 
 def _serve(settings: Settings, connection: Connection) -> None:
-    """A worker's life: run what comes, tell every epoch and the end."""
+    """Execute the runs that arrive; send every epoch, and how each run ended."""
     torch.set_num_threads(settings.threads)
     if settings.device.type == "cuda":
         torch.cuda.set_device(settings.device)
+    send = partial(_send, connection)
     while True:
         spec: Spec = connection.recv()
-        tell = partial(_send, connection)
         try:
-            connection.send(attempt.attempt(spec, settings.results, settings.device, tell, again=settings.again))
-        except (AlreadyClaimed, WriteError) as error:
+            connection.send(attempt.attempt(spec, settings.results, settings.device, send, again=settings.again))
+        except (AlreadyClaimed, UserError) as error:
             connection.send(error)
 
 

@@ -1,7 +1,7 @@
-"""What a node of a cluster does: one run, with the code that came and the data and weights that are there.
+"""What a node of a Ray cluster does with one run. The code comes from the driver; data and weights are on the node.
 
-Where the node shares the driver's results folder a run works in it, so that what it has done in stages outlives the
-node; elsewhere it works in a folder that goes with it, and its task file is sent back with the result.
+If the node shares the driver's results folder, the run works in that folder, and the stages that it has finished
+survive the node. Otherwise the run works in a temporary folder, and its task file is sent back with the result.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a node is told of a run: the driver's folders, the token of its claim, and the commit of its code."""
+    """What a node needs for a run: the driver's folders, the token of its claim, and the commit of the code."""
 
     spec: Spec
     results: Path
@@ -41,55 +41,66 @@ class Task:
     code: dict[str, Any]
 
 
-def work(task: Task, news: Any) -> tuple[Result | Failure, bytes | None]:
-    """A run's result, or the reason why there is none, and its task file if that lies on this node alone."""
+def work(task: Task, reports: Any) -> tuple[Result | Failure, bytes | None]:
+    """Execute a run. Return its result or failure, and the content of its task file if only this node has it.
+
+    ``reports`` is the handle of a ``Reports`` actor.
+    """
     torch.set_num_threads(task.threads)
     if task.folder.is_dir():
-        os.chdir(task.folder)  # from where relative paths of weights count
+        os.chdir(task.folder)  # relative paths of weights start there
     try:
-        _see_files(task.spec)
+        _check_files(task.spec)
         with TemporaryDirectory() as own:
-            shared = claims.here(task.results, task.spec, task.token)
+            shared = claims.visible(task.results, task.spec, task.token)
             results = task.results if shared else Path(own)
-            tell = partial(_tell, news, task.spec.key)
-            result = run(task.spec, results, torch.device(task.device), tell)
+            result = run(task.spec, results, torch.device(task.device), partial(_report, reports, task.spec.key))
             file = None if shared else store.adapter_path(results, task.spec).read_bytes()
-    except Exception as error:  # of this run, whatever it is: the driver tells it
-        return Failure.of(error), None
+    except Exception as error:  # the driver stores it in the run's trace, with the traceback
+        return Failure.from_error(error), None
     return replace(result, environment=result.environment | task.code), file
 
 
-class News:
-    """An actor: the epochs that nodes have told of and the driver has not heard yet."""
+class Reports:
+    """A Ray actor that collects the epochs of all nodes until the driver takes them."""
 
     def __init__(self) -> None:
-        self._heard: list[tuple[str, Epoch]] = []
+        self._epochs: list[tuple[str, Epoch]] = []
 
     def put(self, key: str, epoch: Epoch) -> None:
-        self._heard.append((key, epoch))
+        """Add an epoch of the run with this key."""
+        self._epochs.append((key, epoch))
 
     def take(self) -> list[tuple[str, Epoch]]:
-        heard, self._heard = self._heard, []
-        return heard
+        """Return the epochs that were added since the last call."""
+        epochs, self._epochs = self._epochs, []
+        return epochs
 
 
-def _tell(news: Any, key: str, epoch: Epoch) -> None:
+def _report(reports: Any, key: str, epoch: Epoch) -> None:
     import ray
 
-    with suppress(ray.exceptions.RayError):  # what a driver shows is worth no run
-        news.put.remote(key, epoch)  # and not waited for: Ray lends the CPU of a task that waits to another
+    with suppress(ray.exceptions.RayError):  # a run must not fail because its progress cannot be shown
+        reports.put.remote(key, epoch)  # without waiting: Ray lends the CPU of a waiting task to another task
 
 
-def _see_files(spec: Spec) -> None:
-    """See that this node has the weights and the data that the run is of.
+def _check_files(spec: Spec) -> None:
+    """Check that this node has the weights and the data of the spec.
 
     Raises:
-        UserError: it has not.
+        UserError: the weights or the data differ.
     """
+    node = f"node {os.uname().nodename}"
     weights = backbones.source(spec.backbone.name).sha256
-    check(weights == spec.backbone.sha256, f"other weights of {spec.backbone.name} on node {os.uname().nodename}")
+    check(
+        weights == spec.backbone.sha256,
+        f"{node} has other weights of {spec.backbone.name} than the driver; copy them to it",
+    )
     data = _fingerprint(spec.suite, spec.task)
-    check(data == spec.data_fingerprint, f"other data of {spec.task} on node {os.uname().nodename}")
+    check(
+        data == spec.data_fingerprint,
+        f"{node} has other data of {spec.task} than the driver; copy it there",
+    )
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Where runs happen, and who hears of them."""
+"""Where runs are executed, and which functions are called about them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where runs happen, so many at a time (``workers``, None for as many as there is room for).
+    """Where runs are executed.
 
-    ``cpus``, ``gpus`` and ``resources`` are a run's share of a cluster; ``address`` is that of Ray's.
+    ``workers`` is the number of runs at a time; None means as many as there is room for. On a cluster one run needs
+    ``cpus``, ``gpus`` and ``resources``. ``address`` is the address of a Ray cluster.
     """
 
     executor: Literal["local", "ray", "slurm"]
@@ -30,7 +31,11 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Listeners:
-    """Who hears of runs: of the epochs and the end of this driver's, and of what is seen of those of others."""
+    """Functions that a driver calls.
+
+    ``on_epoch`` and ``on_end`` are called about the runs of this driver, ``on_wait`` and ``on_other`` about the epochs
+    and the end of runs that another driver executes.
+    """
 
     on_epoch: OnEpoch
     on_end: OnEnd

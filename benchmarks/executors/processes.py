@@ -1,4 +1,4 @@
-"""Processes that a command begins: Ctrl-C is not for them, and they end when the command ends, however it ended."""
+"""Child processes of a command: they ignore Ctrl-C, and they end when the command ends, even if it was killed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,13 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 
-def start(target: Callable[..., None], *args: Any, interruptible: bool = False) -> SpawnProcess:
-    """Begin a process that calls ``target(*args)``.
+def start(target: Callable[..., None], *args: Any) -> SpawnProcess:
+    """Start a process that calls ``target(*args)``.
 
-    It ignores Ctrl-C, which is for the command alone, unless it is ``interruptible``. A new process inherits what its
-    parent ignores, so the signal is ignored here while the process starts.
+    Ctrl-C reaches every process of a terminal. The child ignores it, and the command decides how the child ends. A new
+    process inherits which signals its parent ignores, so this process ignores Ctrl-C while the child starts.
     """
     process = multiprocessing.get_context("spawn").Process(target=_work, args=(target, *args), daemon=True)
-    if interruptible:
-        process.start()
-        return process
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         process.start()
@@ -32,12 +29,12 @@ def start(target: Callable[..., None], *args: Any, interruptible: bool = False) 
 
 
 def _work(target: Callable[..., None], *args: Any) -> None:
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     target(*args)
 
 
-def _follow_parent() -> None:
-    """End this process when its parent ends, or a repeated command would find a rival."""
+def _end_with_parent() -> None:
+    """End this process when its parent ends: the same command, given again, must find no claimed run."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -1,4 +1,4 @@
-"""Which of submitit's Slurm jobs are over: by the cluster's accounting, or where it keeps none by its queue."""
+"""Which Slurm jobs of submitit have ended: as the cluster's accounting says, or its queue if it keeps no accounts."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-Ended: TypeAlias = Callable[[Iterable[Any]], set[str]]  # the identifiers of those jobs that are over
+Ended: TypeAlias = Callable[[Iterable[Any]], set[str]]  # returns the identifiers of the jobs that have ended
 
-POLL_SECONDS = 5.0  # the queue is that of the whole cluster
+POLL_SECONDS = 5.0  # between two queries, which load the queue of the whole cluster
 
 
 def done(jobs: Iterable[Any]) -> set[str]:
-    """The jobs that are over, by submitit, which asks Slurm's accounting."""
+    """Return the jobs that have ended. submitit asks Slurm's accounting."""
     return {job.job_id for job in jobs if job.done()}
 
 
 class Queue:
-    """Which jobs are over on a cluster without accounting: those with a result, or missing from the queue twice."""
+    """Finds ended jobs on a cluster without accounting: a job has ended if it has a result or is not in two queues."""
 
     def __init__(self) -> None:
         self._missing: set[str] = set()
         self._asked = 0.0
 
     def ended(self, jobs: Iterable[Any]) -> set[str]:
-        """The identifiers of those jobs that are over; the queue is asked now and then."""
+        """Return the identifiers of the jobs that have ended. Asks the queue at most every POLL_SECONDS."""
         open_jobs = {job.job_id for job in jobs if not job.paths.result_pickle.exists()}
         lost: set[str] = set()
         if time.monotonic() >= self._asked + POLL_SECONDS:
@@ -38,7 +38,7 @@ class Queue:
 
 
 def has_accounts() -> bool:
-    """Whether this cluster keeps accounts, which submitit can then ask."""
+    """Whether this cluster keeps accounts that submitit can ask."""
     command = ["sacct", "--noheader", "--starttime=now"]
     try:
         return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0

@@ -1,7 +1,7 @@
-"""Runs on a Ray cluster: a task each, begun again where a process or a node is lost; the driver keeps what comes back.
+"""Runs on a Ray cluster: one task per run. Ray starts a task again if its process or its node is lost.
 
-The code travels to the nodes, results and task files come back. Data and weights must lie on every node under the
-driver's paths.
+The driver sends the code to the nodes, and stores the results and task files that they return. Data and weights must
+lie on every node, under the same paths as on the driver.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from benchmarks.executors.place import Place
     from benchmarks.training.train import Epoch
 
-RETRIES = 3  # of a run whose process or node is lost
+RETRIES = 3  # per run, if its process or node is lost
 POLL_SECONDS = 0.5
-NEWS_SECONDS = 5.0  # that a driver waits for them
+REPORTS_SECONDS = 5.0  # after which the driver goes on without new epochs
 CONNECT_SECONDS = 10.0
-OWN: dict[str, Any] = {  # settings of a cluster that is started here
-    "worker_niceness": 0,  # of Ray's 15, with which runs would wait for whatever else the machine does
-    "idle_worker_killing_time_threshold_ms": 60_000,  # of Ray's 1,000, after which the next run would import torch
+LOCAL_CLUSTER: dict[str, Any] = {  # settings of a cluster that the driver starts on this machine
+    "worker_niceness": 0,  # Ray's default of 15 lets every other process go first
+    "idle_worker_killing_time_threshold_ms": 60_000,  # after Ray's default of 1,000 the next run imports torch again
 }
-AHEAD = 2  # runs sent for each that there is room for, so that none waits for the driver
+AHEAD = 2  # tasks sent per run that has room: the next one is there when a run ends
 
 
 def execute(
@@ -53,52 +53,52 @@ def execute(
     on_epoch: OnEpoch,
     on_end: OnEnd,
 ) -> Outcome:
-    """As ``local.in_process``, on a cluster.
+    """Execute runs as ``local.in_process`` does, on a cluster.
 
     Raises:
-        WriteError: the results folder takes no more files, so going on would lose work.
-        UserError: Ray is not installed or not reached, or no node has room for a run.
+        WriteError: the results folder cannot be written, so further runs would be lost.
+        UserError: Ray is not installed or cannot be reached, or no node has room for a run.
     """
     ray = _connect(place)
     try:
-        flight = _Flight(ray, specs, results, place, again)
+        tasks = _Tasks(ray, specs, results, place, again)
         try:
-            return flight.work(fail_fast, on_epoch, on_end)
+            return tasks.work(fail_fast, on_epoch, on_end)
         finally:
-            flight.land()
+            tasks.release()
     finally:
         ray.shutdown()
 
 
-class _Flight:
-    """Runs that are on the cluster, those that wait, and what came of the others."""
+class _Tasks:
+    """The runs that were sent to the cluster, the runs that wait, and the outcome of the runs that have ended."""
 
     def __init__(self, ray: Any, specs: Sequence[Spec], results: Path, place: Place, again: bool) -> None:
         self.ray, self.results, self.place, self.again = ray, results.resolve(), place, again
         self.waiting, self.outcome = list(specs), Outcome()
-        self.flying: dict[Any, tuple[Spec, SoftFileLease]] = {}
+        self.sent: dict[Any, tuple[Spec, SoftFileLease]] = {}
         self.specs = {spec.key: spec for spec in specs}
-        self.news, self.task = _news(ray), _task(ray, place)
+        self.reports, self.task = _reports(ray), _task(ray, place)
 
     def work(self, fail_fast: bool, on_epoch: OnEpoch, on_end: OnEnd) -> Outcome:
         room = self._room()
         check(room > 0, f"no node of the Ray cluster has room for a run, which needs {_needs(self.place)}")
-        while self.waiting or self.flying:
+        while self.waiting or self.sent:
             room = max(room, self._room())
             limit = AHEAD * room if self.place.workers is None else self.place.workers
-            while self.waiting and len(self.flying) < limit:
+            while self.waiting and len(self.sent) < limit:
                 self._send(self.waiting.pop(0))
-            done, _ = self.ray.wait(list(self.flying), timeout=POLL_SECONDS) if self.flying else ([], [])
-            for key, epoch in self._heard():
+            done, _ = self.ray.wait(list(self.sent), timeout=POLL_SECONDS) if self.sent else ([], [])
+            for key, epoch in self._new_epochs():
                 on_epoch(self.specs[key], epoch)
             for reference in done:
                 self._take(reference, fail_fast, on_end)
         return self.outcome
 
-    def land(self) -> None:
-        """Give back the claims of runs that did not come back."""
-        for spec, claim in self.flying.values():
-            with suppress(writing.WriteError):  # of a full disk, which is shown already
+    def release(self) -> None:
+        """Release the claims of runs that have not ended."""
+        for spec, claim in self.sent.values():
+            with suppress(writing.WriteError):  # a full disk was reported already
                 store.write_trace(self.results, spec, "interrupted", "its driver ended")
             claim.release()
 
@@ -118,10 +118,10 @@ class _Flight:
             folder=Path.cwd(),
             code=code,
         )
-        self.flying[self.task.options(name=str(spec)).remote(task, self.news)] = spec, claim
+        self.sent[self.task.options(name=str(spec)).remote(task, self.reports)] = spec, claim
 
     def _take(self, reference: Any, fail_fast: bool, on_end: OnEnd) -> None:
-        spec, claim = self.flying[reference]
+        spec, claim = self.sent[reference]
         outcome, file = self._result(reference)
         try:
             if file is not None:
@@ -132,7 +132,7 @@ class _Flight:
             return
         finally:
             claim.release()
-            del self.flying[reference]
+            del self.sent[reference]
         on_end(spec)
         if reason is not None:
             self.outcome.failed[spec] = reason
@@ -147,28 +147,28 @@ class _Flight:
             return Failure(reason=f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"), None
         return found
 
-    def _heard(self) -> list[tuple[str, Epoch]]:
+    def _new_epochs(self) -> list[tuple[str, Epoch]]:
         try:
-            heard: list[tuple[str, Epoch]] = self.ray.get(self.news.take.remote(), timeout=NEWS_SECONDS)
-        except self.ray.exceptions.RayError:  # what is shown is worth no run
+            epochs: list[tuple[str, Epoch]] = self.ray.get(self.reports.take.remote(), timeout=REPORTS_SECONDS)
+        except self.ray.exceptions.RayError:  # a run must not fail because its progress cannot be shown
             return []
-        flying = {spec.key for spec, _ in self.flying.values()}
-        return [(key, epoch) for key, epoch in heard if key in flying]
+        sent = {spec.key for spec, _ in self.sent.values()}
+        return [(key, epoch) for key, epoch in epochs if key in sent]
 
     def _room(self) -> int:
-        """How many runs fit on the nodes that are alive, were they empty."""
+        """Return how many runs would fit on the live nodes if these were empty."""
         needs, room = _needs(self.place), 0
-        for place in self.ray.nodes():
-            has = place["Resources"] if place["Alive"] else {}
-            room += int(min(has.get(name, 0) / amount for name, amount in needs.items()))
+        for each in self.ray.nodes():
+            resources = each["Resources"] if each["Alive"] else {}
+            room += int(min(resources.get(name, 0) / amount for name, amount in needs.items()))
         return room
 
 
 def _connect(place: Place) -> Any:
-    """Ray, connected to the cluster, or to one that it starts on this machine."""
+    """Import Ray and connect it to the cluster. Without an address it starts a cluster on this machine."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")  # of 30 seconds, to reach a head that is gone; Ray has 20
-    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # Ray's own number knows no end
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")  # 30 s each; Ray's default is 20
+    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # Ray's default is endless
     try:
         import ray
     except ImportError:
@@ -178,7 +178,7 @@ def _connect(place: Place) -> Any:
     if CACHE in os.environ:
         variables[CACHE] = os.path.abspath(os.environ[CACHE])
     packages = [str(Path(package.__path__[0])) for package in (benchmarks, methods)]
-    own = {} if place.address else {"include_dashboard": False, "_system_config": OWN}
+    own = {} if place.address else {"include_dashboard": False, "_system_config": LOCAL_CLUSTER}
     try:
         ray.init(
             address=place.address or "local",
@@ -194,7 +194,7 @@ def _connect(place: Place) -> Any:
 
 
 def _check_answers(address: str | None) -> None:
-    """See that somebody listens at HOST:PORT, for Ray would try for many minutes."""
+    """Check that a process listens at HOST:PORT. Ray would try for many minutes."""
     found = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address or ""
     host, _, port = found.removeprefix("ray://").rpartition(":")
     if not (host and port.isdecimal()):
@@ -215,16 +215,16 @@ def _needs(place: Place) -> dict[str, float]:
     return {name: amount for name, amount in amounts.items() if amount > 0}
 
 
-def _news(ray: Any) -> Any:
-    """Where the epochs of all runs come together: on the driver's node, so that it lives as long as the driver."""
+def _reports(ray: Any) -> Any:
+    """Start the actor that collects epochs. It runs on the driver's node, and so lives as long as the driver."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(node.News).remote()
+    return ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(node.Reports).remote()
 
 
 def _task(ray: Any, place: Place) -> Any:
-    """What runs are sent to; with a GPU each begins in a process of its own, as Ray has it, so memory is given back."""
+    """Make the remote function that executes a run. Ray starts a new process per GPU task, which frees GPU memory."""
     needs = _needs(place)
     options: dict[str, Any] = {"num_cpus": needs.pop("CPU", 0), "num_gpus": needs.pop("GPU", 0)}
     if "memory" in needs:

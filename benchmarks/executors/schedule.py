@@ -1,4 +1,4 @@
-"""In which order runs are begun: the longest first, so that no worker is left with a long one at the end."""
+"""The order of runs: the longest first, so that no worker starts a long run when the others are done."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from benchmarks.records.spec import Recipe
 if TYPE_CHECKING:
     from benchmarks.records.spec import Spec
 
-Kind = tuple[str, str, Recipe]  # what the time of a run depends on most: method, weights of the backbone, recipe
+# The time of a run depends mostly on these: method, SHA-256 of the backbone's weights, recipe.
+Kind = tuple[str, str, Recipe]
 
 
 def longest_first(specs: Sequence[Spec], results: Path) -> list[Spec]:
-    """By the recorded training seconds of runs of their kind; those of unknown kinds before all others.
+    """Sort runs by the recorded training time of their kind, the longest first.
 
-    Runs that take equally long keep their order.
+    A run of a kind without records comes before all others. Runs that take equally long keep their order.
     """
     seconds = recorded_seconds(store.each(results))
     return sorted(specs, key=lambda spec: seconds.get(kind(spec), float("inf")), reverse=True)
 
 
 def recorded_seconds(records: Iterable[dict[str, Any]]) -> dict[Kind, float]:
-    """The median training time of each kind of run that there are records of."""
+    """Return the median training time in seconds of each kind of run that has records."""
     times: dict[Kind, list[float]] = defaultdict(list)
     for record in records:
         spec = record["spec"]

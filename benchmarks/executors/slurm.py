@@ -1,7 +1,7 @@
-"""Runs on a Slurm cluster: a job array of submitit's, a run an element, on a results folder that all nodes share.
+"""Runs on a Slurm cluster: submitit sends a job array with one run per element. All nodes share the results folder.
 
-Jobs outlive the driver and store their own records. A repeated driver submits what has no record yet; claims keep
-those runs from being done twice that the jobs of the first still have in hand.
+Jobs outlive the driver and store their own records. A repeated command submits the runs that have no record yet. If a
+job of the first command still executes one of them, its claim keeps the new job from doing the run twice.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ if TYPE_CHECKING:
     from benchmarks.records.spec import Spec
     from benchmarks.training.train import Epoch
 
-FOLDER = "slurm"  # of scripts and logs, below that of what is unfinished
-ARRAY = 1000  # elements: Slurm's MaxArraySize is 1001 unless set otherwise
+FOLDER = "slurm"  # scripts and logs, in the folder of unfinished runs
+ARRAY = 1000  # elements per array: Slurm's default MaxArraySize is 1001
 POLL_SECONDS = 1.0
 DEFAULTS: dict[str, Any] = {"timeout_min": 240, "name": "peft-bench"}
-GENERIC = ("name", "timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node")  # submitit's own names, for any cluster
+# submitit has no prefix for these
+GENERIC = ("name", "timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Element:
-    """What one element of the array does; picklable."""
+    """One element of the array: it executes one run. Picklable."""
 
     spec: Spec
     results: Path
@@ -47,7 +48,7 @@ class Element:
     data_root: Path
 
     def __call__(self) -> tuple[bool, str | None]:
-        """Whether the run is another driver's, and why it failed if it did."""
+        """Execute the run. Return whether another driver has it, and the reason if it failed."""
         torch.set_num_threads(self.threads)
         use_data_root(self.data_root)
         try:
@@ -56,7 +57,7 @@ class Element:
             return True, None
 
     def checkpoint(self) -> Any:
-        """What to do after a preemption or a time limit: the same, from the stages that are done."""
+        """Return what Slurm executes after a preemption or a time limit: the same element, which resumes its run."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -73,10 +74,10 @@ def execute(
     on_end: OnEnd,
     cluster: str = "slurm",
 ) -> Outcome:
-    """As ``local.in_process``, on a cluster; ``cluster`` is one of submitit's.
+    """Execute runs as ``local.in_process`` does, on a cluster; ``cluster`` is submitit's name of an executor.
 
     Raises:
-        UserError: submitit or Slurm is not there, or refuses the resources.
+        UserError: submitit or Slurm is missing, or refuses the resources.
     """
     executor = _executor(results, place, cluster)
     elements = [_element(spec, results, place, again) for spec in specs]
@@ -93,7 +94,7 @@ def execute(
 
 
 def script(specs: Sequence[Spec], results: Path, place: Place) -> str:
-    """The script that would be submitted, for a dry run; needs no Slurm."""
+    """Return the script that would be submitted, for a dry run. Needs no Slurm."""
     submitit = _submitit()
 
     class Anywhere(submitit.SlurmExecutor):  # type: ignore[misc,name-defined]
@@ -115,11 +116,10 @@ def script(specs: Sequence[Spec], results: Path, place: Place) -> str:
 def _submit(executor: Any, elements: Sequence[Element]) -> list[Any]:
     submitit = _submitit()
     try:
-        with redirect_stderr(StringIO()):  # where submitit prints what it raises as well
+        with redirect_stderr(StringIO()):  # submitit also prints the error that it raises
             jobs: list[Any] = executor.submit_array(elements)
     except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedSubmissionError) as error:
-        reason = [line for line in str(error).splitlines() if line.strip()][-1].strip()
-        raise UserError(f"Slurm refused the jobs: {reason}; --dry-run shows the script") from None
+        raise UserError(f"Slurm refused the jobs: {_last_line(error)}; --dry-run shows the script") from None
     return jobs
 
 
@@ -136,8 +136,8 @@ def _follow(
                     on_epoch(spec, trace["progress"])
                 continue
             del jobs[spec]
-            held, reason = _result(job, spec, results)
-            if held:
+            elsewhere, reason = _result(job, spec, results)
+            if elsewhere:
                 outcome.others.append(spec)
                 continue
             on_end(spec)
@@ -151,18 +151,22 @@ def _follow(
 
 
 def _result(job: Any, spec: Spec, results: Path) -> tuple[bool, str | None]:
+    """Return whether another driver has the run, and the reason if it failed."""
     submitit = _submitit()
     try:
         if job.done():
             result: tuple[bool, str | None] = job.result()
             return result
-        how = f"job {job.job_id} ended without a result"
+        how, trace = f"job {job.job_id} ended without a result", ""
     except submitit.core.utils.UncompletedJobError as error:
-        last = [line for line in str(error).splitlines() if line.strip()][-1].strip()
-        how = f"job {job.job_id} ended as {job.state}: {last}"
+        how, trace = f"job {job.job_id} ended as {job.state}: {_last_line(error)}", str(error)
     reason = f"{how}; its log is {job.paths.stderr}"
-    store.write_trace(results, spec, "failed", reason)
+    store.write_trace(results, spec, "failed", reason, traceback=trace)
     return False, reason
+
+
+def _last_line(error: Exception) -> str:
+    return [line for line in str(error).splitlines() if line.strip()][-1].strip()
 
 
 def _cancel(jobs: dict[Spec, Any]) -> None:
@@ -184,7 +188,7 @@ def _executor(results: Path, place: Place, cluster: str) -> Any:
 
 
 def _parameters(place: Place) -> dict[str, Any]:
-    """What a run needs, by submitit's names."""
+    """Return what a run needs, under submitit's names."""
     check(place.gpus == int(place.gpus), f"--gpus-per-run {place.gpus}: Slurm gives whole GPUs; give a whole number")
     own: dict[str, Any] = {"cpus_per_task": place.cpus, "additional_parameters": {"requeue": True}}
     if place.gpus:
@@ -218,4 +222,4 @@ def _submitit() -> Any:
 
 
 def _ignore(epoch: Epoch) -> None:
-    """The run's trace says how far it is."""
+    """Do nothing: the driver reads a run's progress from its trace."""

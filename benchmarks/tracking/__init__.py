@@ -1,5 +1,5 @@
-"""MLflow as a mirror of the run records, which stay the truth.
+"""Copies run records to MLflow. The records stay the source of every number.
 
-During a sweep ``sink.Sink`` tells a second process, ``uploader``, what happens; ``sync`` uploads what is missing.
-``mirror`` alone imports mlflow; ``fields`` says which part of a record becomes which param, metric or tag.
+During a sweep ``sink.Sink`` sends events to a second process, ``uploader``. ``sync`` uploads the records that MLflow
+lacks. Only ``mirror`` imports mlflow. ``fields`` maps parts of a record to params, metrics and tags.
 """

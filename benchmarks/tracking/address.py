@@ -1,4 +1,4 @@
-"""Which MLflow gets the runs: from the option, else the environment, else a file of this folder."""
+"""The address of the MLflow that gets the runs: the option, else the environment, else a file in this folder."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def add_tracking(p: argparse.ArgumentParser) -> None:
 
 
 def address(asked: str | None) -> str | None:
-    """The tracking URI, or None for off; imports nothing of MLflow and asks no server.
+    """Return the tracking URI, or None for ``off``. Neither imports mlflow nor asks a server.
 
     Raises:
-        UserError: no address of a server or database, or that of a file in a folder that is not there.
+        UserError: the URI names no server or database, or a file in a folder that does not exist.
     """
     uri = (os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT) if asked is None else asked
     if uri == "off":
@@ -45,18 +45,18 @@ def address(asked: str | None) -> str | None:
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """The database file, absolute, if it is one of SQLite."""
+    """Return the absolute path of an SQLite database, or None for any other URI."""
     scheme, _, rest = uri.partition(":///")
     return Path(rest).absolute() if scheme.partition("+")[0] == "sqlite" else None
 
 
 def shown(uri: str) -> str:
-    """The URI as people may see it: without the password or token before the host."""
+    """Return the URI without the password or token before the host."""
     return without_secret(uri, uri)
 
 
 def without_secret(text: str, uri: str) -> str:
-    """A text, such as an error of MLflow's, without the password or token of a URI."""
+    """Remove the password or token of a URI from a text, such as an error message of MLflow."""
     login, at, _ = uri.partition("://")[2].partition("/")[0].rpartition("@")
     return text.replace(login + at, "***@") if at else text
 
@@ -67,5 +67,5 @@ def _names_a_place(scheme: str, rest: str) -> bool:
     try:
         parts = urlsplit(f"{scheme}://{rest}")
         return bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:  # a port that is no number
+    except ValueError:  # the port is not a number
         return False

@@ -1,4 +1,4 @@
-"""What of a run goes where in MLflow: params, metrics and tags, from specs and records as JSON has them."""
+"""Maps specs and records, as parsed from JSON, to the params, metrics and tags of MLflow."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-KEY = "peft_bench.key"  # which spec a run is of
-COMPLETE = "peft_bench.complete"  # set last of all: the digest of the record that is uploaded, or "sweep"
-ORIGIN = "peft_bench.origin"  # which results folder a run is from, so that nobody else's is replaced
-PARENT, COMMIT = "mlflow.parentRunId", "mlflow.source.git.commit"  # MLflow's own
+KEY = "peft_bench.key"  # the key of the run's spec
+COMPLETE = "peft_bench.complete"  # the last tag to be set: the digest of the uploaded record, or "sweep"
+ORIGIN = "peft_bench.origin"  # the run's results folder: only runs of the same folder are replaced
+PARENT, COMMIT = "mlflow.parentRunId", "mlflow.source.git.commit"  # MLflow's own tags
 PER_EPOCH = ("train_loss", "lr", "val_accuracy", "test_accuracy")
-LONGEST = 5000  # characters of a value; MLflow allows 6000 for params
+LONGEST = 5000  # characters per value; MLflow allows 6000 for params
 
 Values = Mapping[str, Any]
 
 
 def flat(values: Values, mark: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested mappings, named by their path."""
+    """Yield the leaves of nested mappings under their path, whose parts are joined by ``mark``."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from flat(value, mark, f"{prefix}{name}{mark}")
@@ -27,53 +27,53 @@ def flat(values: Values, mark: str, prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def text(value: Any) -> str:
-    """A value as a param or tag: JSON, but strings as they are; cut where MLflow would refuse it."""
+    """Return a value as a param or tag: a string as it is, any other value as JSON, cut to LONGEST characters."""
     words = value if isinstance(value, str) else json.dumps(value)
     return words if len(words) <= LONGEST else words[: LONGEST - 1] + "…"
 
 
 def name(spec: Values) -> str:
-    """As people call the run."""
+    """Return the name of a run that MLflow shows."""
     return f"{spec['method']} on {spec['task']}, seed {spec['seed']}"
 
 
 def params(spec: Values) -> dict[str, str]:
-    """All that decides the number, flattened: config.rank, recipe.epochs, backbone.sha256."""
+    """Return the params of a run: every field of its spec, such as config.rank, recipe.epochs, backbone.sha256."""
     return {name: text(value) for name, value in flat(spec, ".")}
 
 
 def tags(key: str, spec: Values) -> dict[str, str]:
-    """What a run is known by from its start."""
+    """Return the tags that a run has from its start."""
     named = {name: text(spec[name]) for name in ("method", "task", "suite", "seed")}
     backbone = spec["backbone"]
     return {KEY: key, **named, "backbone": backbone["name"].partition("@")[0], "modality": backbone["modality"]}
 
 
 def outcome(record: Values) -> dict[str, str]:
-    """The tags that a run has from its end."""
+    """Return the tags that a run gets at its end."""
     environment = record["environment"]
     named = {name: text(environment.get(name, "")) for name in ("commit", "dirty", "device")}
     return {**named, COMMIT: named["commit"]}
 
 
 def per_epoch(row: Values) -> dict[str, float]:
-    """The metrics of one epoch, those that were measured."""
+    """Return the metrics of one epoch that were measured."""
     return {name: float(row[name]) for name in PER_EPOCH if row.get(name) is not None}
 
 
 def final(record: Values) -> dict[str, float]:
-    """Accuracy, parameters and cost: accuracy/test, params/method, cost/step_ms/forward."""
+    """Return the final metrics, such as accuracy/test, params/method, cost/step_ms/forward."""
     leaves = flat({part: record[part] for part in ("accuracy", "params", "cost")}, "/")
     return {name: float(v) for name, v in leaves if isinstance(v, int | float) and not isinstance(v, bool)}
 
 
 def digest(record: Values) -> str:
-    """16 hexadecimal digits of a record's content, whatever its file's layout."""
+    """Return 16 hexadecimal digits that depend on a record's content, but not on the layout of its file."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def sweep(specs: Sequence[Values]) -> dict[str, str]:
-    """The params of the run that a sweep's runs are nested under."""
+    """Return the params of a sweep's own run, which is the parent of the sweep's other runs in MLflow."""
     parts = {f"{part}s": _listed(spec[part] for spec in specs) for part in ("method", "task", "seed")}
     return {"runs": str(len(specs)), **parts}
 

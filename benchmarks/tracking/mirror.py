@@ -1,4 +1,4 @@
-"""One experiment of an MLflow, as this package uses it; the only module that imports mlflow."""
+"""Reads and writes one experiment of MLflow. No other module imports mlflow."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-# what MLflow takes in one request
+# MLflow's limits per request
 METRICS_A_BATCH, PARAMS_A_BATCH, RUNS_A_PAGE = 1000, 100, 1000
 SETTINGS = {
-    # a server that does not answer is given up in half a minute, not in the quarter of an hour of MLflow's defaults
+    # give up a server that does not answer after half a minute; MLflow's defaults take a quarter of an hour
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -34,7 +34,7 @@ SETTINGS = {
 
 
 class Mirror:
-    """The runs of one suite in MLflow. Every method may raise what ``failures`` names."""
+    """The runs of one suite in MLflow. Every method may raise the exceptions that ``failures`` lists."""
 
     def __init__(self, uri: str, suite: str) -> None:
         prepare()
@@ -44,7 +44,7 @@ class Mirror:
         self.experiment = _experiment(self.client, uri, suite)
 
     def start(self, name: str, *, tags: Mapping[str, str], params: Mapping[str, str], start_ms: int) -> str:
-        """Begin a run; returns MLflow's id of it."""
+        """Start a run and return its id in MLflow."""
         source = {"mlflow.source.name": "peft-vision-bench", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
         run = self.client.create_run(self.experiment, start_time=start_ms, run_name=name, tags={**source, **tags})
         run_id = str(run.info.run_id)
@@ -52,7 +52,7 @@ class Mirror:
         return run_id
 
     def log(self, run_id: str, rows: Iterable[Mapping[str, Any]], times_ms: Iterable[int]) -> None:
-        """Log epochs of a record's history, each at its time."""
+        """Log epochs of a record's history, each with its time."""
         from mlflow.entities import Metric
 
         self._log_metrics(
@@ -65,7 +65,7 @@ class Mirror:
         )
 
     def finish(self, run_id: str, record: Mapping[str, Any], files: Iterable[Path], end_ms: int) -> None:
-        """Log all that a record has beyond its history; a run is complete when, and only when, this returns."""
+        """Log everything in a record except its history. A run is complete once this returns."""
         from mlflow.entities import Metric, RunTag
 
         metrics = [Metric(name, value, end_ms, 0) for name, value in fields.final(record).items()]
@@ -78,7 +78,7 @@ class Mirror:
         self.end(run_id, "FINISHED", end_ms, complete=fields.digest(record))
 
     def finish_sweep(self, run_id: str, results: Path, end_ms: int) -> None:
-        """Give a sweep's run the tables and plots of its results folder."""
+        """Upload the tables and plots of a results folder to a sweep's run, and end it."""
         for path in sorted(results.glob("leaderboard.*")):
             self.client.log_artifact(run_id, str(path))
         if (results / "figures").is_dir():
@@ -86,7 +86,7 @@ class Mirror:
         self.end(run_id, "FINISHED", end_ms, complete="sweep")
 
     def end(self, run_id: str, status: str, end_ms: int, *, complete: str = "", reason: str = "") -> None:
-        """End a run, and say last that all of it is here."""
+        """End a run. ``complete`` is the value of the tag that marks a complete run; it is set last."""
         if reason:
             self.client.set_tag(run_id, "reason", fields.text(reason))
         self.client.set_terminated(run_id, status, end_ms)
@@ -94,12 +94,12 @@ class Mirror:
             self.client.set_tag(run_id, fields.COMPLETE, complete)
 
     def delete(self, run_ids: Iterable[str]) -> None:
-        """Move runs to MLflow's bin."""
+        """Mark runs as deleted. MLflow can restore them."""
         for run_id in run_ids:
             self.client.delete_run(run_id)
 
     def runs(self, condition: str = "") -> Iterator[Run]:
-        """Runs of this experiment, a page a request, the latest first."""
+        """Yield the runs of this experiment, the latest first; one request per page."""
         token: str | None = None
         while token != "":
             page = self.client.search_runs([self.experiment], condition, max_results=RUNS_A_PAGE, page_token=token)
@@ -127,22 +127,23 @@ class Mirror:
 
 
 def prepare() -> None:
-    """Import mlflow, which takes seconds, with settings that the environment may overrule."""
+    """Import mlflow, which takes seconds. The environment overrules SETTINGS."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it tells of every retry
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it reports every retry
     import mlflow  # noqa: F401
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """What it raises where an MLflow does not answer, refuses, or wants a database driver that is not installed."""
+    """Return what MLflow raises if it does not answer, refuses, or lacks a database driver."""
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
-    return (MlflowException, OSError, ImportError)
+    return (MlflowException, SQLAlchemyError, OSError, ImportError)
 
 
 def reason(error: BaseException, uri: str) -> str:
-    """Why MLflow failed in one short line: the first cause, not the ten lines of retries about it."""
+    """Return one short line about why MLflow failed: the first cause, without the retries."""
     first = error
     while (cause := first.__cause__ or first.__context__) is not None:
         first = cause
@@ -151,28 +152,28 @@ def reason(error: BaseException, uri: str) -> str:
 
 
 def origin(results: Path) -> str:
-    """A short name of a results folder on this machine that does not tell its path."""
+    """Return a digest that identifies a results folder on this machine and does not reveal its path."""
     return hashlib.sha256(f"{platform.node()}:{results.resolve()}".encode()).hexdigest()[:16]
 
 
 def files(results: Path, stem: str) -> list[Path]:
-    """The record of a run, and its task file if it is there."""
+    """Return the paths of a run's record and, if it exists, of its task file."""
     adapter = results / store.ADAPTERS / f"{stem}.safetensors"
     return [results / store.RUNS / f"{stem}.json", *([adapter] if adapter.exists() else [])]
 
 
 def _experiment(client: MlflowClient, uri: str, suite: str) -> str:
-    """The id of the suite's experiment, which is made if it is not there."""
+    """Return the id of the suite's experiment; create it if it is missing."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(suite)
     if found is None:
         database = sqlite_path(uri)
-        # beside the database, wherever the command is given
+        # artifacts lie beside the database, whatever the current folder is
         place = (database.parent / "mlartifacts" / suite).as_uri() if database else None
         try:
             return str(client.create_experiment(suite, artifact_location=place))
-        except MlflowException:  # another sweep was faster
+        except MlflowException:  # another sweep has created it meanwhile
             found = client.get_experiment_by_name(suite)
             if found is None:
                 raise
@@ -182,5 +183,5 @@ def _experiment(client: MlflowClient, uri: str, suite: str) -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
+    except (OSError, KeyError):  # a container's user may have no name
         return ""

@@ -1,4 +1,4 @@
-"""The driver's side of tracking: events to the uploader, which training never waits for; one warning if it fails."""
+"""The driver's side of tracking: sends events to the uploader and never waits for it during training."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ if TYPE_CHECKING:
     from benchmarks.records.spec import Spec
     from benchmarks.training.train import Epoch
 
-PATIENCE_SECONDS = 60.0  # at a sweep's end, since the last sign of life
+PATIENCE_SECONDS = 60.0  # without a message from the uploader, at the end of a sweep
 
 
 class Sink:
-    """Takes what happens in a sweep, as a context; does nothing without a URI or with nothing to run.
+    """A context manager that sends the events of a sweep to the uploader. Without a URI or runs it does nothing.
 
-    The uploader starts with the sweep and imports mlflow beside the training. Leaving the context waits until all is
-    uploaded, while there is progress; leaving it by an exception waits for nothing.
+    The uploader starts with the sweep and imports mlflow while the first run trains. At the end of the context the
+    driver waits until everything is uploaded, as long as there is progress. After an exception it does not wait. If the
+    uploader fails, ``warn`` is called once and the sweep goes on.
     """
 
     def __init__(self, uri: str | None, results: Path, todo: Sequence[Spec], *, warn: Callable[[str], None]) -> None:
         self.uploaded = 0
         self._uri, self._results, self._warn = uri or "", results, warn
-        self._begun: dict[Spec, int] = {}  # with the last epoch told of
-        self._heard, self._over, self._lock = time.monotonic(), False, threading.Lock()
+        self._started: dict[Spec, int] = {}  # the last epoch that was sent
+        self._last_message, self._over, self._lock = time.monotonic(), False, threading.Lock()
         self._process = _spawn(uri) if uri and todo else None
         if self._process is None:
             return
@@ -44,28 +45,29 @@ class Sink:
         self._listener.start()
         params = fields.sweep([spec.to_json() for spec in todo])
         name = f"{params['methods'][:60]} ({len(todo)} runs)"
-        self._tell(event="open", results=str(results.resolve()), suite=todo[0].suite, name=name, params=params)
+        self._send(event="open", results=str(results.resolve()), suite=todo[0].suite, name=name, params=params)
 
     def epoch(self, spec: Spec, epoch: Epoch) -> None:
-        """Pass on an epoch; those of a method's earlier stages only say that the run has begun.
+        """Send an epoch. An epoch of an earlier stage of a method only shows that the run has started.
 
-        A run whose process died starts over; what was told of it before is dropped.
+        If an epoch comes again, the run's process died and the run starts again; the uploader then deletes its first
+        part.
         """
-        if "train_loss" in epoch and epoch["epoch"] <= self._begun.get(spec, 0):
-            self._begun.pop(spec, None)
-        self._begin(spec)
+        if "train_loss" in epoch and epoch["epoch"] <= self._started.get(spec, 0):
+            self._started.pop(spec, None)
+        self._start(spec)
         if "train_loss" in epoch:
-            self._begun[spec] = epoch["epoch"]
-            self._tell(
+            self._started[spec] = epoch["epoch"]
+            self._send(
                 event="epoch", run=spec.stem, row={name: epoch.get(name) for name in ("epoch", *fields.PER_EPOCH)}
             )
 
     def end(self, spec: Spec) -> None:
-        """Pass on that a run has its record, or why it has none."""
-        self._begin(spec)
+        """Send that a run has its record, or why it has none."""
+        self._start(spec)
         trace = store.trace_path(self._results, spec)
         failure = json.loads(trace.read_text(encoding="utf-8"))["reason"] if trace.exists() else None
-        self._tell(event="end", run=spec.stem, failure=failure)
+        self._send(event="end", run=spec.stem, failure=failure)
 
     def __enter__(self) -> Self:
         return self
@@ -74,34 +76,34 @@ class Sink:
         if self._process is None:
             return
         if kind is None:
-            self._tell(event="close")
+            self._send(event="close")
             self._wait(self._process)
         with self._lock:
-            self._over = True  # an uploader whose driver stops has nothing to warn of
-        self._hang_up()
+            self._over = True  # the driver stops: no warning after this
+        self._close_stdin()
 
-    def _begin(self, spec: Spec) -> None:
-        if spec in self._begun or self._process is None:
+    def _start(self, spec: Spec) -> None:
+        if spec in self._started or self._process is None:
             return
-        self._begun[spec] = 0
+        self._started[spec] = 0
         trace = store.trace_path(self._results, spec)  # written when the run started
         start_ms = int((trace.stat().st_mtime if trace.exists() else time.time()) * 1000)
-        self._tell(event="start", run=spec.stem, key=spec.key, spec=spec.to_json(), time_ms=start_ms)
+        self._send(event="start", run=spec.stem, key=spec.key, spec=spec.to_json(), time_ms=start_ms)
 
-    def _tell(self, **event: Any) -> None:
+    def _send(self, **event: Any) -> None:
         if self._process is None or self._over:
             return
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps({"time_ms": int(time.time() * 1000), **event}) + "\n")
             self._process.stdin.flush()
-        except BrokenPipeError:  # the listener hears why
+        except BrokenPipeError:  # ``_listen`` receives the reason
             return
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            message, self._heard = json.loads(line), time.monotonic()
+            message, self._last_message = json.loads(line), time.monotonic()
             self.uploaded = message.get("uploaded", self.uploaded)
             if "warning" in message:
                 self._give_up(message["warning"])
@@ -122,28 +124,28 @@ class Sink:
         )
 
     def _wait(self, process: subprocess.Popen[str]) -> None:
-        self._heard = time.monotonic()
+        self._last_message = time.monotonic()
         with progress() as bar:
-            task = bar.add_task("uploading to MLflow", total=len(self._begun))
+            task = bar.add_task("uploading to MLflow", total=len(self._started))
             while self._listener.is_alive():
                 self._listener.join(0.05)
                 bar.update(task, completed=self.uploaded)
-                if time.monotonic() - self._heard > PATIENCE_SECONDS:
-                    self._give_up(f"nothing was taken in {PATIENCE_SECONDS:.0f} seconds")
+                if time.monotonic() - self._last_message > PATIENCE_SECONDS:
+                    self._give_up(f"nothing was uploaded in {PATIENCE_SECONDS:.0f} seconds")
                     process.kill()
                     return
 
-    def _hang_up(self) -> None:
+    def _close_stdin(self) -> None:
         assert self._process is not None and self._process.stdin is not None
         try:
             self._process.stdin.close()
-        except BrokenPipeError:  # what was not yet written; there is nobody to read it
+        except BrokenPipeError:  # the uploader has ended; the rest of the buffer is lost
             return
 
 
 def _spawn(uri: str) -> subprocess.Popen[str]:
-    """Start an uploader that Ctrl-C does not reach: it ends when the driver hangs up, however that ended."""
-    package = str(Path(__file__).parents[2])  # importable wherever the command was given
+    """Start an uploader. Ctrl-C does not reach it; it ends when the driver closes its stdin, or dies."""
+    package = str(Path(__file__).parents[2])  # so that the uploader can import it from any folder
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.Popen(
         [sys.executable, "-m", "benchmarks.tracking.uploader"],

@@ -1,4 +1,4 @@
-"""Upload the records that MLflow does not have yet; a repetition uploads nothing."""
+"""Uploads the records that MLflow does not have yet. A second call uploads nothing."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Records = dict[str, dict[str, Any]]  # by stem: suite/task/method-sSEED-KEY
 
 
 def sync(uri: str, results: Path) -> tuple[int, int]:
-    """Upload every record without a complete run in MLflow; returns how many these were, and how many were there.
+    """Upload every record without a complete run in MLflow. Return how many were uploaded, and how many were there.
 
-    A half-uploaded run of the same record is replaced. Not to be used beside a sweep into the same folder.
+    Replaces incomplete runs of the same record. Do not call it during a sweep into the same folder.
 
     Raises:
-        UserError: no records, one that cannot be read, or an MLflow that does not answer.
+        UserError: there are no records, a record cannot be read, or MLflow does not answer.
     """
     root = results / store.RUNS
     suites: defaultdict[str, Records] = defaultdict(dict)
@@ -46,18 +46,18 @@ def sync(uri: str, results: Path) -> tuple[int, int]:
                 uploaded += folder.upload(lambda: bar.advance(task))
         except failures() as error:
             raise UserError(
-                f"MLflow at {shown(uri)} failed: {reason(error, uri)}; mend that and repeat the command"
+                f"MLflow at {shown(uri)} failed: {reason(error, uri)}; correct that and repeat the command"
             ) from None
     return uploaded, total - uploaded
 
 
 class Folder:
-    """The records of one suite in a results folder, beside what MLflow has of them."""
+    """Compares the records of one suite in a results folder with MLflow; ``missing`` maps stems to records."""
 
     def __init__(self, mirror: Mirror, results: Path, records: Records) -> None:
         self.mirror, self.results = mirror, results
         self.tags = {fields.ORIGIN: origin(results)}
-        self.halves: defaultdict[str, list[Run]] = defaultdict(list)
+        self.incomplete: defaultdict[str, list[Run]] = defaultdict(list)
         self.sweeps: list[str] = []
         complete = set()
         for run in mirror.runs():
@@ -65,13 +65,13 @@ class Folder:
             if fields.COMPLETE in tags:
                 complete.add((tags.get(fields.KEY), tags[fields.COMPLETE]))
             elif tags.get(fields.ORIGIN) == self.tags[fields.ORIGIN] and fields.KEY in tags:
-                self.halves[tags[fields.KEY]].append(run)
+                self.incomplete[tags[fields.KEY]].append(run)
             elif tags.get(fields.ORIGIN) == self.tags[fields.ORIGIN]:
                 self.sweeps.append(run.info.run_id)
         self.missing = {s: r for s, r in records.items() if (r["key"], fields.digest(r)) not in complete}
 
     def upload(self, on_run: Callable[[], None]) -> int:
-        """Upload what is missing, then end the sweeps that were cut off; returns how many runs these were."""
+        """Upload the missing records, then end the sweeps that were interrupted. Return the number of records."""
         if self.missing and not self.sweeps:
             self.sweeps.append(self._start_sweep())
         for stem, record in self.missing.items():
@@ -87,11 +87,11 @@ class Folder:
         return self.mirror.start(name, tags=tags, params=fields.sweep(specs), start_ms=int(time.time() * 1000))
 
     def _upload(self, stem: str, record: Mapping[str, Any]) -> None:
-        spec, paths, halves = record["spec"], files(self.results, stem), self.halves[record["key"]]
-        sweeps = [run.data.tags.get(fields.PARENT) for run in halves]
+        spec, paths, incomplete = record["spec"], files(self.results, stem), self.incomplete[record["key"]]
+        sweeps = [run.data.tags.get(fields.PARENT) for run in incomplete]
         parent = next((sweep for sweep in self.sweeps if sweep in sweeps), self.sweeps[0])
         tags = {**self.tags, **fields.tags(record["key"], spec), fields.PARENT: parent}
-        # a record tells no time of day: it was written at its file's, right after training
+        # a record has no time of day; its file was written right after training
         end_ms = int(paths[0].stat().st_mtime * 1000)
         start_ms = end_ms - int(record["cost"]["train_seconds"] * 1000)
         run_id = self.mirror.start(fields.name(spec), tags=tags, params=fields.params(spec), start_ms=start_ms)
@@ -99,4 +99,4 @@ class Folder:
         times_ms = [start_ms + (end_ms - start_ms) * (i + 1) // len(history) for i in range(len(history))]
         self.mirror.log(run_id, history, times_ms)
         self.mirror.finish(run_id, record, paths, end_ms)
-        self.mirror.delete(run.info.run_id for run in halves)
+        self.mirror.delete(run.info.run_id for run in incomplete)

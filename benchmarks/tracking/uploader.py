@@ -1,6 +1,7 @@
-"""The process beside a sweep that brings its runs to MLflow: events come on stdin, news go to stdout, a JSON a line.
+"""The process that uploads the runs of a sweep to MLflow. It reads events from stdin and writes messages to stdout.
 
-A process, not a thread: importing mlflow and drawing hold Python's lock, and every step of training would wait for it.
+Each event and each message is one line of JSON. It is a process and not a thread because importing mlflow and drawing
+hold Python's global lock, which would slow down training.
 """
 
 from __future__ import annotations
@@ -12,18 +13,24 @@ import queue
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.files.writing import write_atomic
 from benchmarks.records import store
 from benchmarks.tracking import fields
-from benchmarks.tracking.mirror import Mirror, files, origin, reason
+from benchmarks.tracking.address import without_secret
+from benchmarks.tracking.mirror import Mirror, failures, files, origin, reason
+from methods.errors import UserError
 
-FLUSH_SECONDS = 2.0  # epochs that come within it go up together
+FLUSH_SECONDS = 2.0  # epochs that arrive within this time are uploaded together
 BEAT_SECONDS = 5.0
-NICENESS = 5  # training, whose time is measured, goes first where no core is idle
+NICENESS = 5  # training goes first if no core is idle, because its time is measured
+
+TRACEBACK = "tracking-traceback.txt"  # in the folder of unfinished runs
 
 Event = dict[str, Any]
 FLUSH: Event = {"event": "flush"}
@@ -31,7 +38,7 @@ FLUSH: Event = {"event": "flush"}
 
 @dataclass(kw_only=True)
 class Live:
-    """A run under way: its epochs so far, and how many of them MLflow has."""
+    """A running run: its epochs so far, and the number of epochs that MLflow has."""
 
     run_id: str
     key: str
@@ -41,23 +48,23 @@ class Live:
 
 
 class Uploader:
-    """What a sweep's events become in MLflow."""
+    """Turns the events of a sweep into runs of MLflow; ``report`` sends a message to the driver."""
 
-    def __init__(self, uri: str, opened: Event, tell: Callable[[Event], None]) -> None:
-        self.results, self.tell, self.uploaded = Path(opened["results"]), tell, 0
+    def __init__(self, uri: str, opened: Event, report: Callable[[Event], None]) -> None:
+        self.results, self.report, self.uploaded = Path(opened["results"]), report, 0
         self.mirror = Mirror(uri, opened["suite"])
         self.live: dict[str, Live] = {}
         self.tags = {fields.ORIGIN: origin(self.results), "suite": opened["suite"]}
-        self.halves: dict[str, list[str]] = {}  # of earlier attempts, which a complete run replaces
+        self.incomplete: dict[str, list[str]] = {}  # runs of earlier attempts by key; a complete run replaces them
         ours = f"attributes.status != 'FINISHED' and tags.`{fields.ORIGIN}` = '{self.tags[fields.ORIGIN]}'"
         for run in self.mirror.runs(ours):
-            self.halves.setdefault(run.data.tags.get(fields.KEY, ""), []).append(run.info.run_id)
+            self.incomplete.setdefault(run.data.tags.get(fields.KEY, ""), []).append(run.info.run_id)
         self.sweep = self.mirror.start(
             opened["name"], tags=self.tags, params=opened["params"], start_ms=opened["time_ms"]
         )
 
     def follow(self, inbox: queue.SimpleQueue[Event | None]) -> bool:
-        """Upload until the sweep closes; False if it went away instead."""
+        """Upload until the sweep ends; return False if the driver died or was interrupted."""
         due = time.monotonic() + FLUSH_SECONDS
         while (event := _next(inbox, due)) is not None:
             if event == FLUSH:
@@ -65,7 +72,7 @@ class Uploader:
                     self._flush(live)
                 due = time.monotonic() + FLUSH_SECONDS
             elif event["event"] == "close":
-                self._stop()  # of runs that another driver has taken over
+                self._stop()  # runs that another driver has taken over
                 self.mirror.finish_sweep(self.sweep, self.results, event["time_ms"])
                 return True
             else:
@@ -85,7 +92,7 @@ class Uploader:
                 self._end(stem, event)
 
     def _start(self, stem: str, event: Event) -> None:
-        if stem in self.live:  # it starts over
+        if stem in self.live:  # the run starts again
             self.mirror.delete([self.live[stem].run_id])
         key, spec = event["key"], event["spec"]
         tags = {**self.tags, **fields.tags(key, spec), fields.PARENT: self.sweep}
@@ -98,22 +105,22 @@ class Uploader:
         if event["failure"] is None:
             paths = files(self.results, stem)
             record = store.read(paths[0])
-            told = {row["epoch"] for row in live.rows}
-            rest = [row for row in record["history"] if row["epoch"] not in told]  # where a cluster told of fewer
+            uploaded = {row["epoch"] for row in live.rows}
+            rest = [row for row in record["history"] if row["epoch"] not in uploaded]  # a cluster may skip epochs
             self.mirror.log(live.run_id, rest, [event["time_ms"]] * len(rest))
             self.mirror.finish(live.run_id, record, paths, event["time_ms"])
-            self.mirror.delete(self.halves.pop(live.key, []))
+            self.mirror.delete(self.incomplete.pop(live.key, []))
         else:
             self.mirror.end(live.run_id, "FAILED", event["time_ms"], reason=event["failure"])
         self.uploaded += 1
-        self.tell({"uploaded": self.uploaded})
+        self.report({"uploaded": self.uploaded})
 
     def _flush(self, live: Live) -> None:
         self.mirror.log(live.run_id, live.rows[live.logged :], live.times_ms[live.logged :])
         live.logged = len(live.rows)
 
     def _abandon(self) -> None:
-        """Keep what there is of the runs of a driver that was stopped."""
+        """Upload what there is of the runs, and mark them as killed."""
         self._stop()
         self.mirror.end(self.sweep, "KILLED", int(time.time() * 1000), complete="sweep")
 
@@ -124,40 +131,49 @@ class Uploader:
 
 
 def main() -> int:
-    """Follow the sweep on stdin; whatever goes wrong with MLflow is told as one line, and ends this process."""
+    """Upload the sweep whose events come on stdin. A failure becomes a warning of the driver and ends this process."""
     os.nice(NICENESS)
     inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(inbox,), daemon=True).start()
-    uri, news = os.environ["MLFLOW_TRACKING_URI"], os.dup(sys.stdout.fileno())
+    uri, messages = os.environ["MLFLOW_TRACKING_URI"], os.dup(sys.stdout.fileno())
     sys.stdout = sys.stderr  # MLflow prints
 
-    def tell(message: Event) -> None:
-        with contextlib.suppress(BrokenPipeError):  # a driver that was killed
-            os.write(news, (json.dumps(message) + "\n").encode())  # a whole line, from whichever thread
+    def report(message: Event) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the driver was killed
+            os.write(messages, (json.dumps(message) + "\n").encode())  # one call per line: two threads write here
 
-    threading.Thread(target=_beat, args=(tell,), daemon=True).start()
+    threading.Thread(target=_beat, args=(report,), daemon=True).start()
+    opened = inbox.get()
     try:
-        opened = inbox.get()
-        if opened is not None and Uploader(uri, opened, tell).follow(inbox):
-            tell({"closed": True})
+        if opened is not None and Uploader(uri, opened, report).follow(inbox):
+            report({"closed": True})
     except Exception as error:
-        tell({"warning": reason(error, uri)})
+        known = isinstance(error, (UserError, *failures()))
+        report({"warning": reason(error, uri) + ("" if known else _keep_traceback(error, opened, uri))})
         return 1
     return 0
 
 
-def _beat(tell: Callable[[Event], None]) -> None:
-    """Give signs of life while this process computes; one that waits for a server in vain computes nothing."""
+def _keep_traceback(error: Exception, opened: Event | None, uri: str) -> str:
+    """Write a bug's traceback to a file, because this process has no stderr; return where it is."""
+    assert opened is not None
+    path = Path(opened["results"]) / store.UNFINISHED / TRACEBACK
+    write_atomic(path, without_secret("".join(traceback.format_exception(error)), uri))
+    return f"; its traceback is in {path}"
+
+
+def _beat(report: Callable[[Event], None]) -> None:
+    """Send a heartbeat while this process computes. A process that only waits for a server computes nothing."""
     used = 0.0
     while True:
         time.sleep(BEAT_SECONDS)
         if time.process_time() - used > 0.01:
-            tell({})
+            report({})
         used = time.process_time()
 
 
 def _next(inbox: queue.SimpleQueue[Event | None], due: float) -> Event | None:
-    """The next event, or FLUSH where none comes until it is due; None when the driver is gone."""
+    """Return the next event, FLUSH if none comes until ``due``, or None if the driver is gone."""
     try:
         return inbox.get(timeout=max(0.0, due - time.monotonic()))
     except queue.Empty:
@@ -165,7 +181,7 @@ def _next(inbox: queue.SimpleQueue[Event | None], due: float) -> Event | None:
 
 
 def _read(inbox: queue.SimpleQueue[Event | None]) -> None:
-    """Take events as they come, so that the driver never waits for MLflow."""
+    """Read events as they come, so that the driver never waits for MLflow."""
     for line in sys.stdin:
         inbox.put(json.loads(line))
     inbox.put(None)

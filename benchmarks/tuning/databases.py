@@ -16,22 +16,23 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 
-PAUSES = (0.5, 1.0, 0.0)  # seconds: of two processes that make the tables at once, one fails and finds them made
+# Seconds between attempts: if two processes create the tables at once, one of them fails at first.
+PAUSES = (0.5, 1.0, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyDatabase:
-    """An SQL database that holds studies, and the seconds without a sign of life after which a trial is dead."""
+    """An SQL database that holds studies. A trial without a heartbeat for ``grace_seconds`` counts as dead."""
 
     url: str
     grace_seconds: int
 
     @cached_property
     def storage(self) -> BaseStorage:
-        """The open database, made if it is not there.
+        """Open the database, and create its tables if they are missing.
 
         Raises:
-            UserError: no such database, or one that refuses.
+            UserError: the database cannot be opened.
         """
         import optuna
 
@@ -53,16 +54,16 @@ class StudyDatabase:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Tell in one line of a database that stops answering.
+        """Turn a failure of the database into one line.
 
         Raises:
-            UserError: it did.
+            UserError: the database failed.
         """
         try:
             yield
         except _failures() as error:
             raise UserError(
-                f"storage {self} failed: {_reason(error)}; what is finished is kept, repeat the command to go on"
+                f"storage {self} failed: {_reason(error)}; finished trials are kept; repeat the command to continue"
             ) from None
 
     def __str__(self) -> str:

@@ -1,9 +1,8 @@
-"""Where the trials of studies run: this process, or several that share nothing but the storage."""
+"""Executes the trials of studies in this process, or in several processes that share only the storage."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import queue
 import signal
 import time
@@ -29,9 +28,9 @@ OnTrial = Callable[["Search"], None]
 def in_process(
     searches: Sequence[Search], database: StudyDatabase, device: torch.device, on_trial: OnTrial
 ) -> dict[Search, str]:
-    """Bring all studies to their trials; returns why some could not be.
+    """Run trials until every study has as many as were asked for. Return the reason per study that failed.
 
-    Trials that other processes have in hand are waited for: they finish, or are dead and run again here.
+    If other processes run the last trials of a study, wait for them. A trial whose process died is run again here.
     """
     broken: dict[Search, str] = {}
     pending = list(searches)
@@ -50,20 +49,19 @@ def in_process(
 def side_by_side(
     searches: Sequence[Search], database: StudyDatabase, device: torch.device, workers: int, on_trial: OnTrial
 ) -> dict[Search, str]:
-    """As ``in_process``, in several processes with as many threads each as torch has here."""
-    told: Any = multiprocessing.get_context("spawn").Queue()
-    serve = partial(
-        _serve, told, replace(database), device, torch.get_num_threads()
-    )  # each opens the database for itself
-    # each begins with another study: trials that go side by side in one study know less of each other
-    turns = [len(searches) * worker // workers for worker in range(workers)]
+    """Do what ``in_process`` does in several processes, each with torch's number of threads."""
+    messages: Any = multiprocessing.get_context("spawn").Queue()
+    unopened = replace(database)  # each process opens the database itself
+    serve = partial(_serve, messages, unopened, device, torch.get_num_threads())
+    # each process starts with another study: a trial learns nothing from trials that run at the same time
+    starts = [len(searches) * worker // workers for worker in range(workers)]
     children, broken = [], dict[Search, str]()
     try:
-        for n in turns:
-            children.append(processes.start(serve, [*searches[n:], *searches[:n]], interruptible=True))
-        while any(child.is_alive() for child in children) or not told.empty():
+        for n in starts:
+            children.append(processes.start(serve, [*searches[n:], *searches[:n]]))
+        while any(child.is_alive() for child in children) or not messages.empty():
             try:
-                search, reason = told.get(timeout=WAIT_SECONDS)
+                search, reason = messages.get(timeout=WAIT_SECONDS)
             except queue.Empty:
                 continue
             if reason is not None:
@@ -73,31 +71,32 @@ def side_by_side(
         _end(children)
     dead = [child.exitcode for child in children if child.exitcode]
     if dead:
-        broken[searches[0]] = (
-            f"a process died with exit code {dead[0]}; -9 may be for want of memory; repeat the command"
-        )
+        reason = f"a process died with exit code {dead[0]}; -9 often means that memory ran out; repeat the command"
+        broken[searches[0]] = reason
     return broken
 
 
 def _end(children: Sequence[Any]) -> None:
-    """Interrupt those at work, so that their trials fail at once and not by and by."""
+    """Interrupt the processes that still run, so that their trials fail now and not after the grace period."""
     for child in children:
-        if child.is_alive():
-            os.kill(child.pid, signal.SIGINT)
+        child.terminate()
     for child in children:
         child.join(timeout=10)
         child.kill()
         child.join()
 
 
-def _serve(told: Any, database: StudyDatabase, device: torch.device, threads: int, searches: Sequence[Search]) -> None:
+def _serve(
+    messages: Any, database: StudyDatabase, device: torch.device, threads: int, searches: Sequence[Search]
+) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ``_end`` interrupts a trial like Ctrl-C
     torch.set_num_threads(threads)
     try:
         with database.watched():
-            broken = in_process(searches, database, device, lambda search: told.put((search, None)))
+            broken = in_process(searches, database, device, lambda search: messages.put((search, None)))
     except UserError as error:
         broken = {searches[0]: str(error)}
     except KeyboardInterrupt:
         return
     for search, reason in broken.items():
-        told.put((search, reason))
+        messages.put((search, reason))

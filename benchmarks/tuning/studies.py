@@ -1,8 +1,9 @@
-"""One Optuna study for each method, task and backbone: a fixed number of trials, judged on the validation split alone.
+"""One Optuna study per method, task and backbone, with a fixed number of trials that only see the validation split.
 
-A study has as many slots as trials were asked for, each with its own random numbers. A slot is held by the first trial
-of its number that has not failed, so that processes and machines that share a storage finish exactly that many, however
-often they were killed. A trial without a sign of life for the storage's grace period fails, and its slot is free again.
+A study has one slot per trial that was asked for. Each slot has its own random numbers. The first trial of a slot that
+has not failed holds the slot. So processes and machines that share a storage finish exactly the number of trials asked
+for, even if some of them are killed. A trial without a heartbeat for the storage's grace period fails, and its slot is
+free again.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ if TYPE_CHECKING:
     from benchmarks.training.train import Load, Trainer
     from benchmarks.tuning.databases import StudyDatabase
 
-RANDOM_TRIALS = 5  # before TPE has enough to go by
-UNPRUNED_TRIALS = 4  # that finish before any is compared with their median
-MOST_FAILURES = 3  # of one slot
+RANDOM_TRIALS = 5  # before TPE draws from what it has seen
+UNPRUNED_TRIALS = 4  # finished trials before the median pruner compares any
+MOST_FAILURES = 3  # per slot
 HELD = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class Broken(RuntimeError):
-    """A trial of a slot failed again and again."""
+    """A slot's trials failed MOST_FAILURES times."""
 
 
 class _Forfeited(Exception):
@@ -46,7 +47,7 @@ class _Forfeited(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """A study that is asked for: the run that its trials vary, and how many of them; picklable."""
+    """A study to do: the run whose options the trials vary, the options that stay fixed, and the number of trials."""
 
     base: Spec
     fixed: tuple[str, ...]
@@ -54,7 +55,7 @@ class Search:
 
     @property
     def name(self) -> str:
-        """The study's name: suite, method, task, a digest of all that a trial does not choose, and what is fixed."""
+        """The study's name: suite, method, task, a digest of what no trial changes, and the fixed options."""
         fixed = "".join(f"+{name}" for name in self.fixed)
         return f"{self.base.suite}/{self.base.method}/{self.base.task}/{self.base.key[:8]}{fixed}"
 
@@ -63,7 +64,7 @@ class Search:
 
 
 def study(search: Search, database: StudyDatabase) -> optuna.Study:
-    """The study of a search, made if it is not there."""
+    """Return the study of a search; create it if it is missing."""
     epochs = search.base.recipe.epochs
     pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=epochs // 3)
     return optuna.create_study(
@@ -78,47 +79,47 @@ def work(
     *,
     on_trial: Callable[[], None],
 ) -> None:
-    """Run trials of a study until no slot is free, telling of each that ended.
+    """Run trials of a study until no slot is free, and call ``on_trial`` after each.
 
     Raises:
-        Broken: a slot's trials failed again and again; the message has the last reason and its traceback.
+        Broken: a slot's trials failed MOST_FAILURES times. The message has the last reason and its traceback.
     """
     own = study(search, database)
     while waiting := _fill(own, search, database):
-        # a slot's random numbers do not depend on which process draws them, or on what was interrupted before
+        # a slot's random numbers depend neither on the process that draws them nor on earlier interruptions
         seed = search.base.seed * 100_003 + waiting[0].user_attrs["slot"]
         own.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS)
         ran: list[int] = []
         try:
             own.optimize(partial(_objective, search, device, ran), n_trials=1, catch=(Exception,))
         except optuna.exceptions.UpdateFinishedTrialError:
-            pass  # others took it for dead before it had begun, and its slot is free again
-        except Exception:  # of several kinds, by Optuna, at the end of a trial that others took for dead and failed
+            pass  # another process took the trial for dead before it started; its slot is free again
+        except (ValueError, AssertionError):  # from Optuna, if another process took the trial for dead and failed it
             if not ran or own.get_trials(deepcopy=False)[ran[-1]].state != TrialState.FAIL:
                 raise
         on_trial()
 
 
 def unfinished(search: Search, database: StudyDatabase) -> int:
-    """Slots without a finished trial, after trials that nobody works on any more have failed."""
+    """Return the number of slots without a finished trial. Trials of dead processes are failed first."""
     own = study(search, database)
     _fail_dead(own, database)
     return search.trials - len(_slots(own, search, FINISHED))
 
 
 def counts(search: Search, database: StudyDatabase) -> Counter[str]:
-    """Trials of a study by state: complete, pruned, fail, running, waiting."""
+    """Count the trials of a study by state: complete, pruned, fail, running, waiting."""
     return Counter(trial.state.name.lower() for trial in _of_slots(study(search, database), search))
 
 
 def best(search: Search, database: StudyDatabase) -> optuna.trial.FrozenTrial | None:
-    """The first of the finished trials with the highest validation accuracy; None where all were pruned."""
+    """Return the first trial with the highest validation accuracy; None if all trials were pruned."""
     complete = [t for t in _of_slots(study(search, database), search) if t.state == TrialState.COMPLETE]
     return max(complete, key=lambda trial: (trial.value, -trial.user_attrs["slot"]), default=None)
 
 
 def default_value(search: Search, database: StudyDatabase) -> float | None:
-    """Validation accuracy of the first trial, which is the method's own configuration; None if it was pruned."""
+    """Return the validation accuracy of the method's default configuration, the first trial; None if it was pruned."""
     first = [t for t in _of_slots(study(search, database), search) if t.user_attrs["slot"] == 0]
     return next((t.value for t in first if t.state == TrialState.COMPLETE), None)
 
@@ -133,35 +134,35 @@ def _objective(search: Search, device: torch.device, ran: list[int], trial: optu
     except optuna.TrialPruned:
         raise
     except Diverged:
-        raise optuna.TrialPruned from None  # an answer, and a poor one
+        raise optuna.TrialPruned from None  # a bad configuration is a result, not a failure
     except optuna.exceptions.UpdateFinishedTrialError:
-        raise  # it was taken for dead, and its slot given away
+        raise  # another process took this trial for dead, and its slot is free again
     except Exception as error:
-        failure = Failure.of(error)
+        failure = Failure.from_error(error)
         trial.set_user_attr("error", failure.reason)
         trial.set_user_attr("traceback", failure.traceback)
         raise
 
 
 def suggested(search: Search, trial: optuna.trial.BaseTrial) -> Spec:
-    """The run of a trial: what the method suggests, with what the user fixed over it."""
+    """Return the run of a trial: the options that the method suggests, except those that the user fixed."""
     base = search.base
     config = type(base.config).suggest(trial)  # type: ignore[arg-type]
     return replace(base, config=replace(config, **{name: getattr(base.config, name) for name in search.fixed}))
 
 
 def _validated(spec: Spec, device: torch.device, trial: optuna.Trial) -> float:
-    """Train a run on the training split and return its accuracy on the validation split, that of every epoch told."""
-    told: list[Trainer] = []
+    """Train on the training split and return the accuracy on the validation split. Reports every epoch to Optuna."""
+    trainers: list[Trainer] = []
 
     def on_epoch(epoch: Epoch) -> None:
         if epoch["stage"] == "train":
-            trial.report(told[0].history[-1]["val_accuracy"], epoch["epoch"])
+            trial.report(trainers[0].history[-1]["val_accuracy"], epoch["epoch"])
             if epoch["epoch"] < epoch["epochs"] and trial.should_prune():
                 raise optuna.TrialPruned
 
     trainer = prepare(spec, _without_test(spec), device, on_epoch)
-    told.append(trainer)
+    trainers.append(trainer)
     trainer.model.method.fit(trainer)
     return float(trainer.history[-1]["val_accuracy"])
 
@@ -177,7 +178,7 @@ def _without_test(spec: Spec) -> Load:
 
 
 def _fill(own: optuna.Study, search: Search, database: StudyDatabase) -> list[optuna.trial.FrozenTrial]:
-    """Queue a trial for every slot that none holds; returns all that wait, in the order they will be taken."""
+    """Queue a trial for every free slot. Return all queued trials, in the order in which they will run."""
     _fail_dead(own, database)
     held = _slots(own, search, HELD)
     failures = Counter(t.user_attrs["slot"] for t in _of_slots(own, search) if "error" in t.user_attrs)
@@ -186,9 +187,9 @@ def _fill(own: optuna.Study, search: Search, database: StudyDatabase) -> list[op
             continue
         if failures[slot] >= MOST_FAILURES:
             last = [t.user_attrs for t in own.get_trials(deepcopy=False) if "error" in t.user_attrs][-1]
-            told = f"trial {slot} of {search.name} failed {failures[slot]} times: {last['error']}"
-            raise Broken(f"{told}\n{last['traceback']}")
-        # the first trial is the method as it comes, so that tuning never ends below it on validation
+            message = f"trial {slot} of {search.name} failed {failures[slot]} times: {last['error']}"
+            raise Broken(f"{message}\n{last['traceback']}")
+        # the first trial is the default configuration, so the best trial is never worse than it on validation
         own.enqueue_trial(_defaults(search) if slot == 0 else {}, user_attrs={"slot": slot})
     return own.get_trials(deepcopy=False, states=(TrialState.WAITING,))
 
@@ -198,7 +199,7 @@ def _fail_dead(own: optuna.Study, database: StudyDatabase) -> None:
     grace = timedelta(seconds=database.grace_seconds)
     for trial in own.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         assert trial.datetime_start is not None
-        # killed between its first moment and its first sign of life, which Optuna waits for
+        # Optuna does not see a trial whose process was killed before its first heartbeat
         if "config" not in trial.user_attrs and trial.datetime_start + grace < datetime.now():
             own.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
@@ -213,7 +214,7 @@ def _of_slots(own: optuna.Study, search: Search) -> list[optuna.trial.FrozenTria
 
 
 def _claim(trial: optuna.Trial) -> None:
-    """Give way where the slot is another's: two processes may have queued it at once."""
+    """Give up if an earlier trial holds the slot: two processes may have queued it at once."""
     slot = trial.user_attrs.get("slot")
     others = trial.study.get_trials(deepcopy=False, states=HELD)
     if slot is None or any(o.number < trial.number and o.user_attrs.get("slot") == slot for o in others):
@@ -221,7 +222,7 @@ def _claim(trial: optuna.Trial) -> None:
 
 
 def _defaults(search: Search) -> dict[str, Any]:
-    """The method's own configuration in the names of its search space, as far as it lies inside."""
+    """Return the method's default values of the searched options, except those outside the search space."""
     probe = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
     type(search.base.config).suggest(probe)
     values = {name: getattr(search.base.config, name, None) for name in probe.distributions}

@@ -1,4 +1,4 @@
-"""The best configuration of each study as a file, configs/<suite>/<method>/<task>.json, and runs that use it."""
+"""Stores the best configuration of each study in configs/<suite>/<method>/<task>.json, and makes runs that use it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from benchmarks.tuning.studies import Search
 
 CONFIGS = "configs"
-SAME = ("backbone", "data_fingerprint", "recipe")  # what a configuration was tuned for
+SAME = ("backbone", "data_fingerprint", "recipe")  # a configuration is valid for these alone
 
 
 def path(folder: Path, spec: Spec) -> Path:
-    """Where the configuration of a method on a task is kept."""
+    """Return the file that holds the tuned configuration of a method on a task."""
     return folder / spec.suite / spec.method.replace(":", "-") / f"{spec.task}.json"
 
 
 def write(folder: Path, search: Search, trial: FrozenTrial, trials: dict[str, int]) -> Path:
-    """Write the configuration of a study's best trial, with all that says how it was found."""
+    """Write the configuration of a study's best trial, and how it was found; ``trials`` counts them by state."""
     from benchmarks.files.writing import write_atomic
     from benchmarks.training.environment import environment
 
@@ -54,16 +54,16 @@ def write(folder: Path, search: Search, trial: FrozenTrial, trials: dict[str, in
 
 
 def apply(specs: Sequence[Spec], folder: Path) -> list[Spec]:
-    """The same runs with the configurations that were tuned for them.
+    """Return the same runs with the configurations that were tuned for them.
 
     Raises:
-        UserError: a run without one, or one that was tuned for another backbone, other data or another recipe.
+        UserError: a run has no tuned configuration, or it was tuned for another backbone, other data or another recipe.
     """
     absent = dict.fromkeys(f"{s.method} on {s.task}" for s in specs if not path(folder, s).exists())
     check(
         not absent,
-        f"not tuned yet: {', '.join(list(absent)[:5])}{' ...' if len(absent) > 5 else ''}; make what is missing below "
-        f"{folder} with python -m benchmarks.tune and the same options",
+        f"not tuned yet: {', '.join(list(absent)[:5])}{' ...' if len(absent) > 5 else ''}; run "
+        f"python -m benchmarks.tune with the same options to fill {folder}",
     )
     return [_tuned(spec, path(folder, spec)) for spec in specs]
 
@@ -74,25 +74,25 @@ def _tuned(spec: Spec, file: Path) -> Spec:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         config = methods.config(spec.method, found["config"])
-        told = {name: found[name] for name in ("study", "trials", "split", "val_accuracy", "fixed", "search_seed")}
+        tuning = {name: found[name] for name in ("study", "trials", "split", "val_accuracy", "fixed", "search_seed")}
         conditions = {name: found[name] for name in SAME}
-        conditions["recipe"] = _recipe(Recipe(**found["recipe"]))  # with the defaults of what it did not have yet
+        conditions["recipe"] = _recipe(Recipe(**found["recipe"]))  # defaults fill newer fields
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"cannot read {file}: {error}; tune again, or take the file away") from None
+        raise UserError(f"cannot read {file}: {error}; tune again, or remove the file") from None
     for name, now in _conditions(spec).items():
         check(
             conditions[name] == now,
             f"{file} was tuned with {name} {conditions[name]}, not {now}; tune for what you run",
         )
-    return replace(spec, config=config, tuning=told)
+    return replace(spec, config=config, tuning=tuning)
 
 
 def _conditions(spec: Spec) -> dict[str, Any]:
-    """What must be the same."""
+    """Return what must be the same when a tuned configuration is used."""
     digests = {"backbone": spec.backbone.sha256, "data_fingerprint": spec.data_fingerprint}
     return {**digests, "recipe": _recipe(spec.recipe)}
 
 
 def _recipe(recipe: Recipe) -> dict[str, Any]:
-    """All but the split, for tuning holds out what runs may train on."""
+    """Return the recipe without its split and checkpoint rule: tuning always trains on the training split alone."""
     return {k: v for k, v in asdict(recipe).items() if k not in ("train_split", "checkpoint_rule")}

@@ -1,4 +1,4 @@
-"""Claims: one holder at a time, none for longer than its holder lives, whatever clocks do."""
+"""Claims: a run has one holder at a time, and is free again when its holder dies, whatever the clocks say."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import torch
 from benchmarks.executors import attempt, claims
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
-from benchmarks.sweeps import sweep
+from tests.conftest import Specs
 
 DAY = 86_400
 PROCESSES, CLAIMS = 4, 1_000
@@ -27,13 +27,12 @@ LEASE = 0.6
 
 
 @pytest.fixture(scope="module")
-def spec() -> Spec:
-    asked = sweep.Sweep(methods=("linear",), tasks=("digits",), recipe={"epochs": 1, "warmup_epochs": 0})
-    return sweep.specs(asked, "float32")[0]
+def spec(specs: Specs) -> Spec:
+    return specs("linear")[0]
 
 
 @pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "LEASE_SECONDS", LEASE)
 
 
@@ -42,7 +41,7 @@ Start = Callable[[Callable[[], None]], BaseProcess]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Begins a process that dies with the test."""
+    """Start processes that end with the test."""
     children: list[BaseProcess] = []
 
     def begin(work: Callable[[], None]) -> BaseProcess:
@@ -57,7 +56,7 @@ def start() -> Iterator[Start]:
 
 
 def hold(results: Path, spec: Spec, host: str | None = None) -> None:
-    """Claim and never give back; with ``host`` as if from there."""
+    """Claim a run and never release it; ``host`` makes the claim look like that of another machine."""
     lease = claims.take(results, spec)
     if host is not None:
         file = claims.path(results, spec)
@@ -74,7 +73,7 @@ def wait_for(path: Path) -> None:
 
 
 def seen_free(watch: claims.Watch, spec: Spec, seconds: float) -> bool:
-    """Whether a claim is seen to be free within so many seconds."""
+    """Whether a run becomes free within a number of seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if watch.freed(spec):
@@ -83,7 +82,7 @@ def seen_free(watch: claims.Watch, spec: Spec, seconds: float) -> bool:
     return False
 
 
-def _work_off(results: Path, specs: list[Spec], seed: int) -> None:
+def execute_all(results: Path, specs: list[Spec], seed: int) -> None:
     for spec in random.Random(seed).sample(specs, len(specs)):
         try:
             lease = claims.take(results, spec)
@@ -91,15 +90,15 @@ def _work_off(results: Path, specs: list[Spec], seed: int) -> None:
             continue
         done = results / f"{spec.seed}.done"
         if not done.exists():
-            time.sleep(0.0005)  # a run: two that were at it at once would both get here
+            time.sleep(0.0005)  # the run; two processes that executed it at once would both get here
             with done.open("a") as file:
                 file.write(f"{os.getpid()}\n")
         lease.release()
 
 
-def test_of_a_thousand_runs_none_is_done_twice_by_four_processes(tmp_path: Path, spec: Spec, start: Start) -> None:
+def test_four_processes_execute_each_of_a_thousand_runs_once(tmp_path: Path, spec: Spec, start: Start) -> None:
     specs = [replace(spec, seed=seed) for seed in range(CLAIMS)]
-    children = [start(partial(_work_off, tmp_path, specs, seed)) for seed in range(PROCESSES)]
+    children = [start(partial(execute_all, tmp_path, specs, seed)) for seed in range(PROCESSES)]
     for child in children:
         child.join()
     assert [child.exitcode for child in children] == [0] * PROCESSES
@@ -109,11 +108,16 @@ def test_of_a_thousand_runs_none_is_done_twice_by_four_processes(tmp_path: Path,
     assert not list((tmp_path / store.UNFINISHED).rglob("*.claim"))
 
 
-def test_a_claim_is_free_as_soon_as_its_process_is_dead(tmp_path: Path, spec: Spec, start: Start) -> None:
-    child = start(partial(hold, tmp_path, spec))
+def test_a_claimed_run_cannot_be_claimed_again(tmp_path: Path, spec: Spec, start: Start) -> None:
+    start(partial(hold, tmp_path, spec))
     wait_for(tmp_path / "held")
     with pytest.raises(claims.AlreadyClaimed):
         claims.take(tmp_path, spec)
+
+
+def test_a_claim_expires_as_soon_as_its_process_is_dead(tmp_path: Path, spec: Spec, start: Start) -> None:
+    child = start(partial(hold, tmp_path, spec))
+    wait_for(tmp_path / "held")
     assert not claims.Watch(tmp_path).freed(spec)
     child.kill()
     child.join()
@@ -123,8 +127,8 @@ def test_a_claim_is_free_as_soon_as_its_process_is_dead(tmp_path: Path, spec: Sp
 
 
 @pytest.mark.parametrize("jump", [-DAY, 0, DAY])
-def test_another_machine_keeps_its_claim_while_it_lives_whatever_the_clock_says(
-    jump: int, tmp_path: Path, spec: Spec, start: Start, short: None, monkeypatch: pytest.MonkeyPatch
+def test_a_claim_of_another_machine_expires_without_heartbeat_whatever_the_clock(
+    jump: int, tmp_path: Path, spec: Spec, start: Start, short_lease: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child = start(partial(hold, tmp_path, spec, host="elsewhere"))
     wait_for(tmp_path / "held")
@@ -134,13 +138,13 @@ def test_another_machine_keeps_its_claim_while_it_lives_whatever_the_clock_says(
     assert not seen_free(watch, spec, 3 * LEASE)
     assert child.pid is not None
     os.kill(child.pid, signal.SIGSTOP)
-    os.utime(claims.path(tmp_path, spec), (now() - jump, now() - jump))  # as its own clock may have stamped it
+    os.utime(claims.path(tmp_path, spec), (now() - jump, now() - jump))  # its own clock may be wrong
     begin = time.monotonic()
     assert seen_free(watch, spec, 10 * LEASE)
     assert time.monotonic() - begin >= LEASE
 
 
-def test_a_claim_that_a_crash_left_empty_becomes_free(tmp_path: Path, spec: Spec, short: None) -> None:
+def test_a_claim_that_a_crash_left_empty_becomes_free(tmp_path: Path, spec: Spec, short_lease: None) -> None:
     claims.take(tmp_path, spec).release()
     claims.path(tmp_path, spec).touch()
     watch = claims.Watch(tmp_path)
@@ -148,11 +152,11 @@ def test_a_claim_that_a_crash_left_empty_becomes_free(tmp_path: Path, spec: Spec
     assert seen_free(watch, spec, 10 * LEASE)
 
 
-def test_a_run_whose_claim_was_taken_over_leaves_the_record_to_the_other(
-    tmp_path: Path, spec: Spec, short: None, monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_lost_its_claim_writes_no_record(
+    tmp_path: Path, spec: Spec, short_lease: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(*_: object) -> None:
-        claims.path(tmp_path, spec).unlink()  # as another does that takes it over
+        claims.path(tmp_path, spec).unlink()  # as a process does that takes the claim over
         other = claims.take(tmp_path, spec)
         time.sleep(2 * LEASE)
         other.release()

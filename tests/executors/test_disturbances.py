@@ -1,6 +1,6 @@
-"""Sweeps that are disturbed: what finished stays, what did not is told or done, and the end is the undisturbed one.
+"""Disturbed sweeps: finished runs stay, the others fail with a message or are done, and the numbers never change.
 
-What is as slow as it is real: PEFT_BENCH_RUNS says how many tiny runs two drivers share (20).
+PEFT_BENCH_RUNS is the number of tiny runs that two drivers share (default: 20).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -43,15 +43,8 @@ if __name__ == "__main__":
 """
 
 
-def numbers(results: Path) -> dict[str, object]:
-    return {r["key"]: (r["accuracy"], r["history"], r["params"]) for r in store.records(results)}
-
-
-def tables(results: Path) -> str:
-    """Those of the leaderboard, but for those of what runs cost."""
-    found, heading, _ = (results / "leaderboard.md").read_text().partition(": what runs cost")
-    assert heading
-    return found
+Numbers = Callable[[Path], dict[str, object]]
+Tables = Callable[[Path], str]
 
 
 def execute(command: Sequence[str], folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -60,13 +53,13 @@ def execute(command: Sequence[str], folder: Path = ROOT) -> subprocess.Completed
 
 
 def at_once(*commands: Sequence[str]) -> int:
-    """How many runs drivers have trained together, which work at the same time."""
+    """Start drivers at the same time; return how many runs they trained together."""
     drivers = [
         subprocess.Popen(c, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for c in commands
     ]
-    told = [process.communicate() for process in drivers]
-    assert [process.returncode for process in drivers] == [0] * len(drivers), told
-    return sum(int(re.findall(r"(\d+) trained", out)[0]) for out, _ in told)
+    outputs = [process.communicate() for process in drivers]
+    assert [process.returncode for process in drivers] == [0] * len(drivers), outputs
+    return sum(int(re.findall(r"(\d+) trained", out)[0]) for out, _ in outputs)
 
 
 def left(results: Path) -> list[Path]:
@@ -75,8 +68,8 @@ def left(results: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a driver leaves that nothing disturbs."""
+def alone(tmp_path_factory: pytest.TempPathFactory, numbers: Numbers) -> Path:
+    """The results of a single undisturbed driver."""
     results = tmp_path_factory.mktemp("alone")
     assert execute([*COMMAND, *SWEEP, *ALONE, str(results)]).returncode == 0
     assert len(numbers(results)) == 2
@@ -84,7 +77,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("clock", ["steady", "jumping"])
-def test_two_drivers_at_once_do_every_run_once(clock: str, alone: Path, tmp_path: Path) -> None:
+def test_two_drivers_at_once_do_every_run_once(
+    clock: str, alone: Path, tmp_path: Path, numbers: Numbers, tables: Tables
+) -> None:
     other = COMMAND if clock == "steady" else [sys.executable, "-c", JUMPY]
     assert at_once([*COMMAND, *SWEEP, *ALONE, str(tmp_path)], [*other, *SWEEP, *ALONE, str(tmp_path)]) == 2
     assert numbers(tmp_path) == numbers(alone)
@@ -92,14 +87,16 @@ def test_two_drivers_at_once_do_every_run_once(clock: str, alone: Path, tmp_path
     assert left(tmp_path) == []
 
 
-def test_a_clock_that_jumps_changes_no_number_and_no_time_of_a_run(alone: Path, tmp_path: Path) -> None:
+def test_a_clock_that_jumps_changes_no_number_and_no_time(
+    alone: Path, tmp_path: Path, numbers: Numbers, tables: Tables
+) -> None:
     assert execute([sys.executable, "-c", JUMPY, *SWEEP, *ALONE, str(tmp_path)]).returncode == 0
     assert numbers(tmp_path) == numbers(alone)
     assert tables(tmp_path) == tables(alone)
     assert all(0 < record["cost"]["train_seconds"] < 3600 for record in store.records(tmp_path))
 
 
-def test_of_many_tiny_runs_none_is_lost_and_none_done_twice(tmp_path: Path) -> None:
+def test_two_drivers_do_each_of_many_tiny_runs_once(tmp_path: Path, numbers: Numbers, tables: Tables) -> None:
     from PIL import Image
 
     for split, label, value in ((s, c, v) for s in ("train", "test") for c in "ab" for v in range(8)):
@@ -118,7 +115,9 @@ def test_of_many_tiny_runs_none_is_lost_and_none_done_twice(tmp_path: Path) -> N
     assert tables(tmp_path / "both") == tables(tmp_path / "one")
 
 
-def test_a_run_that_the_memory_limit_stops_is_told_and_done_when_there_is_more(tmp_path: Path) -> None:
+def test_a_run_that_lacks_memory_fails_and_is_done_when_there_is_more(
+    tmp_path: Path, numbers: Numbers, tables: Tables
+) -> None:
     # the prompts and a batch of all samples take 1.6 GiB, the rest less than a third of that
     argv = ["--methods", "linear", "vpt_deep", "--set", "vpt_deep.prompts=100", "--tasks", "digits", "--workers", "2"]
     argv += ["--recipe", "epochs=1", "warmup_epochs=0", "batch_size=200", "--results"]
@@ -140,7 +139,7 @@ MOUNT = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
 
 
 def on_a_disk(options: str, tmp_path: Path, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command whose folder "disk" is a file system of its own; what is on it then comes to "kept"."""
+    """Run a command whose folder "disk" is a separate file system; copy its files to "kept" afterwards."""
     (tmp_path / "disk").mkdir()
     (tmp_path / "kept").mkdir()
     script = f'mount -t tmpfs -o {options} none disk && {{ "$@"; s=$?; cp -r disk/. kept/; exit $s; }}'
@@ -153,14 +152,16 @@ def on_a_disk(options: str, tmp_path: Path, command: Sequence[str]) -> subproces
     return execute([*MOUNT, script, "sh", *command], tmp_path)
 
 
-def test_a_disk_that_fills_up_keeps_what_finished_and_ends_the_sweep_with_a_line(alone: Path, tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_sweep_with_one_line_and_keeps_finished_runs(
+    alone: Path, tmp_path: Path, numbers: Numbers, tables: Tables
+) -> None:
     page = os.sysconf("SC_PAGE_SIZE")
     pages = [-(-path.stat().st_size // page) for path in alone.rglob("linear*") if path.is_file()]
-    spare = 5  # for what is there for a while; the next run's files need more
+    spare = 5  # for temporary files; the files of the next run need more
     result = on_a_disk(f"size={page * (sum(pages) + spare)}", tmp_path, [*COMMAND, *SWEEP, *ALONE, "disk"])
     assert result.returncode == 2, result
     assert result.stderr.count("\n") == 1
-    assert os.strerror(28) in result.stderr
+    assert os.strerror(28).lower() in result.stderr
     kept = numbers(tmp_path / "kept")
     assert len(kept) == 1
     assert kept.items() <= numbers(alone).items()
@@ -169,7 +170,7 @@ def test_a_disk_that_fills_up_keeps_what_finished_and_ends_the_sweep_with_a_line
     assert tables(tmp_path / "kept") == tables(alone)
 
 
-def test_a_results_folder_that_may_not_be_written_is_one_line(tmp_path: Path) -> None:
+def test_a_read_only_results_folder_is_one_line(tmp_path: Path) -> None:
     result = on_a_disk("ro", tmp_path, [*COMMAND, *SWEEP, *ALONE, "disk"])
     assert result.returncode == 2
     assert result.stderr == f"error: cannot use results folder disk: {os.strerror(30)}; give another with --results\n"

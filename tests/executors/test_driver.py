@@ -1,10 +1,11 @@
-"""Drivers: longest first, and several on one results folder."""
+"""The driver: it starts the longest runs first, and shares a results folder with other drivers."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,42 +17,36 @@ from benchmarks.executors.attempt import OnEpoch, Outcome
 from benchmarks.executors.place import Listeners, Place
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
-from benchmarks.sweeps import sweep
+from tests.conftest import Specs
 
-RECIPE = {"epochs": 1, "warmup_epochs": 0}
-WHERE = Place(executor="local", device=torch.device("cpu"), workers=1)
-
-
-def specs(*methods: str) -> list[Spec]:
-    return sweep.specs(sweep.Sweep(methods=methods, tasks=("digits",), recipe=RECIPE), "float32")
+PLACE = Place(executor="local", device=torch.device("cpu"), workers=1)
 
 
-def numbers(results: Path) -> dict[str, object]:
-    return {r["key"]: (r["accuracy"], r["history"], r["params"]) for r in store.records(results)}
+Numbers = Callable[[Path], dict[str, object]]
 
 
 def nothing(*_: object) -> None:
-    """Hear and do nothing."""
+    """Ignore an event."""
 
 
 def complete(
     todo: list[Spec], results: Path, *, on_wait: OnEpoch = nothing, again: bool = False
 ) -> tuple[Outcome, list[Spec], list[Spec]]:
-    """What came of runs; those whose end was told here, and those whose end elsewhere was."""
+    """Return the outcome, the runs that ended here, and the runs that another driver finished."""
     ended, elsewhere = list[Spec](), list[Spec]()
     listeners = Listeners(on_epoch=nothing, on_end=ended.append, on_wait=on_wait, on_other=elsewhere.append)
-    return driver.complete(todo, results, WHERE, listeners, again=again), ended, elsewhere
+    return driver.complete(todo, results, PLACE, listeners, again=again), ended, elsewhere
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Records of a driver that nothing disturbs."""
+def alone(specs: Specs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of a single driver."""
     results = tmp_path_factory.mktemp("alone")
     assert complete(specs("linear", "norm"), results)[0] == Outcome()
     return results
 
 
-def test_the_longest_runs_are_begun_first_and_unknown_ones_before_them(alone: Path, tmp_path: Path) -> None:
+def test_runs_of_unknown_length_come_first_then_the_longest(alone: Path, tmp_path: Path, specs: Specs) -> None:
     shutil.copytree(alone / store.RUNS, tmp_path / store.RUNS)
     for path in (tmp_path / store.RUNS).rglob("*.json"):
         seconds = 20 if path.name.startswith("norm") else 10
@@ -63,7 +58,9 @@ def test_the_longest_runs_are_begun_first_and_unknown_ones_before_them(alone: Pa
     assert found == [other, lora, norm, again[1], linear, again[0]]
 
 
-def test_what_another_driver_finishes_is_waited_for_and_not_done_again(alone: Path, tmp_path: Path) -> None:
+def test_the_driver_waits_for_a_claimed_run_and_does_not_repeat_it(
+    alone: Path, tmp_path: Path, specs: Specs, numbers: Numbers
+) -> None:
     linear, norm = specs("linear", "norm")
     lease, shown = claims.take(tmp_path, linear), list[str]()
     store.write_trace(tmp_path, linear, "started", "", progress={"stage": "train", "epoch": 3, "epochs": 7})
@@ -86,7 +83,9 @@ def test_what_another_driver_finishes_is_waited_for_and_not_done_again(alone: Pa
     assert numbers(tmp_path) == numbers(alone)
 
 
-def test_what_another_driver_leaves_behind_is_done_here(alone: Path, tmp_path: Path) -> None:
+def test_a_run_that_another_driver_gives_up_is_executed_here(
+    alone: Path, tmp_path: Path, specs: Specs, numbers: Numbers
+) -> None:
     linear, norm = specs("linear", "norm")
     lease = claims.take(tmp_path, linear)
     waited: list[Spec] = []
@@ -100,7 +99,9 @@ def test_what_another_driver_leaves_behind_is_done_here(alone: Path, tmp_path: P
     assert numbers(tmp_path) == numbers(alone)
 
 
-def test_a_record_that_appeared_meanwhile_is_not_made_again_unless_asked_for(alone: Path, tmp_path: Path) -> None:
+def test_a_record_that_appeared_meanwhile_is_only_made_again_on_request(
+    alone: Path, tmp_path: Path, specs: Specs
+) -> None:
     shutil.copytree(alone / store.RUNS, tmp_path / store.RUNS)
     (linear,) = specs("linear")
     path = store.record_path(tmp_path, linear)
@@ -111,13 +112,13 @@ def test_a_record_that_appeared_meanwhile_is_not_made_again_unless_asked_for(alo
     assert path.stat().st_mtime_ns > before
 
 
-def test_a_run_tells_other_drivers_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_trace_of_a_run_shows_its_last_epoch(tmp_path: Path, specs: Specs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempt, "TRACE_SECONDS", 0)
     (short,) = specs("norm")
-    norm, told = replace(short, recipe=replace(short.recipe, epochs=2)), list[object]()
+    norm, shown = replace(short, recipe=replace(short.recipe, epochs=2)), list[object]()
 
     def on_epoch(epoch: object) -> None:
-        told.append((store.read_trace(tmp_path, norm) or {})["progress"])
+        shown.append((store.read_trace(tmp_path, norm) or {})["progress"])
 
     assert attempt.attempt(norm, tmp_path, torch.device("cpu"), on_epoch) is None
-    assert told == [None, {"stage": "train", "epoch": 1, "epochs": 2}]
+    assert shown == [None, {"stage": "train", "epoch": 1, "epochs": 2}]

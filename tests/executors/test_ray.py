@@ -1,4 +1,4 @@
-"""Ray: the records of one process, from a cluster whose nodes, processes and driver may die."""
+"""Ray: its records equal those of one process, even if nodes, processes or the driver die."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import executors, run
-from benchmarks.executors import driver, local
+from benchmarks import run
+from benchmarks.executors import driver
 from benchmarks.executors import ray as on_ray
+from benchmarks.executors.attempt import Outcome
 from benchmarks.executors.place import Listeners, Place
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
-from benchmarks.sweeps import sweep
+from methods.errors import UserError
+from tests.conftest import Complaint, Specs
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 pytestmark = pytest.mark.slow
@@ -30,20 +32,15 @@ CPU = torch.device("cpu")
 QUIET: dict[str, Any] = {"on_epoch": lambda spec, epoch: None, "on_end": lambda spec: None}
 
 
-def specs(*methods: str, seeds: tuple[int, ...] = (0,), epochs: int = 1) -> list[Spec]:
-    recipe = {"epochs": epochs, "warmup_epochs": 0}
-    return sweep.specs(sweep.Sweep(methods=methods, tasks=("digits",), seeds=seeds, recipe=recipe), "float32")
-
-
-def numbers(results: Path) -> dict[str, object]:
-    return {r["key"]: (r["accuracy"], r["history"], r["params"]) for r in store.records(results)}
+Numbers = Callable[[Path], dict[str, object]]
+InProcess = Callable[[list[Spec], Path], Path]
 
 
 def task_files(results: Path) -> dict[Path, bytes]:
     return {path.relative_to(results): path.read_bytes() for path in (results / store.ADAPTERS).rglob("*.safetensors")}
 
 
-def complete(todo: list[Spec], results: Path, address: str | None = None, **options: Any) -> executors.Outcome:
+def complete(todo: list[Spec], results: Path, address: str | None = None, **options: Any) -> Outcome:
     place = Place(executor="ray", device=CPU, workers=None, address=address)
     return driver.complete(todo, results, place, listeners(**options))
 
@@ -52,17 +49,9 @@ def listeners(**options: Any) -> Listeners:
     return Listeners(**(QUIET | {"on_wait": QUIET["on_epoch"], "on_other": QUIET["on_end"]} | options))
 
 
-def in_process(todo: list[Spec], results: Path) -> Path:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        local.in_process(todo, results, CPU, again=False, fail_fast=False, **QUIET)
-    finally:
-        torch.set_num_threads(threads)
-    return results
-
-
-def test_runs_on_ray_are_those_of_one_process(tmp_path: Path) -> None:
+def test_runs_on_ray_equal_those_of_one_process(
+    tmp_path: Path, specs: Specs, numbers: Numbers, in_process: InProcess
+) -> None:
     todo = specs("linear", "norm")
     alone, epochs = in_process(todo, tmp_path / "alone"), list[tuple[Spec, int]]()
     broken = replace(todo[1], config=replace(todo[1].config, lr=1e30), recipe=replace(todo[1].recipe, clip_grad=0))
@@ -82,10 +71,10 @@ def test_runs_on_ray_are_those_of_one_process(tmp_path: Path) -> None:
     assert not ray.is_initialized()
 
 
-def test_runs_that_the_memory_monitor_kills_are_told_and_done_when_there_is_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_the_memory_monitor_kills_fails_and_is_done_when_there_is_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, specs: Specs, numbers: Numbers, in_process: InProcess
 ) -> None:
-    (norm,) = specs("norm", epochs=200)
+    (norm,) = specs("norm", recipe={"epochs": 200})
     (tmp_path / "ray").mkdir()
     with monkeypatch.context() as patch:
         patch.setenv("RAY_memory_usage_threshold", "0.01")
@@ -97,23 +86,21 @@ def test_runs_that_the_memory_monitor_kills_are_told_and_done_when_there_is_more
     assert trace is not None
     assert (trace["status"], trace["reason"]) == ("failed", outcome.failed[norm])
     (short,) = specs("norm")
-    assert complete([short], tmp_path / "ray") == executors.Outcome()
+    assert complete([short], tmp_path / "ray") == Outcome()
     assert numbers(tmp_path / "ray") == numbers(in_process([short], tmp_path / "alone"))
 
 
-def test_no_cluster_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_cluster_is_one_line(tmp_path: Path, complaint: Complaint) -> None:
     argv = ["--methods", "linear", "--tasks", "digits", "--executor", "ray", "--results", str(tmp_path)]
-    assert run.main([*argv, "--address", "127.0.0.1:1"]) == 2
-    err = capsys.readouterr().err
-    assert err.splitlines()[-1].startswith("error: cannot reach Ray at 127.0.0.1:1: ")
+    assert complaint(run.main, *argv, "--address", "127.0.0.1:1").startswith("cannot reach Ray at 127.0.0.1:1: ")
 
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
-    """A head that runs nothing, for its node cannot be lost, and two nodes with a CPU each."""
+    """A head that executes nothing, and two nodes with one CPU each."""
     from ray.cluster_utils import Cluster
 
-    # not the niceness of Ray's workers, with which they wait for whatever else the machine does
+    # with Ray's default niceness its workers wait for every other process
     found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": {"worker_niceness": 0}})
     for _ in range(2):
         found.add_node(num_cpus=1)
@@ -122,8 +109,10 @@ def cluster() -> Iterator[Any]:
     found.shutdown()
 
 
-def test_a_node_that_dies_costs_no_run(cluster: Any, tmp_path: Path) -> None:
-    todo, killed = specs("norm", seeds=(0, 1, 2), epochs=8), list[object]()
+def test_a_node_that_dies_costs_no_run(
+    cluster: Any, tmp_path: Path, specs: Specs, numbers: Numbers, in_process: InProcess
+) -> None:
+    todo, killed = specs("norm", seeds=(0, 1, 2), recipe={"epochs": 8}), list[object]()
     alone = in_process(todo, tmp_path / "alone")
 
     def kill(spec: Spec, epoch: dict[str, int]) -> None:
@@ -132,14 +121,16 @@ def test_a_node_that_dies_costs_no_run(cluster: Any, tmp_path: Path) -> None:
             cluster.remove_node(killed[0], allow_graceful=False)
 
     (tmp_path / "ray").mkdir()
-    assert complete(todo, tmp_path / "ray", cluster.address, on_epoch=kill) == executors.Outcome()
+    assert complete(todo, tmp_path / "ray", cluster.address, on_epoch=kill) == Outcome()
     assert len(killed) == 1
     assert numbers(tmp_path / "ray") == numbers(alone)
     assert task_files(tmp_path / "ray") == task_files(alone)
 
 
-def test_a_driver_that_dies_is_repeated(cluster: Any, tmp_path: Path) -> None:
-    todo = specs("norm", seeds=(0, 1, 2), epochs=8)
+def test_a_command_whose_driver_died_is_repeated(
+    cluster: Any, tmp_path: Path, specs: Specs, numbers: Numbers, in_process: InProcess
+) -> None:
+    todo = specs("norm", seeds=(0, 1, 2), recipe={"epochs": 8})
     alone = in_process(todo, tmp_path / "alone")
     argv = ["--methods", "norm", "--tasks", "digits", "--seeds", "0", "1", "2", "--recipe", "epochs=8"]
     place = ["warmup_epochs=0", "--executor", "ray", "--address", cluster.address, "--results", str(tmp_path / "ray")]
@@ -159,26 +150,30 @@ def test_a_driver_that_dies_is_repeated(cluster: Any, tmp_path: Path) -> None:
 
 
 def test_nodes_without_the_results_folder_send_their_files(
-    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    specs: Specs,
+    numbers: Numbers,
+    in_process: InProcess,
 ) -> None:
     todo = specs("linear", "norm")
     alone = in_process(todo, tmp_path / "alone")
     sent = on_ray.Task
-    monkeypatch.setattr(on_ray, "Task", lambda **told: sent(**(told | {"token": None})))
-    assert complete(todo, tmp_path / "ray", cluster.address) == executors.Outcome()
+    monkeypatch.setattr(on_ray, "Task", lambda **fields: sent(**(fields | {"token": None})))
+    assert complete(todo, tmp_path / "ray", cluster.address) == Outcome()
     assert numbers(tmp_path / "ray") == numbers(alone)
     assert task_files(tmp_path / "ray") == task_files(alone)
 
 
-def test_a_node_with_other_data_is_told(cluster: Any, tmp_path: Path) -> None:
+def test_a_node_with_other_data_fails_the_run(cluster: Any, tmp_path: Path, specs: Specs) -> None:
     (linear,) = specs("linear")
     other = replace(linear, data_fingerprint="0" * 64)
     outcome = complete([other], tmp_path, cluster.address)
-    assert "other data of digits on node" in outcome.failed[other]
+    assert "has other data of digits than the driver" in outcome.failed[other]
 
 
-def test_a_run_that_fits_no_node_is_one_line(cluster: Any, tmp_path: Path) -> None:
+def test_a_run_that_fits_no_node_is_one_line(cluster: Any, tmp_path: Path, specs: Specs) -> None:
     place = Place(executor="ray", device=CPU, workers=None, cpus=2, address=cluster.address)
-    with pytest.raises(ValueError, match="no node of the Ray cluster has room") as told:
+    with pytest.raises(UserError, match=r"no node of the Ray cluster has room.*CPU"):
         driver.complete(specs("linear"), tmp_path, place, listeners())
-    assert "CPU" in str(told.value)

@@ -1,4 +1,4 @@
-"""Slurm: the script of the job array, and its elements run for real by submitit's executor for one machine."""
+"""Slurm: the script of the job array, and its elements, which submitit's local executor runs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from benchmarks import run
 from benchmarks.executors import attempt, queue, slurm
 from benchmarks.executors.place import Place
 from benchmarks.records import store
-from benchmarks.sweeps import sweep
+from tests.conftest import Complaint, Specs
 
 pytest.importorskip("submitit", reason="needs the extra slurm")
 
-RECIPE = {"epochs": 1, "warmup_epochs": 0}
-WHERE = Place(executor="slurm", device=torch.device("cpu"), workers=None)
+PLACE = Place(executor="slurm", device=torch.device("cpu"), workers=None)
 QUICK = ["--methods", "linear", "norm", "--tasks", "digits", "--recipe", "epochs=1", "warmup_epochs=0"]
 
 
-def test_a_dry_run_shows_the_script_of_the_array(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_shows_the_script_of_the_job_array(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     resources = ["--cpus-per-run", "3", "--workers", "7", "--resources", "partition=gpu", "timeout_min=90", "mem_gb=16"]
     argv = [*QUICK, "--seeds", *map(str, range(20)), "--executor", "slurm", *resources, "--results", str(tmp_path)]
     assert run.main([*argv, "--dry-run"]) == 0
@@ -37,15 +36,14 @@ def test_a_dry_run_shows_the_script_of_the_array(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.slow
-def test_elements_of_an_array_run_and_tell_what_failed(tmp_path: Path) -> None:
-    asked = sweep.Sweep(methods=("linear", "full"), tasks=("digits",), recipe={**RECIPE, "clip_grad": 0})
-    linear, full = sweep.specs(asked, "float32")
+def test_array_elements_store_records_and_report_failures(tmp_path: Path, specs: Specs) -> None:
+    linear, full = specs("linear", "full", recipe={"clip_grad": 0})
     broken = replace(full, config=replace(full.config, lr=1e30), recipe=replace(full.recipe, epochs=3))
     ended: list[object] = []
     outcome = slurm.execute(
         [linear, broken],
         tmp_path,
-        WHERE,
+        PLACE,
         again=False,
         fail_fast=False,
         on_epoch=lambda spec, epoch: None,
@@ -55,23 +53,35 @@ def test_elements_of_an_array_run_and_tell_what_failed(tmp_path: Path) -> None:
     assert list(outcome.failed) == [broken]
     assert "loss was nan" in outcome.failed[broken]
     assert set(ended) == {linear, broken}
-    assert [record["key"] for record in store.records(tmp_path)] == [linear.key]
     (record,) = store.records(tmp_path)
-    assert record["environment"]["threads"] == WHERE.cpus
+    assert record["key"] == linear.key
+    assert record["environment"]["threads"] == PLACE.cpus
 
 
-def test_an_element_leaves_alone_what_has_a_record_or_another_driver(tmp_path: Path) -> None:
-    (linear,) = sweep.specs(sweep.Sweep(methods=("linear",), tasks=("digits",), recipe=RECIPE), "float32")
-    element = slurm._element(linear, tmp_path, WHERE, again=False)
+@pytest.mark.slow
+def test_a_job_that_crashes_outside_of_its_run_leaves_its_traceback(tmp_path: Path, specs: Specs) -> None:
+    (linear,) = specs("linear")
+    quiet = {"on_epoch": lambda spec, epoch: None, "on_end": lambda spec: None}
+    (tmp_path / store.RUNS).write_text("")  # where the job needs a folder
+    outcome = slurm.execute([linear], tmp_path, PLACE, again=False, fail_fast=False, cluster="local", **quiet)  # type: ignore[arg-type]
+    assert "ended as FAILED" in outcome.failed[linear]
+    trace = store.read_trace(tmp_path, linear)
+    assert trace is not None
+    assert "Traceback (most recent call last):" in trace["traceback"]
+
+
+def test_an_element_skips_a_run_that_is_claimed_or_has_a_record(tmp_path: Path, specs: Specs, one_thread: None) -> None:
+    (linear,) = specs("linear")
+    element = slurm._element(linear, tmp_path, PLACE, again=False)
     lease = attempt.begin(linear, tmp_path, again=False)
-    threads = torch.get_num_threads()
-    try:
-        assert element() == (True, None)
-        lease.release()
-        assert element() == (False, None)
-        assert element() == (True, None)
-    finally:
-        torch.set_num_threads(threads)
+    assert element() == (True, None)
+    lease.release()
+    assert element() == (False, None)
+    assert element() == (True, None)
+
+
+def test_an_element_is_repeated_after_a_time_limit(tmp_path: Path, specs: Specs) -> None:
+    element = slurm._element(specs("linear")[0], tmp_path, PLACE, again=False)
     assert element.checkpoint().function == element
 
 
@@ -95,38 +105,29 @@ def test_wrong_options_are_one_line(
     argv: list[str], parts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run.main([*QUICK, *argv, "--results", str(tmp_path)]) == 2
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1
-    assert [part for part in parts if part not in err] == []
-
-
-def complaint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    assert run.main([*QUICK, "--executor", "slurm", "--results", str(tmp_path / "results")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    return line
+    assert [part for part in parts if part not in line] == []
 
 
-def test_no_slurm_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_slurm_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: Complaint) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    line = complaint(tmp_path, capsys)
-    assert line.startswith("error: no Slurm here: ")
+    line = complaint(run.main, *QUICK, "--executor", "slurm", "--results", str(tmp_path / "results"))
+    assert line.startswith("no Slurm here: ")
     assert "--dry-run" in line
 
 
 def test_a_slurm_that_refuses_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
 ) -> None:
     for name in ("srun", "sbatch"):
         (tmp_path / name).write_text("#!/bin/sh\necho warning >&2\necho no such partition >&2\nexit 1\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    line = complaint(tmp_path, capsys)
-    assert line == "error: Slurm refused the jobs: no such partition; --dry-run shows the script"
+    line = complaint(run.main, *QUICK, "--executor", "slurm", "--results", str(tmp_path / "results"))
+    assert line == "Slurm refused the jobs: no such partition; --dry-run shows the script"
 
 
-def test_a_job_that_was_killed_is_told_where_slurm_keeps_no_accounts(
+def test_without_accounting_a_killed_job_is_found_by_the_queue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands = {"srun": "", "sbatch": "echo Submitted batch job 7", "sacct": "exit 1", "squeue": "echo 8_0"}
@@ -142,11 +143,9 @@ def test_a_job_that_was_killed_is_told_where_slurm_keeps_no_accounts(
 
 
 @pytest.mark.parametrize(("executor", "package"), [("slurm", "submitit"), ("ray", "ray")])
-def test_a_missing_extra_is_one_line_that_says_how_to_install_it(
-    executor: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_missing_extra_is_one_line_with_the_command_that_installs_it(
+    executor: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    assert run.main([*QUICK, "--executor", executor, "--results", str(tmp_path)]) == 2
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1
-    assert f"pip install '.[{executor}]'" in err
+    line = complaint(run.main, *QUICK, "--executor", executor, "--results", str(tmp_path))
+    assert f"pip install '.[{executor}]'" in line

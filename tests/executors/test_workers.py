@@ -1,4 +1,4 @@
-"""Runs side by side: the same records as one after the other, whatever dies."""
+"""Runs side by side: their records equal those of one process, even if workers or the command are killed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,29 +19,14 @@ from benchmarks.executors import local, processes
 from benchmarks.files.writing import WriteError
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
-from benchmarks.sweeps import sweep
+from methods.errors import UserError
+from tests.conftest import Specs
 
 TASKS, RECIPE = ("digits", "texture"), {"epochs": 2, "warmup_epochs": 0}
 COMMAND = [sys.executable, "-m", "benchmarks.run", "--methods", "linear", "lora", "--tasks", *TASKS]
 QUICK = [*COMMAND, "--recipe", *(f"{name}={value}" for name, value in RECIPE.items()), "--workers", "2", "--results"]
 KILLS = int(os.environ.get("PEFT_BENCH_KILLS", "1"))
-
-
-def numbers(results: Path) -> dict[str, object]:
-    """What may not differ: everything but times and the environment."""
-    return {r["key"]: (r["accuracy"], r["history"], r["params"]) for r in store.records(results)}
-
-
-def accuracies(results: Path) -> str:
-    """The tables of the leaderboard, but for those of what runs cost."""
-    tables, heading, _ = (results / "leaderboard.md").read_text().partition("### offline: what runs cost")
-    assert heading
-    return tables
-
-
-def specs(**changes: object) -> list[Spec]:
-    asked = {"methods": ("linear",), "tasks": TASKS, "recipe": RECIPE, **changes}
-    return sweep.specs(sweep.Sweep(**asked), "float32")  # type: ignore[arg-type]
+Numbers = Callable[[Path], dict[str, object]]
 
 
 def execute(todo: list[Spec], results: Path, **options: object) -> tuple[dict[Spec, str], list[Spec]]:
@@ -51,25 +37,14 @@ def execute(todo: list[Spec], results: Path, **options: object) -> tuple[dict[Sp
 
 
 @pytest.mark.slow
-def test_runs_side_by_side_are_those_of_one_process_with_as_many_threads(tmp_path: Path) -> None:
-    todo = specs(methods=("linear", "norm"), tasks=("digits",))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        local.in_process(
-            todo,
-            tmp_path / "one",
-            torch.device("cpu"),
-            again=False,
-            fail_fast=False,
-            on_epoch=lambda *_: None,
-            on_end=lambda _: None,
-        )
-        execute(todo, tmp_path / "two")
-    finally:
-        torch.set_num_threads(threads)
-    assert len(numbers(tmp_path / "one")) == 2
-    assert numbers(tmp_path / "one") == numbers(tmp_path / "two")
+def test_runs_side_by_side_equal_those_of_one_process_with_as_many_threads(
+    tmp_path: Path, specs: Specs, numbers: Numbers, in_process: Callable[[list[Spec], Path], Path]
+) -> None:
+    todo = specs("linear", "norm")
+    alone = in_process(todo, tmp_path / "one")
+    execute(todo, tmp_path / "two")
+    assert len(numbers(alone)) == 2
+    assert numbers(alone) == numbers(tmp_path / "two")
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +55,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_sweeps_killed_at_random_moments_end_like_an_undisturbed_one(undisturbed: Path, tmp_path: Path) -> None:
+def test_a_sweep_killed_at_a_random_moment_ends_like_an_undisturbed_one(
+    undisturbed: Path, tmp_path: Path, numbers: Numbers, tables: Callable[[Path], str]
+) -> None:
     command, moments = [*QUICK, str(tmp_path)], random.Random(0)
     for _ in range(KILLS):
         kept = numbers(tmp_path)
@@ -91,13 +68,12 @@ def test_sweeps_killed_at_random_moments_end_like_an_undisturbed_one(undisturbed
         assert kept.items() <= numbers(tmp_path).items()
     assert subprocess.run(command, capture_output=True).returncode == 0
     assert numbers(tmp_path) == numbers(undisturbed)
-    assert accuracies(tmp_path) == accuracies(undisturbed)
+    assert tables(tmp_path) == tables(undisturbed)
 
 
 @pytest.mark.slow
-def test_a_run_whose_process_dies_again_and_again_has_failed_and_the_others_finish(tmp_path: Path) -> None:
-    victim, *others = specs(methods=("full", "linear"), tasks=("digits",), recipe=RECIPE | {"epochs": 50})
-
+def test_a_run_whose_process_keeps_dying_fails_and_the_others_finish(tmp_path: Path, specs: Specs) -> None:
+    victim, *others = specs("full", "linear", recipe={"epochs": 50})
     pids: set[int] = set()
 
     def kill(spec: Spec, epoch: object) -> None:
@@ -117,7 +93,7 @@ def test_a_run_whose_process_dies_again_and_again_has_failed_and_the_others_fini
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_traces_and_no_process(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_traces_and_no_process(tmp_path: Path, specs: Specs) -> None:
     pids: list[int] = []
 
     def ctrl_c(spec: Spec, epoch: object) -> None:
@@ -126,7 +102,7 @@ def test_ctrl_c_leaves_traces_and_no_process(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        execute(specs(methods=("full",), recipe=RECIPE | {"epochs": 50}), tmp_path, on_epoch=ctrl_c)
+        execute(specs("full", tasks=TASKS, recipe={"epochs": 50}), tmp_path, on_epoch=ctrl_c)
     traces = [json.loads(path.read_text()) for path in (tmp_path / store.UNFINISHED).rglob("*.json")]
     assert {trace["status"] for trace in traces} == {"interrupted"}
     assert pids
@@ -135,13 +111,22 @@ def test_ctrl_c_leaves_traces_and_no_process(tmp_path: Path) -> None:
             os.kill(pid, 0)
 
 
-def test_a_results_folder_that_stops_taking_files_stops_the_sweep(tmp_path: Path) -> None:
+def test_a_results_folder_that_cannot_be_written_stops_the_sweep(tmp_path: Path, specs: Specs) -> None:
     (tmp_path / store.UNFINISHED).write_text("")  # where a folder is needed
     with pytest.raises(WriteError):
-        execute(specs(), tmp_path)
+        execute(specs("linear"), tmp_path)
 
 
-def test_ctrl_c_is_not_for_a_worker() -> None:
+def test_a_damaged_record_that_a_worker_finds_stops_the_sweep(tmp_path: Path, specs: Specs) -> None:
+    (linear,) = specs("linear")
+    path = store.record_path(tmp_path, linear)
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    with pytest.raises(UserError, match="cannot read record"):
+        execute([linear], tmp_path)
+
+
+def test_a_worker_ignores_ctrl_c() -> None:
     before = signal.getsignal(signal.SIGINT)
     process = processes.start(time.sleep, 30)
     try:
@@ -156,7 +141,7 @@ def test_ctrl_c_is_not_for_a_worker() -> None:
         process.join()
 
 
-def test_a_worker_dies_with_the_command_that_began_it() -> None:
+def test_a_worker_dies_with_its_command() -> None:
     code = "import time; from benchmarks.executors import processes; "
     code += "print(processes.start(time.sleep, 60).pid, flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as command:
@@ -170,7 +155,7 @@ def test_a_worker_dies_with_the_command_that_began_it() -> None:
             time.sleep(0.1)
 
 
-def test_a_process_a_core_on_a_cpu_and_one_on_a_gpu() -> None:
+def test_the_default_is_one_worker_per_core_or_gpu() -> None:
     cores = torch.get_num_threads()
     assert local.default(torch.device("cpu"), 100) == min(cores, local.LIMIT)
     assert local.default(torch.device("cpu"), 1) == 1

@@ -1,4 +1,4 @@
-"""A real MLflow server on loopback, and what an MLflow has of a results folder."""
+"""A real MLflow server on loopback, and functions that read MLflow's copy of a results folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.tracking import fields, mirror
 
 
 def until(true: Callable[[], Any], seconds: float = 300) -> Any:
-    """What ``true`` returns once that is something."""
+    """Wait until ``true`` returns something true, and return that."""
     deadline = time.monotonic() + seconds
     while not (value := true()):
         assert time.monotonic() < deadline, f"not within {seconds} s"
@@ -34,7 +34,7 @@ def client(uri: str) -> Any:
 
 
 def runs(uri: str, results: Path) -> list[Any]:
-    """MLflow's runs of the records of a folder, the sweeps they are nested under among them."""
+    """Return MLflow's runs for a results folder, including the runs of its sweeps."""
     mlflow = client(uri)
     experiment = mlflow.get_experiment_by_name("offline")
     found = mlflow.search_runs([experiment.experiment_id]) if experiment else []
@@ -42,7 +42,7 @@ def runs(uri: str, results: Path) -> list[Any]:
 
 
 def mirrored(uri: str, results: Path) -> dict[str, tuple[Any, ...]]:
-    """By key, what MLflow has of each complete run: the history as the record has it, and the final numbers."""
+    """Return by key, for each complete run in MLflow: status, history, final numbers and learning rate."""
     complete = {fields.KEY, fields.COMPLETE}
     mlflow, found = client(uri), [r for r in runs(uri, results) if complete <= set(r.data.tags)]
     rows = {}
@@ -59,7 +59,7 @@ def mirrored(uri: str, results: Path) -> dict[str, tuple[Any, ...]]:
 
 
 def recorded(results: Path) -> dict[str, tuple[Any, ...]]:
-    """The same from the records alone."""
+    """Return the same as ``mirrored``, from the records alone."""
     rows = {}
     for record in store.records(results):
         curves = {n: [(row["epoch"], row[n]) for row in record["history"]] for n in ("train_loss", "lr")}
@@ -82,10 +82,10 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.uri = f"http://127.0.0.1:{port}"
-        store_uri, address = f"sqlite:///{folder}/mlflow.db", ["--host", "127.0.0.1", "--port", str(port)]
-        place = ["--backend-store-uri", store_uri, "--artifacts-destination", str(folder / "artifacts")]
-        options = [*place, "--serve-artifacts", *address, "--workers", "1"]
-        self.command = [sys.executable, "-m", "mlflow", "server", *options]
+        address = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+        place = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+        artifacts = ["--serve-artifacts", "--artifacts-destination", str(folder / "artifacts")]
+        self.command = [sys.executable, "-m", "mlflow", "server", *place, *artifacts, *address]
         self.log = folder / "log"
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""MLflow mirrors the records: on a real server that dies, in the default database, and never at a run's cost."""
+"""MLflow copies the records, in the default database and on a real server that dies, and never delays a run."""
 
 from __future__ import annotations
 
@@ -16,23 +16,19 @@ from benchmarks import run
 from benchmarks.executors import attempt as attempts
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
-from benchmarks.sweeps import sweep
 from benchmarks.tracking import __main__ as command
 from benchmarks.tracking import fields
 from benchmarks.tracking.address import address, shown
 from benchmarks.tracking.sink import Sink
 from benchmarks.tracking.sync import sync
+from methods.errors import UserError
+from tests.conftest import Complaint, Specs
 from tests.support.mlflow_server import Server, client, mirrored, recorded, runs, until
 
 RECIPE = {"epochs": 2, "warmup_epochs": 0}
 QUICK = ["--workers", "1", "--tasks", "digits", "--recipe", *(f"{name}={value}" for name, value in RECIPE.items())]
 BROKEN = ["--methods", "linear", "full", *QUICK, "clip_grad=0", "--set", "full.lr=1e30"]
-RESULTS = Path(__file__).parents[2] / "results"
 ROW = {"epoch": 1, "train_loss": 2.5, "lr": 0.1}
-
-
-def specs(*methods: str) -> list[Spec]:
-    return sweep.specs(sweep.Sweep(methods=methods, tasks=("digits",), recipe=RECIPE), "float32")
 
 
 def lines(text: str, start: str) -> list[str]:
@@ -40,14 +36,14 @@ def lines(text: str, start: str) -> list[str]:
 
 
 def artifacts(folder: Path, run_id: str) -> set[str]:
-    """The files of a run in a database's artifact folder."""
+    """Return the files of a run in the artifact folder beside a database."""
     root = folder / "mlartifacts" / "offline" / run_id / "artifacts"
     return {str(path.relative_to(root)) for path in root.rglob("*.*")}
 
 
 @pytest.fixture(scope="module")
 def default(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A folder where a run went well and one failed, with nothing said of tracking; the URI of its database."""
+    """A folder where one run finished and one failed, without ``--tracking``; the URI of its database."""
     folder = tmp_path_factory.mktemp("default")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI")
@@ -58,7 +54,7 @@ def default(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 @pytest.fixture(scope="module")
 def server(default: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """On a copy of a database that is there already, for making one takes seconds."""
+    """A server on a copy of an existing database, because creating one takes seconds."""
     folder = tmp_path_factory.mktemp("server")
     shutil.copy(default[0] / "mlflow.db", folder)
     made = Server(folder)
@@ -67,7 +63,7 @@ def server(default: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) 
     made.kill()
 
 
-def test_runs_are_tracked_in_a_database_beside_them_unless_told_otherwise(default: tuple[Path, str]) -> None:
+def test_by_default_runs_are_tracked_in_a_database_in_the_current_folder(default: tuple[Path, str]) -> None:
     folder, uri = default
     assert mirrored(uri, folder / "results") == recorded(folder / "results")
     (record,) = store.records(folder / "results")
@@ -80,9 +76,9 @@ def test_runs_are_tracked_in_a_database_beside_them_unless_told_otherwise(defaul
     assert "loss was nan" in found["full"].data.tags["reason"]
     parent, child = found["sweep"].info.run_id, found["linear"]
     assert {found[name].data.tags[fields.PARENT] for name in ("linear", "full")} == {parent}
-    told = {name: child.data.tags[name] for name in ("method", "task", "suite", "backbone", "commit")}
+    tags = {name: child.data.tags[name] for name in ("method", "task", "suite", "backbone", "commit")}
     wanted = {"method": "linear", "task": "digits", "suite": "offline", "backbone": "vit_nano"}
-    assert told == wanted | {"commit": record["environment"]["commit"]}
+    assert tags == wanted | {"commit": record["environment"]["commit"]}
     stem = f"linear-s0-{record['key']}"
     assert artifacts(folder, child.info.run_id) == {f"{stem}.json", f"{stem}.safetensors", "training.png"}
     assert artifacts(folder, parent) == {
@@ -92,25 +88,26 @@ def test_runs_are_tracked_in_a_database_beside_them_unless_told_otherwise(defaul
 
 
 def test_nothing_to_upload_starts_no_process(
-    default: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    default: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, specs: Specs
 ) -> None:
     monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: pytest.fail("a process was started"))
     argv = ["--methods", "linear", *QUICK, "clip_grad=0", "--results", str(default[0] / "results")]
     assert run.main([*argv, "--tracking", default[1]]) == 0
     assert run.main([*argv, "--tracking", default[1], "--force", "--dry-run"]) == 0
-    with Sink(address("off"), tmp_path, specs("linear"), warn=pytest.fail) as sink:
-        sink.epoch(specs("linear")[0], ROW)
-        sink.end(specs("linear")[0])
+    (linear,) = specs("linear")
+    with Sink(address("off"), tmp_path, [linear], warn=pytest.fail) as sink:
+        sink.epoch(linear, ROW)
+        sink.end(linear)
     assert sink.uploaded == 0
 
 
 @pytest.mark.slow
-def test_a_server_killed_in_a_run_costs_one_warning_and_sync_brings_what_is_missing_once(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_after_one_warning_about_a_killed_server_sync_uploads_the_rest_once(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], specs: Specs
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     methods, plain = ("linear", "bitfit", "norm"), attempts.attempt
-    first, second, third = specs(*methods)
+    first, second, third = specs(*methods, recipe=RECIPE)
 
     def reached() -> bool:
         return any(r.data.tags.get(fields.KEY) == second.key and r.data.metrics for r in runs(server.uri, tmp_path))
@@ -142,7 +139,7 @@ def test_a_server_killed_in_a_run_costs_one_warning_and_sync_brings_what_is_miss
     assert {r.data.tags.get(fields.KEY): r.info.status for r in runs(server.uri, tmp_path)} == {
         None: "RUNNING",
         first.key: "FINISHED",
-        second.key: "RUNNING",  # and of the third nothing
+        second.key: "RUNNING",  # the third is not there
     }
     for said in ("2 runs uploaded, 1 already there", "0 runs uploaded, 3 already there"):
         assert command.main(again) == 0
@@ -159,10 +156,12 @@ def test_a_server_killed_in_a_run_costs_one_warning_and_sync_brings_what_is_miss
     assert "leaderboard.md" in {file.path for file in client(server.uri).list_artifacts(parent.run_id)}
 
 
-def test_records_of_others_are_imported_once_with_times_that_fit(default: tuple[Path, str], tmp_path: Path) -> None:
+def test_sync_uploads_records_of_others_once_with_their_training_time(
+    default: tuple[Path, str], tmp_path: Path, root: Path
+) -> None:
     place = tmp_path / store.RUNS / "offline" / "count"
     place.mkdir(parents=True)
-    for path in (RESULTS / store.RUNS / "offline" / "count").glob("lora-*.json"):
+    for path in (root / "results" / store.RUNS / "offline" / "count").glob("lora-*.json"):
         shutil.copy(path, place)
     for uploaded in (3, 0):
         assert sync(default[1], tmp_path) == (uploaded, 3 - uploaded)
@@ -174,7 +173,7 @@ def test_records_of_others_are_imported_once_with_times_that_fit(default: tuple[
 
 @pytest.mark.slow
 def test_a_server_that_never_answers_delays_no_epoch_and_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, specs: Specs
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -194,9 +193,7 @@ def test_a_server_that_never_answers_delays_no_epoch_and_is_given_up(
 
 
 @pytest.mark.slow
-def test_a_driver_that_stops_leaves_a_killed_run_which_a_later_one_replaces(
-    default: tuple[Path, str], tmp_path: Path
-) -> None:
+def test_a_killed_run_is_replaced_by_the_next_driver(default: tuple[Path, str], tmp_path: Path) -> None:
     (record_path,) = (default[0] / "results" / store.RUNS).rglob("linear-*.json")
     spec = Spec.from_json(store.read(record_path)["spec"])
     with pytest.raises(KeyboardInterrupt), Sink(default[1], tmp_path, [spec], warn=pytest.fail) as sink:
@@ -219,16 +216,14 @@ def test_a_driver_that_stops_leaves_a_killed_run_which_a_later_one_replaces(
 
 
 @pytest.mark.slow
-def test_a_run_that_starts_over_in_a_sweep_is_one_run_with_the_numbers_of_its_record(
-    default: tuple[Path, str], tmp_path: Path
-) -> None:
+def test_a_run_that_is_started_again_is_one_run_in_mlflow(default: tuple[Path, str], tmp_path: Path) -> None:
     (record_path,) = (default[0] / "results" / store.RUNS).rglob("linear-*.json")
     spec = Spec.from_json(store.read(record_path)["spec"])
     history = store.read(record_path)["history"]
     with Sink(default[1], tmp_path, [spec], warn=pytest.fail) as sink:
         for row in (history[0] | {"train_loss": 99.0}, history[0] | {"train_loss": 98.0}, history[1]):
             sink.epoch(spec, row)
-        sink.epoch(spec, history[0])  # the second is not told, as by a cluster
+        sink.epoch(spec, history[0])  # the second epoch is missing, as a cluster may skip it
         store.record_path(tmp_path, spec).parent.mkdir(parents=True)
         shutil.copy(record_path, store.record_path(tmp_path, spec))
         sink.end(spec)
@@ -239,9 +234,30 @@ def test_a_run_that_starts_over_in_a_sweep_is_one_run_with_the_numbers_of_its_re
 @pytest.mark.parametrize(
     "uri", ["", "mlruns", "ftp://host", "http://", "http://host:many", "sqlite://", "sqlite:///no/such/folder/a.db"]
 )
-def test_an_address_where_no_mlflow_can_be_is_one_line(uri: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main(["--methods", "linear", *QUICK, "--tracking", uri]) == 2
-    assert len(lines(capsys.readouterr().err, "error: --tracking: ")) == 1
+def test_an_impossible_address_is_one_line(uri: str, complaint: Complaint) -> None:
+    assert complaint(run.main, "--methods", "linear", *QUICK, "--tracking", uri).startswith("--tracking: ")
+
+
+def test_a_file_that_is_no_database_is_one_line(
+    default: tuple[Path, str], tmp_path: Path, complaint: Complaint
+) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"nothing of use" * 1000)
+    argv = ["sync", "--results", str(default[0] / "results"), "--tracking", f"sqlite:///{tmp_path}/mlflow.db"]
+    assert "file is not a database; correct that and repeat the command" in complaint(command.main, *argv)
+
+
+@pytest.mark.slow
+def test_a_bug_in_the_uploader_is_one_warning_and_leaves_its_traceback(
+    default: tuple[Path, str], tmp_path: Path, specs: Specs
+) -> None:
+    warnings: list[str] = []
+    (linear,) = specs("linear")
+    with Sink(default[1], tmp_path, [linear], warn=warnings.append) as sink:
+        sink.epoch(linear, {**ROW, "lr": "no number"})
+    trace = tmp_path / store.UNFINISHED / "tracking-traceback.txt"
+    (warning,) = warnings
+    assert f"its traceback is in {trace}" in warning
+    assert "fields.py" in trace.read_text()
 
 
 def test_the_option_wins_over_the_environment_which_wins_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,24 +266,40 @@ def test_the_option_wins_over_the_environment_which_wins_over_the_default(monkey
     assert address("https://other/path") == "https://other/path"
     assert address("off") is None
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense")
-    with pytest.raises(ValueError, match=r"^MLFLOW_TRACKING_URI: .*'nonsense'"):
+    with pytest.raises(UserError, match=r"^MLFLOW_TRACKING_URI: .*'nonsense'"):
         address(None)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert address(None) == "sqlite:///mlflow.db"
+
+
+def test_a_password_is_used_but_not_shown() -> None:
     assert address("postgresql+psycopg2://me:secret@host/db") == "postgresql+psycopg2://me:secret@host/db"
     assert shown("postgresql+psycopg2://me:secret@host/db") == "postgresql+psycopg2://***@host/db"
 
 
-def test_params_and_metrics_are_the_leaves_of_a_record_in_what_mlflow_takes() -> None:
-    record = json.loads(next((RESULTS / store.RUNS).rglob("adapterx-*.json")).read_text())
+@pytest.fixture
+def record(root: Path) -> dict[str, Any]:
+    return store.read(next((root / "results" / store.RUNS).rglob("adapterx-*.json")))
+
+
+def test_every_field_of_a_spec_is_a_param(record: dict[str, Any]) -> None:
     params = fields.params(record["spec"])
     assert params["config.lr"] == str(record["spec"]["config"]["lr"])
     assert params["recipe.epochs"] == str(record["spec"]["recipe"]["epochs"])
     assert json.loads(params["backbone.mean"]) == record["spec"]["backbone"]["mean"]
+
+
+def test_a_long_value_is_cut_to_what_mlflow_takes() -> None:
     assert len(fields.text("x" * 9000)) == 5000
+
+
+def test_numbers_that_were_not_measured_are_no_metrics(record: dict[str, Any]) -> None:
     assert fields.per_epoch({**ROW, "val_accuracy": None}) == {"train_loss": 2.5, "lr": 0.1}
     assert "accuracy/val" not in fields.final(record)
     assert fields.final(record)["accuracy/test"] == record["accuracy"]["test"]
-    again = json.loads(json.dumps(dict(reversed(record.items()))))
+
+
+def test_the_digest_depends_on_content_not_on_layout(record: dict[str, Any]) -> None:
+    again = dict(reversed(record.items()))
     assert fields.digest(again) == fields.digest(record)
     assert fields.digest(record | {"key": "another"}) != fields.digest(record)

@@ -1,4 +1,4 @@
-"""Tuning: equal trials, validation alone, one storage for many processes, and nothing lost when they die."""
+"""Tuning: equal trials per method, no use of the test split, one storage for many processes, some of which die."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ from benchmarks.sweeps import sweep
 from benchmarks.tuning import studies, tuned
 from benchmarks.tuning.databases import StudyDatabase
 from benchmarks.tuning.studies import Search
+from methods.errors import UserError
 from methods.linear import Linear
+from tests.conftest import Complaint, Specs
 
 RECIPE = ["--recipe", "epochs=3", "warmup_epochs=0"]
 QUICK = ["--methods", "linear", "--tasks", "digits", *RECIPE]
@@ -53,13 +55,13 @@ def trials(wanted: Search, database: StudyDatabase) -> list[optuna.trial.FrozenT
 
 
 def drawn(wanted: Search, database: StudyDatabase) -> list[tuple[Any, ...]]:
-    """What may not depend on interruptions: slots, options and values of finished trials, in the order of slots."""
+    """Return slot, options and value of each finished trial, in the order of slots."""
     finished = [trial for trial in trials(wanted, database) if trial.state in studies.FINISHED]
     return sorted((t.user_attrs["slot"], sorted(t.params.items()), t.value) for t in finished)
 
 
 def check_whole(wanted: Search, database: StudyDatabase, results: Path) -> None:
-    """Exactly the trials asked for, each slot once, and a file that holds what the storage says is best."""
+    """Check that each slot has one finished trial, and that the written file holds the best trial of the storage."""
     finished = [trial for trial in trials(wanted, database) if trial.state in studies.FINISHED]
     assert sorted(trial.user_attrs["slot"] for trial in finished) == list(range(wanted.trials))
     best = studies.study(wanted, database).best_trial
@@ -68,12 +70,6 @@ def check_whole(wanted: Search, database: StudyDatabase, results: Path) -> None:
     assert found["study"] == wanted.name
     top = [trial for trial in finished if trial.value == best.value]
     assert found["config"] in [trial.user_attrs["config"] for trial in top]
-
-
-def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    assert tune.main(list(argv)) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +107,7 @@ def test_trials_do_not_depend_on_interruptions(results: Path, tmp_path: Path) ->
     assert drawn(search(6), place(tmp_path)) == drawn(search(6), place(results))
 
 
-def test_the_first_trial_is_the_method_as_it_comes(results: Path) -> None:
+def test_the_first_trial_is_the_default_configuration(results: Path) -> None:
     first, *others = trials(search(6), place(results))
     config = search(6).base.config
     assert first.params == {"lr": config.lr, "weight_decay": config.weight_decay}
@@ -119,7 +115,7 @@ def test_the_first_trial_is_the_method_as_it_comes(results: Path) -> None:
 
 
 @pytest.mark.parametrize("method", list(methods.table()))
-def test_every_method_suggests_a_run_and_knows_its_default(method: str) -> None:
+def test_every_method_suggests_a_run_and_its_default(method: str) -> None:
     task = "digits" if "image" in methods.get(method).modalities else "solids"
     asked = sweep.Sweep(methods=(method,), tasks=(task,))
     (wanted,) = tune.plan(asked, "float32", seed=0, trials=1)
@@ -152,11 +148,11 @@ def test_a_trial_may_not_ask_for_the_test_split() -> None:
         studies._without_test(search().base)("test")
 
 
-def test_a_rule_that_looks_at_the_test_split_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "checkpoint_rule=best_test" in complaint(capsys, *QUICK, "checkpoint_rule=best_test")
+def test_a_rule_that_looks_at_the_test_split_is_refused(complaint: Complaint) -> None:
+    assert "checkpoint_rule=best_test" in complaint(tune.main, *QUICK, "checkpoint_rule=best_test")
 
 
-def test_a_loss_that_is_no_number_is_a_trial_like_any_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_trial_whose_loss_is_nan_is_pruned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def loss(*_: object) -> torch.Tensor:
         return torch.full((), torch.nan, requires_grad=True)
 
@@ -166,16 +162,20 @@ def test_a_loss_that_is_no_number_is_a_trial_like_any_other(monkeypatch: pytest.
     assert studies.best(search(3), place(tmp_path)) is None
 
 
-def test_a_method_that_cannot_train_is_told_and_the_others_are_tuned(
+def test_a_bug_in_a_method_is_shown_with_its_line_and_the_others_are_tuned(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fit(self: Linear, trainer: object) -> None:
-        raise RuntimeError("no such luck")
+    def forward(self: object, x: torch.Tensor) -> torch.Tensor:
+        return x @ x.new_ones(3, 5)
 
-    monkeypatch.setattr(Linear, "fit", fit)
-    argv = ["--methods", "linear", "norm", "--tasks", "digits", *RECIPE, "--trials", "2", "--workers", "1"]
+    monkeypatch.setattr("methods.adapter.Residual.forward", forward)
+    argv = ["--methods", "adapter", "norm", "--tasks", "digits", *RECIPE, "--trials", "2", "--workers", "1"]
     assert tune.main([*argv, "--results", str(tmp_path)]) == 1
-    assert "failed 3 times: RuntimeError: no such luck" in " ".join(capsys.readouterr().out.split())
+    out = capsys.readouterr().out
+    assert "failed 3 times: RuntimeError: mat1 and mat2 shapes cannot be multiplied" in out
+    assert f'File "{__file__}", line {forward.__code__.co_firstlineno + 1}, in forward' in out
+    failed = [t for t in trials(search(2, "adapter"), place(tmp_path)) if t.state.name == "FAIL"]
+    assert failed[-1].user_attrs["traceback"] in out
     check_whole(search(2, "norm"), place(tmp_path), tmp_path)
 
 
@@ -189,7 +189,7 @@ def test_a_slot_queued_twice_is_run_once(tmp_path: Path) -> None:
     assert sorted(finished) == [0, 1, 2]
 
 
-def test_a_trial_taken_for_dead_that_ends_after_all_costs_nothing(tmp_path: Path) -> None:
+def test_a_trial_that_ends_after_it_was_taken_for_dead_is_run_again(tmp_path: Path) -> None:
     wanted, database = search(2), place(tmp_path)
     lost: list[int] = []
 
@@ -206,7 +206,7 @@ def test_a_trial_taken_for_dead_that_ends_after_all_costs_nothing(tmp_path: Path
     assert studies.unfinished(wanted, database) == 0
 
 
-def test_a_trial_taken_for_dead_before_it_begins_costs_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_trial_taken_for_dead_before_its_start_is_run_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     lost, plain = list[int](), optuna.Study.optimize
 
     def optimize(self: optuna.Study, *args: Any, **options: Any) -> None:
@@ -230,7 +230,7 @@ def test_two_processes_share_a_storage_and_lose_no_trial(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_tuning_killed_at_random_moments_ends_with_exactly_its_trials(tmp_path: Path) -> None:
+def test_tuning_killed_at_a_random_moment_ends_with_exactly_its_trials(tmp_path: Path) -> None:
     argv = [*QUICK, "--trials", "8", "--workers", "2", "--grace-seconds", "6", "--results", str(tmp_path)]
     command, moments = [sys.executable, "-m", "benchmarks.tune", *argv], random.Random(0)
     for _ in range(KILLS):
@@ -261,7 +261,7 @@ def test_a_trial_of_a_dead_process_is_run_again(tmp_path: Path) -> None:
     wanted, database = search(2), place(tmp_path, grace_seconds=4)
     own = studies.study(wanted, database)
     own.enqueue_trial({}, user_attrs={"slot": 0})
-    own.ask()  # and then killed, before its first sign of life
+    own.ask()  # then its process is killed, before the first heartbeat
     assert studies.unfinished(wanted, database) == 2
     time.sleep(4.5)
     work(wanted, database)
@@ -269,33 +269,33 @@ def test_a_trial_of_a_dead_process_is_run_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "reason"),
     [
         ("nonsense", "cannot use storage nonsense"),
         ("sqlite:////nowhere/at/all.db", "unable to open database file"),
         ("postgresql+nosuchdriver://localhost/x", "nosuchdriver"),
     ],
 )
-def test_a_storage_that_is_none_is_told_in_one_line(url: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    line = complaint(capsys, *QUICK, "--storage", url)
-    assert told in line
+def test_a_storage_that_cannot_be_opened_is_one_line(url: str, reason: str, complaint: Complaint) -> None:
+    line = complaint(tune.main, *QUICK, "--storage", url)
+    assert reason in line
     assert "--storage" in line
 
 
-def test_a_storage_that_dies_is_told_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_storage_that_fails_during_tuning_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, complaint: Complaint
 ) -> None:
     def fill(*_: object) -> None:
         (tmp_path / "tuning.db").write_bytes(b"nothing of use" * 1000)
         studies.study(search(), place(tmp_path)).get_trials()
 
     monkeypatch.setattr(studies, "_fill", fill)
-    line = complaint(capsys, *QUICK, "--workers", "1", "--results", str(tmp_path))
+    line = complaint(tune.main, *QUICK, "--workers", "1", "--results", str(tmp_path))
     assert "storage sqlite://" in line
     assert "not a database" in line
 
 
-def test_what_is_fixed_makes_a_study_of_its_own_and_stays(tmp_path: Path) -> None:
+def test_a_fixed_option_has_its_own_study_and_never_changes(tmp_path: Path) -> None:
     asked = {"methods": ("linear",), "tasks": ("digits",), "recipe": {"epochs": 3, "warmup_epochs": 0}}
     (wanted,) = tune.plan(sweep.Sweep(**asked, set={"linear": {"lr": 0.01}}), "float32", seed=0, trials=3)
     assert wanted.base == search().base  # 0.01 is the default
@@ -304,17 +304,15 @@ def test_what_is_fixed_makes_a_study_of_its_own_and_stays(tmp_path: Path) -> Non
     assert {trial.user_attrs["config"]["lr"] for trial in trials(wanted, place(tmp_path))} == {0.01}
 
 
-def test_a_password_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    line = complaint(capsys, *QUICK, "--storage", "sqlite://me:secret@/nowhere/at/all.db")
+def test_a_password_is_not_shown(complaint: Complaint) -> None:
+    line = complaint(tune.main, *QUICK, "--storage", "sqlite://me:secret@/nowhere/at/all.db")
     assert "secret" not in line
 
 
 class TestTunedRuns:
-    ARGV = (*QUICK, "--workers", "1")
-
-    def test_use_the_best_configuration_and_say_so(self, results: Path, tmp_path: Path) -> None:
+    def test_use_the_best_configuration_and_record_how_it_was_found(self, results: Path, tmp_path: Path) -> None:
         shutil.copytree(results / tuned.CONFIGS, tmp_path / tuned.CONFIGS)
-        assert run.main([*self.ARGV, "--tuned", "--results", str(tmp_path)]) == 0
+        assert run.main([*QUICK, "--workers", "1", "--tuned", "--results", str(tmp_path)]) == 0
         (record,) = store.records(tmp_path)
         found = json.loads(tuned.path(results / tuned.CONFIGS, search().base).read_text())
         assert record["spec"]["config"] == found["config"]
@@ -323,23 +321,23 @@ class TestTunedRuns:
         }
         assert "tuning" not in record["spec"]
 
-    def test_the_key_is_that_of_the_configuration(self, results: Path) -> None:
-        (plain,) = sweep.specs(
-            sweep.Sweep(methods=("linear",), tasks=("digits",), recipe={"epochs": 3, "warmup_epochs": 0}), "float32"
-        )
+    def test_have_the_key_of_their_configuration(self, results: Path, specs: Specs) -> None:
+        (plain,) = specs("linear", recipe={"epochs": 3})
         (chosen,) = tuned.apply([plain], results / tuned.CONFIGS)
         assert chosen.key == replace(plain, config=chosen.config).key
 
-    def test_what_is_not_tuned_is_named(self, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        argv = ["--methods", "norm", "--tasks", "digits", *RECIPE, "--results", str(results), "--tuned"]
-        assert run.main(argv) == 2
-        assert "not tuned yet: norm on digits" in capsys.readouterr().err
+    @pytest.mark.parametrize(
+        ("argv", "reason"),
+        [
+            (["--methods", "norm", "--tasks", "digits", *RECIPE], "not tuned yet: norm on digits"),
+            ([*QUICK, "epochs=5"], "tuned with recipe"),
+            ([*QUICK, "--set", "linear.lr=0.1"], "leave out those set for linear"),
+        ],
+    )
+    def test_other_runs_are_refused(self, argv: list[str], reason: str, results: Path, complaint: Complaint) -> None:
+        assert reason in complaint(run.main, *argv, "--tuned", "--results", str(results))
 
-    def test_another_recipe_is_refused(self, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert run.main([*QUICK, "epochs=5", "--tuned", "--results", str(results)]) == 2
-        assert "tuned with recipe" in capsys.readouterr().err
-
-    def test_a_field_that_recipes_did_not_have_yet_is_at_its_default(self, results: Path, tmp_path: Path) -> None:
+    def test_a_recipe_field_that_is_newer_than_the_file_has_its_default(self, results: Path, tmp_path: Path) -> None:
         shutil.copytree(results / tuned.CONFIGS, tmp_path / tuned.CONFIGS)
         file = tuned.path(tmp_path / tuned.CONFIGS, search().base)
         found = json.loads(file.read_text())
@@ -348,17 +346,12 @@ class TestTunedRuns:
         (spec,) = tuned.apply([search().base], tmp_path / tuned.CONFIGS)
         assert spec.config.lr == found["config"]["lr"]
 
-    def test_options_beside_are_refused(self, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        argv = [*self.ARGV, "--set", "linear.lr=0.1", "--tuned", "--results", str(results)]
-        assert run.main(argv) == 2
-        assert "leave out those set for linear" in capsys.readouterr().err
-
-    def test_a_damaged_file_is_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_damaged_file_is_an_error(self, tmp_path: Path) -> None:
         file = tuned.path(tmp_path / tuned.CONFIGS, search().base)
         file.parent.mkdir(parents=True)
         file.write_text("{}")
-        assert run.main([*self.ARGV, "--tuned", "--results", str(tmp_path)]) == 2
-        assert "cannot read" in capsys.readouterr().err
+        with pytest.raises(UserError, match="cannot read"):
+            tuned.apply([search().base], tmp_path / tuned.CONFIGS)
 
 
 POSTGRES = [shutil.which("initdb"), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
@@ -366,7 +359,7 @@ POSTGRES = [shutil.which("initdb"), *map(str, sorted(Path("/usr/lib/postgresql")
 
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[str]:
-    """A server of its own, on a socket in a folder of its own."""
+    """A temporary PostgreSQL server on a socket; the URL of its database."""
     found = next((path for path in POSTGRES if path), None)
     if found is None:
         pytest.skip("no PostgreSQL here: Debian's package postgresql has it")
@@ -388,7 +381,7 @@ def postgres(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_studies_live_in_postgresql_as_well(postgres: str, tmp_path: Path) -> None:
+def test_studies_can_live_in_postgresql(postgres: str, tmp_path: Path) -> None:
     argv = [*QUICK, "--trials", "6", "--storage", postgres, "--results", str(tmp_path)]
     assert tune.main([*argv, "--workers", "2"]) == 0
     check_whole(search(6), StudyDatabase(url=postgres, grace_seconds=60), tmp_path)

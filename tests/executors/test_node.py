@@ -1,0 +1,49 @@
+"""A node of a Ray cluster: what it returns, without a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from torch import Tensor, nn
+
+from benchmarks.executors import node
+from benchmarks.executors.attempt import Failure
+from benchmarks.records.spec import Spec
+from tests.conftest import Specs
+
+pytest.importorskip("ray", reason="needs the extra ray")
+REPORTS = SimpleNamespace(put=SimpleNamespace(remote=lambda key, epoch: None))
+
+
+def work(spec: Spec, folder: Path) -> Failure:
+    task = node.Task(spec=spec, results=folder, token=None, device="cpu", threads=1, folder=folder, code={})
+    outcome, file = node.work(task, REPORTS)
+    assert isinstance(outcome, Failure)
+    assert file is None
+    return outcome
+
+
+@pytest.fixture
+def spec(specs: Specs, one_thread: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Spec:
+    monkeypatch.chdir(tmp_path)  # a node changes its folder
+    return specs("adapter")[0]
+
+
+def test_a_bug_in_a_method_returns_a_failure_with_its_traceback(
+    spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        return x @ x.new_ones(3, 5)
+
+    monkeypatch.setattr("methods.adapter.Residual.forward", forward)
+    failure = work(spec, tmp_path)
+    assert failure.reason.startswith("RuntimeError: mat1 and mat2 shapes cannot be multiplied")
+    assert f'File "{__file__}", line {forward.__code__.co_firstlineno + 1}, in forward' in failure.traceback
+
+
+def test_other_data_than_the_drivers_is_a_failure(spec: Spec, tmp_path: Path) -> None:
+    failure = work(replace(spec, data_fingerprint="0" * 64), tmp_path)
+    assert "has other data of digits than the driver" in failure.reason
