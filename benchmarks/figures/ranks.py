@@ -127,7 +127,7 @@ def _ends(each: Panel) -> tuple[int, int]:
 
 
 def _bars(each: Panel) -> list[tuple[int, int]]:
-    return statistics.not_told_apart(_drawn(each), each.critical)
+    return statistics.cliques(_drawn(each), each.critical)
 
 
 def _height(each: Panel) -> float:
