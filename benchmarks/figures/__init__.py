@@ -1,1 +1,1 @@
-"""Every picture: of a leaderboard, of one run, of a study, of a task, of a paper's figure."""
+"""Every picture: the figures of a leaderboard, of a run, of a study and of a task, and a figure of a paper."""

@@ -1,4 +1,4 @@
-"""The training curve of a run: loss, accuracies where they were measured, and learning rate, by epoch."""
+"""The training curves of a run: loss, measured accuracies and learning rate by epoch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PANELS = {
 
 
 def draw(record: Mapping[str, Any]) -> Figure:
-    """A panel each for what the record's history has."""
+    """Draw one panel per quantity in the history of the record."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -30,7 +30,7 @@ def draw(record: Mapping[str, Any]) -> Figure:
     shown = {title: names for title, names in measured.items() if names}
     height = 1.0 + 1.9 * len(shown)
     figure = Figure(figsize=(6.4, height), dpi=100)
-    # a layout that is not computed takes half the time, and there is one picture a run
+    # fixed margins: matplotlib would take twice as long to compute them, and every run has a picture
     figure.subplots_adjust(left=0.13, right=0.97, top=1 - 0.45 / height, bottom=0.5 / height, hspace=0.15)
     figure.suptitle(drawing.title(record), fontsize=9, y=1 - 0.12 / height, va="top")
     axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]

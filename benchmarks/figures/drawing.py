@@ -1,4 +1,4 @@
-"""What pictures share: of one run its name and heat maps by block; of a leaderboard how their files are written."""
+"""What pictures share: the title of a run, heat maps by block, and the writing of files."""
 
 from __future__ import annotations
 
@@ -16,8 +16,14 @@ if TYPE_CHECKING:
 
 ENDINGS = (".png", ".svg", ".pdf")
 DPI = 130
-FINE, TALL = 200, 20  # dots an inch, for figures of at most so many inches: a picture of many panels would be huge
-LIGHT = 0.55  # of the largest value: text on a darker cell is white
+STYLE: dict[Any, Any] = {  # of the figures of a leaderboard
+    "svg.hashsalt": "peft-vision-bench",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+FINE, TALL = 200, 20  # dots per inch of figures of up to 20 inches; a taller one has DPI, or its file would be huge
+LIGHT = 0.55  # text is white in cells above this share of the largest value, because these are dark
 
 
 def add_arguments(p: ArgumentParser) -> None:
@@ -28,7 +34,7 @@ def add_arguments(p: ArgumentParser) -> None:
 
 
 def title(record: Mapping[str, Any]) -> str:
-    """Method, task, backbone, seed and key of a run."""
+    """Describe a run by its method, task, backbone, seed and key."""
     spec = record["spec"]
     backbone = spec["backbone"]["name"].partition("@")[0]
     return (
@@ -37,17 +43,17 @@ def title(record: Mapping[str, Any]) -> str:
 
 
 def check_ending(path: Path) -> None:
-    """Refuse what cannot be drawn before any work is done.
+    """Raise an error if a file cannot be a picture. Call it before any work is done.
 
     Raises:
-        UserError: an ending that is no picture's.
+        UserError: the file does not end in .png, .svg or .pdf.
     """
     if path.suffix not in ENDINGS:
-        raise UserError(f"cannot draw '{path}': the file must end in .png, .svg or .pdf")
+        raise UserError(f"cannot draw '{path}': its name must end in .png, .svg or .pdf")
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure, and the folder for it."""
+    """Write a figure, and make its folder if there is none."""
     check_ending(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +61,10 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def write(figure: Figure, name: str, out: Path) -> list[Path]:
-    """Write a figure as ``out``/name.png, .svg and .pdf, without dates, and close it. Returns the paths."""
+    """Write a figure as ``out``/NAME.png, .svg and .pdf, and close it. Returns the paths.
+
+    The files hold no date, so equal figures give equal files.
+    """
     from matplotlib import pyplot as plt
 
     paths = [out / f"{name}{ending}" for ending in ENDINGS]
@@ -75,7 +84,10 @@ def heatmaps(
     form: str,
     heading: str,
 ) -> Figure:
-    """A panel for each title, its values (rows, blocks) as colours and numbers; blocks count from 1."""
+    """Draw one panel per entry of ``panels``: values (rows, blocks) as colors and as numbers in ``form``.
+
+    Blocks are numbered from 1.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

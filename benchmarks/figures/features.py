@@ -1,4 +1,4 @@
-"""t-SNE of pooled features by class: of the frozen backbone, and of the backbone as a run tuned it."""
+"""t-SNE of pooled features, colored by class: from the frozen backbone and from the backbone that a run tuned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEED = 0
 
 
 def tsne(features: Tensor) -> Any:
-    """scikit-learn's t-SNE of features: (B, F) -> (B, 2)."""
+    """Map features (B, F) to points (B, 2) by the t-SNE of scikit-learn."""
     from sklearn.manifold import TSNE
 
     return TSNE(init="pca", perplexity=30, random_state=SEED).fit_transform(features.numpy())

@@ -1,4 +1,4 @@
-"""Accuracy against trained parameters, with the Pareto frontier of each set of comparable runs."""
+"""Accuracy against trained parameters, with the Pareto frontier of each group of comparable runs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C564B", "#7F7F7F", "#BCBD22")
 MARKERS = "osD^vP*Xph"
-MOST_NAMED = 25  # of more points only the frontier's are coloured and named, and have their intervals
-WIDTH, AXIS, LEFT, RIGHT, TOP, BOTTOM = 9.6, 4.6, 0.68, 0.1, 0.32, 0.48  # inches, of a panel and around its axes
-FAR = 3.5  # times as far below the median as the best is above it
+MOST_NAMED = 25  # with more points, only those of the frontier have a color, a name and an interval
+WIDTH, AXIS, LEFT, RIGHT, TOP, BOTTOM = 9.6, 4.6, 0.68, 0.1, 0.32, 0.48  # inches: a panel and the margins of its axes
+FAR = 3.5  # the axis ends this many times as far below the median as the best point is above it
 
 
 @dataclass(frozen=True)
 class Point:
-    """One method: trained parameters without the head, mean accuracy (%) and half its 95 % interval over seeds."""
+    """A point: trained parameters without the head, mean accuracy (%) and half its 95 % interval over seeds."""
 
     name: str
     params: float
@@ -32,7 +32,7 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """What one plot shows: the points of runs that may be compared, and all rows among these runs."""
+    """The content of one plot: the points of a group of comparable runs, and the names of all its rows."""
 
     title: str
     points: tuple[Point, ...]
@@ -43,7 +43,7 @@ class Panel:
 
 
 def points(frame: pd.DataFrame) -> list[Point]:
-    """One point a method of runs that may be compared; a seed counts where it has every task."""
+    """Make one point per row of comparable runs, from the seeds that have every task."""
     from benchmarks.tables.statistics import half_width
 
     whole = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test").dropna()
@@ -52,12 +52,12 @@ def points(frame: pd.DataFrame) -> list[Point]:
     seeds = (100 * whole.mean(axis=1)).groupby(level="row").agg(["mean", "sem", "count"])
     errors = half_width(seeds["sem"].to_numpy(), seeds["count"].to_numpy() - 1)
     seeds = seeds.assign(error=errors, params=frame.groupby("row")["params.method"].mean())
-    seeds["error"] = seeds["error"].fillna(0.0)  # a single seed has none
+    seeds["error"] = seeds["error"].fillna(0.0)  # a single seed has no interval
     return [Point(str(row), *found) for row, *found in seeds[["params", "mean", "error"]].itertuples()]
 
 
 def frontier(made: Sequence[Point]) -> list[Point]:
-    """The points that no other beats with at most as many parameters, from few to many."""
+    """Return the points that no other point beats with as many or fewer parameters, in the order of parameters."""
     best: list[Point] = []
     for point in sorted(made, key=lambda p: (p.params, -p.accuracy)):
         if not best or point.accuracy > best[-1].accuracy:
@@ -66,7 +66,7 @@ def frontier(made: Sequence[Point]) -> list[Point]:
 
 
 def panels(groups: Sequence[pd.DataFrame]) -> list[Panel]:
-    """A panel for every set of comparable runs in which a method has every task."""
+    """Make one panel per group of comparable runs in which some row has every task."""
     return [_panel(group, made) for group in groups if (made := points(group))]
 
 
@@ -85,12 +85,12 @@ def _panel(frame: pd.DataFrame, made: Sequence[Point]) -> Panel:
 
 
 def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
-    """Write pareto.png, .svg and .pdf into ``out``, a panel for each set of comparable runs; returns their paths."""
+    """Write pareto.png, .svg and .pdf into ``out``, with one panel per group of comparable runs. Returns the paths."""
     return draw(panels(groups), out)
 
 
 def draw(made: Sequence[Panel], out: Path) -> list[Path]:
-    """Write the figure of these panels; returns the paths, none of none."""
+    """Write the figure of these panels. Returns the paths; without panels nothing is written."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -98,10 +98,8 @@ def draw(made: Sequence[Panel], out: Path) -> list[Path]:
 
     if not made:
         return []
-    names = sorted({row for panel in made for row in panel.rows})  # one color and marker in all panels
-    with plt.rc_context(
-        {"svg.hashsalt": "peft-vision-bench", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    ):
+    names = sorted({row for panel in made for row in panel.rows})  # a row has the same color and marker in all panels
+    with plt.rc_context(drawing.STYLE):
         height = TOP + AXIS + BOTTOM
         figure, axes = plt.subplots(len(made), 1, figsize=(WIDTH, height * len(made)), squeeze=False)
         figure.subplots_adjust(
@@ -119,7 +117,7 @@ def draw(made: Sequence[Panel], out: Path) -> list[Path]:
 def _draw(axis: Axes, panel: Panel, names: Sequence[str]) -> None:
     made = panel.points
     trained = [p.params for p in made if p.params > 0] or [1.0]
-    left = min(trained) / 6  # where methods stand that train the head alone: a logarithm has no zero
+    left = min(trained) / 6  # for methods that train the head alone: a logarithmic axis has no zero
     places = {p.name: p.params or left for p in made}
     best = frontier(made)
     steps = [*[(places[p.name], p.accuracy) for p in best], (max(trained) * 2.5, best[-1].accuracy)]
@@ -135,20 +133,21 @@ def _draw(axis: Axes, panel: Panel, names: Sequence[str]) -> None:
         axis.axvline((left * min(trained)) ** 0.5, color="0.85", linewidth=6, zorder=0)
         axis.text(left, 0.01, "head only", transform=axis.get_xaxis_transform(), ha="center", va="bottom", color="0.4")
     height = max(best[-1].accuracy - floor, 1.0)
-    axis.set_ylim(floor - 0.04 * height, best[-1].accuracy + 0.2 * height)
+    axis.set_ylim(floor - 0.1 * height, best[-1].accuracy + 0.2 * height)
     if not _crowded(panel):
         _label(axis, made, places, floor)
     axis.set_title(panel.title, loc="left")
     axis.set_xlabel("trained parameters without the head")
     several = len(panel.tasks) > 1
     axis.set_ylabel(f"test accuracy, {f'mean of {len(panel.tasks)} tasks' if several else panel.tasks[0]} (%)")
-    note = f"{panel.seeds} seed{'s' * (panel.seeds > 1)}, 95 % t-interval; rule {panel.rule}; dashed: frontier"
+    seeds = f"bars: 95 % t-interval over {panel.seeds} seeds" if panel.seeds > 1 else "1 seed"
+    note = f"{seeds}; checkpoint rule {panel.rule}; dashed line: Pareto frontier"
     axis.text(1, 1.0, note, transform=axis.transAxes, ha="right", va="bottom", fontsize=7, color="0.4")
     axis.grid(True, color="0.93", zorder=0)
 
 
 def _each(axis: Axes, made: Sequence[Point], names: Sequence[str], places: dict[str, float], floor: float) -> None:
-    """Every point with its interval, in the color and with the marker of its place in ``names``."""
+    """Draw every point with its interval. Its place in ``names`` decides its color and marker."""
     for point in made:
         below, i = point.accuracy < floor, names.index(point.name)
         axis.errorbar(
@@ -172,7 +171,7 @@ def _crowded(panel: Panel) -> bool:
 
 
 def _crowd(axis: Axes, panel: Panel, places: dict[str, float], floor: float) -> None:
-    """Many points: those of the frontier with intervals and numbers, which a list names, and the others in grey."""
+    """Draw many points: those of the frontier with intervals and with numbers that a list explains, others in grey."""
     best = frontier(panel.points)
     others = [point for point in panel.points if point not in best]
     grey: dict[str, Any] = {"color": "0.75", "markersize": 3}
@@ -190,12 +189,15 @@ def _crowd(axis: Axes, panel: Panel, places: dict[str, float], floor: float) -> 
         spot = places[point.name], max(point.accuracy, floor)
         axis.annotate(str(number), spot, (-3, 3), textcoords="offset points", fontsize=7, ha="right")
     listed = "\n".join(f"{number}  {point.name}" for number, point in enumerate(best, start=1))
-    # above the frontier there is nothing
+    # the corner above the frontier is empty
     axis.text(0.01, 0.99, listed, transform=axis.transAxes, fontsize=6, va="top", linespacing=1.1)
 
 
 def _label(axis: Axes, made: Sequence[Point], places: dict[str, float], floor: float) -> None:
-    """Name every point, moved to where names cover neither points nor each other; a line leads to one that is far."""
+    """Write the name of every point where it covers neither points nor other names.
+
+    A line joins a point and a name that is far from it.
+    """
     from adjustText import adjust_text
 
     x, y = [places[p.name] for p in made], [max(p.accuracy, floor) for p in made]
@@ -206,7 +208,10 @@ def _label(axis: Axes, made: Sequence[Point], places: dict[str, float], floor: f
 
 
 def _floor(made: Sequence[Point]) -> float:
-    """Where the axis ends: what is far below most stands at this edge, with its value, or it would squeeze the rest."""
+    """Return the lower end of the axis.
+
+    A point far below most others would squeeze them, so it is drawn at this end with its accuracy beside its name.
+    """
     from statistics import median
 
     middle, best = median(p.accuracy for p in made), max(p.accuracy for p in made)

@@ -1,11 +1,11 @@
-"""Accuracy against parameters as in Adapter-X's figure 1 (arXiv:2406.03051): the paper's points hollow, ours filled."""
+"""Figure 1 of Adapter-X (arXiv:2406.03051): accuracy against parameters. Its points are hollow, ours are filled."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks import published
 
@@ -21,7 +21,7 @@ MARKERS = "sD^vP"
 
 @dataclass(frozen=True, kw_only=True)
 class Points:
-    """The points of a paper, or of one set of our comparable runs.
+    """The points of a paper, or of one group of our comparable runs.
 
     ``x`` is in percent of the full model's parameters, ``y`` the accuracy in percent, and ``error`` half of its 95 %
     interval over seeds, which is NaN for one seed.
@@ -35,7 +35,7 @@ class Points:
 
 
 def panels() -> dict[str, Panel]:
-    """What the figure shows of each suite that has a panel."""
+    """Return the panel of each suite that has one."""
     from benchmarks import suites
 
     found = {name: suites.get(name) for name in suites.table()}
@@ -43,7 +43,7 @@ def panels() -> dict[str, Panel]:
 
 
 def theirs(suite: str, panel: Panel) -> Points:
-    """The points of the paper's figure."""
+    """Return the points of the paper's figure."""
     from benchmarks import suites
 
     numbers = published.numbers(suites.get(suite).published)
@@ -59,7 +59,7 @@ def theirs(suite: str, panel: Panel) -> Points:
 
 
 def ours(suite: str, panel: Panel, frame: pd.DataFrame) -> Points | None:
-    """Our points of one set of comparable runs; None if it lacks a task of the paper's aggregate."""
+    """Return our points of one group of comparable runs, or None if it lacks a task of the paper's aggregate."""
     from benchmarks import suites
     from benchmarks.tables import statistics
     from benchmarks.tables.scores import scores, tasks_and_groups, whole_seeds
@@ -89,7 +89,7 @@ def ours(suite: str, panel: Panel, frame: pd.DataFrame) -> Points | None:
 
 
 def series(suite: str, groups: Sequence[pd.DataFrame]) -> list[Points]:
-    """The paper's points, and our points of each set of comparable runs that has what the panel shows."""
+    """Return the points of the paper, then our points of each group of comparable runs that has the tasks."""
     panel = panels()[suite]
     own = [ours(suite, panel, group) for group in groups if group["spec.suite"].iloc[0] == suite]
     return [theirs(suite, panel), *(each for each in own if each is not None)]
@@ -104,19 +104,13 @@ def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
 
     from benchmarks.figures import drawing
 
-    style: dict[Any, Any] = {
-        "svg.hashsalt": "peft-vision-bench",
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    with plt.rc_context(style):
+    with plt.rc_context(drawing.STYLE):
         shown = panels()
         figure, axes = plt.subplots(1, len(shown), figsize=(6 * len(shown), 6.5), layout="constrained", squeeze=False)
         drawn = [series(suite, groups) for suite in shown]
         for axis, panel, points in zip(axes[0], shown.values(), drawn, strict=True):
             _panel(axis, panel, points)
-        figure.draw_without_rendering()  # fixes the layout, in which names are then moved
+        figure.draw_without_rendering()  # computes the layout, which must be fixed before names are placed
         figure.set_layout_engine("none")
         for axis, points in zip(axes[0], drawn, strict=True):
             _label(axis, points)
@@ -143,7 +137,7 @@ def _panel(axis: Axes, panel: Panel, drawn: Sequence[Points]) -> None:
     axis.xaxis.set_major_formatter("{x:g}")
     axis.margins(x=0.12, y=0.12)
     if len(drawn) == 1:
-        axis.errorbar([], [], fmt="s", color=COLORS[0], label="here: no run records of ours")
+        axis.errorbar([], [], fmt="s", color=COLORS[0], label="here: no run records")
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), frameon=False, fontsize=7.5)
     axis.set_title(panel.title, loc="left")
     axis.set_xlabel(f"trained parameters, % of the full model, {panel.counted}")
@@ -156,7 +150,7 @@ def _color(number: int) -> str:
 
 
 def _label(axis: Axes, drawn: Sequence[Points]) -> None:
-    """Write the name of every point in its colour, placed so that names cover neither points nor each other."""
+    """Write the name of every point in its color, where it covers neither points nor other names."""
     from adjustText import adjust_text
 
     texts = [

@@ -1,7 +1,7 @@
-"""Mean ranks of methods, and the critical difference that tells two of them apart.
+"""The critical-difference diagram: mean ranks of methods, and which of them differ significantly.
 
-The diagram of Demsar 2006 ("Statistical comparisons of classifiers over multiple data sets", JMLR 7), one panel per set
-of comparable runs with at least three methods that have every task, and at least two tasks.
+The diagram is that of Demsar 2006 ("Statistical comparisons of classifiers over multiple data sets", JMLR 7). It has
+one panel per group of comparable runs with at least two tasks and at least three methods that have every task.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FEWEST_METHODS, FEWEST_TASKS = 3, 2
-MOST_NAMED, BEST = 30, 20  # of more methods the best are drawn; ranks and critical difference are of all
-# in inches: the axis, where it lies, the space left of names, a letter, and from one name or bar to the next
-SCALE, TOP, EDGE, LETTER, NAME, BAR = 5.0, 1.15, 0.6, 0.075, 0.24, 0.12
+MOST_NAMED, BEST = 30, 20  # of more than 30 methods the best 20 are drawn, with their ranks among all methods
+# inches: length of the axis, its distance from the top, margin, width of a letter, height of a name, height of a bar
+SCALE, TOP, EDGE, LETTER, NAME, BAR = 5.0, 1.25, 0.6, 0.075, 0.24, 0.12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """What one diagram shows: mean ranks over (task, seed), ascending, and what the tasks can tell apart.
+    """The content of one diagram.
 
-    ``p`` is Friedman's; it and ``critical`` count tasks, of which seeds are repeats. ``critical_blocks`` is what the
-    critical difference would be if every (task, seed) were a task.
+    Attributes:
+        ranks: mean ranks over (task, seed), ascending.
+        p: the p-value of Friedman's test over tasks.
+        critical: Nemenyi's critical difference over tasks; seeds are repeats of a task.
+        critical_blocks: the critical difference if every (task, seed) counted as a task.
     """
 
     title: str
@@ -60,13 +63,16 @@ class Panel:
 
 
 def panels(groups: Sequence[pd.DataFrame]) -> list[Panel]:
-    """A panel for every set of comparable runs that has enough methods and tasks."""
+    """Make one panel per group of comparable runs that has enough methods and tasks."""
     found = map(panel, groups)
     return [each for each in found if each is not None]
 
 
 def panel(frame: pd.DataFrame) -> Panel | None:
-    """The ranks of runs that may be compared; None of too few methods or tasks, or without a seed that all have."""
+    """Make the panel of comparable runs.
+
+    Returns None if there are too few methods or tasks, or if no (task, seed) is common to all methods.
+    """
     import pandas as pd
 
     from benchmarks.tables.rows import in_figures
@@ -86,12 +92,12 @@ def panel(frame: pd.DataFrame) -> Panel | None:
 
 
 def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
-    """Write ranks.png, .svg and .pdf into ``out``; returns their paths, none where no runs make a diagram."""
+    """Write ranks.png, .svg and .pdf into ``out``. Returns the paths; without a panel nothing is written."""
     return draw(panels(groups), out)
 
 
 def draw(made: Sequence[Panel], out: Path) -> list[Path]:
-    """Write the figure of these panels; returns the paths, none of none."""
+    """Write the figure of these panels. Returns the paths; without panels nothing is written."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -101,7 +107,7 @@ def draw(made: Sequence[Panel], out: Path) -> list[Path]:
         return []
     heights = [_height(each) for each in made]
     margin = EDGE + LETTER * max(len(str(name)) + 6 for each in made for name in _drawn(each).index)
-    with plt.rc_context({"svg.hashsalt": "peft-vision-bench", "font.size": 9}):
+    with plt.rc_context(drawing.STYLE):
         figure = plt.figure(figsize=(SCALE + 2 * margin, sum(heights)))
         top = 1.0
         for each, height in zip(made, heights, strict=True):
@@ -119,15 +125,15 @@ def _drawn(each: Panel) -> pd.Series[float]:
 
 
 def _ends(each: Panel) -> tuple[int, int]:
-    """The ranks at the ends of the axis: all that there can be, or those of the methods drawn."""
+    """Return the ranks at the ends of the axis: all possible ranks, or the range of the methods drawn."""
     drawn = _drawn(each)
     whole = len(drawn) == len(each.ranks)
     low, high = math.floor(drawn.iloc[0]), math.ceil(drawn.iloc[-1])
-    return (1, len(drawn)) if whole else (low, max(high, low + 1))  # equals may all have one rank
+    return (1, len(drawn)) if whole else (low, max(high, low + 1))  # equal methods may all have the same rank
 
 
 def _bars(each: Panel) -> list[tuple[int, int]]:
-    return statistics.not_told_apart(_drawn(each), each.critical)
+    return statistics.cliques(_drawn(each), each.critical)
 
 
 def _height(each: Panel) -> float:
@@ -135,11 +141,14 @@ def _height(each: Panel) -> float:
 
 
 def _draw(axis: Axes, each: Panel) -> None:
-    """One diagram, in inches from the left end of its scale and from its top; the best ranks are at the left."""
+    """Draw one diagram, with the best rank at the left.
+
+    Coordinates are inches from the left end of the axis and from the top of the panel.
+    """
     margin, (low, high) = axis.get_xlim()[0], _ends(each)
     drawn, across = _drawn(each), partial(_across, ends=(low, high))
     axis.text(margin + EDGE / 2, 0.25, each.title, fontsize=10, va="center")
-    axis.text(margin + EDGE / 2, 0.47, _note(each), fontsize=7, color="0.4", va="center")
+    axis.text(margin + EDGE / 2, 0.38, _note(each), fontsize=7, color="0.4", va="top")
     axis.plot([0, SCALE], [TOP, TOP], color="black", linewidth=1)
     step = max(1, round((high - low + 1) / 10))
     start = math.ceil((low + step // 2) / step) * step
@@ -148,7 +157,7 @@ def _draw(axis: Axes, each: Panel) -> None:
         axis.text(across(rank), TOP - 0.1, str(rank), ha="center", va="bottom", fontsize=7.5)
     shown = min(each.critical, high - low)
     axis.plot([0, across(low + shown)], [TOP - 0.37] * 2, color="black", linewidth=1, marker="|", markersize=6)
-    more = "" if shown == each.critical else ", longer than the axis: no two methods can be told apart"
+    more = "" if shown == each.critical else ", longer than the axis: no two methods differ significantly"
     axis.text(0, TOP - 0.43, f"critical difference {each.critical:.1f}{more}", fontsize=7.5, va="bottom")
     for number, (first, last) in enumerate(_bars(each)):
         ends = [across(drawn.iloc[first]) - 0.05, across(drawn.iloc[last]) + 0.05]
@@ -157,7 +166,7 @@ def _draw(axis: Axes, each: Panel) -> None:
 
 
 def _names(axis: Axes, ranks: pd.Series[float], top: float, place_of: Callable[[float], float]) -> None:
-    """The better half below each other at the left, the others at the right, each with a line to its rank."""
+    """Write the better half of the names at the left and the others at the right, each with a line to its rank."""
     rows = len(ranks)
     for place, (name, rank) in enumerate(ranks.items()):
         better = place < (rows + 1) // 2
@@ -177,7 +186,7 @@ def _note(each: Panel) -> str:
     seeds = f"{each.seeds} seed{'s' * (each.seeds > 1)}"
     some = "" if len(_drawn(each)) == len(each.ranks) else f"the best {BEST} of {len(each.ranks)}; "
     return (
-        f"{some}mean rank over {each.tasks} tasks x {seeds}, 1 the best; a bar joins methods that {each.tasks} tasks "
-        f"cannot tell apart (Nemenyi, 5 %; {each.critical_blocks:.1f} if seeds counted as tasks); "
-        f"Friedman p = {each.p:.1g}"
+        f"{some}mean rank over {each.tasks} tasks x {seeds}, 1 is best; Friedman p = {each.p:.1g}\n"
+        f"a bar joins methods without a significant difference over {each.tasks} tasks (Nemenyi, 5 %; critical "
+        f"difference {each.critical_blocks:.1f} if seeds counted as tasks)"
     )

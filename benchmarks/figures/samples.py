@@ -1,4 +1,4 @@
-"""A contact sheet: some training samples of every class of a task."""
+"""A contact sheet of a task: some training samples of every class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from benchmarks.suites import Suite
 
 COLUMNS = 8  # samples per class
-ROWS = 40  # the most classes
+ROWS = 40  # the largest number of classes shown
 PIXELS = 224  # per side, of images that are decoded from files
 
 
@@ -21,7 +21,7 @@ def draw(suite: Suite, name: str, path: Path) -> None:
     """Draw some training samples of every class, one row per class.
 
     Raises:
-        UserError: the path does not end like that of a picture.
+        UserError: the file does not end in .png, .svg or .pdf.
     """
     import matplotlib
 

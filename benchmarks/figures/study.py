@@ -1,4 +1,4 @@
-"""Pictures of a study by Optuna's own plots: how the search went, and which options mattered."""
+"""Pictures of a study, by the plots of Optuna: the history of the search, and the importance of options."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from benchmarks.files.writing import writing
 if TYPE_CHECKING:
     import optuna
 
-SEED = 0  # of the forest that importances are read from
-SIZE = (7.2, 4.0)
+SEED = 0  # for the forest that computes importances
+SIZE = (7.2, 4.0)  # inches
 
 
 def write(study: optuna.Study, title: str, trials: int, stem: Path) -> list[Path]:
@@ -39,7 +39,7 @@ def write(study: optuna.Study, title: str, trials: int, stem: Path) -> list[Path
             axes = optuna.visualization.matplotlib.plot_param_importances(
                 study, evaluator=evaluator, target_name="validation accuracy"
             )
-            axes.set_title("", loc="left")  # Optuna's own
+            axes.set_title("", loc="left")  # removes the title of Optuna
             axes.set_title(f"{title}: what mattered in {trials} trials")
             written.append(_save(axes.figure, stem.with_name(f"{stem.name}-importances.png")))
     return written

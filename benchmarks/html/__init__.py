@@ -1,1 +1,1 @@
-"""The leaderboard as one HTML file that needs nothing from anywhere: tables, plots and a page a run."""
+"""The leaderboard as one HTML file that loads nothing else: tables, plots and one page per run."""

@@ -1,4 +1,4 @@
-"""Everything that is known of each run, for the page: pieces of RUNS runs, each unpacked when it is needed."""
+"""All details of all runs for the page, packed in pieces of RUNS runs. The page unpacks a piece when it needs it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ if TYPE_CHECKING:
 
 RUNS = 256  # per piece
 DIGITS = 4  # significant digits of measured numbers; the records have all digits
-# The first two are equal in all records; the others are known from other fields.
+# The first two are equal in all records; the other two repeat other fields.
 LEFT_OUT = ("schema_version", "status", "spec.recipe", "history.epoch")
 
 
 def pack(text: bytes, level: int = 1) -> str:
-    """Gzip in base64; equal texts give equal results. Level 4 takes twice as long as 1 for an eighth less."""
+    """Compress by gzip and encode in base64. Equal texts give equal results.
+
+    Level 4 takes twice as long as level 1 and saves an eighth of the size.
+    """
     return base64.b64encode(gzip.compress(text, level, mtime=0)).decode()
 
 
 def pieces(frame: pd.DataFrame) -> Iterator[str]:
-    """Pack the runs of ``frame`` in its order, RUNS of them per piece.
+    """Pack the runs of ``frame`` in its order, RUNS per piece.
 
     A piece is a JSON object with one list per column, which has one value per run.
     """
@@ -38,7 +41,7 @@ def pieces(frame: pd.DataFrame) -> Iterator[str]:
 
 
 def _values(name: str, column: pd.Series[Any]) -> list[Any]:
-    """The values of a column for JSON, where NaN becomes null; measured numbers are rounded."""
+    """Return the values of a column for JSON. NaN becomes null, and measured numbers are rounded."""
     import numpy as np
 
     values = column.tolist()

@@ -1,4 +1,4 @@
-"""What the page shows at once: the tables, the points of its plots, and which runs a row is made of."""
+"""The overview of the page: its tables, the points of its plots, and the runs behind each row."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
 
     from benchmarks.tables.table import Table
 
-AXES = (  # column, name, unit, how runs are joined
+AXES = (  # column, name, unit, aggregate over the runs of a row
     ("params.method", "trained parameters without the head", "", "mean"),
     ("params.trainable", "trained parameters with the head", "", "mean"),
-    ("params.task_file_bytes", "task file", "B", "median"),
+    ("params.task_file_bytes", "size of the task file", "B", "median"),
     ("cost.train_seconds", "training time", "s", "median"),
-    ("cost.flops_per_image.training", "FLOPs of training, an image", "", "median"),
-    ("cost.flops_per_image.forward", "FLOPs of inference, an image", "", "median"),
+    ("cost.flops_per_image.training", "training FLOPs per sample", "", "median"),
+    ("cost.flops_per_image.forward", "inference FLOPs per sample", "", "median"),
     ("cost.latency_ms.unmerged", "latency, unmerged", "ms", "median"),
     ("cost.latency_ms.merged", "latency, merged", "ms", "median"),
-    ("cost.peak_memory_bytes", "peak memory of training", "B", "median"),
+    ("cost.peak_memory_bytes", "peak memory during training", "B", "median"),
 )
-OF_A_DEVICE = {name for name, *_ in AXES if name.startswith("cost.") and "flops" not in name}
+PER_DEVICE = {name for name, *_ in AXES if name.startswith("cost.") and "flops" not in name}
 FACTS = (
     *("row", "spec.suite", "spec.backbone.modality", "spec.backbone.name", "accuracy.checkpoint_rule"),
     *("spec.task", "spec.seed", "accuracy.test", "environment.device"),
@@ -29,17 +29,17 @@ FACTS = (
 
 
 def overview(groups: Sequence[pd.DataFrame], made: Sequence[Table]) -> tuple[list[dict[str, Any]], list[int]]:
-    """A section a table, as JSON, and the labels of all runs of ``groups`` in the order in which sections name them.
+    """Make one section per table as JSON, and order the runs of ``groups`` by section and row.
 
-    Runs of one row stand together: ``spans`` has where those of a row begin in that order, and at the end where the
-    section's end.
+    Returns the sections, and the index labels of the runs in that order. The runs of row i of a section are those from
+    ``spans[i]`` to ``spans[i + 1]`` in that order.
     """
     left, facts = [(set(group["row"].unique()), group) for group in groups], list(map(_facts, groups))
     sections: list[dict[str, Any]] = []
     order: list[int] = []
     for table in made:
         section = _section(table) | _named(table.title, facts)
-        # the table of accuracies comes before others of the same rows
+        # the first table with the rows of a group is its table of accuracies, and gets its runs
         rows = list(table.cells.index)
         of_table = next((number for number, (names, _) in enumerate(left) if names == set(rows)), None)
         if of_table is not None:
@@ -51,7 +51,7 @@ def overview(groups: Sequence[pd.DataFrame], made: Sequence[Table]) -> tuple[lis
 
 
 def _named(title: str, facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the title of a table says of suite, modality and backbone, and the rule if that leaves one."""
+    """Find suite, modality and backbone in the title of a table, and the checkpoint rule if these leave only one."""
     words = title.replace(": ", ", ").split(", ")
     named = {
         name: word for name in ("suite", "modality", "backbone") for word in words if word in {f[name] for f in facts}
@@ -102,9 +102,9 @@ def _facts(runs: pd.DataFrame) -> dict[str, Any]:
 
 
 def _points(runs: pd.DataFrame, rows: Sequence[str]) -> dict[str, Any]:
-    """The numbers of each row: accuracies in percent with half their 95 % t-interval over seeds, and costs."""
+    """Return the numbers of each row: accuracies in percent with half their 95 % t-interval over seeds, and costs."""
     accuracy = 100 * runs.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test")
-    # a seed counts for the mean where it has every task
+    # the mean uses the seeds that have every task
     if accuracy.shape[1] > 1:
         accuracy.insert(0, f"mean of {accuracy.shape[1]} tasks", accuracy.dropna().mean(axis=1))
     return {
@@ -118,12 +118,12 @@ def _points(runs: pd.DataFrame, rows: Sequence[str]) -> dict[str, Any]:
 
 
 def _costs(runs: pd.DataFrame) -> Iterator[tuple[str, str, pd.Series[float]]]:
-    """Each cost that is known; one that depends on the device once a device, as two are not compared."""
+    """Yield name, unit and values of each recorded cost. Times and memory are split by device and never mixed."""
     devices = list(runs["environment.device"].dropna().unique()) if "environment.device" in runs else []
     for column, name, unit, how in AXES:
         if column not in runs:
             continue
-        if column in OF_A_DEVICE and len(devices) > 1:
+        if column in PER_DEVICE and len(devices) > 1:
             for device in sorted(devices):
                 some = runs[runs["environment.device"] == device]
                 yield f"{name}, {device}", unit, some.groupby("row")[column].agg(how)
@@ -151,5 +151,5 @@ def _intervals(values: pd.DataFrame, rows: Sequence[str]) -> list[dict[str, Any]
 
 
 def _digits(values: pd.Series[float]) -> list[float | None]:
-    """Six digits, which no eye tells from all; None for none."""
+    """Round to six significant digits, more than a plot can show; NaN becomes None."""
     return [None if value != value else float(f"{value:.6g}") for value in values.astype(float)]

@@ -1,4 +1,4 @@
-"""The page put together: one file with data, script and style inside, and a policy that lets no request leave it."""
+"""The HTML page: one file that holds data, scripts and style, with a policy that blocks every request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCRIPTS = ("data.js", "dom.js", "table.js", "labels.js", "plot.js", "runs.js", "
 
 
 def render(frame: pd.DataFrame, groups: Sequence[pd.DataFrame], made: Sequence[Table]) -> str:
-    """The HTML of the tables ``made`` of ``groups``, which are the runs of ``frame`` by what may be compared."""
+    """Make the page. ``groups`` are the runs of ``frame`` in groups of comparable runs, ``made`` their tables."""
     import jinja2
     import orjson
     from markupsafe import Markup
@@ -47,7 +47,7 @@ def render(frame: pd.DataFrame, groups: Sequence[pd.DataFrame], made: Sequence[T
 
 
 def _in_script(json: str) -> str:
-    """JSON that cannot end the script element it stands in."""
+    """Escape JSON so that it cannot close the script element around it."""
     return json.replace("<", "\\u003c")
 
 

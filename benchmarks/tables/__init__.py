@@ -1,1 +1,1 @@
-"""Run records to tables: one row per method, one column per task, and what differences are worth."""
+"""Tables from run records: one row per method, one column per task, and whether differences are significant."""

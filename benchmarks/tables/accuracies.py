@@ -1,9 +1,9 @@
-"""The table of accuracies: one row per method, one column per task, and what differences between rows are worth."""
+"""The table of accuracies: one row per method, one column per task, and a comparison of every row with the best."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.tables.rows import recipe_text
@@ -13,17 +13,23 @@ from benchmarks.tables.table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
-NAMED_RULES = {"best_test": "best_test (epoch chosen on the test split; only to compare with papers)"}
+NAMED_RULES = {"best_test": "best_test (the epoch is chosen on the test split; use it only to compare with papers)"}
 UNKNOWN = "-"
 
 
 def ppt(accuracy: float, parameters: float) -> float:
-    """V-PETL Bench's performance against parameters: M exp(-log10(P / 1e7 + 1)), M in [0, 1], P without the head."""
+    """V-PETL Bench's score of accuracy against parameters: M exp(-log10(P / 1e7 + 1)).
+
+    M is the accuracy in [0, 1] and P the number of trained parameters without the head.
+    """
     return accuracy * math.exp(-math.log10(parameters / 1e7 + 1))
 
 
 def accuracies(frame: pd.DataFrame) -> Table:
-    """The table of runs that may be compared; a mean over tasks only where a seed has every task."""
+    """Make the table of one group of comparable runs, the row with the highest mean first.
+
+    A mean over tasks uses only the seeds that have every task.
+    """
     import pandas as pd
 
     tasks, groups = tasks_and_groups(frame)
@@ -36,7 +42,7 @@ def accuracies(frame: pd.DataFrame) -> Table:
         for name in mean
     }
     last = {"group mean": text.pop("group mean"), **_evidence(whole), **_parameters(frame)}
-    values = mean.map(lambda accuracy: round(accuracy, 1))  # as the texts are rounded
+    values = mean.map(lambda accuracy: round(accuracy, 1))  # to the precision of the texts
     pairs = zip(mean["mean"] / 100, frame.groupby("row")["params.method"].mean(), strict=True)
     values["PPT"] = [round(ppt(accuracy, params), 3) for accuracy, params in pairs]
     ppt_text = values["PPT"].map("{:.3f}".format, na_action="ignore")
@@ -45,7 +51,7 @@ def accuracies(frame: pd.DataFrame) -> Table:
     reported = _published(frame, groups)
     if (reported != "").any():
         cells["published"] = reported.replace("", UNKNOWN)
-    order = (-values["mean"].fillna(-1)).sort_values(kind="stable").index  # of rows that were in alphabetical order
+    order = (-values["mean"].fillna(-1)).sort_values(kind="stable").index  # equal rows stay in alphabetical order
     cells = cells.loc[order].astype(object).fillna(UNKNOWN).rename_axis("method")
     first = frame.iloc[0]
     title = f"{first['spec.suite']}: {first['spec.backbone.modality']}, {first['spec.backbone.name']}"
@@ -62,7 +68,7 @@ def _means(whole: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.DataF
 
 
 def _interval(whole: pd.DataFrame) -> pd.Series[str]:
-    """The 95 % interval of each mean, as text."""
+    """Return the 95 % interval of each row's mean as text."""
     import pandas as pd
 
     from benchmarks.tables import statistics
@@ -74,7 +80,7 @@ def _interval(whole: pd.DataFrame) -> pd.Series[str]:
 
 
 def _evidence(whole: pd.DataFrame) -> dict[str, pd.Series[Any]]:
-    """How rows that have every task stand to each other; empty with fewer than two."""
+    """Compare the rows that have every task; the columns are empty if there are fewer than two such rows."""
     import pandas as pd
 
     from benchmarks.tables import statistics
@@ -88,7 +94,7 @@ def _evidence(whole: pd.DataFrame) -> dict[str, pd.Series[Any]]:
 
 
 def _parameters(frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
-    """What a row trains; a search finds another number each time."""
+    """Count the parameters of each row, as a range where runs differ: a search finds a new number in every run."""
     rows = frame.groupby("row")[["params.method", "params.head", "params.backbone"]]
     low, high, mean = rows.min(), rows.max(), rows.mean()
     ranges = {
@@ -105,7 +111,7 @@ def _seeds(runs: pd.DataFrame) -> pd.Series[Any]:
 
 
 def _published(frame: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.Series[str]:
-    """What papers report for each row's method, whatever its options here; empty where no paper does."""
+    """Return what papers report for the method of each row, whatever its options here; empty if no paper does."""
     from benchmarks import published, suites
 
     first = frame.iloc[0]
@@ -126,17 +132,24 @@ def _notes(frame: pd.DataFrame, tasks: Sequence[str], groups: Mapping[str, Seque
     rule = first["accuracy.checkpoint_rule"]
     full = int(first["params.backbone"])
     return (
-        f"Test accuracy in percent, mean ± sample standard deviation over seeds; rule {NAMED_RULES.get(rule, rule)}.",
-        f"mean: of {len(tasks)} tasks, its 95 % interval by Student's t over seeds; group mean: of the means of the "
-        f"groups {', '.join(groups)}; their deviation is that of the seeds' means.",
-        f"params: trained without the head; % of the {full:,} of the backbone. PPT: accuracy against params, of V-PETL "
-        "Bench.",
+        "A task's column shows the test accuracy in percent: mean ± sample standard deviation over seeds. The "
+        f"checkpoint rule is {NAMED_RULES.get(rule, rule)}.",
+        f"mean: the mean over {_counted(tasks, 'task')}. group mean: the mean of the means of "
+        f"{_counted(groups, 'group')} ({', '.join(groups)}). A mean is computed per seed; its deviation and its 95 % "
+        "interval (Student's t) are over seeds.",
+        "params: the number of trained parameters without the head. %: params in percent of the backbone's "
+        f"{full:,} parameters. PPT: V-PETL Bench's score of accuracy against params.",
         f"Recipe: {recipe_text(first)}, {first['spec.dtype']}.",
-        "against best: tied where a 95 % interval of the difference to the row of the best mean includes zero, be it "
-        f"that of a paired bootstrap over (task, seed), {RESAMPLES:,} resamples, or of Student's t over seeds.",
-        "rank: mean place over every (task, seed), 1 the best, among the rows that have all tasks.",
+        "against best: compares the row with the best row, which has the highest mean. tied: at least one of two 95 % "
+        f"intervals of the difference (paired bootstrap over tasks and seeds with {RESAMPLES:,} resamples, or "
+        "Student's t over seeds) includes zero. below: neither does. -: fewer than two seeds are common to both rows.",
+        "rank: the mean rank over all (task, seed) pairs among the rows that have all tasks; rank 1 is the best.",
         *(f"{row}: {text}." for row, text in frame.groupby("row")["options"].first().items() if text),
     )
+
+
+def _counted(names: Collection[str], noun: str) -> str:
+    return f"{len(names)} {noun}{'s' * (len(names) > 1)}"
 
 
 def _spread(mean: float, deviation: float) -> str:

@@ -1,4 +1,4 @@
-"""What runs and searches cost, as tables beside those of accuracy."""
+"""Tables of what runs and architecture searches cost."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOTES = (
-    "Medians over the runs of a row, all tasks and seeds.",
-    "file: what a finished run keeps on disk, method and head. FLOPs: a sample, a multiply-add as two; forward of "
-    "inference before merging, training of one forward and backward.",
-    "peak memory: of training. forward, backward, optimizer: of a training step; samples/s: by the sum of these. "
-    "latency: of one inference of one sample, before and after merging.",
-    "seconds: of training a run. Where features are computed once (linear), steps and training are those of the head.",
-    "Times are those beside whatever else the machine did: to compare speeds use `python -m benchmarks.speed`.",
+    "Every number is the median over all runs of a row (all tasks and seeds).",
+    "file: the size of the task file of a run, which holds method and head. FLOPs are per sample, and a multiply-add "
+    "counts as two: forward FLOPs are those of inference before merging, training FLOPs those of one forward and one "
+    "backward pass.",
+    "peak memory: the highest memory use during training. forward ms, backward ms, optimizer ms: the time of each part "
+    "of a training step. samples/s: the batch size divided by the sum of these three times. latency ms, merged latency "
+    "ms: the time of inference on one sample, before and after merging.",
+    "seconds: the training time of a run. For a method whose features are computed once (linear), step times and "
+    "training time are those of the head alone.",
+    "Other work on the machine may have slowed these runs. To compare speeds, use `python -m benchmarks.speed`.",
 )
 
 
 def costs(frame: pd.DataFrame) -> list[Table]:
-    """What the runs of one comparison cost, a row a method: a table for each device, as costs of two are not compared.
+    """Make one table per device of what a group of comparable runs cost, with one row per method.
 
-    A cost that no record of the comparison has is left out.
+    Costs on different devices are not compared. A cost that no record has gets no column.
     """
     where = "environment.device"
     if where not in frame:
@@ -72,7 +75,10 @@ def _columns() -> dict[str, tuple[str, Callable[[float], str]]]:
 
 
 def searches(frame: pd.DataFrame) -> list[Table]:
-    """What the search of an architecture cost, one row per method and task; no table where no run has searched."""
+    """Make the table of what architecture searches cost, one row per method and task.
+
+    The list is empty if no run has searched.
+    """
     import pandas as pd
 
     reports = {place: json.loads(text) for place, text in frame["report"].dropna().items()}
@@ -103,12 +109,15 @@ def _searches(runs: pd.DataFrame, spent: pd.DataFrame) -> Table:
     cells.index = pd.Index([f"{method} on {task}" for method, task in cells.index], name="search")
     first = runs.iloc[0]
     title = f"{first['spec.suite']}: what searches cost, {first['spec.backbone.modality']}"
-    note = "Means over seeds. Supernet and search come before the subnet found is trained; a run's seconds are of all."
+    note = (
+        "Every number is the mean over seeds. A run first trains the supernet, then searches in it, then trains the "
+        "best subnet; the seconds of the run cover all three."
+    )
     return Table(title, (note,), cells, nothing_best(cells))
 
 
 def byte_text(size: float) -> str:
-    """1,234,567 as 1.23 MB."""
+    """Write 1,234,567 as "1.23 MB"."""
     for unit, name in ((1e9, "GB"), (1e6, "MB")):
         if size >= unit:
             return f"{size / unit:.2f} {name}"
@@ -116,7 +125,7 @@ def byte_text(size: float) -> str:
 
 
 def count_text(count: float) -> str:
-    """1,234,567 as 1.23 M, to three digits."""
+    """Write 1,234,567 as "1.23 M", with three digits."""
     for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= unit:
             return f"{count / unit:.3g} {name}"

@@ -1,4 +1,4 @@
-"""Tables as Markdown, LaTeX, CSV, and for a terminal."""
+"""Tables as Markdown, LaTeX and CSV, and in a terminal."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 COMMAND = "python -m benchmarks.leaderboard"
-BESIDE_THE_POINT = ("head", "PPT", "%", "published", "backward ms", "optimizer ms")  # left out in a terminal
+SECONDARY = ("head", "PPT", "%", "published", "backward ms", "optimizer ms")  # not shown in a terminal
 MANY_TASKS = 8  # more tasks are too wide for a terminal
-ESCAPED = str.maketrans({**{character: f"\\{character}" for character in "&%$#_{}"}, "±": "$\\pm$"})  # for LaTeX
-MOST_ROWS, FIRST_ROWS = 40, 10  # a longer table is cut in a terminal; the files have all rows
+LATEX = str.maketrans({**{character: f"\\{character}" for character in "&%$#_{}"}, "±": "$\\pm$"})
+MOST_ROWS, FIRST_ROWS = 40, 10  # a terminal shows the first 10 rows of a table of more than 40
 
 
 def to_page(made: Sequence[Table]) -> str:
-    """All tables below each other in Markdown, and how they were made."""
+    """Write all tables as one Markdown page that ends with the command that made it."""
     return "\n\n".join(map(to_markdown, made)) + f"\n\nMade from the run records by `{COMMAND}`.\n"
 
 
 def _marked(cells: pd.DataFrame, best: pd.DataFrame, mark: str) -> pd.DataFrame:
-    """Cells with the best of every column put into ``mark``, a template with {}."""
+    """Put the best cells of every column into ``mark``, a template with {}."""
     import pandas as pd
 
     texts, where = cells.to_numpy(dtype=object, copy=True), best.to_numpy()
@@ -33,17 +33,17 @@ def _marked(cells: pd.DataFrame, best: pd.DataFrame, mark: str) -> pd.DataFrame:
 
 
 def to_markdown(table: Table) -> str:
-    """A heading, a table with the best in bold, and what its columns mean."""
+    """Write a heading, the table with the best cells in bold, and one list item per note."""
     cells = _marked(table.cells, table.best(), "**{}**")
-    # wide, and in most tables the same in every row
+    # the column of the head is wide, and in most tables every row has the same head
     alike = [name for name in ("head",) if name in cells and cells[name].nunique() == 1 < len(cells)]
-    said = [f"{name}: {cells[name].iloc[0]} in every row." for name in alike]
-    notes = "\n".join(f"- {note}" for note in (*table.notes, *said))
+    common = [f"{name}: {cells[name].iloc[0]} in every row." for name in alike]
+    notes = "\n".join(f"- {note}" for note in (*table.notes, *common))
     return f"### {table.title}\n\n{cells.drop(columns=alike).to_markdown(disable_numparse=True)}\n\n{notes}"
 
 
 def to_latex(table: Table) -> str:
-    """A tabular that needs booktabs."""
+    """Write a tabular, which needs the package booktabs, below its notes as comments."""
     cells = table.cells.map(_escape)
     cells = _marked(cells, table.best(), "\\textbf{{{}}}")
     cells.index, cells.columns = cells.index.map(_escape), cells.columns.map(_escape)
@@ -60,12 +60,12 @@ def to_latex(table: Table) -> str:
 
 
 def to_tex(made: Sequence[Table]) -> str:
-    """All tables below each other as tabulars."""
+    """Write all tables as LaTeX tabulars."""
     return "\n\n".join(map(to_latex, made)) + "\n"
 
 
 def to_csv(made: Sequence[Table]) -> str:
-    """All tables below each other, told apart by their first column."""
+    """Write all tables as one CSV file, whose first column names the table."""
     import pandas as pd
 
     parts = [table.cells.reset_index().assign(table=table.title) for table in made]
@@ -74,16 +74,16 @@ def to_csv(made: Sequence[Table]) -> str:
 
 
 def to_rich(table: Table, hidden: Container[str] | None = None) -> RichTable:
-    """The columns of most use, for a terminal, or all but the ``hidden`` ones, and the first rows.
+    """Make a table for a terminal, without the ``hidden`` columns and with the first rows only.
 
-    Of use are tasks, or of many the means of their groups.
+    By default the secondary columns are hidden. So are the means of groups, or the tasks if there are many.
     """
     from rich.markup import escape
     from rich.table import Table as RichTable
 
     if hidden is None:
         means = [str(column) for column in table.cells if str(column).endswith(" mean")]
-        hidden = {*BESIDE_THE_POINT, *(table.tasks if len(table.tasks) > MANY_TASKS else means)}
+        hidden = {*SECONDARY, *(table.tasks if len(table.tasks) > MANY_TASKS else means)}
     shown = [c for c in table.cells.columns if c not in hidden]
     rows = len(table.cells) if len(table.cells) <= MOST_ROWS else FIRST_ROWS
     left = len(table.cells) - rows
@@ -93,9 +93,11 @@ def to_rich(table: Table, hidden: Container[str] | None = None) -> RichTable:
         rich.add_column(column, justify="right")
     marked = _marked(table.cells.head(rows), table.best().head(rows), "[bold]{}[/bold]")[shown]
     for name, row in zip(marked.index, marked.values, strict=True):
-        rich.add_row(escape(str(name)), *map(str, row))  # escaped, or "noah [a]" would lose its letter
+        rich.add_row(
+            escape(str(name)), *map(str, row)
+        )  # without escape, rich would take "[a]" in "noah [a]" for a style
     return rich
 
 
 def _escape(text: object) -> str:
-    return str(text).translate(ESCAPED)
+    return str(text).translate(LATEX)

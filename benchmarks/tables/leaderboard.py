@@ -1,4 +1,4 @@
-"""All tables of a leaderboard: accuracies, what runs cost, what searches cost."""
+"""All tables of a leaderboard: accuracies, costs of runs, costs of searches."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 
 def tables(frame: pd.DataFrame) -> list[Table]:
-    """The tables of all runs of ``frame``, by what may be compared."""
+    """Make the tables of all runs of ``frame``."""
     return of_groups(comparable(frame))
 
 
 def of_groups(groups: Sequence[pd.DataFrame]) -> list[Table]:
-    """One table of accuracies for every set of runs that may be compared, in a stable order; then what these runs
-    cost, and what the searches among them cost.
+    """Make the tables of groups of comparable runs.
+
+    One table of accuracies per group comes first, in the order of the groups. The costs of runs and the costs of
+    searches follow.
     """
     spent = [table for group in groups for table in costs(group)]
     return [*map(accuracies, groups), *spent, *(table for group in groups for table in searches(group))]

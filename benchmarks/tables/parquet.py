@@ -1,4 +1,4 @@
-"""results/runs.parquet: all runs as one table for other tools, one row per run in the order of the records' paths."""
+"""results/runs.parquet: all runs as one table for other tools, one row per run, ordered by the path of the record."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 
 def to_parquet(frame: pd.DataFrame) -> bytes:
-    """The file's bytes: the columns of KINDS, then all other columns by name; null where a run has no value.
+    """Return the bytes of the file: the columns of KINDS, then all other columns by name.
 
-    A column of objects is JSON text. A column of the history has a list of floats per run, one per epoch.
+    A value that a run lacks is null. An object is JSON text. A column of the history holds a list of floats per run,
+    with one float per epoch.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -64,7 +65,7 @@ def _type(kind: str) -> pa.DataType:
 
 
 def _inferred(values: pd.Series[Any]) -> pa.Array:
-    """A column with the type of its values, or with their JSON text where they have several types."""
+    """Make a column with the type of its values, or with their JSON text if they have several types."""
     import orjson
     import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""Published rows and our rows of one suite in one table. Every row says where it is from and by which rule."""
+"""A table of published rows and our rows of one suite. Every row names its source and its checkpoint rule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from benchmarks.suites import Suite
 
-FOLDER = "published"  # below the results: where tables and figures of published numbers are written
+FOLDER = "published"  # the folder below the results for tables and figures with published numbers
 PAPER, HERE = "paper", "here"
 ABOUT = ("from", "rule", "aggregate", "seeds", "backbone", "augment")
 
@@ -29,7 +29,7 @@ def suites_with_numbers() -> list[str]:
 
 
 def check(suite: str) -> None:
-    """Refuse a suite without published numbers.
+    """Raise an error for a suite without published numbers.
 
     Raises:
         UserError: the message names the suites that have some.
@@ -40,10 +40,10 @@ def check(suite: str) -> None:
 
 
 def table(suite: str, groups: Sequence[pd.DataFrame]) -> Table:
-    """Every published row of a suite, and the rows of those ``groups`` of comparable runs that are on this suite.
+    """Make the table of one suite: every published row, and our rows from ``groups`` of comparable runs.
 
-    Rows are sorted by backbone and augmentation, then the highest accuracy first. No cell is marked as the best of its
-    column.
+    Rows are sorted by backbone and augmentation; rows that agree in both start with the highest accuracy. No cell is
+    marked as the best of its column.
     """
     import pandas as pd
 
@@ -77,7 +77,7 @@ def _columns(tasks: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _tasks(suite: Suite, reported: Container[str]) -> dict[str, list[str]]:
-    """The tasks with published numbers by group. Point tasks are one group, because no paper takes means of them."""
+    """Group the tasks with published numbers. Point tasks are one group, because no paper averages over them."""
     groups: dict[str, list[str]] = {}
     for task in suite.tasks.values():
         if task.name in reported:
@@ -92,7 +92,7 @@ def _decimals(number: float) -> int:
 def _theirs(
     found: pd.DataFrame, tasks: Mapping[str, Sequence[str]], sources: Sequence[str], digits: int
 ) -> dict[str, Any]:
-    """One row of a paper, and its means if no cell is missing."""
+    """Make one row of a paper; it has means if no cell is missing."""
     first = found.iloc[0]
     by_task = found.set_index("task")["accuracy"]
     cells: dict[str, Any] = {str(task): f"{accuracy:.{digits}f}" for task, accuracy in by_task.items()}
@@ -121,9 +121,9 @@ def _counted(tasks: Sized) -> str:
 
 
 def aggregates(by_task: pd.Series[float], tasks: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """The group means, the mean over all tasks and the mean of the group means.
+    """Compute the group means, the mean over all tasks and the mean of the group means.
 
-    There are none if a task is missing or if all tasks are one group.
+    The result is empty if a task is missing or if all tasks are one group.
     """
     members = [task for group in tasks.values() for task in group]
     if len(tasks) < 2 or not set(members) <= set(by_task.index):
@@ -133,7 +133,7 @@ def aggregates(by_task: pd.Series[float], tasks: Mapping[str, Sequence[str]]) ->
 
 
 def _ours(group: pd.DataFrame, tasks: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    """The rows of one set of comparable runs, with means only if they are over the tasks of the papers."""
+    """Make the rows of one group of comparable runs; they have means only if their tasks are those of the papers."""
     made, run = accuracies(group), group.iloc[0]
     members = [task for own in tasks.values() for task in own]
     same = len(tasks) > 1 and set(members) == set(group["spec.task"])
@@ -170,15 +170,16 @@ def _notes(tasks: Mapping[str, Sequence[str]], own: bool, suite: str) -> list[st
         f"Test accuracy in percent. Rows from '{PAPER}' are as printed there; rows from '{HERE}' are made from run "
         "records, mean ± sample standard deviation over seeds. No cell is marked as the best, because rules, seeds and "
         "tuning differ.",
-        "rule: best_test means that the epoch was chosen on the test split, unknown that the source does not say. "
-        "aggregate: what a row's numbers cover.",
-        f"params: trained parameters in millions, {counted}, or in percent of the full model if from a figure.",
+        "rule: the checkpoint rule. best_test: the epoch was chosen on the test split. unknown: the source does not "
+        "name its rule. aggregate: the tasks that a row's numbers cover.",
+        f"params: the number of trained parameters in millions, {counted}. A number read from a figure is in percent "
+        "of the full model.",
     ]
     if several:
         notes.insert(
             1,
-            f"mean: over {count} tasks. group mean: the mean of the means of the groups {', '.join(tasks)}. PPT: "
-            "V-PETL Bench's score of the mean. All three are computed here from the cells, except a group mean whose "
-            "aggregate says otherwise.",
+            f"mean: the mean over {count} tasks. group mean: the mean of the means of the groups {', '.join(tasks)}. "
+            "PPT: V-PETL Bench's score of the mean against params. All three are computed here from the cells, except "
+            "a group mean that the source prints itself; its aggregate says so.",
         )
-    return notes if own else [*notes, f"There are no run records of ours on {suite}."]
+    return notes if own else [*notes, f"We have no run records on {suite}."]

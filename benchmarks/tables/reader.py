@@ -1,4 +1,4 @@
-"""Run records as one table: one row per run, one column per field."""
+"""Reading run records into one table: one row per run, one column per field."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from methods.errors import UserError, unknown
 if TYPE_CHECKING:
     import pandas as pd
 
-# What these objects hold differs from run to run, so each is one column of JSON text.
+# The fields of these objects differ from run to run, so each object is one column of JSON text.
 TEXTS = ("spec.config", "spec.recipe", "environment.packages", "report", "tuning")
 HISTORY = "history."
 
 
 def load(results: Path, suite: str | None = None) -> pd.DataFrame:
-    """Read every finished run below a results folder, or those of one suite, in the order of the records' paths.
+    """Read the finished runs below a results folder, of one suite or of all, ordered by the path of the record.
 
     Raises:
-        UserError: there is no record, a record cannot be read, or no record is of that suite.
+        UserError: there is no record, a record cannot be read, or the suite has no record.
     """
     from benchmarks.records import store
 
@@ -40,7 +40,8 @@ def to_frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
     Nested fields become columns with dotted names, such as ``accuracy.test`` and ``spec.recipe.epochs``. The objects
     named in TEXTS become JSON text, and None where they are empty. Each field of the history becomes a column
-    ``history.FIELD`` of float arrays, one number per epoch, and None where a run has no number of it.
+    ``history.FIELD`` of arrays, which hold one float per epoch. A run whose history lacks
+    the field has None.
     """
     import pandas as pd
 
@@ -62,7 +63,7 @@ def _put(row: dict[str, Any], name: str, value: Any) -> None:
 
     if name in TEXTS:
         row[name] = orjson.dumps(value).decode() if value else None
-        if name != "spec.recipe":  # tables and figures also need its single fields
+        if name != "spec.recipe":  # its fields also become columns, for tables and figures
             return
     if isinstance(value, dict):
         for part, inner in value.items():

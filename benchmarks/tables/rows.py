@@ -1,4 +1,4 @@
-"""Which runs may be compared, and the row of a table that each belongs to."""
+"""Groups of comparable runs, and the name of the table row that each run belongs to."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from methods.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_OPTIONS = 3  # in the name of a row
+MOST_OPTIONS = 3  # a row with more options is named by a letter
 SAME = ("spec.suite", "spec.backbone.modality", "spec.backbone.name", "spec.backbone.sha256", "recipe", "spec.dtype")
 
 
 def comparable(frame: pd.DataFrame) -> list[pd.DataFrame]:
-    """Split runs into groups that may be compared. The new column ``row`` names the method and its options."""
-    # a backbone is known by its digest, wherever its file lay
+    """Split runs into groups of comparable runs, which agree in every field of SAME.
+
+    The new column ``row`` names the method and its options.
+    """
+    # the digest identifies a backbone; the path of its file, after the @, does not matter
     backbone = frame["spec.backbone.name"].str.partition("@")[0]
     frame = frame.assign(row=_names(frame), recipe=_recipes(frame), **{"spec.backbone.name": backbone})
     return [_shortened(_data_apart(group)) for _, group in frame.groupby(list(SAME), sort=True)]
@@ -33,7 +36,7 @@ def _data_apart(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shortened(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give rows with many options a letter instead; the new column ``options`` says what it stands for."""
+    """Name rows with many options by a letter; the new column ``options`` lists the options behind it."""
     long = sorted(row for row in frame["row"].unique() if row.count("=") > MOST_OPTIONS)
     if not long:
         return frame.assign(options="")
@@ -43,7 +46,7 @@ def _shortened(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _letter(number: int) -> str:
-    """a to z, then aa, ab and so on."""
+    """Count with letters: a to z, then aa, ab and so on."""
     more, last = divmod(number, 26)
     return (_letter(more - 1) if more else "") + chr(ord("a") + last)
 
@@ -64,7 +67,7 @@ def _names(frame: pd.DataFrame) -> list[str]:
 
 
 def _defaults(method: str) -> dict[str, Any]:
-    """The default options of a method; empty if this installation does not have the method."""
+    """Return the default options of a method, or no options if the method is not installed."""
     import methods
 
     try:
@@ -74,7 +77,7 @@ def _defaults(method: str) -> dict[str, Any]:
 
 
 def _recipes(frame: pd.DataFrame) -> pd.Series[str]:
-    """The recipe of each run as text: equal for equal recipes, whatever the order of their fields."""
+    """Return each run's recipe as text with sorted fields, so that equal recipes have equal texts."""
     recipes = frame["spec.recipe"]
     return recipes.map({text: json.dumps(json.loads(text), sort_keys=True) for text in recipes.unique()})
 
@@ -92,7 +95,10 @@ def _search(study: Mapping[str, Any]) -> str:
 
 
 def in_figures(rows: Iterable[str]) -> tuple[dict[str, str], str]:
-    """Short names of rows for figures, and an ending for the title, which says how all rows were tuned if equally."""
+    """Return a short name per row for figures, and an ending for the title.
+
+    If all rows were tuned alike, the ending describes the tuning and the short names leave it out.
+    """
     rows = list(rows)
     tuned = {row.partition(" ")[2] for row in rows}
     ending = f" {tuned.pop()}" if len(tuned) == 1 else ""
@@ -102,7 +108,7 @@ def in_figures(rows: Iterable[str]) -> tuple[dict[str, str], str]:
 
 
 def recipe_text(run: pd.Series[Any]) -> str:
-    """Every field of a run's recipe. A field that recipes gained later is in a record only if off its default."""
+    """List every field of a run's recipe. A record has a newer field only if its value is not the default."""
     return ", ".join(f"{name} {value}" for name, value in json.loads(run["spec.recipe"]).items())
 
 

@@ -9,18 +9,21 @@ if TYPE_CHECKING:
 
 
 def scores(frame: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
-    """Test accuracies in percent, (row and seed, task), with gaps."""
+    """Return test accuracies in percent as (row and seed, task); NaN where a run is missing."""
     found = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test")
     return found.reindex(columns=tasks) * 100
 
 
 def whole_seeds(runs: pd.DataFrame) -> pd.DataFrame:
-    """The seeds of each row that have every task."""
+    """Keep the seeds of each row that have every task."""
     return runs.dropna()
 
 
 def tasks_and_groups(frame: pd.DataFrame) -> tuple[list[str], dict[str, list[str]]]:
-    """Tasks in the suite's order and its groups; of a suite that is not installed, by name and in one group."""
+    """Return the tasks in the order of the suite, and the tasks of each group.
+
+    If the suite is not installed, tasks are sorted by name and form one group.
+    """
     from benchmarks import suites
 
     present = sorted(frame["spec.task"].unique())

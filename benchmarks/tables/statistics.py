@@ -1,6 +1,6 @@
-"""What tables may claim: intervals over seeds, ranks and their critical difference, paired bootstraps of two methods.
+"""Statistics of tables: intervals over seeds, ranks and their critical difference, paired comparisons of two rows.
 
-Accuracies are in percent. Frames of whole seeds are (row and seed, task) without gaps; differences are (task, seed).
+Accuracies are in percent. A frame of whole seeds is (row and seed, task) without NaN. Differences are (task, seed).
 """
 
 from __future__ import annotations
@@ -21,20 +21,26 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
-RESAMPLES = 2000  # of each row of a table; two rows alone can afford more
-MANY_RESAMPLES = 20_000
-SEED = 0  # equal records give equal intervals
-FEWEST_SEEDS = 2  # for an interval: one run says nothing of how runs differ
+RESAMPLES = 2000  # per row of a table
+MANY_RESAMPLES = 20_000  # for a comparison of only two rows
+SEED = 0  # fixed, so that equal records give equal intervals
+FEWEST_SEEDS = 2  # the fewest seeds that have a deviation, and so an interval
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """One row against another: ``difference`` is the mean over tasks of the means over seeds, in points.
+    """A comparison of a first row with a second one.
 
-    Intervals are of 95 %, and NaN where a task has fewer than two seeds: ``over_tasks_and_seeds`` and that of
-    ``superiority`` by the bootstrap, ``over_seeds`` by t on these very tasks. ``resamples_better`` is the share of
-    resamples whose difference is above zero; ``superiority`` the chance of the first to be above the second on one
-    (task, seed). Ties count half in both.
+    Attributes:
+        difference: the mean over tasks of the means over seeds, in percentage points.
+        over_tasks_and_seeds: the 95 % interval of the difference by the paired bootstrap.
+        over_seeds: the 95 % interval of the difference by Student's t, for exactly these tasks.
+        resamples_better: the share of resamples whose difference is above zero; a tie counts half.
+        superiority: the probability that the first row is above the second on one (task, seed); a tie counts half.
+        superiority_interval: the 95 % interval of ``superiority`` by the paired bootstrap.
+        wins, ties, losses: the number of (task, seed) pairs with each outcome.
+
+    If a task has fewer than two seeds, all intervals and ``resamples_better`` are NaN.
     """
 
     difference: float
@@ -49,17 +55,18 @@ class Comparison:
 
     @property
     def tied(self) -> bool:
-        """Whether one of the two intervals includes zero.
+        """Whether at least one of the two intervals of the difference includes zero.
 
-        The bootstrap alone is too narrow for one or two tasks of three seeds; t alone knows of no other tasks.
+        Each interval alone is too narrow in some cases: the bootstrap's with one or two tasks and three seeds, and
+        Student's t when methods differ by task as well as by seed.
         """
         return any(low <= 0 <= high for low, high in (self.over_tasks_and_seeds, self.over_seeds))
 
 
 def intervals(samples: Floats) -> tuple[Floats, Floats]:
-    """Ends of the 95 % interval of each mean, by Student's t; ``samples`` (rows, seeds), gaps NaN.
+    """Return the ends of the 95 % interval of each row's mean by Student's t.
 
-    NaN where a row has fewer than two seeds.
+    ``samples`` is (rows, seeds), with NaN for a missing seed. The ends are NaN if a row has fewer than two seeds.
     """
     import pandas as pd
 
@@ -73,43 +80,56 @@ def _student(mean: Floats, error: Floats, freedom: NDArray[Any]) -> tuple[Floats
 
 
 def half_width(error: NDArray[Any], freedom: NDArray[Any]) -> Floats:
-    """Half the 95 % interval of a mean by Student's t from its standard error; NaN without a degree of freedom."""
-    from scipy.special import stdtrit  # which scipy.stats, slow to import, takes its quantiles from
+    """Return half the 95 % interval of a mean by Student's t; NaN without a degree of freedom.
+
+    ``error`` is the standard error of the mean.
+    """
+    from scipy.special import stdtrit  # the source of the quantiles in scipy.stats, which is slow to import
 
     half: Floats = stdtrit(np.where(freedom > 0, freedom, math.nan), TAILS[1]) * error
     return np.where(error == 0, 0.0, half)
 
 
 def mean_ranks(blocks: pd.DataFrame) -> pd.Series[float]:
-    """Mean place of each column of ``blocks`` (task and seed, row), 1 the highest value; ties share their places."""
+    """Return the mean rank of each column of ``blocks`` (task and seed, row).
+
+    Rank 1 is the highest value. Equal values share the mean of their ranks.
+    """
     return blocks.rank(axis=1, ascending=False, method="average").mean()
 
 
 def critical_difference(rows: int, tasks: int) -> float:
-    """By how much two mean ranks must differ at 5 %, of all pairs of ``rows`` (Nemenyi 1963, Demsar 2006).
+    """Return the critical difference of mean ranks at the 5 % level, for all pairs of ``rows`` rows.
 
-    ``tasks`` are the independent blocks: seeds of one task are repeats of it and do not count as further ones.
+    The test is Nemenyi's (1963), as in Demsar 2006. ``tasks`` is the number of independent blocks. Seeds are repeats of
+    a task and no further blocks.
     """
     return _studentized(rows) / math.sqrt(2) * math.sqrt(rows * (rows + 1) / (6 * tasks))
 
 
 @cache
 def _studentized(rows: int) -> float:
-    """The 5 % quantile of the studentized range, which takes 0.1 s to compute."""
+    """Return the 95 % quantile of the studentized range. It is cached because it takes 0.1 s."""
     from scipy import stats
 
     return float(stats.studentized_range.ppf(LEVEL, rows, np.inf))
 
 
 def friedman(blocks: pd.DataFrame) -> float:
-    """The p of the hypothesis that all columns of ``blocks`` (task, row) rank alike; three columns at least."""
+    """Return the p-value of Friedman's test that all columns of ``blocks`` (task, row) rank alike.
+
+    The test needs at least three columns.
+    """
     from scipy import stats
 
     return float(stats.friedmanchisquare(*blocks.to_numpy().T).pvalue)
 
 
-def not_told_apart(ranks: pd.Series[float], critical: float) -> list[tuple[int, int]]:
-    """The largest sets of neighbours within the critical difference, as first and last place in ascending ``ranks``."""
+def cliques(ranks: pd.Series[float], critical: float) -> list[tuple[int, int]]:
+    """Return the largest groups of rows whose ``ranks`` differ by at most the critical difference.
+
+    ``ranks`` is ascending. A group is given by the positions of its first and last row.
+    """
     values = ranks.to_numpy()
     found: list[tuple[int, int]] = []
     for first in range(len(values)):
@@ -120,38 +140,39 @@ def not_told_apart(ranks: pd.Series[float], critical: float) -> list[tuple[int, 
 
 
 def resampling(present: NDArray[np.bool_], resamples: int, seed: int = SEED) -> Floats:
-    """Weights (resamples, tasks x seeds) of a two-stage bootstrap: tasks are drawn, then seeds within each drawn task.
+    """Return the weights (resamples, tasks x seeds) of a two-stage bootstrap.
 
-    scipy's bootstrap draws from one level only. ``present`` (tasks, seeds) has at least one seed a task; each row of
-    weights sums to 1, so that weights @ values are means over tasks of means over seeds.
+    A resample draws tasks, then seeds within each drawn task. Each row of weights sums to 1, so ``weights @ values``
+    is, per resample, the mean over tasks of the means over seeds. ``present`` (tasks, seeds) needs at least one seed
+    per task. scipy's bootstrap cannot be used, because it draws at one level only.
     """
     tasks, seeds = present.shape
     counts = present.sum(axis=1)
     generator = np.random.default_rng(seed)
     drawn = generator.multinomial(tasks, np.full(tasks, 1 / tasks), size=resamples)  # (resamples, tasks)
-    # a task drawn twice has its seeds drawn twice, each time as many as it has
+    # each time that a task is drawn, as many seeds are drawn as it has
     draws = generator.multinomial(drawn * counts, present / counts[:, None])  # (resamples, tasks, seeds)
     weights: Floats = (draws / counts[:, None] / tasks).reshape(resamples, tasks * seeds)
     return weights
 
 
 def over_seeds(gaps: Floats) -> tuple[Floats, Floats]:
-    """Ends of the 95 % interval of each row's mean over these very tasks, from how seeds differ within each task.
+    """Return the ends of the 95 % interval of each row's mean over exactly these tasks, by Student's t over seeds.
 
-    ``gaps`` (rows, seeds, tasks), missing ones NaN; each task has its own variance, and the degrees of freedom are
-    Welch's (Welch 1947, "The generalization of Student's problem"), of which scipy has the case of two samples.
-    NaN where a task has fewer than two seeds.
+    ``gaps`` is (rows, seeds, tasks), with NaN for a missing run. Each task has its own variance over seeds, and the
+    degrees of freedom are Welch's (Welch 1947, "The generalization of Student's problem"). scipy has them for two
+    samples only. The ends are NaN if a task has fewer than two seeds.
     """
     counts = (~np.isnan(gaps)).sum(axis=1)  # (rows, tasks)
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of one seed: the interval is NaN, as it says above
+        warnings.simplefilter("ignore", RuntimeWarning)  # numpy warns about a task with a single seed
         variances = np.nanvar(gaps, axis=1, ddof=1) / counts
         freedom = variances.sum(axis=1) ** 2 / (variances**2 / (counts - 1)).sum(axis=1)
     return _student(np.nanmean(gaps, axis=1).mean(axis=1), np.sqrt(variances.sum(axis=1)) / gaps.shape[2], freedom)
 
 
 def compare(differences: pd.DataFrame, resamples: int = MANY_RESAMPLES) -> Comparison:
-    """The first row against the second from their ``differences`` (task, seed), NaN where either has no run."""
+    """Compare two rows by their ``differences`` (task, seed), which are NaN where either row has no run."""
     gaps = differences.dropna(how="all").dropna(how="all", axis=1).to_numpy(dtype=float)
     present = ~np.isnan(gaps)
     weights = resampling(present, resamples)
@@ -178,9 +199,10 @@ def _ends(values: Floats, enough: bool) -> tuple[float, float]:
 
 
 def against_best(whole: pd.DataFrame, resamples: int = RESAMPLES) -> pd.Series[str]:
-    """Each row of ``whole`` against the one with the highest mean: "best", "tied", "below", or "-" if that is unknown.
+    """Compare each row of ``whole`` with the row that has the highest mean.
 
-    Tied as in ``Comparison.tied``; unknown with fewer than two seeds in common.
+    Returns "best", "tied" (see ``Comparison.tied``) or "below" per row, or "-" if the row has fewer than two seeds in
+    common with the best row.
     """
     import pandas as pd
 
@@ -203,7 +225,7 @@ def against_best(whole: pd.DataFrame, resamples: int = RESAMPLES) -> pd.Series[s
 
 
 def _tied(gaps: Floats, resamples: int) -> NDArray[np.bool_]:
-    """Of each row of ``gaps`` (rows, seeds, tasks) whether an interval of its mean includes zero."""
+    """Decide for each row of ``gaps`` (rows, seeds, tasks) whether an interval of its mean includes zero."""
     rows, seeds, tasks = gaps.shape
     weights = resampling(np.ones((tasks, seeds), dtype=bool), resamples)
     means = weights @ gaps.transpose(2, 1, 0).reshape(tasks * seeds, rows)

@@ -1,4 +1,4 @@
-"""A table: texts for people, and the numbers behind them."""
+"""The type of a table: texts to show, and the numbers behind them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Table:
-    """One comparison: runs that differ in method, task and seed alone.
+    """A table of comparable runs, which differ in method, task and seed alone.
 
-    ``cells`` holds texts; ``values`` the numbers behind them where a column is one to be best in, NaN elsewhere;
-    ``tasks`` names the columns that are tasks.
+    ``cells`` holds the texts. ``values`` holds the number behind each text in columns whose best cell is marked, and
+    NaN in other columns. ``tasks`` names the columns that are tasks.
     """
 
     title: str
@@ -25,12 +25,12 @@ class Table:
     tasks: tuple[str, ...] = ()
 
     def best(self) -> pd.DataFrame:
-        """Where a cell is the best of its column, ties at the shown precision included."""
+        """Mark the best cells of each column. Cells that are equal at the shown precision are all marked."""
         return self.values.eq(self.values.max()) & self.values.notna()
 
 
 def nothing_best(cells: pd.DataFrame) -> pd.DataFrame:
-    """The numbers of a table in which no cell is marked as the best of its column."""
+    """Return ``values`` for a table in which no cell is marked as the best of its column."""
     import pandas as pd
 
     return pd.DataFrame(math.nan, index=cells.index, columns=cells.columns)

@@ -1,8 +1,9 @@
-"""The critical-difference diagram: what it counts, when it is drawn, and its files."""
+"""The critical-difference diagram: its ranks, when it is drawn, and its files."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,9 @@ from tests.support.made_records import ACCURACY, frame
 THREE = {**ACCURACY, ("norm", "digits"): [0.95, 0.80, 0.81], ("norm", "count"): [0.40, 0.41, 0.57]}
 
 
-def test_a_panel_ranks_over_task_and_seed_and_counts_tasks_alone() -> None:
+def test_ranks_are_over_task_and_seed_and_the_critical_difference_over_tasks() -> None:
     (panel,) = ranks.panels(comparable(frame(THREE)))
-    # norm is first once, shares the first place once, and is second four times
+    # norm is first once, shares the first rank once, and is second four times
     assert dict(panel.ranks) == pytest.approx(
         {"lora": (5 - 1 + 2 + 1.5) / 6, "norm": (1 + 1.5 + 4 * 2) / 6, "linear": 3}
     )
@@ -35,12 +36,12 @@ def test_a_panel_ranks_over_task_and_seed_and_counts_tasks_alone() -> None:
         {key: values for key, values in THREE.items() if key != ("norm", "count")},  # two methods with both tasks
     ],
 )
-def test_too_little_to_rank_makes_no_diagram(runs: dict[tuple[str, str], list[float]], tmp_path: Path) -> None:
+def test_too_few_methods_or_tasks_make_no_diagram(runs: dict[tuple[str, str], list[float]], tmp_path: Path) -> None:
     assert ranks.write(comparable(frame(runs)), tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_diagrams_are_written_in_three_formats_and_name_every_method(tmp_path: Path) -> None:
+def test_a_diagram_is_written_in_three_formats_with_every_method(tmp_path: Path) -> None:
     paths = ranks.write(comparable(frame(THREE)), tmp_path)
     assert [path.name for path in paths] == ["ranks.png", "ranks.svg", "ranks.pdf"]
     (panel,) = ranks.panels(comparable(frame(THREE)))
@@ -49,7 +50,7 @@ def test_diagrams_are_written_in_three_formats_and_name_every_method(tmp_path: P
         assert f"<!-- {row} {rank:.1f} -->" in text or f"<!-- {rank:.1f} {row} -->" in text
 
 
-def test_of_many_methods_the_best_are_drawn_with_the_ranks_among_all(
+def test_of_many_methods_the_best_are_drawn_with_their_rank_among_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ranks, "MOST_NAMED", 2)
@@ -63,10 +64,8 @@ def test_of_many_methods_the_best_are_drawn_with_the_ranks_among_all(
     assert "the best 2 of 3; mean rank" in text and f"critical difference {panel.critical:.1f}" in text
 
 
-def test_no_diagram_is_one_line_on_the_command_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_the_command_without_a_diagram_ends_with_one_line(
+    tmp_path: Path, complaint: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("benchmarks.tables.reader.load", lambda results, suite: frame(ACCURACY))
-    assert command.main(["--results", str(tmp_path)]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: no set of comparable runs") and error.count("\n") == 1
+    assert complaint(command.main, "--results", str(tmp_path)).startswith("no set of comparable runs")

@@ -250,11 +250,11 @@ def test_the_buttons_of_a_plot_keep_it_to_the_page(watched: Watched) -> None:
 
 
 COSTS = {
-    "task file": "params.task_file_bytes",
+    "size of the task file": "params.task_file_bytes",
     "training time": "cost.train_seconds",
-    "FLOPs of training, an image": "cost.flops_per_image.training",
+    "training FLOPs per sample": "cost.flops_per_image.training",
     "latency, merged": "cost.latency_ms.merged",
-    "peak memory of training": "cost.peak_memory_bytes",
+    "peak memory during training": "cost.peak_memory_bytes",
 }
 
 

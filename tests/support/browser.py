@@ -1,4 +1,4 @@
-"""A headless Chromium that tests drive; they skip, and say so, where there is none."""
+"""A headless Chromium for tests, which skip with a reason if there is none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-backgro
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A browser of Debian's package, of another name, or of playwright's own."""
+    """Start the Chromium on the PATH, or else the one that playwright installed."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
     with api.sync_playwright() as playwright:
         found = next(filter(None, map(shutil.which, NAMES)), playwright.chromium.executable_path)
@@ -30,7 +30,7 @@ def chromium() -> Iterator[Any]:
 
 
 class Watched:
-    """A page that keeps what it said, asked for and complained of."""
+    """An open page that records its complaints (console, errors, dialogs), its requests and the refused ones."""
 
     def __init__(self, browser: Any, path: Path, route: str = "", before: str = "", **context: Any) -> None:
         self.page = browser.new_context(viewport={"width": 1280, "height": 900} | context.pop("size", {}), **context)

@@ -1,4 +1,4 @@
-"""Records and frames with made-up accuracies, for the tests of tables and pictures."""
+"""Records and frames with made-up accuracies, for tests of tables and pictures."""
 
 from __future__ import annotations
 

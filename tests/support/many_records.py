@@ -1,4 +1,4 @@
-"""Synthetic run records in any number, as large and as varied as real ones; ``python tests/many_records.py N DIR``."""
+"""Any number of synthetic run records, as large and varied as real ones: python -m tests.support.many_records N DIR."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETS: tuple[Part, ...] = (
     ("scanobjectnn", "points", "recon", 3, "best_test"),
     ("offline", "image", "vit_nano", 5, "last"),
 )
-METHODS = {  # its option that is varied, and trained parameters at 1
+METHODS = {  # method: its varied option, and its trained parameters if the option is 1
     "lora": ("rank", 36_864),
     "adaptformer": ("hidden", 18_960),
     "fact_tt": ("rank", 4_992),
@@ -32,12 +32,12 @@ METHODS = {  # its option that is varied, and trained parameters at 1
 }
 SEEDS = 5
 EPOCHS = 30
-TUNED = "repadapter"  # of whose options every second is what a study of so many trials found on a task
-ROUTED = "adapterx"  # which reports lists of lists
+TUNED = "repadapter"  # every second value of its option is the result of a study
+ROUTED = "adapterx"  # its report holds lists of lists
 
 
 def records(count: int, sets: Sequence[Part] = SETS, seeds: int = SEEDS) -> Iterator[dict[str, Any]]:
-    """``count`` records: all methods, sets, tasks and seeds with one value of the option, then with the next."""
+    """Make ``count`` records: all methods, sets, tasks and seeds with one value of the option, then with the next."""
     made = 0
     for size, (method, (option, unit)), part in product(range(1, count + 1), METHODS.items(), sets):
         for seed, task in product(range(seeds), range(part[3])):
@@ -48,7 +48,7 @@ def records(count: int, sets: Sequence[Part] = SETS, seeds: int = SEEDS) -> Iter
 
 
 def write(folder: Path, count: int) -> None:
-    """Write ``count`` records below ``folder``, under the paths that a sweep gives them."""
+    """Write ``count`` records below ``folder``, under the paths of a sweep."""
     for record in records(count):
         spec = record["spec"]
         path = folder / "runs" / spec["suite"] / spec["task"] / f"{spec['method']}-s{spec['seed']}-{record['key']}.json"
@@ -162,7 +162,7 @@ def _measured(draw: random.Random, params: int) -> dict[str, Any]:
 
 
 def _routing(draw: random.Random) -> dict[str, list[list[float]]]:
-    """How 12 blocks use 4 experts."""
+    """Draw how 12 blocks use 4 experts."""
     return {name: [[draw.random() for _ in range(4)] for _ in range(12)] for name in ("allocation", "score")}
 
 

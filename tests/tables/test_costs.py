@@ -1,4 +1,4 @@
-"""The tables of what runs cost: medians over runs, devices apart."""
+"""The tables of costs: medians over runs, one table per device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.made_records import ACCURACY, frame
 
 
 def measured(device: str = "cpu: one") -> pd.DataFrame:
-    """Six runs each of lora and linear, every cost another number in each."""
+    """Six runs of lora and six of linear; most costs differ between runs."""
     runs = frame(ACCURACY)
     place = pd.Series(range(len(runs)), dtype=float)
     return runs.assign(
@@ -35,11 +35,9 @@ def measured(device: str = "cpu: one") -> pd.DataFrame:
     )
 
 
-def test_costs_are_medians_over_the_runs_of_a_row_in_the_units_of_their_columns() -> None:
+def test_costs_are_medians_over_runs_in_the_units_of_their_columns() -> None:
     runs = measured()
-    accuracy, table = tables(runs)
-    assert accuracy.title == "offline: image, vit_nano"
-    assert table.title == "offline: what runs cost, image, vit_nano"
+    (table,) = costs.costs(comparable(runs)[0])
     lora = runs[runs["spec.method"] == "lora"]
 
     def median(column: str) -> float:
@@ -59,18 +57,23 @@ def test_costs_are_medians_over_the_runs_of_a_row_in_the_units_of_their_columns(
         "merged latency ms": "4.50",
         "seconds": f"{median('cost.train_seconds'):.1f}",
     }
+
+
+def test_the_table_of_costs_names_what_was_measured_where_and_marks_no_best_cell() -> None:
+    _, table = tables(measured())
+    assert table.title == "offline: what runs cost, image, vit_nano"
     assert table.notes[-1] == "Measured on cpu: one, threads 2, float32."
     assert table.values.isna().all(axis=None)
 
 
-def test_runs_on_another_device_are_never_in_one_median() -> None:
+def test_runs_on_different_devices_never_share_a_median() -> None:
     both = pd.concat([measured("cpu: one"), measured("cuda: two")], ignore_index=True)
     made = [table for table in tables(both) if "what runs cost" in table.title]
     assert [table.notes[-1].split(",")[0] for table in made] == ["Measured on cpu: one", "Measured on cuda: two"]
     assert {table.cells.loc["lora", "runs"] for table in made} == {"6"}
 
 
-def test_a_cost_that_no_record_has_is_left_out_and_one_that_a_row_lacks_is_a_dash() -> None:
+def test_a_cost_without_a_record_has_no_column_and_one_without_a_run_is_a_dash() -> None:
     runs = measured().drop(columns="cost.latency_ms.merged")
     runs.loc[runs["spec.method"] == "linear", "cost.step_ms.backward"] = float("nan")
     (table,) = costs.costs(comparable(runs)[0])

@@ -1,4 +1,4 @@
-"""runs.parquet has every number of every record, under a schema that does not depend on which records there are."""
+"""runs.parquet has every number of every record, and its schema does not depend on the records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from benchmarks.tables.parquet import KINDS, to_parquet
 from benchmarks.tables.reader import TEXTS, to_frame
 from tests.support import many_records
 
-RESULTS = Path(__file__).parents[2] / "results"
 FIELDS = ("epoch", "train_loss", "lr", "val_accuracy", "test_accuracy")
 
 
@@ -30,8 +29,8 @@ def at(record: dict[str, Any], name: str) -> Any:
     return value
 
 
-def test_every_value_of_the_committed_records_is_in_its_row() -> None:
-    records = store.records(RESULTS)[::20]
+def test_every_value_of_the_committed_records_is_in_its_row(root: Path) -> None:
+    records = store.records(root / "results")[::20]
     rows = table(records).to_pylist()
     assert len(rows) == len(records)
     for row, record in zip(rows, records, strict=True):
@@ -45,12 +44,12 @@ def test_every_value_of_the_committed_records_is_in_its_row() -> None:
             assert (row[f"history.{field}"] or [None] * len(values)) == values
 
 
-def test_the_schema_does_not_depend_on_the_records() -> None:
+def test_the_schema_does_not_depend_on_the_records(root: Path) -> None:
     some = list(many_records.records(2))
-    assert table(some).schema == table(store.records(RESULTS)[:3]).schema
+    assert table(some).schema == table(store.records(root / "results")[:3]).schema
 
 
-def test_fields_of_later_records_follow_by_name() -> None:
+def test_fields_outside_the_schema_follow_by_name() -> None:
     first, second = many_records.records(2)
     first["cost"]["energy_joules"] = 2.5
     second["accuracy"]["mixed"], first["accuracy"]["mixed"] = "text", 1
@@ -60,7 +59,7 @@ def test_fields_of_later_records_follow_by_name() -> None:
     assert made["accuracy.mixed"].to_pylist() == ["1", '"text"']
 
 
-def test_an_epoch_without_a_number_is_null_in_its_curve() -> None:
+def test_a_missing_number_of_an_epoch_is_null() -> None:
     (record,) = many_records.records(1)
     record["history"] = [{"epoch": 1, "val_accuracy": None}, {"epoch": 2, "val_accuracy": 0.5}]
     assert table([record])["history.val_accuracy"].to_pylist() == [[None, 0.5]]
@@ -68,7 +67,7 @@ def test_an_epoch_without_a_number_is_null_in_its_curve() -> None:
 
 
 @pytest.mark.parametrize("rows", [slice(1, 3), slice(2, None)])
-def test_rows_of_one_suite_keep_their_curves(rows: slice) -> None:
+def test_a_selection_of_rows_keeps_its_curves(rows: slice) -> None:
     records = list(many_records.records(4))
     losses = table(records, rows)["history.train_loss"].to_pylist()
     assert losses == [[epoch["train_loss"] for epoch in record["history"]] for record in records[rows]]

@@ -1,4 +1,4 @@
-"""Run records as one table: what stands in its columns, in which order, and which mistakes are told."""
+"""Reading run records into a table: its columns, the order of its rows, and its errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_columns_are_the_flattened_fields_and_texts_of_objects_that_differ() -> None:
+def test_columns_are_flattened_fields_and_json_texts() -> None:
     records = list(many_records.records(20))
     frame = to_frame(records)
     plain = pd.json_normalize([{name: value for name, value in r.items() if name != "history"} for r in records])
@@ -50,14 +50,14 @@ def test_an_object_that_is_empty_has_no_text() -> None:
 @pytest.mark.parametrize(
     ("numbers", "expected"), [([None, 0.5], [math.nan, 0.5]), ([None, None], None), ([1, 2], [1.0, 2.0])]
 )
-def test_a_curve_has_a_number_per_epoch_or_is_none(numbers: list[Any], expected: list[float] | None) -> None:
+def test_a_curve_has_one_number_per_epoch_or_is_none(numbers: list[Any], expected: list[float] | None) -> None:
     (record,) = many_records.records(1)
     record["history"] = [{"val_accuracy": number} for number in numbers]
     curve = to_frame([record])["history.val_accuracy"][0]
     assert curve is None if expected is None else np.array_equal(curve, expected, equal_nan=True)
 
 
-def test_rows_and_their_curves_stand_in_the_order_of_the_paths(results: Path) -> None:
+def test_rows_and_their_curves_are_ordered_by_path(results: Path) -> None:
     paths = sorted((results / store.RUNS).rglob("*.json"))
     records = [json.loads(path.read_text()) for path in paths]
     frame = load(results)
@@ -66,19 +66,22 @@ def test_rows_and_their_curves_stand_in_the_order_of_the_paths(results: Path) ->
     assert [curve.tolist() for curve in frame["history.train_loss"]] == losses
 
 
-def test_one_suite_has_its_runs_alone_and_an_unknown_one_is_told_with_the_known(results: Path) -> None:
+def test_a_suite_can_be_read_alone(results: Path) -> None:
     frame = load(results)
     assert list(load(results, "vtab1k")["key"]) == list(frame.loc[frame["spec.suite"] == "vtab1k", "key"])
+
+
+def test_an_unknown_suite_is_an_error_that_suggests_a_known_one(results: Path) -> None:
     with pytest.raises(UserError, match="unknown suite 'vtab'; did you mean 'vtab1k'"):
         load(results, "vtab")
 
 
 @pytest.mark.parametrize("which", [0, -1])
-def test_a_broken_record_is_named_and_the_fault_shown(which: int, tmp_path: Path) -> None:
+def test_a_broken_record_is_an_error_that_names_its_path_and_its_fault(which: int, tmp_path: Path) -> None:
     many_records.write(tmp_path, 4)
     path = sorted((tmp_path / store.RUNS).rglob("*.json"))[which]
     path.write_text('{"schema_version": 1,')
-    with pytest.raises(ValueError, match="cannot read record") as error:
+    with pytest.raises(UserError, match="cannot read record") as error:
         load(tmp_path)
     assert str(error.value) == (
         f"cannot read record {path}: Expecting property name enclosed in double quotes: line 1 column 22 (char 21); "
@@ -86,9 +89,9 @@ def test_a_broken_record_is_named_and_the_fault_shown(which: int, tmp_path: Path
     )
 
 
-def test_numbers_that_are_none_can_be_read(tmp_path: Path) -> None:
+def test_nan_in_a_record_can_be_read(tmp_path: Path) -> None:
     record = next(many_records.records(1))
-    record["cost"]["train_seconds"] = math.nan  # Python's JSON has it, the standard's has not
+    record["cost"]["train_seconds"] = math.nan  # Python writes NaN, which is not standard JSON
     path = tmp_path / store.RUNS / "one.json"
     path.parent.mkdir()
     path.write_text(json.dumps(record))

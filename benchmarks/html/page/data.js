@@ -1,5 +1,5 @@
 "use strict";
-// What the page holds: the overview at once, the packed rest when it is asked for.
+// The data of the page. The overview is read at once; the packed parts are unpacked when they are needed.
 const Data = JSON.parse(document.getElementById("data").textContent);
 
 const soon = () => new Promise((done) => { setTimeout(done, 20); });
@@ -12,7 +12,7 @@ function once(name, make) {
 }
 
 async function unpacked(id) {
-  // the packed parts stand at the end of the file; one is there when something follows it
+  // the packed parts are at the end of the file; a part is complete when something follows it
   while (document.readyState === "loading" && !document.getElementById(id)?.nextSibling) await soon();
   const text = atob(document.getElementById(id).textContent);
   const bytes = new Uint8Array(text.length);
@@ -24,7 +24,7 @@ const keys = () => once("keys", async () => JSON.parse(await unpacked("keys")));
 
 const piece = (number) => once(`runs-${number}`, async () => JSON.parse(await unpacked(`runs-${number}`)));
 
-// Adds a value under its name; an object becomes a field for each of its parts, and a history a curve.
+// Adds a value to a run under its name. An object becomes one field per part; a column of the history becomes a curve.
 function put(one, name, value) {
   if (value == null) return;
   if (name.startsWith("history.")) one.curves[name.slice("history.".length)] = value;
@@ -32,7 +32,7 @@ function put(one, name, value) {
   else one[name] = value;
 }
 
-// All that is known of one run: fields by their dotted names, and curves.
+// All details of one run: fields by their dotted names, and curves.
 async function run(number) {
   const one = { curves: {} };
   for (const [name, column] of Object.entries(await piece(Math.floor(number / Data.piece)))) put(one, name, column[number % Data.piece]);

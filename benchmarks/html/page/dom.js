@@ -1,4 +1,4 @@
-// Elements from names, attributes and children. Texts become text nodes, so that nothing in a record is markup.
+// Makes an element from its name, attributes and children. Texts become text nodes, so no text of a record is markup.
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {

@@ -1,11 +1,11 @@
-// Where the names of points go, so that they cover neither points nor each other; a name without room is left to hover.
+// Places the names of points where they cover neither points nor other names. A name without room shows on hover only.
 const SIDES = [["middle right", 1, 0], ["middle left", -1, 0], ["top center", 0, -1], ["bottom center", 0, 1],
   ["top right", 1, -1], ["top left", -1, -1], ["bottom right", 1, 1], ["bottom left", -1, 1]];
 const LETTER = 6.4, LINE = 14, GAP = 8; // pixels
 
-const ALONG = [5, 4, 1, 0, 2, 6, 3, 7]; // the sides in the order that suits points on a line that rises to the right
+const ALONG = [5, 4, 1, 0, 2, 6, 3, 7]; // the order of sides for points on the frontier, which rises to the right
 
-// points: {x, y} in pixels, a name and whether ``first``; lines: boxes to keep clear of; -> a side for each, or null
+// points: {x, y in pixels, name, first: whether on the frontier}; lines: boxes to keep free. Returns a side or null per point.
 function placed(points, lines, width, height) {
   const taken = [...lines, ...points.map(({ x, y }) => [x - 5, y - 5, x + 5, y + 5])];
   const free = (box) => box[0] >= 0 && box[1] >= 0 && box[2] <= width && box[3] <= height

@@ -1,4 +1,4 @@
-// The overview with its filters, and the way between it and the runs.
+// The overview with its filters, and the navigation between the overview and the runs.
 const FACETS = ["suite", "modality", "backbone", "rule"];
 const $ = (id) => document.getElementById(id);
 
@@ -21,7 +21,7 @@ function filter() {
   const sought = $("method").value.trim().toLowerCase();
   let [comparisons, rows] = [0, 0];
   for (const { section, element, table, plot } of sections) {
-    const fits = chosen.every(([name, value]) => section[name] === undefined || section[name] === value); // some tables are of several rules
+    const fits = chosen.every(([name, value]) => section[name] === undefined || section[name] === value); // a table of several rules has no rule of its own
     const keep = (row) => section.rows[row].toLowerCase().includes(sought);
     const kept = fits ? table.filter(keep) : 0;
     element.hidden = kept === 0;
@@ -31,7 +31,7 @@ function filter() {
   $("found").textContent = `${comparisons} comparison${comparisons === 1 ? "" : "s"}, ${rows.toLocaleString("en")} row${rows === 1 ? "" : "s"}`;
 }
 
-let height = 0; // how far the overview was scrolled when it was left
+let height = 0; // the scroll position of the overview when the reader left it
 
 async function route() {
   const [, kind, first, second] = /^#(runs|run)\/([^/]*)\/?(.*)$/.exec(location.hash) ?? [];
@@ -47,7 +47,7 @@ async function route() {
   const section = Data.sections[Number(first)];
   const known = kind === "run" || section?.rows[Number(second)] !== undefined;
   const parts = !known ? [back("#", "all comparisons"), make("h2", {}, "No such row")] : kind === "run" ? await found(decodeURIComponent(first)) : await listed(Number(first), Number(second));
-  if (location.hash !== asked) return; // another page was asked for meanwhile
+  if (location.hash !== asked) return; // the reader has moved on meanwhile
   detail.replaceChildren(...parts);
   $("overview").hidden = true;
   detail.hidden = false;

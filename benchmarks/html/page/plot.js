@@ -1,11 +1,11 @@
-// Accuracy against a cost, with the frontier of what no other method beats.
-const FAR = 2; // times as far below the median as the best is above: such points stand at the edge, or they squeeze all
-const MANY = 40; // of more points only the frontier's have bars and names, the others only what they show on hover
+// The plot of accuracy against a cost, with its Pareto frontier.
+const FAR = 2; // the axis ends this many times as far below the median as the best point is above; lower points are drawn at its end
+const MANY = 40; // with more points, only those of the frontier have bars and names; the others show them on hover
 const MARGIN = { l: 58, r: 16, t: 12, b: 48 };
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
-// plotly takes a few tags in its texts
+// plotly interprets some tags in its texts
 const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
 function frame() {
@@ -19,7 +19,7 @@ function frame() {
   };
 }
 
-const touched = matchMedia("(pointer: coarse)").matches; // a finger scrolls the page, also where it meets a plot
+const touched = matchMedia("(pointer: coarse)").matches; // on a touch screen, a finger on a plot must scroll the page
 const CONFIG = {
   responsive: true, displaylogo: false, showSendToCloud: false, ...(touched ? { displayModeBar: false } : {}),
   modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
@@ -30,7 +30,7 @@ function median(values) {
   return (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.ceil((sorted.length - 1) / 2)]) / 2;
 }
 
-// What no other point beats: from cheap to dear, each better than all before.
+// The points that no other point beats: in ascending order of cost, those that are better than all before.
 function frontier(points) {
   let best = -Infinity;
   return [...points].sort((a, b) => a.x - b.x || b.y - a.y).filter(({ y }) => y > best && ((best = y), true));
@@ -40,7 +40,7 @@ function axes(points, log) {
   const positive = points.map(({ x }) => x).filter((x) => x > 0);
   const scaled = log && positive.length > 0;
   const decade = scaled ? Math.floor(Math.log10(Math.min(...positive))) : 0;
-  const zero = scaled && positive.length < points.length ? 10 ** (decade - 0.5) : null; // where a logarithm has no place
+  const zero = scaled && positive.length < points.length ? 10 ** (decade - 0.5) : null; // a place for zero, which has no logarithm
   const place = (x) => (scaled ? Math.log10(x > 0 ? x : zero) : x);
   const spots = points.map(({ x }) => place(x));
   const [low, high] = [Math.min(...spots), Math.max(...spots)];
@@ -52,7 +52,7 @@ function axes(points, log) {
   return { scaled, zero, place, floor, x: [low - room, high + room * 2], y: [floor - 0.08 * height, top + 0.14 * height] };
 }
 
-// What names keep clear of besides points: the frontier's steps and the bars, as thin boxes.
+// The steps of the frontier and the bars as thin boxes, which names must not cover.
 function lines(points, edge, floor, pixel, right) {
   const turns = edge.map(pixel);
   const steps = turns.flatMap((a, i) => {
@@ -78,7 +78,7 @@ function drawing(points, { cost, accuracy, log, width, height }) {
   const named = [...edge, ...points.filter((point) => !first.has(point)).sort((a, b) => b.y - a.y)];
   const label = (point) => (point.y < view.floor ? `${point.name} ${point.y.toFixed(1)}` : point.name);
   const [inner, tall] = [width - MARGIN.l - MARGIN.r, height - MARGIN.t - MARGIN.b];
-  const marked = points.length > MANY ? edge : named; // a start of ``named``
+  const marked = points.length > MANY ? edge : named; // the first elements of ``named``
   const spots = marked.map((point) => ({ ...pixel(raised(point)), name: label(point), first: first.has(point) }));
   const sides = placed(spots, lines(marked, edge.map(raised), view.floor, pixel, inner), inner, tall);
   const bar = (point) => (point.y < view.floor || !(marked === named || first.has(point)) ? null : point.error);
@@ -113,12 +113,12 @@ function drawing(points, { cost, accuracy, log, width, height }) {
 function ticks(unit, view) {
   const [low, high] = view.x;
   const some = view.scaled ? within(10 ** low, 10 ** high, high - low > 1.4 ? [1] : [1, 2, 5]) : [];
-  // plotly's own are of two sizes where a logarithmic axis has more than decades
+  // plotly's own ticks would have two sizes on a logarithmic axis with more than powers of ten
   if (some.length > 1) return { tickvals: some, ticktext: some.map((value) => `${short(value)}${unit === "B" ? "B" : ""}`) };
   return { tickformat: unit === "" || unit === "B" ? "~s" : "~g", ticksuffix: unit === "B" ? "B" : "" };
 }
 
-// The numbers from low to high that begin with one of some digits: 20, 50, 100, 200
+// The numbers from low to high whose first digit is one of ``firsts``: 20, 50, 100, 200
 function within(low, high, firsts) {
   const decades = Array.from({ length: Math.ceil(Math.log10(high / low)) + 2 }, (_, i) => Math.floor(Math.log10(low)) + i);
   return decades.flatMap((decade) => firsts.map((digit) => Number(`${digit}e${decade}`))).filter((value) => low <= value && value <= high);
@@ -132,20 +132,20 @@ function hover({ name, x, y, error, seeds }, cost, accuracy) {
 // The plot of one section, drawn when it comes into view.
 function pareto(section, number) {
   const state = { cost: 0, accuracy: 0, log: true, keep: () => true, near: false, pending: false };
-  const area = make("div", { class: "plot", role: "img", "aria-label": `Accuracy against cost: ${section.title}; the table above has the numbers` }, make("p", { class: "quiet" }, "The plot is being drawn."));
+  const area = make("div", { class: "plot", role: "img", "aria-label": `Accuracy against cost: ${section.title}; the table above has the numbers` }, make("p", { class: "quiet" }, "Drawing the plot."));
   const set = (name) => (value) => { state[name] = value; draw(); };
   const scale = make("input", { type: "checkbox", checked: true, onchange: () => set("log")(scale.checked) });
   const tools = make("div", { class: "tools" },
-    chooser("Horizontal", section.costs.map(({ name }) => name), 0, set("cost")),
-    chooser("Vertical", section.accuracy.map(({ name }) => name), 0, set("accuracy")),
-    make("label", { class: "check" }, scale, " logarithmic"));
+    chooser("Horizontal axis", section.costs.map(({ name }) => name), 0, set("cost")),
+    make("label", { class: "check" }, scale, " logarithmic"),
+    chooser("Vertical axis", section.accuracy.map(({ name }) => name), 0, set("accuracy")));
 
   async function draw() {
     if (!state.near || state.pending) return;
     state.pending = true;
     const Plotly = await plotly();
     state.pending = false;
-    if (area.clientWidth === 0) return; // not shown; when it is again, its size changes
+    if (area.clientWidth === 0) return; // hidden: it is drawn when it becomes visible, which changes its size
     const [cost, accuracy] = [section.costs[state.cost], section.accuracy[state.accuracy]];
     const points = section.rows.map((name, row) => ({ name, row, x: cost.values[row], y: accuracy.values[row], error: accuracy.errors[row], seeds: accuracy.seeds[row] }))
       .filter(({ x, y, row }) => x != null && y != null && state.keep(row));
@@ -162,6 +162,6 @@ function pareto(section, number) {
   }, { rootMargin: "300px" }).observe(area);
   new ResizeObserver(draw).observe(area);
   addEventListener("theme", draw);
-  const note = make("p", { class: "quiet" }, "Dashed: the frontier, what no other row beats at the same or a lower cost. Bars: 95 % t-interval over seeds; of more than 40 points only the frontier has bars and names, the others show theirs where the pointer is. Triangles at the edge are below the scale. Costs: medians over runs, parameters means. A click opens a row's runs.");
+  const note = make("p", { class: "quiet" }, "The dashed line is the Pareto frontier: no other row is better at the same or a lower cost. Bars are 95 % t-intervals over seeds. With more than 40 points, only those of the frontier have bars and names; the others show them on hover. A triangle marks an accuracy below the end of the axis. A cost is the median over the runs of a row, a number of parameters the mean. Click a point to see the runs of its row.");
   return { element: make("figure", {}, tools, area, make("figcaption", {}, note)), filter: (keep) => { state.keep = keep; draw(); } };
 }

@@ -45,10 +45,10 @@ async function found(key) {
 const TILES = [
   ["test accuracy", (one) => `${percent(one["accuracy.test"])} %`],
   ["val accuracy", (one) => (one["accuracy.val"] == null ? null : `${percent(one["accuracy.val"])} %`)],
-  ["params of the method", (one) => amount(one["params.method"])],
-  ["params of the head", (one) => amount(one["params.head"])],
+  ["parameters of the method", (one) => amount(one["params.method"])],
+  ["parameters of the head", (one) => amount(one["params.head"])],
   ["task file", (one) => amount(one["params.task_file_bytes"], "B")],
-  ["training", (one) => amount(one["cost.train_seconds"], "s")],
+  ["training time", (one) => amount(one["cost.train_seconds"], "s")],
   ["peak memory", (one) => amount(one["cost.peak_memory_bytes"], "B")],
   ["latency, unmerged", (one) => amount(one["cost.latency_ms.unmerged"], "ms")],
 ];
@@ -72,7 +72,7 @@ function page(one, section, row) {
   return [
     back(`#runs/${section}/${row}`, `runs of ${Data.sections[section].rows[row]}`),
     make("h2", {}, `${spec("method")} on ${spec("task")}, seed ${spec("seed")}`),
-    make("p", { class: "facts" }, `${spec("suite")}, ${spec("backbone.modality")}, ${spec("backbone.name")}; rule ${shown(one["accuracy.checkpoint_rule"])}; key `, make("code", {}, one.key)),
+    make("p", { class: "facts" }, `${spec("suite")}, ${spec("backbone.modality")}, ${spec("backbone.name")}; checkpoint rule ${shown(one["accuracy.checkpoint_rule"])}; key `, make("code", {}, one.key)),
     make("div", { class: "tiles" }, ...tiles.map(([name, text]) => make("div", {}, make("span", { class: "quiet" }, name), make("b", {}, text)))),
     curves(one.curves),
     fields(one),
@@ -100,7 +100,7 @@ function curves(of) {
       await Plotly.react(area, traces, layout, { ...CONFIG, displayModeBar: false });
     };
     addEventListener("theme", draw);
-    requestAnimationFrame(() => setTimeout(draw)); // the numbers are painted before the charts are made
+    requestAnimationFrame(() => setTimeout(draw)); // show the numbers before the charts, which take longer
     return make("figure", {}, make("h3", {}, title), area);
   }));
 }

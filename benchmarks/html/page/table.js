@@ -1,8 +1,8 @@
-// A table whose columns sort: numbers as numbers, what is missing always last.
-const SHOWN = 50; // rows, until all are asked for
+// A table that can be sorted by any column. Numbers sort by value, and missing values are always last.
+const SHOWN = 50; // rows, until the reader asks for all
 const UNITS = { kB: 1e3, MB: 1e6, GB: 1e9 };
 
-// "94.8 ± 0.6" -> 94.8; "9,414 to 36,894" -> 9414; "231.5 kB" -> 231500; what is no number -> NaN
+// "94.8 ± 0.6" -> 94.8; "9,414 to 36,894" -> 9414; "231.5 kB" -> 231500; other texts -> NaN
 function number(text) {
   const found = /^[^\w-]*(-?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?:\s*([kMG]B)\b)?/i.exec(text);
   return found ? Number(found[1].replaceAll(",", "")) * (UNITS[found[2]] ?? 1) : NaN;
@@ -24,8 +24,9 @@ function cell(text, best) {
   return element;
 }
 
-// Empty until ``filter`` says which rows to keep.
-// head: name of the first column; rows: names; links: where a name leads, or null; columns: {name, cells, best, rising}
+// Makes a table, which has no rows until ``filter`` is called with a function that selects them.
+// head: name of the first column; rows: names; links: one address per name, or null; columns: {name, cells, best, rising},
+// where best lists the rows of the best cells, and rising means that higher is better
 function sortable({ caption, head, rows, links, columns }) {
   const all = [{ name: head, cells: rows, best: [], rising: false }, ...columns];
   const sorters = all.map((column) => comparer(column.cells));

@@ -1,13 +1,13 @@
 "use strict";
-// before anything is painted, so that a chosen theme does not flash
+// runs before anything is painted, so that the page never flashes in the other theme
 const Theme = {
   dark: () => (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark",
   kept() {
-    try { return localStorage.getItem("theme"); } catch { return null; } // a browser may refuse to keep anything
+    try { return localStorage.getItem("theme"); } catch { return null; } // a browser may refuse storage
   },
   choose(name) {
     document.documentElement.dataset.theme = name;
-    try { localStorage.setItem("theme", name); } catch { /* then it holds until the page is closed */ }
+    try { localStorage.setItem("theme", name); } catch { /* the choice then lasts until the page is closed */ }
     dispatchEvent(new Event("theme"));
   },
 };
