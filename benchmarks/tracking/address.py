@@ -1,21 +1,21 @@
-"""Which MLflow gets the runs: from the option, else the environment, else a file of this folder."""
+"""Which MLflow gets the runs: that of the option, else of the environment, else a file in the working folder."""
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from benchmarks.cli import Arguments
 from methods.errors import UserError
 
 DEFAULT = "sqlite:///mlflow.db"
 SERVERS, DATABASES = ("http", "https"), ("sqlite", "postgresql", "mysql", "mssql")
 
 
-def add_tracking(p: argparse.ArgumentParser) -> None:
-    """The option that says which MLflow gets the runs."""
-    p.add_argument(
+def add_tracking(arguments: Arguments) -> None:
+    """Add ``--tracking``, which ``address`` reads."""
+    arguments.add_argument(
         "--tracking",
         metavar="URI",
         help="MLflow that gets the runs, or off (default: $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db)",
