@@ -124,7 +124,8 @@ def _was_given(filename: object, argv: Sequence[str]) -> bool:
     if not isinstance(filename, (str, bytes)):
         return False
     path = Path(os.path.abspath(os.fsdecode(filename)))
-    return any(path.is_relative_to(os.path.abspath(text)) for text in argv if text and not text.startswith("-"))
+    given = (text.partition("=")[2] if text.startswith("-") else text for text in argv)  # as in --out=FILE
+    return any(path.is_relative_to(os.path.abspath(text)) for text in given if text)
 
 
 def _complain(message: str, status: int) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cli import command_parser, guarded
-from benchmarks.sweeps import options
+from benchmarks.sweeps import arguments, options
 from methods.errors import UserError
 
 EXAMPLES = {
@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Pretrain one backbone. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
+    arguments.check_least(args, seed=0, threads=1)
     import torch
 
     from benchmarks.backbones import WEIGHTS
@@ -48,10 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     job = Pretraining(name=args.name, samples=args.samples, batch_size=args.batch_size, lr=args.lr, seed=args.seed)
     if job.batch_size < 2 or job.steps < 2 or not 0 < job.lr < 1:
-        raise UserError(f"--samples {job.samples}, --batch-size {job.batch_size} and --lr {job.lr} allow no training")
+        given = f"--samples {job.samples}, --batch-size {job.batch_size} and --lr {job.lr}"
+        raise UserError(f"{given} allow no training: give two or more steps of two or more samples, and 0 < lr < 1")
+    device = arguments.device(args.device)
     if args.threads:
         torch.set_num_threads(args.threads)
-    pretrain(job, args.out or WEIGHTS, torch.device(args.device))
+    pretrain(job, args.out or WEIGHTS, device)
     return 0
 
 

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     drawing.check_ending(args.out)
     record = store.find(args.results, args.run)
     routing = record.get("report", {}).get("routing")
-    if routing is None:
+    if not routing:
         raise UserError(f"the record of {drawing.title(record)} has no routing; give a run of adapterx")
     names = {"allocation": "token allocation: share of sub-tokens sent to an expert (%)"}
     names["score"] = "routing score: mean probability of an expert (%)"

@@ -34,8 +34,8 @@ def parser() -> argparse.ArgumentParser:
     p = command_parser(
         "speed",
         "Time training steps. methods: each method and hf:lora against the frozen floor; harness: the trainer against "
-        "a bare PyTorch loop; together: several processes side by side. Weights are random. Steps take turns, and ratios "
-        "are medians, so that other work on the machine changes little.",
+        "a bare PyTorch loop; together: several processes side by side. Weights are random. Steps take turns, and "
+        "ratios are medians, so that other work on the machine changes little.",
         EXAMPLES,
     )
     what = p.add_argument_group("what to measure")

@@ -65,9 +65,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Finish every study and write the best configurations. Returns 1 if a study failed, 2 for a person's mistake."""
     args = parser().parse_args(argv)
-    for name, least in (("trials", 1), ("seed", 0), ("grace_seconds", 4)):
-        if getattr(args, name) < least:
-            raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)} must be at least {least}")
+    arguments.check_least(args, trials=1, seed=0, grace_seconds=4)
     import torch
 
     from benchmarks import suites

@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from benchmarks.sweeps.sweep import Dtypes, Sweep
 
 
+def check_least(args: argparse.Namespace, **least: int) -> None:
+    """Refuse numbers that are too small: ``check_least(args, workers=1)``.
+
+    Raises:
+        UserError: an option was given with a number below its least value.
+    """
+    for name, bound in least.items():
+        value = getattr(args, name)
+        if value is not None and not value >= bound:
+            raise UserError(f"--{name.replace('_', '-')} {value} must be at least {bound}")
+
+
 def sweep(args: argparse.Namespace) -> Sweep:
     """Return the sweep of the config file, overridden by the options on the command line.
 
@@ -51,10 +63,7 @@ def place(args: argparse.Namespace, runs: int) -> Place:
         return Place(executor="local", device=here, workers=workers(args.workers, here, runs))
     if args.executor == "slurm" and args.address:
         raise UserError("--address is for Ray only: leave it out, or use --executor ray")
-    for name, least in (("workers", 1), ("cpus_per_run", 1), ("gpus_per_run", 0)):
-        value = getattr(args, name)
-        if value is not None and not value >= least:
-            raise UserError(f"--{name.replace('_', '-')} {value} must be at least {least}")
+    check_least(args, workers=1, cpus_per_run=1, gpus_per_run=0)
     there = _device_there(args.device, args.gpus_per_run)
     return Place(
         executor=args.executor,

@@ -1,33 +1,58 @@
-"""The console command hands its arguments to the module of the verb, and imports nothing heavy before that."""
+"""Every verb: its help, its examples, what it imports, and how it ends."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
 import pytest
 
 from benchmarks import __main__ as console
+from benchmarks.cli import guarded
 
 ROOT = Path(__file__).parents[1]
+HEAVY = {"h5py", "matplotlib", "mlflow", "numpy", "optuna", "pandas", "plotly", "rich", "sklearn", "timm", "torch"}
+EACH = pytest.mark.parametrize("verb", sorted(console.available()))
 
 
 @pytest.mark.parametrize("argv", [[], ["-h"], ["--help"]])
-def test_help_shows_every_verb_that_exists_on_a_line(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_shows_every_verb_that_exists(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert console.main(argv) == 0
     shown = capsys.readouterr().out
     folder = ROOT / "benchmarks"
     modules = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__main__.py")}
-    assert {line.split()[0] for line in shown.splitlines() if line.startswith("  ")} == modules & set(console.VERBS)
+    assert {line.split()[0] for line in shown.splitlines() if line.startswith("  ")} == modules & {
+        verb for group in console.VERBS.values() for verb in group
+    }
 
 
-@pytest.mark.parametrize("verb", sorted(console.available()))
-def test_every_verb_has_a_main(verb: str) -> None:
-    assert callable(console.module(verb).main)
+@EACH
+def test_examples_in_the_help_are_valid(verb: str) -> None:
+    parser = console.module(verb).parser()
+    lines = [line.strip() for line in parser.epilog.splitlines()]
+    examples = [shlex.split(line.removeprefix(parser.prog)) for line in lines if line.startswith("python")]
+    assert 1 <= len(examples) <= 4
+    for words in examples:
+        parser.parse_args(words)
+
+
+@EACH
+def test_help_imports_no_heavy_package(verb: str) -> None:
+    module = "benchmarks.tracking.__main__" if verb == "tracking" else f"benchmarks.{verb}"
+    code = f"""
+import contextlib, sys, {module} as verb
+with contextlib.suppress(SystemExit):
+    verb.main(["--help"])
+print("imported:", *({HEAVY} & set(sys.modules)))"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.startswith(f"usage: python -m benchmarks.{verb} ")
+    assert done.stdout.splitlines()[-1] == "imported:"
 
 
 def test_a_verb_gets_the_arguments_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,9 +77,8 @@ def test_an_unknown_verb_is_one_line_with_the_nearest(capsys: pytest.CaptureFixt
     assert err.count("\n") == 1
 
 
-def test_help_imports_no_heavy_package() -> None:
-    heavy = {"h5py", "matplotlib", "mlflow", "numpy", "optuna", "pandas", "rich", "timm", "torch"}
-    code = f"import sys; from benchmarks.__main__ import main; main([]); sys.exit(bool({heavy} & set(sys.modules)))"
+def test_the_list_of_verbs_imports_no_heavy_package() -> None:
+    code = f"import sys; from benchmarks.__main__ import main; main([]); sys.exit(bool({HEAVY} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
@@ -65,7 +89,7 @@ def test_the_console_script_names_this_command() -> None:
 
 
 def ended(body: str, folder: Path, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
-    """A verb of such a body, run as a program; guarded twice, as by the console command."""
+    """Run a verb with this body as a program. It is guarded twice, as under ``peft-bench``."""
     file = folder / "verb.py"
     verb = f"@guarded\n@guarded\ndef main(argv=None):\n {body}\nif __name__ == '__main__':\n sys.exit(main())\n"
     imports = "import atexit, os, sys\nfrom benchmarks.cli import guarded\nfrom methods.errors import UserError"
@@ -76,12 +100,14 @@ def ended(body: str, folder: Path, stdout: int | IO[str] = subprocess.PIPE) -> s
     )
 
 
-def test_a_verb_ends_with_its_status_all_its_words_and_what_is_to_be_done_at_exit(tmp_path: Path) -> None:
+def test_a_verb_ends_with_its_status_all_its_output_and_its_exit_handlers(tmp_path: Path) -> None:
     done = ended("print('x' * 100_000); atexit.register(print, 'done'); return 7", tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (7, "x" * 100_000 + "\ndone\n", "")
 
 
-@pytest.mark.parametrize("error", ["ValueError('shapes differ')", "KeyError('x')", "OSError(2, 'gone', '/etc/none')"])
+@pytest.mark.parametrize(
+    "error", ["RuntimeError('nan')", "ValueError('shapes differ')", "KeyError('x')", "OSError(2, 'gone', '/etc/none')"]
+)
 def test_a_bug_keeps_its_traceback(error: str, tmp_path: Path) -> None:
     done = ended(f"raise {error}", tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
@@ -89,33 +115,40 @@ def test_a_bug_keeps_its_traceback(error: str, tmp_path: Path) -> None:
     assert f"raise {error}" in done.stderr
 
 
+@EACH
+def test_a_bug_in_a_verb_is_raised(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError("a bug")
+
+    module = console.module(verb)
+    monkeypatch.setattr(module, "parser", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        module.main([])
+
+
 def test_a_persons_mistake_is_one_line_and_status_2(tmp_path: Path) -> None:
     done = ended("raise UserError('say\\nit')", tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: say it\n")
 
 
-def test_a_path_among_the_arguments_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
-    given = tmp_path / "given"
-    body = f"open({str(given / 'file')!r})"
-    code = f"from benchmarks.cli import guarded\n@guarded\ndef main(argv=None):\n {body}\nprint(main([{str(given)!r}]))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+@pytest.mark.parametrize("form", ["{path}", "--out={path}"])
+def test_a_given_path_that_cannot_be_opened_is_one_line(
+    form: str, tmp_path: Path, complaint: Callable[..., str]
+) -> None:
+    @guarded
+    def verb(argv: Sequence[str] | None = None) -> int:
+        return len((tmp_path / "given" / "file").read_bytes())
+
+    line = complaint(verb, form.format(path=tmp_path / "given"))
     reason = "no such file or directory. Correct that and run the command again."
-    assert (done.stdout, done.stderr) == ("2\n", f"error: cannot use {given / 'file'}: {reason}\n")
+    assert line == f"cannot use {tmp_path / 'given' / 'file'}: {reason}"
 
 
 def test_a_verb_without_a_stdout_has_its_status(tmp_path: Path) -> None:
     assert ended("sys.stdout = None; print('x'); return 7", tmp_path).returncode == 7
 
 
-@pytest.mark.parametrize("verb", sorted(console.available()))
-def test_importing_a_verb_does_not_import_torch(verb: str) -> None:
-    module = "benchmarks.tracking.__main__" if verb == "tracking" else f"benchmarks.{verb}"
-    code = f"import sys, {module}; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == "False\n"
-
-
-def test_a_reader_that_has_seen_enough_is_no_fault(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     with open(write, "w") as closed:
@@ -124,7 +157,7 @@ def test_a_reader_that_has_seen_enough_is_no_fault(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_words_that_do_not_fit_on_the_disk_are_one_line_and_status_2(tmp_path: Path) -> None:
+def test_output_on_a_full_disk_is_one_line_and_status_2(tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:
         done = ended("print('table'); return 0", tmp_path, full)
     assert done.returncode == 2
