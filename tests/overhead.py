@@ -1,8 +1,8 @@
-"""What is around runs costs: ``python tests/overhead.py workers|ray|tracking [ROUNDS]``, on an idle machine.
+"""Measures the cost of everything around runs: ``python tests/overhead.py workers|ray|tracking [ROUNDS]``.
 
-workers: a sweep of small runs by two local processes, by one with as many threads as each of the two, so that the runs
-are the same, and by one with all threads. ray: how much longer than itself a run takes on Ray.
-tracking: what MLflow takes of the processors beside a sweep of common runs.
+workers: time of a sweep of small runs in two local processes, in one process with as many threads as each of the two
+(the runs are then the same), and in one process with all threads. ray: time that Ray adds to a run. tracking: processor
+time of MLflow during a sweep of ordinary runs. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ TASKS = ["digits", "texture", "orientation", "count", "location"]
 SWEEP = ["--methods", "lora", "norm", "bitfit", "adapter", "--tasks", *TASKS, "--seeds", "0", "1"]  # 40 runs
 SMALL = [*SWEEP, "--recipe", "epochs=8", "--tracking", "off"]
 COMMON = ["--methods", "lora", "adapterx", "--tasks", "digits", "texture", "--seeds", "0", "1", "--workers", "1"]
-OF_COMMON = 8  # runs
-RUNS = 15  # on Ray, and the first few are not counted: their process has yet to import torch
-FIRST = 5
+COMMON_RUNS = 8  # the number of runs in COMMON
+RAY_RUNS = 15
+RAY_WARM_UP = 5  # runs that are not counted: their process first imports torch
 
 
 def workers() -> str:
-    """Seconds of two and of one, from the command's start to its end."""
+    """Return the seconds of two processes and of one, from the command's start to its end."""
     cores = len(os.sched_getaffinity(0))
     two = _seconds([*SMALL, "--workers", "2"], cores)
     half = max(1, cores // 2)
@@ -43,33 +43,32 @@ def workers() -> str:
 
 
 def tracking() -> str:
-    """Processor seconds of the process that brings runs to MLflow against those of the process that trains.
+    """Return the processor seconds of MLflow's process and of the training process per run.
 
-    Of the same seconds of one sweep, from the end of its first run to that of its last: these do not depend on what
-    else the machine does, as the times of two sweeps do. Training takes all cores, so that a share of them is one of
-    its time.
+    Both are measured in one sweep, from the end of its first run to the end of its last. So other work on the machine
+    hardly changes the ratio, unlike the ratio of the times of two sweeps.
     """
     import psutil
 
     with TemporaryDirectory() as folder:
         argv = [*COMMON, "--tracking", f"sqlite:///{folder}/mlflow.db", "--results", f"{folder}/results"]
         command, own = [sys.executable, "-m", "benchmarks.run", *argv], {"PEFT_BENCH_CACHE": f"{folder}/cache"}
-        spent: dict[int, list[float]] = {}  # by the number of runs that have ended: of training, and beside it
+        spent: dict[int, list[float]] = {}  # finished runs: [training, MLflow]
         with subprocess.Popen(command, cwd=ROOT, env=os.environ | own, stdout=subprocess.DEVNULL) as process:
-            while process.poll() is None and len(spent) <= OF_COMMON:
+            while process.poll() is None and len(spent) <= COMMON_RUNS:
                 with suppress(psutil.Error):
                     trains = psutil.Process(process.pid)
                     ended = len(list(Path(folder).rglob("results/runs/**/*.json")))
                     seconds = [sum(each.cpu_times()[:2]) for each in (trains, *trains.children(recursive=True))]
                     spent.setdefault(ended, [seconds[0], sum(seconds[1:])])
                 time.sleep(0.05)
-    (before, begun), (after, end) = spent[1], spent[OF_COMMON]
-    run, beside = (after - before) / (OF_COMMON - 1), (end - begun) / (OF_COMMON - 1)
+    (train_1, mlflow_1), (train_n, mlflow_n) = spent[1], spent[COMMON_RUNS]
+    run, beside = (train_n - train_1) / (COMMON_RUNS - 1), (mlflow_n - mlflow_1) / (COMMON_RUNS - 1)
     return f"a run takes {run:.2f} s of processors, MLflow {beside:.2f} s beside: {100 * beside / run:.1f} %"
 
 
 def ray(workers: int | None) -> str:
-    """Seconds from one result to the next, less those in which a run ran, on a cluster with one CPU."""
+    """Return the seconds from one result to the next minus the seconds of a run, on a cluster with one CPU."""
     import torch
     from ray.cluster_utils import Cluster
 
@@ -79,7 +78,7 @@ def ray(workers: int | None) -> str:
     from benchmarks.sweeps import sweep
 
     recipe = {"epochs": 1, "warmup_epochs": 0}
-    asked = sweep.Sweep(methods=("linear",), tasks=("digits",), seeds=tuple(range(RUNS)), recipe=recipe)
+    asked = sweep.Sweep(methods=("linear",), tasks=("digits",), seeds=tuple(range(RAY_RUNS)), recipe=recipe)
     specs, ends = sweep.specs(asked, "float32"), list[float]()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": {"worker_niceness": 0}})
     place = Place(executor="ray", device=torch.device("cpu"), workers=workers, address=cluster.address)
@@ -94,17 +93,17 @@ def ray(workers: int | None) -> str:
             )
             outcome = driver.complete(specs, Path(folder), place, listeners)
             assert outcome.failed == {}, outcome
-            ran = statistics.mean(r["environment"]["seconds"] for r in store.records(Path(folder))[FIRST:])
+            ran = statistics.mean(r["environment"]["seconds"] for r in store.records(Path(folder))[RAY_WARM_UP:])
     finally:
         node.work = plain
         cluster.shutdown()
-    added = (ends[-1] - ends[FIRST - 1]) / (RUNS - FIRST) - ran
+    added = (ends[-1] - ends[RAY_WARM_UP - 1]) / (RAY_RUNS - RAY_WARM_UP) - ran
     ahead = "sent ahead" if workers is None else "sent one by one"
     return f"{ahead}: a run takes {ran:.2f} s, and Ray adds {added:.2f} s"
 
 
 def timed(task: Any, news: Any) -> Any:
-    """``node.work``, with how long the run itself took in the record."""
+    """Call ``node.work`` and add the seconds of the run itself to its record."""
     from benchmarks.executors import node
 
     plain = node.run

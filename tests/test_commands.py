@@ -144,6 +144,22 @@ def test_a_given_path_that_cannot_be_opened_is_one_line(
     assert line == f"cannot use {tmp_path / 'given' / 'file'}: {reason}"
 
 
+@pytest.mark.parametrize(
+    ("verb", "argv", "part"),
+    [
+        ("pretrain", ["vit_nano", "--threads", "-2"], "--threads -2 must be at least 1"),
+        ("pretrain", ["vit_nano", "--seed", "-1"], "--seed -1 must be at least 0"),
+        ("pretrain", ["vit_nano", "--device", "tpu"], "unknown device 'tpu'; known: auto, cpu, cuda, cuda:N"),
+        ("pretrain", ["vit_nano", "--lr", "nan"], "0 < lr < 1"),
+        ("tune", ["--grace-seconds", "1"], "--grace-seconds 1 must be at least 4"),
+        ("speed", ["--batch-size", "1"], "--batch-size at least 2"),
+        ("catalog", ["--out", "/proc/x/methods.md"], "cannot write /proc/x/methods.md: no such file or directory"),
+    ],
+)
+def test_wrong_values_are_one_line(verb: str, argv: list[str], part: str, complaint: Callable[..., str]) -> None:
+    assert part in complaint(console.module(verb).main, *argv)
+
+
 def test_a_verb_without_a_stdout_has_its_status(tmp_path: Path) -> None:
     assert ended("sys.stdout = None; print('x'); return 7", tmp_path).returncode == 7
 
