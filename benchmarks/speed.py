@@ -116,7 +116,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _cases(names: Sequence[str], assignments: Sequence[str]) -> list[Case]:
-    """Return ``hf:lora``, if Hugging Face PEFT is installed, and the named methods, each with its options."""
+    """Return ``hf:lora``, if Hugging Face PEFT is installed, and the named methods, each with its options.
+
+    Raises:
+        UserError: a method or an option is unknown.
+    """
     import methods
     from benchmarks.sweeps import sweep
     from benchmarks.timing.steps import PEER, Case
@@ -126,6 +130,8 @@ def _cases(names: Sequence[str], assignments: Sequence[str]) -> list[Case]:
     for name in options:
         if name not in asked:
             raise UserError(f"options set for '{name}', which is not among the methods: {', '.join(asked)}")
+    for name in asked:
+        methods.config(name, options.get(name, {}))  # refuses an unknown name or option before a backbone is built
     peer = [PEER] if PEER not in asked and methods.known(PEER) else []
     return [Case(method=name, options=options.get(name, {})) for name in [*peer, *asked]]
 
