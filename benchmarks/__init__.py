@@ -1,4 +1,4 @@
-"""The harness. What documents import from here: ``load_model`` and ``load_records``."""
+"""The harness. Documents import two functions from here: ``load_model`` and ``load_records``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["load_model", "load_records"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import them when they are asked for: torch and pandas take seconds, and ``--help`` needs neither."""
+    """Import a function when it is first used: torch and pandas take seconds, and ``--help`` needs neither."""
     if name == "load_model":
         from benchmarks.training.model import load
 

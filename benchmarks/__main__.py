@@ -1,9 +1,9 @@
-"""peft-bench: the verbs of the command line, each of which is a module ``python -m benchmarks.VERB`` with a main."""
+"""peft-bench, or python -m benchmarks: runs a verb, which is a module ``benchmarks.VERB`` with ``main``."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -11,46 +11,58 @@ from typing import Any
 from benchmarks.cli import guarded
 from methods.errors import UserError, unknown
 
-VERBS = {
-    "run": "train methods on tasks; leaves records, a leaderboard and a Pareto plot",
-    "tune": "search the hyper-parameters of a method on the validation split",
-    "leaderboard": "make the tables from the records",
-    "pareto": "plot accuracy against trainable parameters from the records",
-    "ranks": "draw the mean ranks of methods with their critical difference",
-    "routing": "draw which experts a run of Adapter-X sends tokens to",
-    "architecture": "draw the widths that a run of NOAH has found",
-    "features": "draw a run's features by class, before and after tuning",
-    "export": "write a run as a plain timm checkpoint or as an adapter of Hugging Face PEFT",
-    "catalog": "write the table of all methods, methods/README.md",
-    "tracking": "upload the records that MLflow does not have yet",
-    "data": "list, fetch, verify and show data sets",
-    "pretrain": "make the embedded backbones",
-    "speed": "measure what a step of each method costs against the frozen floor",
+VERBS: Mapping[str, Mapping[str, str]] = {
+    "train": {
+        "run": "train methods on tasks; writes records, a leaderboard and a Pareto plot",
+        "tune": "search the hyper-parameters of methods on the validation split",
+        "speed": "measure the time and memory of training steps",
+    },
+    "look at results": {
+        "leaderboard": "write the tables and the page of results from the records",
+        "pareto": "draw accuracy against trained parameters",
+        "ranks": "draw the mean ranks of methods with their critical difference",
+        "routing": "draw the experts to which a run of Adapter-X sends tokens",
+        "architecture": "draw the widths that a run of NOAH found",
+        "features": "draw a run's features by class, before and after tuning",
+        "tracking": "upload the records that MLflow does not have yet",
+    },
+    "use a model": {
+        "export": "write a trained model as a timm checkpoint or as an adapter of Hugging Face PEFT",
+    },
+    "data": {
+        "data": "list, fetch, verify, convert and show data sets",
+    },
+    "maintain": {
+        "catalog": "write the table of all methods, methods/README.md",
+        "pretrain": "train the embedded backbones",
+    },
 }
 
 
 def available() -> dict[str, str]:
-    """The verbs whose modules are installed, with a line each; imports none of them."""
-    return {verb: line for verb, line in VERBS.items() if find_spec(f"benchmarks.{verb}")}
+    """Return every verb whose module is installed, with one line about it. No verb is imported."""
+    verbs = {verb: line for group in VERBS.values() for verb, line in group.items()}
+    return {verb: line for verb, line in verbs.items() if find_spec(f"benchmarks.{verb}")}
 
 
 def module(verb: str) -> Any:
-    """The module of a verb, which has ``main`` and ``parser``: a file, or the entry of a folder."""
+    """Import the module of a verb, which has ``main`` and ``parser``: a file, or the ``__main__`` of a folder."""
     name = f"benchmarks.{verb}"
     found = find_spec(name)
     return import_module(f"{name}.__main__" if found and found.submodule_search_locations else name)
 
 
 def usage() -> str:
-    """What ``--help`` shows."""
-    verbs = [f"  {verb:<12} {line}" for verb, line in available().items()]
-    end = "`peft-bench VERB --help` shows the options of a verb."
-    return "\n".join(["usage: peft-bench VERB [OPTION ...]", "", "verbs:", *verbs, "", end])
+    """Return the text that ``--help`` shows."""
+    lines, known = ["usage: peft-bench VERB [OPTION ...]", ""], available()
+    for title, group in VERBS.items():
+        lines += [f"{title}:", *(f"  {verb:<13} {line}" for verb, line in group.items() if verb in known), ""]
+    return "\n".join([*lines, "`peft-bench VERB --help` shows the options of a verb, with examples."])
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Hand the arguments after the verb to its module; the exit status is the module's."""
+    """Pass the arguments after the verb to its module and return the module's exit status."""
     verb, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if verb in ("-h", "--help"):
         print(usage())

@@ -1,4 +1,4 @@
-"""python -m benchmarks.architecture: the widths that NOAH's search found, block by block."""
+"""python -m benchmarks.architecture: draw the widths that NOAH's search found, per block."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.cli import guarded
+from benchmarks.cli import command_parser, guarded
 from benchmarks.figures import drawing
 from methods.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line of this verb."""
-    p = argparse.ArgumentParser(
-        prog="python -m benchmarks.architecture",
-        description="Draw the width of every family of modules in every block that a run of NOAH has found.",
+    """Return the parser of this verb."""
+    p = command_parser(
+        "architecture",
+        "Draw the widths that a run of NOAH found, per block and family of modules.",
+        {"draw the only run of NOAH in a folder": "noah --results try -o architecture.png"},
     )
     drawing.add_arguments(p)
     return p
@@ -23,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Draw one run; 2 for a user's mistake."""
+    """Draw one run. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
     from benchmarks.records import store
 

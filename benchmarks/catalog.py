@@ -7,21 +7,31 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import guarded
+from benchmarks.cli import command_parser, guarded
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line of this verb."""
-    p = argparse.ArgumentParser(prog="python -m benchmarks.catalog", description="Write the table of all methods.")
-    p.add_argument(
-        "-o", "--out", type=Path, default=Path("methods/README.md"), metavar="FILE", help="default: methods/README.md"
+    """Return the parser of this verb."""
+    p = command_parser(
+        "catalog",
+        "Write the table of all methods: what each one changes, trains and counts, measured on random weights.",
+        {"write the table after a change of a method": "", "write it elsewhere": "-o methods.md"},
+    )
+    write = p.add_argument_group("what to write")
+    write.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("methods/README.md"),
+        metavar="FILE",
+        help="Markdown file (default: methods/README.md)",
     )
     return p
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure every method and write the page."""
+    """Measure every method and write the page. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
     from benchmarks.files.writing import write_atomic
     from benchmarks.sweeps import catalog

@@ -1,4 +1,4 @@
-"""What all commands share: how a person's mistake is shown, where tables go, and how progress is shown."""
+"""What all commands share: their help, how a person's mistake is shown, and where tables and progress go."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import errno
 import functools
 import multiprocessing
 import os
+import shutil
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from methods.errors import UserError
 
@@ -23,9 +25,47 @@ FULL = (errno.ENOSPC, errno.EDQUOT)  # no space left, or a quota is used up
 
 
 class Main(Protocol):
-    """The entry of a command: arguments, by default those of the process, to an exit status."""
+    """The entry point of a command. It takes arguments (default: those of the process) and returns an exit status."""
 
     def __call__(self, argv: Sequence[str] | None = None) -> int: ...
+
+
+class Arguments(Protocol):
+    """Takes arguments: a parser, or one group of a parser."""
+
+    def add_argument(self, *names: str, **settings: Any) -> Any: ...
+
+
+def command_parser(verb: str, description: str, examples: Mapping[str, str]) -> argparse.ArgumentParser:
+    """Make the parser of ``python -m benchmarks.VERB``, whose help ends with examples.
+
+    ``examples`` maps one line about each example to its arguments: ``{"train LoRA": "--methods lora"}``.
+    """
+    command = f"python -m benchmarks.{verb}"
+    lines = [line for about, words in examples.items() for line in (f"  # {about}", f"  {command} {words}".rstrip())]
+    return argparse.ArgumentParser(
+        prog=command,
+        description=textwrap.fill(description, shutil.get_terminal_size().columns - 2),
+        epilog="\n".join(["examples:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_results(arguments: Arguments, holds: str = "folder that holds the records") -> None:
+    """Add ``--results``, the folder that holds the records and what is made from them."""
+    arguments.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help=f"{holds} (default: results)"
+    )
+
+
+def add_data_root(arguments: Arguments) -> None:
+    """Add ``--data-root``, the folder that holds the data sets."""
+    arguments.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="folder that holds the data sets (default: $PEFT_BENCH_DATA, else data)",
+    )
 
 
 def guarded(main: Main) -> Main:
@@ -39,10 +79,10 @@ def guarded(main: Main) -> Main:
     def wrapper(argv: Sequence[str] | None = None) -> int:
         try:
             status = main(argv)
-            if sys.stdout and status != 2:  # status 2 means that a line was shown already
-                sys.stdout.flush()  # or a full disk would go unnoticed
+            if sys.stdout and status != 2:  # with status 2 the reason is already shown
+                sys.stdout.flush()  # raises here if the disk is full; at exit nobody would see it
             return status
-        except BrokenPipeError:  # `| head` has read enough
+        except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
             _drop_output()
             return 0
         except UserError as error:
@@ -61,9 +101,10 @@ def guarded(main: Main) -> Main:
 
 
 def cannot(what: str, error: OSError, elsewhere: str = "") -> str:
-    """One line about what the system refuses: what it was, as in "write x.png", why it was, and what to do.
+    """Return one line that says what the system refuses, why, and what to do.
 
-    ``elsewhere`` says how to choose another place, as in "name another folder with --data-root".
+    ``what`` is an action, such as "write x.png". ``elsewhere`` says how to choose another place, such as "name another
+    folder with --data-root".
     """
     other = f", or {elsewhere}" if elsewhere else ""
     if error.errno in FULL:
@@ -73,17 +114,18 @@ def cannot(what: str, error: OSError, elsewhere: str = "") -> str:
 
 
 def _drop_output() -> None:
-    """Send what stdout still holds nowhere, or Python would complain about it at exit."""
-    with suppress(OSError, ValueError):  # stdout may be no file
+    """Discard the text that stdout still buffers. Otherwise Python fails to write it at exit and complains."""
+    with suppress(OSError, ValueError):  # stdout may have no file descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _was_given(filename: object, argv: Sequence[str]) -> bool:
-    """Whether a file is, or lies below, a path among the arguments."""
+    """Return whether one of the arguments is the path of this file or of a folder above it."""
     if not isinstance(filename, (str, bytes)):
         return False
     path = Path(os.path.abspath(os.fsdecode(filename)))
-    return any(path.is_relative_to(os.path.abspath(text)) for text in argv if text and not text.startswith("-"))
+    given = (text.partition("=")[2] if text.startswith("-") else text for text in argv)  # as in --out=FILE
+    return any(path.is_relative_to(os.path.abspath(text)) for text in given if text)
 
 
 def _complain(message: str, status: int) -> int:
@@ -92,31 +134,21 @@ def _complain(message: str, status: int) -> int:
 
 
 def warn(message: str) -> None:
-    """Show one line on stderr about something that went wrong; nothing stops."""
+    """Show one line on stderr about something that went wrong. The command goes on."""
     print("warning: " + " ".join(message.split()), file=sys.stderr)
 
 
-def add_data_root(parser: argparse.ArgumentParser) -> None:
-    """Add ``--data-root``, the folder that holds the data sets."""
-    parser.add_argument(
-        "--data-root",
-        type=Path,
-        metavar="DIR",
-        help="folder that holds the data sets (default: $PEFT_BENCH_DATA, else data)",
-    )
-
-
 def console() -> Console:
-    """The console for tables: stdout, 160 columns wide if it is not a terminal."""
+    """Return the console that shows tables: stdout, 160 columns wide if it is not a terminal."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout and sys.stdout.isatty() else 160)
 
 
 def progress() -> Progress:
-    """A live display on stderr: what is done, how far it is and how long it still takes.
+    """Return a live display on stderr of each task, its progress, and the time that is left.
 
-    It is silent in a worker process, and where stderr is not a terminal.
+    It shows nothing in a worker process, or if stderr is not a terminal.
     """
     from rich.console import Console
     from rich.progress import (

@@ -1,4 +1,4 @@
-"""python -m benchmarks.data: list the tasks of suites, fetch, verify and convert their files, draw contact sheets."""
+"""python -m benchmarks.data: list the tasks of suites; fetch, verify, convert and show their data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import add_data_root, console, guarded
+from benchmarks.cli import add_data_root, command_parser, console, guarded
 from benchmarks.files.root import Missing, data_root, use_data_root
 from methods.errors import UserError, check, unknown
 
@@ -17,47 +17,53 @@ if TYPE_CHECKING:
     from benchmarks.suites import Suite
 
 
+EXAMPLES = {
+    "list all tasks": "list",
+    "download the files of a suite": "fetch vtab1k",
+    "look at the training samples of a task": "show digits -o digits.png",
+}
+
+
 def parser() -> argparse.ArgumentParser:
-    """The command line of this verb."""
-    p = argparse.ArgumentParser(
-        prog="python -m benchmarks.data", description="List, verify and look at the data of suites."
-    )
-    verbs = p.add_subparsers(dest="verb", required=True)
-    listing = verbs.add_parser("list", help="every task: modality, classes, samples, source, licence, fingerprint")
-    get = verbs.add_parser("fetch", help="download a suite's files, or say where a person gets them")
-    get.add_argument("suite")
-    verify = verbs.add_parser(
-        "verify", help="check counts, classes, files and values of a suite; status 2 if anything is wrong"
-    )
-    verify.add_argument("suite")
-    verify.add_argument("tasks", nargs="*", metavar="task", help="default: every task of the suite")
-    conversion = verbs.add_parser("convert", help="make files that load fast out of a suite's published ones")
-    conversion.add_argument("suite")
-    show = verbs.add_parser("show", help="draw a contact sheet of a task's training samples")
-    show.add_argument("task")
-    show.add_argument("--suite", default="offline", metavar="NAME", help="default: offline")
-    show.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.png", help="a .png, .svg or .pdf file")
-    for verb in (listing, get, verify, conversion, show):
-        add_data_root(verb)
+    """Return the parser of this verb."""
+    p = command_parser("data", "List, fetch, verify, convert and show the data of suites.", EXAMPLES)
+    actions = p.add_subparsers(title="actions", dest="action", required=True, metavar="ACTION")
+    lines = {
+        "list": "show every task: modality, classes, samples, source, licence, fingerprint",
+        "fetch": "download a suite's files, or say where to get them",
+        "verify": "check the files, counts, classes and values of a suite; status 2 if anything is wrong",
+        "convert": "convert a suite's published files to files that load fast",
+        "show": "draw a contact sheet of a task's training samples",
+    }
+    made = {name: actions.add_parser(name, help=line, description=line) for name, line in lines.items()}
+    for name in ("fetch", "verify", "convert"):
+        made[name].add_argument("suite", help="name of the suite")
+    made["verify"].add_argument("tasks", nargs="*", metavar="task", help="tasks to check (default: all of the suite)")
+    show = made["show"]
+    show.add_argument("task", help="name of the task")
+    show.add_argument("--suite", default="offline", metavar="NAME", help="suite that has the task (default: offline)")
+    show.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="a .png, .svg or .pdf file")
+    for action in made.values():
+        add_data_root(action)
     return p
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Carry out one verb. Returns 2 for a person's mistake or wrong data."""
+    """Carry out one action. Returns 2 for a person's mistake or for wrong data."""
     args = parser().parse_args(argv)
     from benchmarks import suites
     from benchmarks.suites.checking import check_task
 
     use_data_root(args.data_root)
-    if args.verb == "list":
+    if args.action == "list":
         return show_list()
-    if args.verb == "fetch":
+    if args.action == "fetch":
         return show_fetched(args.suite, args.data_root)
-    if args.verb == "convert":
+    if args.action == "convert":
         return convert(args.suite)
     suite = suites.get(args.suite)
-    if args.verb == "show":
+    if args.action == "show":
         from benchmarks.figures import samples
 
         check_task(suite, args.task)
@@ -88,10 +94,10 @@ def show_list() -> int:
 
 
 def show_fetched(name: str, root: Path | None) -> int:
-    """Fetch a suite's files and print what is there.
+    """Fetch a suite's files and print what was fetched.
 
     Raises:
-        UserError: a command cannot fetch them (the message says where to get them), or the download failed.
+        UserError: a command cannot fetch the files (the message says where to get them), or the download failed.
     """
     from benchmarks import suites
     from benchmarks.files.fetch import fetch
@@ -112,18 +118,18 @@ def verify(suite: Suite, tasks: Sequence[str]) -> int:
     """Check the data of tasks and print their counts.
 
     Raises:
-        UserError: a task is unknown, or its data are not as the suite's table says.
+        UserError: a task is unknown, or its data differ from the suite's table.
     """
     from benchmarks.suites.checking import all_faults, check_task
 
     for name in tasks:
         check_task(suite, name)
     wrong = all_faults(suite, tasks)
-    check(not wrong, f"suite {suite.name} is not as its table says: {'; '.join(wrong)}")
+    check(not wrong, f"the data of suite {suite.name} differ from its table: {'; '.join(wrong)}")
     for name in tasks:
         task = suite.tasks[name]
         print(f"{name}: {task.classes} classes, {task.train} + {task.val} + {task.test} samples")
-    print(f"suite {suite.name}: {len(tasks)} tasks have the samples, classes and values that the table says")
+    print(f"suite {suite.name}: {len(tasks)} tasks have the samples, classes and values of its table")
     return 0
 
 
@@ -137,10 +143,10 @@ def _fingerprint(suite: Suite, task: str) -> str:
 
 
 def convert(name: str) -> int:
-    """Convert a suite's files and print the paths that were written.
+    """Convert a suite's files and print the written paths.
 
     Raises:
-        UserError: the suite has nothing to convert, or its files are missing or wrong.
+        UserError: the suite has no files to convert, or its files are missing or wrong.
     """
     from benchmarks import suites
 

@@ -1,4 +1,4 @@
-"""python -m benchmarks.export: a run as a plain checkpoint, as files of Hugging Face PEFT, or back as a task file."""
+"""python -m benchmarks.export: write a run as a checkpoint, an adapter of Hugging Face PEFT, or a task file."""
 
 from __future__ import annotations
 
@@ -6,41 +6,46 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from benchmarks.cli import guarded
+from benchmarks.cli import add_results, command_parser, guarded
 from methods.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 ENDING = ".safetensors"
 
 
+EXAMPLES = {
+    "write a checkpoint that timm loads, with the only LoRA of a folder merged into it": "lora --results try "
+    "-o model.safetensors",
+    "write an adapter of Hugging Face PEFT": "lora --results try --peft adapter",
+}
+
+
 def parser() -> argparse.ArgumentParser:
-    """The command line of this verb."""
-    p = argparse.ArgumentParser(
-        prog="python -m benchmarks.export",
-        description="Write a tuned model for use without this benchmark: with the updates folded into the backbone's "
+    """Return the parser of this verb."""
+    p = command_parser(
+        "export",
+        "Write a trained model for use without this benchmark: as a plain checkpoint with the updates merged into its "
         "weights and the head as 'head.*', or, for lora, as an adapter of Hugging Face PEFT.",
+        EXAMPLES,
     )
-    p.add_argument("run", metavar="RUN", help="a record's path, the start of a run's key or file name, or a task file")
-    p.add_argument("-o", "--out", type=Path, metavar="FILE", help="write a checkpoint of timm or of the point backbone")
-    p.add_argument("--peft", type=Path, metavar="DIR", help="write the two files of a PEFT adapter; of lora only")
-    p.add_argument("--task", type=Path, metavar="FILE", help="write a task file")
-    p.add_argument(
-        "--from-peft",
-        type=Path,
-        metavar="DIR",
-        help="in place of the run's weights, take a LoRA and head that PEFT saved",
+    read = p.add_argument_group("what to read")
+    read.add_argument(
+        "run", metavar="RUN", help="a task file, a record's path, or the start of a run's key or file name"
     )
-    p.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    read.add_argument(
+        "--from-peft", type=Path, metavar="DIR", help="take the LoRA and head that PEFT saved, not those of the run"
+    )
+    add_results(read, "folder that holds the records and task files")
+    write = p.add_argument_group("what to write")
+    write.add_argument("-o", "--out", type=Path, metavar="FILE", help="checkpoint of timm or of the point backbone")
+    write.add_argument("--peft", type=Path, metavar="DIR", help="folder for the two files of a PEFT adapter; lora only")
+    write.add_argument("--task", type=Path, metavar="FILE", help="task file: the method, the head and the spec")
     return p
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write what the command line asks for; 2 for a user's mistake or for what a method cannot be written as."""
+    """Write the files. Returns 2 for a person's mistake, or if the method cannot be written in that format."""
     args = parser().parse_args(argv)
     if not (args.out or args.peft or args.task):
         raise UserError("nothing to write; give -o FILE, --peft DIR or --task FILE")

@@ -1,4 +1,4 @@
-"""python -m benchmarks.features: t-SNE of pooled features by class, before and after tuning."""
+"""python -m benchmarks.features: draw t-SNE of pooled features by class, before and after tuning."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import guarded
+from benchmarks.cli import command_parser, guarded
 from benchmarks.figures import drawing
 
 if TYPE_CHECKING:
@@ -19,11 +19,12 @@ SAMPLES = 500
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line of this verb."""
-    p = argparse.ArgumentParser(
-        prog="python -m benchmarks.features",
-        description=f"Draw scikit-learn's t-SNE of the features that the head sees of {SAMPLES} test samples: "
-        "those of the frozen backbone, and of the backbone as a run tuned it.",
+    """Return the parser of this verb."""
+    p = command_parser(
+        "features",
+        f"Draw t-SNE of the features of {SAMPLES} test samples before and after tuning: the features of the frozen "
+        "backbone, and the features that the head of the trained model sees.",
+        {"draw the only run of LoRA in a folder": "lora --results try -o features.png"},
     )
     drawing.add_arguments(p)
     return p
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Draw one run; 2 for a user's mistake."""
+    """Draw one run. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
     from benchmarks import suites
     from benchmarks.figures import features as pictures
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _pooled(classifier: Classifier, x: Tensor, *, frozen: bool = False) -> Tensor:
-    """The features that the head sees, (B, F), or those of the backbone alone."""
+    """Return the features that the head sees, (B, F), or with ``frozen`` those of the backbone alone."""
     import torch
 
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""python -m benchmarks.leaderboard: run records to tables (Markdown, CSV, LaTeX, Parquet), a page and the plot."""
+"""python -m benchmarks.leaderboard: make tables (Markdown, CSV, LaTeX, Parquet), a page and figures from records."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import console, guarded
+from benchmarks.cli import add_results, command_parser, console, guarded
 from benchmarks.tables.formats import COMMAND, MANY_TASKS, to_csv, to_markdown, to_page, to_rich, to_tex
 from benchmarks.tables.leaderboard import of_groups
 from benchmarks.tables.rows import comparable
@@ -18,34 +18,30 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+EXAMPLES = {
+    "write the tables, the page and the figures of a folder": "--results try",
+    "test whether two rows of the table differ": "--results try --compare adapterx lora",
+    "put the numbers of papers beside ours": "--published vtab1k",
+}
+
+
 def parser() -> argparse.ArgumentParser:
-    """The command line of this verb."""
-    p = argparse.ArgumentParser(prog=COMMAND, description="Regenerate the leaderboard from the run records alone.")
-    p.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    p.add_argument("--suite", metavar="NAME", help="only runs of this suite (default: every suite)")
-    instead = p.add_mutually_exclusive_group()
-    instead.add_argument(
-        "--compare", nargs=2, metavar="ROW", help="show two rows against each other, and write nothing"
-    )
-    instead.add_argument(
-        "--published",
-        metavar="SUITE",
-        help="write the numbers that papers report on this suite beside ours",
-    )
-    instead.add_argument(
-        "--summary",
-        nargs="+",
-        metavar="METHOD",
-        help="print a short table of these methods in Markdown, and write nothing",
-    )
+    """Return the parser of this verb."""
+    p = command_parser("leaderboard", "Write the leaderboard from the run records alone.", EXAMPLES)
+    read = p.add_argument_group("what to read")
+    add_results(read, "folder that holds the records; tables and figures are written there")
+    read.add_argument("--suite", metavar="NAME", help="only the runs of this suite (default: every suite)")
+    instead = p.add_argument_group("what to show or write instead").add_mutually_exclusive_group()
+    instead.add_argument("--compare", nargs=2, metavar="ROW", help="compare two rows of the table; writes nothing")
+    instead.add_argument("--published", metavar="SUITE", help="write the numbers that papers report beside ours")
+    instead.add_argument("--summary", nargs="+", metavar="METHOD", help="print a short table; writes nothing")
     return p
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the leaderboard and show it; 2 for a user's mistake."""
+    """Write the leaderboard and show it. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
-
     out = console()
     if args.compare:
         from benchmarks.tables import comparison
@@ -76,9 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def save(frame: pd.DataFrame, results: Path, show: Callable[[Table], None] = lambda table: None) -> list[Path]:
-    """Write the tables, the page, runs.parquet and the figures of some runs into ``results``.
+    """Write the tables, the page, runs.parquet and the figures of the runs in ``frame`` into ``results``.
 
-    ``show`` is called with every table. Returns the paths of the files.
+    Calls ``show`` with every table. Returns the paths of the written files.
     """
     from benchmarks.figures import pareto, ranks
     from benchmarks.files.writing import write_atomic
@@ -103,10 +99,10 @@ def save(frame: pd.DataFrame, results: Path, show: Callable[[Table], None] = lam
 
 
 def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
-    """Write published/SUITE.md and .csv and the figure below ``results``: what papers report, beside our records.
+    """Write the numbers that papers report beside ours: published/SUITE.md, .csv and a figure below ``results``.
 
     Raises:
-        UserError: no paper's numbers of that suite.
+        UserError: no published numbers of that suite are known.
     """
     from benchmarks.figures import published as figure
     from benchmarks.files.writing import write_atomic

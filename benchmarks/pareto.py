@@ -1,4 +1,4 @@
-"""python -m benchmarks.pareto: accuracy against trained parameters, with the Pareto frontier of each modality."""
+"""python -m benchmarks.pareto: draw accuracy against trained parameters, with the Pareto frontier per modality."""
 
 from __future__ import annotations
 
@@ -7,21 +7,31 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import guarded
+from benchmarks.cli import add_results, command_parser, guarded
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line of this verb."""
-    p = argparse.ArgumentParser(prog="python -m benchmarks.pareto", description=__doc__)
-    p.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    p.add_argument("--suite", default="offline", metavar="NAME", help="default: offline")
-    p.add_argument("-o", "--out", type=Path, metavar="DIR", help="default: the folder figures of the results")
+    """Return the parser of this verb."""
+    p = command_parser(
+        "pareto",
+        "Draw accuracy against trained parameters, with the Pareto frontier of each modality.",
+        {"draw the plot of a folder": "--results try", "draw it elsewhere": "--results try --out figures"},
+    )
+    read = p.add_argument_group("what to read")
+    add_results(read)
+    read.add_argument(
+        "--suite", default="offline", metavar="NAME", help="only the runs of this suite (default: offline)"
+    )
+    write = p.add_argument_group("what to write")
+    write.add_argument(
+        "-o", "--out", type=Path, metavar="DIR", help="folder for the plot (default: figures in --results)"
+    )
     return p
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Draw the plot; 2 for a user's mistake."""
+    """Draw the plot. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
     from benchmarks.figures import pareto
     from benchmarks.tables.reader import load

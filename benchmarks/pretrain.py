@@ -1,4 +1,4 @@
-"""python -m benchmarks.pretrain: make an embedded backbone from formula-driven data alone."""
+"""python -m benchmarks.pretrain: train an embedded backbone on formula-driven data alone."""
 
 from __future__ import annotations
 
@@ -6,37 +6,42 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from benchmarks.cli import guarded
+from benchmarks.cli import command_parser, guarded
+from benchmarks.sweeps import arguments, options
 from methods.errors import UserError
 
-if TYPE_CHECKING:
-    pass
+EXAMPLES = {
+    "repeat the pretraining of the image backbone in another folder": "vit_nano --out weights",
+    "try a short pretraining of the point backbone": "point_nano --samples 2000 --out weights",
+}
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line of this verb."""
-    p = argparse.ArgumentParser(
-        prog="python -m benchmarks.pretrain",
-        description="Pretrain an embedded backbone on images or points drawn while it trains. Writes weights, a "
-        "training log and a model card; an interrupted run continues when the command is repeated.",
+    """Return the parser of this verb."""
+    p = command_parser(
+        "pretrain",
+        "Pretrain an embedded backbone on images or point clouds that are drawn during training. Writes weights, a "
+        "training log and a model card. Run the same command again to resume.",
+        EXAMPLES,
     )
-    p.add_argument("name", choices=("vit_nano", "point_nano"))
-    p.add_argument("--samples", type=int, default=400_000, metavar="N", help="default: 400000")
-    p.add_argument("--batch-size", type=int, default=128, metavar="N", help="default: 128")
-    p.add_argument("--lr", type=float, default=1e-3, metavar="X", help="peak learning rate (default: 0.001)")
-    p.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
-    p.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:N (default: cpu)")
-    p.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: torch's)")
-    p.add_argument("--out", type=Path, metavar="DIR", help="default: the folder of the embedded weights")
+    what, how, where, write = options.groups(p)
+    what.add_argument("name", choices=("vit_nano", "point_nano"), help="backbone to train")
+    how.add_argument("--samples", type=int, default=400_000, metavar="N", help="training samples (default: 400000)")
+    how.add_argument("--batch-size", type=int, default=128, metavar="N", help="samples per step (default: 128)")
+    how.add_argument("--lr", type=float, default=1e-3, metavar="X", help="peak learning rate (default: 0.001)")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="seed of data and training (default: 0)")
+    where.add_argument("--device", default="cpu", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: cpu)")
+    where.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: that of torch)")
+    write.add_argument("--out", type=Path, metavar="DIR", help="folder (default: that of the embedded weights)")
     return p
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Pretrain one backbone; 2 for a user's mistake."""
+    """Pretrain one backbone. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
+    arguments.check_least(args, seed=0, threads=1)
     import torch
 
     from benchmarks.backbones import WEIGHTS
@@ -44,10 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     job = Pretraining(name=args.name, samples=args.samples, batch_size=args.batch_size, lr=args.lr, seed=args.seed)
     if job.batch_size < 2 or job.steps < 2 or not 0 < job.lr < 1:
-        raise UserError(f"--samples {job.samples}, --batch-size {job.batch_size} and --lr {job.lr} allow no training")
+        given = f"--samples {job.samples}, --batch-size {job.batch_size} and --lr {job.lr}"
+        raise UserError(f"{given} allow no training: give two or more steps of two or more samples, and 0 < lr < 1")
+    device = arguments.device(args.device)
     if args.threads:
         torch.set_num_threads(args.threads)
-    pretrain(job, args.out or WEIGHTS, torch.device(args.device))
+    pretrain(job, args.out or WEIGHTS, device)
     return 0
 
 

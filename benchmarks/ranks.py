@@ -7,22 +7,30 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import guarded
+from benchmarks.cli import add_results, command_parser, guarded
 from methods.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line of this verb."""
-    p = argparse.ArgumentParser(prog="python -m benchmarks.ranks", description="Draw the critical-difference diagram.")
-    p.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    p.add_argument("--suite", metavar="NAME", help="only runs of this suite (default: every suite)")
-    p.add_argument("-o", "--out", type=Path, metavar="DIR", help="default: the folder figures of the results")
+    """Return the parser of this verb."""
+    p = command_parser(
+        "ranks",
+        "Draw the mean ranks of methods with their critical difference (Demsar 2006).",
+        {"draw the diagrams of the committed results elsewhere": "--out figures"},
+    )
+    read = p.add_argument_group("what to read")
+    add_results(read)
+    read.add_argument("--suite", metavar="NAME", help="only the runs of this suite (default: every suite)")
+    write = p.add_argument_group("what to write")
+    write.add_argument(
+        "-o", "--out", type=Path, metavar="DIR", help="folder for the diagrams (default: figures in --results)"
+    )
     return p
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Draw the diagrams; 2 for a user's mistake, or where no runs make one."""
+    """Draw the diagrams. Returns 2 for a person's mistake, or if there are too few runs for a diagram."""
     args = parser().parse_args(argv)
     from benchmarks.figures import ranks
     from benchmarks.tables.reader import load

@@ -1,4 +1,4 @@
-"""python -m benchmarks.routing: which experts Adapter-X sends tokens to, block by block."""
+"""python -m benchmarks.routing: draw the experts to which Adapter-X sends tokens, per block."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.cli import guarded
+from benchmarks.cli import command_parser, guarded
 from benchmarks.figures import drawing
 from methods.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line of this verb."""
-    p = argparse.ArgumentParser(
-        prog="python -m benchmarks.routing",
-        description="Draw token allocation and routing score of a run of Adapter-X by block and expert, as its record "
-        "has them: over the training samples, after training.",
+    """Return the parser of this verb."""
+    p = command_parser(
+        "routing",
+        "Draw the token allocation and the routing score of a run of Adapter-X, per block and expert. The record holds "
+        "both: they were measured on the training samples after training.",
+        {"draw the only run of Adapter-X in a folder": "adapterx --results try -o routing.png"},
     )
     drawing.add_arguments(p)
     return p
@@ -24,14 +25,14 @@ def parser() -> argparse.ArgumentParser:
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Draw one run; 2 for a user's mistake."""
+    """Draw one run. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
     from benchmarks.records import store
 
     drawing.check_ending(args.out)
     record = store.find(args.results, args.run)
     routing = record.get("report", {}).get("routing")
-    if routing is None:
+    if not routing:
         raise UserError(f"the record of {drawing.title(record)} has no routing; give a run of adapterx")
     names = {"allocation": "token allocation: share of sub-tokens sent to an expert (%)"}
     names["score"] = "routing score: mean probability of an expert (%)"

@@ -1,4 +1,4 @@
-"""python -m benchmarks.run: from the command line to run records, a leaderboard and a Pareto plot."""
+"""python -m benchmarks.run: train methods on tasks, keep one record per run, write the leaderboard and the plot."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import console, guarded, progress, warn
+from benchmarks.cli import add_results, command_parser, console, guarded, progress, warn
 from benchmarks.files.root import use_data_root
-from benchmarks.sweeps import arguments
-from benchmarks.sweeps.arguments import add_device, add_sweep
+from benchmarks.sweeps import arguments, options
 from benchmarks.tables.leaderboard import tables
 from benchmarks.tracking.address import add_tracking
 from methods.errors import UserError
@@ -26,37 +25,51 @@ if TYPE_CHECKING:
     from benchmarks.training.train import Epoch
 
 
+EXAMPLES = {
+    "compare Adapter-X with LoRA on one small task, in a folder of its own": "--methods adapterx lora --tasks digits "
+    "--results try",
+    "run every method with three seeds, four runs side by side": "--methods all --seeds 0 1 2 --workers 4",
+    "show the runs of a sweep over LoRA's rank and the time they need": "--methods lora --set 'lora.rank=[4,8,16]' "
+    "--dry-run",
+    "run the sweep of a file on a Slurm cluster": "--config sweep.yaml --executor slurm --resources partition=gpu",
+}
+
+
 def parser() -> argparse.ArgumentParser:
-    """The command line of this verb."""
-    p = argparse.ArgumentParser(
-        prog="python -m benchmarks.run",
-        description="Train methods on tasks, keep one record a run, and draw the leaderboard and the Pareto plot. "
-        "Runs that have a record are skipped; repeat a command to continue it.",
+    """Return the parser of this verb."""
+    p = command_parser(
+        "run",
+        "Train methods on tasks. Writes one record per run, a leaderboard and a Pareto plot. Run the same command "
+        "again to resume: finished runs are skipped, even after a crash.",
+        EXAMPLES,
     )
-    add_sweep(p)
-    p.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds (default: 0)")
-    add_device(p)
-    arguments.add_executor(p)
-    p.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    p.add_argument(
+    what, how, where, record = options.groups(p)
+    options.add_sweep(what, how)
+    what.add_argument("--seeds", nargs="+", type=int, metavar="N", help="one run per seed (default: 0)")
+    what.add_argument("--force", action="store_true", help="train again and replace records that exist")
+    what.add_argument("--dry-run", action="store_true", help="show the runs, their parameters and the time they need")
+    what.add_argument("--list", action="store_true", help="show all methods, suites, tasks and backbones")
+    how.add_argument(
         "--tuned",
         nargs="?",
         type=Path,
         const=Path(),
         metavar="DIR",
-        help="with the configurations that benchmarks.tune found (default: the folder configs of the results)",
+        help="use the configurations that benchmarks.tune found; DIR holds them (default: configs in --results)",
     )
-    add_tracking(p)
-    p.add_argument("--force", action="store_true", help="run again what has a record")
-    p.add_argument("--fail-fast", action="store_true", help="stop at the first run that fails")
-    p.add_argument("--dry-run", action="store_true", help="show the runs, their parameters and the estimated time")
-    p.add_argument("--list", action="store_true", help="show methods, suites, tasks and backbones")
+    options.add_dtype(how)
+    options.add_device(where)
+    options.add_workers(where, "runs")
+    options.add_executor(where)
+    where.add_argument("--fail-fast", action="store_true", help="stop when a run fails (default: train the others)")
+    add_results(record, "folder for records, task files, tables and figures")
+    add_tracking(record)
     return p
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; 0 if all runs have a record, 1 if any failed, 2 for a person's mistake."""
+    """Train the runs. Returns 0 if all have a record, 1 if any failed, 2 for a person's mistake."""
     args = parser().parse_args(argv)
     import torch
 
@@ -73,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     specs = _specs(args, arguments.place(args, runs=1).device)
     if not specs:
         raise UserError("nothing to run: none of these methods works on the tasks asked for")
-    place = arguments.place(args, len(specs))  # not of those left, on which no number may depend
+    place = arguments.place(args, len(specs))  # not len(todo): threads, and so numbers, must not depend on what is left
     if place.executor == "local":
         torch.set_num_threads(max(1, torch.get_num_threads() // (place.workers or 1)))
     if args.dry_run:
@@ -119,7 +132,7 @@ def _execute(todo: Sequence[Spec], results: Path, place: Place, *, again: bool, 
             sink.end(spec)
             display.end(spec)
 
-        # what another driver does it tracks itself
+        # runs of another driver are not sent to the sink: that driver tracks them
         listeners = Listeners(on_epoch=on_epoch, on_end=on_end, on_wait=display.epoch, on_other=display.end)
         return driver.complete(todo, results, place, listeners, again=again, fail_fast=fail_fast)
 

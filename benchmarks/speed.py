@@ -1,4 +1,4 @@
-"""python -m benchmarks.speed: what a method and this harness cost against the floor, interleaved in one run."""
+"""python -m benchmarks.speed: time the steps of methods and of this harness against the frozen floor."""
 
 from __future__ import annotations
 
@@ -8,68 +8,87 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import console, guarded
-from benchmarks.sweeps.arguments import add_dtype
+from benchmarks.cli import command_parser, console, guarded
+from benchmarks.sweeps import arguments
+from benchmarks.sweeps.options import add_dtype
 from methods.errors import UserError
 
 if TYPE_CHECKING:
-    import torch
-
     from benchmarks.timing.steps import Case
     from benchmarks.timing.turns import Timing
 
 WHAT = ("methods", "harness", "together")
+BACKBONE = "vit_base_patch16_224"
 TABLES, RECORDS = Path("results/speed"), Path("results/performance")
 
 
+EXAMPLES = {
+    "time two methods against the frozen floor": "--methods lora adapterx",
+    "find out after how many steps compilation pays off": "--methods lora --compile --device cuda",
+    "find out how many runs of one method fill this machine": "together --methods lora --side-by-side 1 2 4",
+}
+
+
 def parser() -> argparse.ArgumentParser:
-    """The command line of this verb."""
-    p = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed",
-        description="Time training steps of methods against the frozen floor and hf:lora, or the trainer against a "
-        "bare PyTorch loop, or several processes together. Steps take turns, weights are random; ratios are medians.",
+    """Return the parser of this verb."""
+    p = command_parser(
+        "speed",
+        "Time training steps. methods: each method and hf:lora against the frozen floor; harness: the trainer against "
+        "a bare PyTorch loop; together: several processes side by side. Weights are random. Steps take turns, and "
+        "ratios are medians, so that other work on the machine changes little.",
+        EXAMPLES,
     )
-    p.add_argument("what", nargs="?", choices=WHAT, default="methods", help="default: methods")
-    p.add_argument(
+    what = p.add_argument_group("what to measure")
+    what.add_argument("what", nargs="?", choices=WHAT, default="methods", help="see above (default: methods)")
+    what.add_argument(
+        "--methods", nargs="+", default=["lora", "adapterx"], metavar="NAME", help="methods (default: lora adapterx)"
+    )
+    what.add_argument(
+        "--set", nargs="+", default=[], metavar="METHOD.OPTION=VALUE", help="options, such as adaptformer.hidden=8"
+    )
+    what.add_argument("--backbone", default=BACKBONE, metavar="NAME", help=f"backbone (default: {BACKBONE})")
+    what.add_argument("--batch-size", type=int, default=8, metavar="N", help="samples per step (default: 8)")
+    what.add_argument("--compile", action="store_true", help="time each method compiled as well")
+    what.add_argument(
         "--side-by-side",
         type=int,
         nargs="+",
         default=[1, 2, 4],
         metavar="N",
-        help="of together: processes (default: 1 2 4)",
+        help="numbers of processes for together (default: 1 2 4)",
     )
-    p.add_argument("--methods", nargs="+", default=["lora", "adapterx"], metavar="NAME", help="default: lora adapterx")
-    p.add_argument("--set", nargs="+", default=[], metavar="METHOD.OPTION=VALUE", help="as in adaptformer.hidden=8")
-    p.add_argument("--backbone", default="vit_base_patch16_224", metavar="NAME", help="default: vit_base_patch16_224")
-    p.add_argument("--batch-size", type=int, default=8, metavar="N", help="samples a step (default: 8)")
-    p.add_argument("--repeats", type=int, default=7, metavar="N", help="rounds after one to warm up (default: 7)")
-    p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: CUDA where there is one")
-    add_dtype(p)
-    p.add_argument(
-        "--compile", action="store_true", help="each method compiled as well, and after how many steps it pays"
-    )
-    p.add_argument(
-        "--clock",
-        choices=("wall", "cpu"),
-        default="wall",
-        help="cpu: the time that this process computes, for a machine with other work; give it OMP_NUM_THREADS=1, as "
-        "threads that wait for each other count too",
-    )
-    p.add_argument(
+    what.add_argument(
         "--report",
         nargs="*",
         metavar="PART",
-        help="measure every method on a ViT-B/16 (images) and on Point-MAE's transformer (points), and sampling, "
-        "folding, optimizers, harness, probe, evaluation, compilation and (on a CPU) bars; or those parts alone; write "
-        "benchmarks/timing/README.md",
+        help="measure the named parts, or all parts, of benchmarks/timing/README.md and write that page. Parts: images "
+        "(every method on ViT-B/16), points (every method on Point-MAE's transformer), sampling, folding, optimizers, "
+        "harness, probe, evaluation, compilation and, on a CPU, bars",
     )
-    p.add_argument("-o", "--out", type=Path, metavar="DIR", help=f"default: {TABLES}, of --report {RECORDS}")
+    how = p.add_argument_group("how to measure")
+    how.add_argument("--repeats", type=int, default=7, metavar="N", help="rounds after a warm-up round (default: 7)")
+    how.add_argument(
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="wall: elapsed time (default); cpu: processor time of this process, for a machine with other work. With "
+        "cpu set OMP_NUM_THREADS=1, because threads that wait for each other count too",
+    )
+    add_dtype(how)
+    where = p.add_argument_group("where to run")
+    where.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="`auto` uses CUDA if there is a GPU (default)"
+    )
+    write = p.add_argument_group("what to write")
+    write.add_argument(
+        "-o", "--out", type=Path, metavar="DIR", help=f"folder (default: {TABLES}, with --report {RECORDS})"
+    )
     return p
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, show a table and write it; 2 for a user's mistake."""
+    """Measure, show a table and write it. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
     if min(args.repeats, *args.side_by_side) < 1 or args.batch_size < 2:
         raise UserError("--repeats and --side-by-side must be at least 1, and --batch-size at least 2")
@@ -79,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.timing.steps import Setting
     from benchmarks.training.train import auto_dtype
 
-    device = _device(args.device)
+    device = arguments.device(args.device)
     dtype = auto_dtype(device, args.backbone) if args.dtype == "auto" else getattr(torch, args.dtype)
     if args.report is not None:
         return _report(args.report, args.out or RECORDS, measured.report(device, dtype, args.repeats, args.clock))
@@ -96,17 +115,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _device(name: str) -> torch.device:
-    import torch
-
-    here = torch.cuda.is_available()
-    if name == "cuda" and not here:
-        raise UserError("device 'cuda' is not there: 0 CUDA devices found; use --device cpu")
-    return torch.device("cuda" if name != "cpu" and here else "cpu")
-
-
 def _cases(names: Sequence[str], assignments: Sequence[str]) -> list[Case]:
-    """The peer, where Hugging Face PEFT is installed, and the methods asked for, each with its options."""
+    """Return ``hf:lora``, if Hugging Face PEFT is installed, and the named methods, each with its options.
+
+    Raises:
+        UserError: a method or an option is unknown.
+    """
     import methods
     from benchmarks.sweeps import sweep
     from benchmarks.timing.steps import PEER, Case
@@ -116,12 +130,14 @@ def _cases(names: Sequence[str], assignments: Sequence[str]) -> list[Case]:
     for name in options:
         if name not in asked:
             raise UserError(f"options set for '{name}', which is not among the methods: {', '.join(asked)}")
+    for name in asked:
+        methods.config(name, options.get(name, {}))  # refuses an unknown name or option before a backbone is built
     peer = [PEER] if PEER not in asked and methods.known(PEER) else []
     return [Case(method=name, options=options.get(name, {})) for name in [*peer, *asked]]
 
 
 def _keep(timing: Timing, folder: Path, name: str) -> None:
-    """Show the table of a timing, and write it beside the times that it is made from."""
+    """Show the table of a timing. Write the table and the times that it is made from."""
     from rich.table import Table
 
     from benchmarks.files.writing import write_atomic
@@ -140,7 +156,7 @@ def _keep(timing: Timing, folder: Path, name: str) -> None:
 
 
 def _report(names: Sequence[str], folder: Path, parts: Mapping[str, Callable[[], Timing]]) -> int:
-    """Measure parts of the page, or all, keep their times, and write the page from all times that are kept."""
+    """Measure some or all parts of the page, write their times, and write the page from all times in ``folder``."""
     from benchmarks.timing import page
     from methods.errors import unknown
 

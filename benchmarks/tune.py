@@ -1,4 +1,4 @@
-"""python -m benchmarks.tune: search the options of methods on the validation split, with equal trials for each."""
+"""python -m benchmarks.tune: search the options of methods on the validation split, with equal budgets."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import console, guarded, progress
+from benchmarks.cli import add_results, command_parser, console, guarded, progress
 from benchmarks.files.root import use_data_root
-from benchmarks.sweeps import arguments
+from benchmarks.sweeps import arguments, options
 from methods.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,38 +25,47 @@ if TYPE_CHECKING:
 JUDGED = {"train_split": "train", "checkpoint_rule": "last"}
 
 
+EXAMPLES = {
+    "tune two methods on one task, 20 trials each": "--methods lora adapterx --tasks digits --trials 20 --results try",
+    "tune from several machines at once: run the same command on each": "--methods all --trials 20 "
+    "--storage postgresql://HOST/tuning",
+}
+
+
 def parser() -> argparse.ArgumentParser:
-    """The command line of this verb."""
-    p = argparse.ArgumentParser(
-        prog="python -m benchmarks.tune",
-        description="Search learning rate, weight decay and each method's own options with Optuna: one study for each "
-        "method and task, as many trials for each, trained on the training split and judged on validation. Repeat a "
-        "command to continue it; give several processes or machines one storage to share it.",
+    """Return the parser of this verb."""
+    p = command_parser(
+        "tune",
+        "Search the learning rate, the weight decay and the options of methods with Optuna. There is one study per "
+        "method and task, and every study has the same number of trials. A trial trains on the training split and is "
+        "judged on the validation split. Run the same command again to resume. Several processes or machines that "
+        "share one --storage share the work.",
+        EXAMPLES,
     )
-    arguments.add_sweep(p)
-    p.add_argument("--trials", type=int, default=20, metavar="N", help="finished trials of each study (default: 20)")
-    p.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampler and of training (default: 0)")
-    p.add_argument("--storage", metavar="URL", help="an SQL database (default: sqlite, tuning.db in the results)")
-    p.add_argument(
+    what, how, where, record = options.groups(p)
+    options.add_sweep(what, how)
+    what.add_argument("--trials", type=int, default=20, metavar="N", help="finished trials per study (default: 20)")
+    what.add_argument("--seed", type=int, default=0, metavar="N", help="seed of sampler and training (default: 0)")
+    options.add_dtype(how)
+    options.add_device(where)
+    options.add_workers(where, "trials")
+    where.add_argument(
         "--grace-seconds",
         type=int,
         default=60,
         metavar="N",
-        help="without a sign of life, after which a trial counts as dead and is run again (default: 60)",
+        help="a trial without a heartbeat for this long counts as dead and is run again (default: 60)",
     )
-    arguments.add_device(p)
-    p.add_argument("--workers", type=int, metavar="N", help="trials side by side (default: as in benchmarks.run)")
-    p.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    record.add_argument("--storage", metavar="URL", help="SQL database (default: SQLite, tuning.db in --results)")
+    add_results(record, "folder for configurations and figures")
     return p
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
-    """Bring every study to its trials and write the best configurations; 1 if any could not, 2 for a user's mistake."""
+    """Finish every study and write the best configurations. Returns 1 if a study failed, 2 for a person's mistake."""
     args = parser().parse_args(argv)
-    for name, least in (("trials", 1), ("seed", 0), ("grace_seconds", 4)):
-        if getattr(args, name) < least:
-            raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)} must be at least {least}")
+    arguments.check_least(args, trials=1, seed=0, grace_seconds=4)
     import torch
 
     from benchmarks import suites
@@ -83,22 +92,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def plan(asked: Sweep, dtype: Dtypes, *, seed: int, trials: int) -> list[Search]:
-    """A search for each method and task.
+    """Return one search per method and task.
 
     Raises:
-        UserError: an unknown name, a rule that looks at the test split, or an option given as a list.
+        UserError: a name is unknown, the checkpoint rule is not "last", or an option is a list.
     """
     from benchmarks.sweeps import sweep
     from benchmarks.tuning.studies import Search
 
     rule = asked.recipe.get("checkpoint_rule", "last")
     if rule != "last":
-        raise UserError(f"checkpoint_rule={rule}: a trial is judged by its last epoch on validation; leave it out")
+        raise UserError(
+            f"checkpoint_rule={rule}: a trial is judged on validation after its last epoch; leave the rule out"
+        )
     specs = sweep.specs(replace(asked, seeds=(seed,), recipe={**asked.recipe, **JUDGED}), dtype)
     names = [(spec.method, spec.task) for spec in specs]
     double = sorted({f"{method} on {task}" for method, task in names if names.count((method, task)) > 1})
     if double:
-        raise UserError(f"several sets of options for {', '.join(double[:3])}: a study has one; give no list")
+        raise UserError(
+            f"several sets of options for {', '.join(double[:3])}, but a study has one; give values, not lists"
+        )
     if not specs:
         raise UserError("nothing to tune: none of these methods works on the tasks asked for")
     return [Search(base=spec, fixed=_fixed(asked, spec), trials=trials) for spec in specs]
@@ -110,7 +123,7 @@ def _fixed(asked: Sweep, spec: Spec) -> tuple[str, ...]:
 
 
 def _search(searches: Sequence[Search], database: StudyDatabase, device: torch.device, workers: int) -> list[str]:
-    """Run trials until no study lacks any; returns what could not be done, a line each."""
+    """Run trials until every study has all of its trials. Returns one line per study that failed."""
     from benchmarks.tuning import processes, studies
 
     with progress() as bar:
@@ -131,7 +144,7 @@ def _search(searches: Sequence[Search], database: StudyDatabase, device: torch.d
 
 
 def _report(searches: Sequence[Search], database: StudyDatabase, results: Path) -> None:
-    """Write the best configuration and the pictures of every finished study, and show them in a table."""
+    """Write the best configuration and the figures of every finished study, and show a table of them."""
     from rich.table import Table
 
     from benchmarks.figures import study as picture

@@ -1,8 +1,8 @@
-"""Measures what executors and tracking cost: ``python tests/overhead.py workers|ray|tracking [ROUNDS]``.
+"""Measures the cost of everything around runs: ``python tests/overhead.py workers|ray|tracking [ROUNDS]``.
 
-workers: the time of a sweep of small runs with two local processes, with one process that has as many threads as each
-of the two, and with one process that has all threads. ray: the time that Ray adds to a run. tracking: the processor
-time that MLflow takes during a sweep. The machine must be idle.
+workers: time of a sweep of small runs in two local processes, in one process with as many threads as each of the two
+(the runs are then the same), and in one process with all threads. ray: time that Ray adds to a run. tracking: processor
+time of MLflow during a sweep of ordinary runs. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ TASKS = ["digits", "texture", "orientation", "count", "location"]
 SWEEP = ["--methods", "lora", "norm", "bitfit", "adapter", "--tasks", *TASKS, "--seeds", "0", "1"]  # 40 runs
 SMALL = [*SWEEP, "--recipe", "epochs=8", "--tracking", "off"]
 COMMON = ["--methods", "lora", "adapterx", "--tasks", "digits", "texture", "--seeds", "0", "1", "--workers", "1"]
-COMMON_RUNS = 8
-RUNS = 15  # on Ray
-FIRST = 5  # runs that are not counted, because their process imports torch
+COMMON_RUNS = 8  # the number of runs in COMMON
+RAY_RUNS = 15
+RAY_WARM_UP = 5  # runs that are not counted: their process first imports torch
 
 
 def workers() -> str:
-    """Time the command with two workers and with one."""
+    """Return the seconds of two processes and of one, from the command's start to its end."""
     cores = len(os.sched_getaffinity(0))
     two = _seconds([*SMALL, "--workers", "2"], cores)
     half = max(1, cores // 2)
@@ -43,17 +43,17 @@ def workers() -> str:
 
 
 def tracking() -> str:
-    """Compare the processor time of the uploader with that of training, in one sweep.
+    """Return the processor seconds of MLflow's process and of the training process per run.
 
-    Counts from the end of the first run to the end of the last. Unlike the times of two sweeps, these do not depend on
-    other processes. Training takes all cores, so a share of processor time is a share of its time.
+    Both are measured in one sweep, from the end of its first run to the end of its last. So other work on the machine
+    hardly changes the ratio, unlike the ratio of the times of two sweeps.
     """
     import psutil
 
     with TemporaryDirectory() as folder:
         argv = [*COMMON, "--tracking", f"sqlite:///{folder}/mlflow.db", "--results", f"{folder}/results"]
         command, own = [sys.executable, "-m", "benchmarks.run", *argv], {"PEFT_BENCH_CACHE": f"{folder}/cache"}
-        spent: dict[int, list[float]] = {}  # by number of ended runs: of training, of the uploader
+        spent: dict[int, list[float]] = {}  # finished runs: [training, MLflow]
         with subprocess.Popen(command, cwd=ROOT, env=os.environ | own, stdout=subprocess.DEVNULL) as process:
             while process.poll() is None and len(spent) <= COMMON_RUNS:
                 with suppress(psutil.Error):
@@ -62,13 +62,13 @@ def tracking() -> str:
                     seconds = [sum(each.cpu_times()[:2]) for each in (trains, *trains.children(recursive=True))]
                     spent.setdefault(ended, [seconds[0], sum(seconds[1:])])
                 time.sleep(0.05)
-    (before, start), (after, end) = spent[1], spent[COMMON_RUNS]
-    run, beside = (after - before) / (COMMON_RUNS - 1), (end - start) / (COMMON_RUNS - 1)
+    (train_1, mlflow_1), (train_n, mlflow_n) = spent[1], spent[COMMON_RUNS]
+    run, beside = (train_n - train_1) / (COMMON_RUNS - 1), (mlflow_n - mlflow_1) / (COMMON_RUNS - 1)
     return f"a run takes {run:.2f} s of processors, MLflow {beside:.2f} s beside: {100 * beside / run:.1f} %"
 
 
 def ray(workers: int | None) -> str:
-    """Measure the time between two results minus the time of a run, on a cluster with one CPU."""
+    """Return the seconds from one result to the next minus the seconds of a run, on a cluster with one CPU."""
     import torch
     from ray.cluster_utils import Cluster
 
@@ -78,7 +78,7 @@ def ray(workers: int | None) -> str:
     from benchmarks.sweeps import sweep
 
     recipe = {"epochs": 1, "warmup_epochs": 0}
-    asked = sweep.Sweep(methods=("linear",), tasks=("digits",), seeds=tuple(range(RUNS)), recipe=recipe)
+    asked = sweep.Sweep(methods=("linear",), tasks=("digits",), seeds=tuple(range(RAY_RUNS)), recipe=recipe)
     specs, ends = sweep.specs(asked, "float32"), list[float]()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": {"worker_niceness": 0}})
     place = Place(executor="ray", device=torch.device("cpu"), workers=workers, address=cluster.address)
@@ -93,17 +93,17 @@ def ray(workers: int | None) -> str:
             )
             outcome = driver.complete(specs, Path(folder), place, listeners)
             assert outcome.failed == {}, outcome
-            ran = statistics.mean(r["environment"]["seconds"] for r in store.records(Path(folder))[FIRST:])
+            ran = statistics.mean(r["environment"]["seconds"] for r in store.records(Path(folder))[RAY_WARM_UP:])
     finally:
         node.work = plain
         cluster.shutdown()
-    added = (ends[-1] - ends[FIRST - 1]) / (RUNS - FIRST) - ran
+    added = (ends[-1] - ends[RAY_WARM_UP - 1]) / (RAY_RUNS - RAY_WARM_UP) - ran
     ahead = "sent ahead" if workers is None else "sent one by one"
     return f"{ahead}: a run takes {ran:.2f} s, and Ray adds {added:.2f} s"
 
 
-def timed(task: Any, reports: Any) -> Any:
-    """Call ``node.work`` and add the seconds of the run to its record."""
+def timed(task: Any, news: Any) -> Any:
+    """Call ``node.work`` and add the seconds of the run itself to its record."""
     from benchmarks.executors import node
 
     plain = node.run
@@ -115,7 +115,7 @@ def timed(task: Any, reports: Any) -> Any:
 
     node.run = run
     try:
-        return node.work(task, reports)
+        return node.work(task, news)
     finally:
         node.run = plain
 

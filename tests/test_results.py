@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import leaderboard
 from benchmarks.records import store
+from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
 from benchmarks.tables import formats, reader
 from benchmarks.tables.leaderboard import tables
@@ -42,9 +43,7 @@ def test_pages_show_the_summary_that_their_command_prints(
 
 
 @EACH
-def test_every_committed_record_is_under_its_own_key_and_of_committed_code(folder: Path) -> None:
-    from benchmarks.records.spec import Spec
-
+def test_every_committed_record_has_its_own_key_and_committed_code(folder: Path) -> None:
     for record in store.records(folder):
         assert Spec.from_json(record["spec"]).key == record["key"]
         assert not record["environment"]["dirty"]
@@ -58,7 +57,7 @@ def test_every_committed_record_is_under_its_own_key_and_of_committed_code(folde
         ("tuned", ROOT / "results" / "tuned"),
     ],
 )
-def test_committed_records_are_all_of_their_command_and_no_others(config: str, folder: Path) -> None:
+def test_committed_records_are_exactly_those_of_their_command(config: str, folder: Path) -> None:
     asked = sweep.specs(sweep.from_file(ROOT / "benchmarks" / "configs" / f"{config}.yaml"), "float32")
     if config == "tuned":
         asked = tuned.apply(asked, ROOT / "results" / tuned.CONFIGS)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.cli import add_results
 from benchmarks.files.writing import writing
 from methods.errors import UserError
 
@@ -27,10 +28,12 @@ LIGHT = 0.55  # text is white in cells above this share of the largest value, be
 
 
 def add_arguments(p: ArgumentParser) -> None:
-    """The run, the file and the folder, as every picture verb takes them."""
-    p.add_argument("run", metavar="RUN", help="a record's path, or the start of a run's key or file name")
-    p.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.png", help="a .png, .svg or .pdf file")
-    p.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    """Add the arguments of a verb that draws one run: the run, the results folder and the file of the picture."""
+    read = p.add_argument_group("what to read")
+    read.add_argument("run", metavar="RUN", help="a record's path, or the start of a run's key or file name")
+    add_results(read)
+    write = p.add_argument_group("what to write")
+    write.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="a .png, .svg or .pdf file")
 
 
 def title(record: Mapping[str, Any]) -> str:

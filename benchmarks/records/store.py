@@ -110,12 +110,19 @@ def read(path: Path) -> dict[str, Any]:
         record = _parsed(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read record {path}: {error}; {remedy}") from None
-    needed = {"schema_version", "key", "status", "spec", "history", "accuracy", "params", "cost", "environment"}
-    if not isinstance(record, dict) or not needed <= set(record) or record["status"] != "finished":
+    if not isinstance(record, dict) or record.get("status") != "finished" or not _has_fields(record):
         raise UserError(f"record {path} is not that of a finished run; {remedy}")
     if record["schema_version"] != SCHEMA_VERSION:
         raise UserError(f"record {path} has schema version {record['schema_version']}, not {SCHEMA_VERSION}; {remedy}")
     return record
+
+
+def _has_fields(record: Mapping[str, Any]) -> bool:
+    """Return whether a record has every field, each of its JSON type, and a test accuracy."""
+    types = {"spec": dict, "history": list, "accuracy": dict, "params": dict, "cost": dict, "environment": dict}
+    whole = {"schema_version", "key", *types} <= set(record)
+    typed = whole and all(isinstance(record[name], kind) for name, kind in types.items())
+    return typed and isinstance(record.get("report", {}), dict) and "test" in record["accuracy"]
 
 
 def find(results: Path, run: str) -> dict[str, Any]:

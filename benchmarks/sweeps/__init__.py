@@ -1,1 +1,1 @@
-"""What is asked for: a sweep, its runs, its plan before anything is run, and the listing of what there is."""
+"""What a person asks for: the options of a sweep, its runs, its plan, and the lists of what is available."""

@@ -1,13 +1,11 @@
-"""What the verbs that train take alike: which runs are asked for, and where they are computed."""
+"""From parsed arguments to what they mean: the sweep, the place where it runs, the device and the precision."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from benchmarks.cli import add_data_root
 from methods.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,42 +16,23 @@ if TYPE_CHECKING:
     from benchmarks.sweeps.sweep import Dtypes, Sweep
 
 
-def add_sweep(p: argparse.ArgumentParser) -> None:
-    """The options that ``sweep`` reads, but for the seeds."""
-    p.add_argument("--methods", nargs="+", metavar="NAME", help="methods to compare, or 'all' (default: adapterx lora)")
-    p.add_argument("--suite", metavar="NAME", help="suite of tasks (default: offline)")
-    p.add_argument("--tasks", nargs="+", metavar="NAME", help="tasks of the suite (default: every one)")
-    add_data_root(p)
-    p.add_argument("--backbone", nargs="+", metavar="NAME", help="backbone of a modality, NAME or NAME@FILE")
-    p.add_argument(
-        "--set", nargs="+", default=[], metavar="METHOD.OPTION=VALUE", help="as in lora.rank=16; [4,8] sweeps"
-    )
-    p.add_argument("--recipe", nargs="+", default=[], metavar="FIELD=VALUE", help="as in epochs=20; [10,20] sweeps")
-    p.add_argument("--compile", action="store_true", help="compile training steps; `speed --compile` says when it pays")
-    p.add_argument("--config", type=Path, metavar="FILE", help="a YAML file with the fields above; options here win")
+def check_least(args: argparse.Namespace, **least: int) -> None:
+    """Refuse numbers that are too small: ``check_least(args, workers=1)``.
 
-
-def add_device(p: argparse.ArgumentParser) -> None:
-    """The options that ``device`` and ``dtype`` read."""
-    p.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)")
-    add_dtype(p)
-
-
-def add_dtype(p: argparse.ArgumentParser) -> None:
-    """``--dtype`` alone."""
-    p.add_argument(
-        "--dtype",
-        choices=("auto", "float32", "bfloat16"),
-        default="auto",
-        help="of the matrix products (default: auto, what pays for the backbone on the device)",
-    )
+    Raises:
+        UserError: an option was given with a number below its least value.
+    """
+    for name, bound in least.items():
+        value = getattr(args, name)
+        if value is not None and not value >= bound:
+            raise UserError(f"--{name.replace('_', '-')} {value} must be at least {bound}")
 
 
 def sweep(args: argparse.Namespace) -> Sweep:
-    """The sweep of a config file with the options of the command line over it.
+    """Return the sweep of the config file, overridden by the options on the command line.
 
     Raises:
-        UserError: an unreadable file, or an option that no sweep has.
+        UserError: the file cannot be read, or a field or option is unknown.
     """
     from benchmarks.sweeps import sweep as sweeps
 
@@ -68,27 +47,11 @@ def sweep(args: argparse.Namespace) -> Sweep:
     return sweeps.merged(asked, given, "command line")
 
 
-def add_executor(p: argparse.ArgumentParser) -> None:
-    """The options that ``where`` reads."""
-    p.add_argument("--workers", type=int, metavar="N", help="runs at a time (default: up to 4 on a CPU, one a GPU)")
-    p.add_argument("--executor", choices=("local", "ray", "slurm"), default="local", help="where runs happen")
-    p.add_argument("--address", metavar="ADDRESS", help="of a Ray cluster, or auto (default: one is started here)")
-    p.add_argument("--cpus-per-run", type=int, metavar="N", help="of a cluster, and threads of a run (default: 1)")
-    p.add_argument("--gpus-per-run", type=float, metavar="N", help="of a cluster; Ray knows fractions")
-    p.add_argument(
-        "--resources",
-        nargs="+",
-        default=[],
-        metavar="NAME=VALUE",
-        help="what else a run needs: Ray's resources (memory=4e9), or Slurm's options (partition=gpu timeout_min=60)",
-    )
-
-
 def place(args: argparse.Namespace, runs: int) -> Place:
-    """Where ``--executor`` and the options about it say that runs happen.
+    """Return where ``--executor`` and its options say that runs happen.
 
     Raises:
-        UserError: one that the executor does not have, or that is out of range.
+        UserError: the executor has no such option, or a value is out of range.
     """
     from benchmarks.executors.place import Place
 
@@ -99,11 +62,8 @@ def place(args: argparse.Namespace, runs: int) -> Place:
         here = device(args.device)
         return Place(executor="local", device=here, workers=workers(args.workers, here, runs))
     if args.executor == "slurm" and args.address:
-        raise UserError("--address is Ray's: leave it out, or use --executor ray")
-    for name, least in (("workers", 1), ("cpus_per_run", 1), ("gpus_per_run", 0)):
-        value = getattr(args, name)
-        if value is not None and not value >= least:
-            raise UserError(f"--{name.replace('_', '-')} {value} must be at least {least}")
+        raise UserError("--address is for Ray only: leave it out, or use --executor ray")
+    check_least(args, workers=1, cpus_per_run=1, gpus_per_run=0)
     there = _device_there(args.device, args.gpus_per_run)
     return Place(
         executor=args.executor,
@@ -117,15 +77,17 @@ def place(args: argparse.Namespace, runs: int) -> Place:
 
 
 def _device_there(name: str, gpus: float | None) -> torch.device:
-    """The kind of device of a run on a cluster, which need not be here."""
+    """Return the kind of device for runs on a cluster. This machine need not have one."""
     import torch
 
     if name == "auto":
         name = "cuda" if (torch.cuda.is_available() if gpus is None else gpus > 0) else "cpu"
     if name not in ("cpu", "cuda"):
-        raise UserError(f"device '{name}': a cluster chooses which; give auto, cpu or cuda")
+        raise UserError(
+            f"device '{name}' cannot be used on a cluster, which chooses the device; give auto, cpu or cuda"
+        )
     if gpus is not None and (gpus > 0) != (name == "cuda"):
-        raise UserError(f"--gpus-per-run {gpus:g} does not go with --device {name}")
+        raise UserError(f"--gpus-per-run {gpus:g} contradicts --device {name}; change one of them")
     return torch.device(name)
 
 
@@ -137,20 +99,20 @@ def _resources(pairs: Sequence[str], executor: str) -> dict[str, str | float]:
             number = float(value)
         except ValueError:
             if executor == "ray" or not value:
-                raise UserError(f"--resources '{pair}' must be NAME=VALUE, with a number for Ray") from None
+                raise UserError(f"--resources '{pair}' must be NAME=VALUE; for Ray the value is a number") from None
             found[name] = value
         else:
             if executor == "ray" and not 0 < number < float("inf"):
-                raise UserError(f"--resources '{pair}' must be positive")
+                raise UserError(f"--resources '{pair}' must have a positive, finite value")
             found[name] = int(number) if number.is_integer() else number
     return found
 
 
 def device(name: str) -> torch.device:
-    """The device that ``--device`` names.
+    """Return the device that ``--device`` names.
 
     Raises:
-        UserError: there is no such device.
+        UserError: this machine has no such device.
     """
     import torch
 
@@ -164,16 +126,17 @@ def device(name: str) -> torch.device:
         raise UserError(f"device '{name}' is not supported; known: auto, cpu, cuda, cuda:N")
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise UserError(
-            f"device '{name}' is not there: {torch.cuda.device_count()} CUDA devices found; use --device cpu"
+            f"device '{name}' is not available: this machine has {torch.cuda.device_count()} CUDA devices; "
+            "use --device cpu"
         )
     return found
 
 
 def dtype(name: str, device: torch.device) -> Dtypes:
-    """The type of the matrix products as asked for; of "auto" what tells it of a backbone, that which pays here.
+    """Return the precision that ``--dtype`` names; for "auto" a function that picks the faster one for a backbone.
 
     Raises:
-        UserError: the device is a cluster's, and not here to be asked.
+        UserError: "auto" needs a GPU on this machine, and there is none.
     """
     import torch
 
@@ -182,15 +145,15 @@ def dtype(name: str, device: torch.device) -> Dtypes:
     if name != "auto":
         return cast("Dtype", name)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError("--dtype auto asks a GPU, and there is none here; give --dtype bfloat16 or float32")
+        raise UserError("--dtype auto needs a GPU on this machine, which has none; give --dtype bfloat16 or float32")
     return lambda backbone: cast("Dtype", str(auto_dtype(device, backbone)).removeprefix("torch."))
 
 
 def workers(asked: int | None, device: torch.device, runs: int) -> int:
-    """How many runs go side by side: as asked, or what pays, and no more than there are runs.
+    """Return how many runs go side by side: ``asked``, or a default, but at most the number of runs.
 
     Raises:
-        UserError: fewer than one.
+        UserError: ``asked`` is below 1.
     """
     from benchmarks.executors.local import default
 

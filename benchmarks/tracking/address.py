@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from benchmarks.cli import Arguments
 from methods.errors import UserError
 
 DEFAULT = "sqlite:///mlflow.db"
 SERVERS, DATABASES = ("http", "https"), ("sqlite", "postgresql", "mysql", "mssql")
 
 
-def add_tracking(p: argparse.ArgumentParser) -> None:
-    """The option that says which MLflow gets the runs."""
-    p.add_argument(
+def add_tracking(arguments: Arguments) -> None:
+    """Add ``--tracking``, which ``address`` reads."""
+    arguments.add_argument(
         "--tracking",
         metavar="URI",
         help="MLflow that gets the runs, or off (default: $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db)",

@@ -1,0 +1,91 @@
+"""Which runs form one row, which rows form one table, and what rows are called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.util import find_spec
+
+import pandas as pd
+import pytest
+
+from benchmarks.sweeps import sweep
+from benchmarks.tables import reader, rows
+from benchmarks.tables.leaderboard import tables
+from tests.support.made_records import ACCURACY, frame, record
+
+
+def test_tuned_runs_are_one_row_whatever_was_found_for_each_task() -> None:
+    tuning = {"study": "s", "trials": 12, "split": "val", "val_accuracy": 0.5, "fixed": ["rank"], "search_seed": 0}
+    records = []
+    for options in ({"rank": 4, "lr": 0.1}, {"rank": 4, "lr": 0.2}):
+        (first, second) = sweep.specs(
+            sweep.Sweep(methods=("lora",), tasks=("digits", "count"), set={"lora": options}), "float32"
+        )
+        spec = first if options["lr"] == 0.1 else second
+        records.append(record(replace(spec, tuning=tuning), 0.9, 100))
+        records.append(record(first, 0.8, 100))
+    (table,) = tables(reader.to_frame(records))
+    assert table.cells.loc["lora rank=4 tuned, 12 trials", ["digits", "count"]].tolist() == ["90.0", "90.0"]
+    assert {str(row) for row in table.cells.index if "tuned" not in str(row)} == {
+        "lora lr=0.1 rank=4",
+        "lora lr=0.2 rank=4",
+    }
+
+
+def test_figures_say_once_that_all_rows_are_tuned_alike() -> None:
+    lora, ssf = "lora tuned, 12 trials", "ssf tuned, 12 trials"
+    assert rows.in_figures([lora, ssf]) == ({lora: "lora", ssf: "ssf"}, ", tuned, 12 trials")
+    for apart in (["lora", lora], ["lora", "ssf"], ["lora rank=4", "ssf rank=4"]):
+        assert rows.in_figures(apart) == ({row: row for row in apart}, "")
+
+
+def test_runs_of_other_recipes_stand_in_tables_of_their_own() -> None:
+    both = pd.concat([frame(ACCURACY), frame(ACCURACY, recipe={"epochs": 3})], ignore_index=True)
+    made = tables(both)
+    assert len(made) == 2
+    assert {note for table in made for note in table.notes if note.startswith("Recipe")} == {
+        note for table in made for note in [table.notes[3]]
+    }
+
+
+def test_several_votes_are_named_and_stand_in_a_table_of_their_own() -> None:
+    old = {("lora", "solids"): [0.5], ("lora", "solids_hard"): [0.4]}
+    both = pd.concat([frame(old), frame(old, recipe={"votes": 10})], ignore_index=True)
+    recipes = [next(note for note in table.notes if note.startswith("Recipe")) for table in tables(both)]
+    assert sorted("votes 10" in note for note in recipes) == [False, True]
+    assert sorted(note.count("votes") for note in recipes) == [0, 1]
+    assert not any("nan" in note for note in recipes)
+    (alone,) = tables(frame(old))
+    assert alone.notes[3] in recipes
+
+
+def test_options_off_their_defaults_are_rows_of_their_own() -> None:
+    wide = frame({("lora", "digits"): [0.5], ("lora", "count"): [0.5]}, set={"lora": {"rank": 16}})
+    (table,) = tables(pd.concat([frame(ACCURACY), wide], ignore_index=True))
+    assert set(table.cells.index) == {"lora", "linear", "lora rank=16"}
+
+
+def test_other_data_of_a_task_is_never_averaged_in() -> None:
+    other = frame({("lora", "digits"): [0.1]})
+    other["spec.data_fingerprint"] = "f" * 64
+    (table,) = tables(pd.concat([frame(ACCURACY), other], ignore_index=True))
+    assert "lora data=ffffffff" in table.cells.index
+    assert table.cells.loc["lora data=ffffffff", "digits"] == "10.0"
+
+
+@pytest.mark.skipif(find_spec("peft") is None, reason="Hugging Face PEFT is not installed")
+def test_a_bridged_method_is_named_by_what_differs_from_its_defaults() -> None:
+    specs = sweep.specs(
+        sweep.Sweep(methods=("hf:lora", "lora"), tasks=("digits",), set={"hf:lora": {"r": [8, 4]}}), "float32"
+    )
+    records = [record(spec, 0.5, 100) for spec in specs]
+    (table,) = tables(reader.to_frame(records))
+    assert set(table.cells.index) == {"hf:lora", "hf:lora r=4", "lora"}
+
+
+def test_many_options_get_a_letter_and_a_note() -> None:
+    options = {"rank": 2, "alpha": 3.0, "weight_decay": 0.1, "lr": 0.5}
+    frames = [frame(ACCURACY), frame({("lora", "digits"): [0.8]}, set={"lora": options})]
+    (table,) = tables(pd.concat(frames, ignore_index=True))
+    assert set(table.cells.index) == {"lora", "linear", "lora [a]"}
+    assert table.notes[-1] == "lora [a]: alpha=3.0 lr=0.5 rank=2 weight_decay=0.1."
