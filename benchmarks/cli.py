@@ -50,25 +50,26 @@ def guarded(main: Main) -> Main:
         except OSError as error:
             if not (error.errno in FULL or _was_given(error.filename, sys.argv[1:] if argv is None else argv)):
                 raise
+            verb = "write" if error.errno in FULL else "use"
             if error.errno in FULL:
                 _drop_output()
-            return _complain(cannot_use(error.filename or "the output", error), 2)
+            return _complain(cannot(f"{verb} {error.filename or 'the output'}", error), 2)
         except KeyboardInterrupt:
             return _complain("interrupted. Finished runs are kept; run the same command again to continue.", 130)
 
     return wrapper
 
 
-def cannot_use(path: object, error: OSError, elsewhere: str = "") -> str:
-    """One line about a file or folder that the system refuses: what was refused, why, and what to do.
+def cannot(what: str, error: OSError, elsewhere: str = "") -> str:
+    """One line about what the system refuses: what it was, as in "write x.png", why it was, and what to do.
 
     ``elsewhere`` says how to choose another place, as in "name another folder with --data-root".
     """
     other = f", or {elsewhere}" if elsewhere else ""
     if error.errno in FULL:
-        return f"cannot write {path}: no space left on device. Free some space and run the command again{other}."
+        return f"cannot {what}: no space left on device. Free some space and run the command again{other}."
     reason = (error.strerror or str(error) or type(error).__name__).lower()
-    return f"cannot use {path}: {reason}. Correct that and run the command again{other}."
+    return f"cannot {what}: {reason}. Correct that and run the command again{other}."
 
 
 def _drop_output() -> None:

@@ -60,8 +60,11 @@ def _pooled(classifier: Classifier, x: Tensor, *, frozen: bool = False) -> Tenso
     import torch
 
     with torch.inference_mode():
-        parts = [classifier.pooled(part) for part in x.split(250)]
-        return torch.cat(parts if frozen else [classifier.method.features(part) for part in parts])
+        parts = []
+        for images in x.split(250):
+            pooled = classifier.pooled(images)
+            parts.append(pooled if frozen else classifier.method.features(pooled))
+    return torch.cat(parts)
 
 
 if __name__ == "__main__":

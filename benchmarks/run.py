@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from benchmarks.executors.attempt import Outcome
-    from benchmarks.executors.place import Listeners, Place
+    from benchmarks.executors.place import Place
     from benchmarks.records.spec import Spec
     from benchmarks.tracking.sink import Sink
     from benchmarks.training.train import Epoch
@@ -106,6 +106,7 @@ def _specs(args: argparse.Namespace, device: torch.device) -> list[Spec]:
 def _execute(todo: Sequence[Spec], results: Path, place: Place, *, again: bool, fail_fast: bool, sink: Sink) -> Outcome:
     from benchmarks.executors import driver
     from benchmarks.executors.display import Display
+    from benchmarks.executors.place import Listeners
 
     with progress() as bar:
         display = Display(bar, len(todo))

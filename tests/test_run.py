@@ -12,7 +12,7 @@ import torch
 
 import methods
 from benchmarks import run
-from benchmarks.cli import cannot_use
+from benchmarks.cli import cannot
 from benchmarks.files.writing import WriteError
 from benchmarks.records import store
 from methods.linear import Linear
@@ -194,7 +194,7 @@ def test_a_corrupt_record_is_told_and_kept(finished: Path, capsys: pytest.Captur
 
 def test_a_full_disk_is_one_line_and_loses_no_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def full(*_: object) -> None:
-        raise WriteError(cannot_use("record.json", OSError(28, os.strerror(28))))
+        raise WriteError(cannot("write record.json", OSError(28, os.strerror(28))))
 
     assert run.main(["--methods", "linear", *QUICK, "--results", str(tmp_path)]) == 0
     before = numbers(tmp_path)

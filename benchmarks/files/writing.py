@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.cli import cannot_use
+from benchmarks.cli import cannot
 from methods.errors import UserError
 
 
@@ -25,7 +25,7 @@ def writing(path: Path, elsewhere: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WriteError(cannot_use(path, error, elsewhere)) from error
+        raise WriteError(cannot(f"write {path}", error, elsewhere)) from error
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:

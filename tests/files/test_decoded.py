@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.layout_files import write_image, write_lists
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import pil_to_tensor, resize
 
 from benchmarks.files import contents, decoded, layouts
+from tests.support.layout_files import write_image, write_lists
 
 ROOT = Path(__file__).parents[2]
 

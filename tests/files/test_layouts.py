@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.layout_files import write_image, write_image_folder, write_lists
 
 from benchmarks.files import layouts
 from benchmarks.files.holdout import hold_out
+from tests.support.layout_files import write_image, write_image_folder, write_lists
 
 
 def test_lists_are_read_line_by_line(tmp_path: Path) -> None:

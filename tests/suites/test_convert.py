@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.test_modelnet40 import PARTS, write_text
 
 from benchmarks import data, suites
 from benchmarks.files import clouds, pickles
 from benchmarks.files.root import DATA_ROOT
 from benchmarks.suites.modelnet40_files import NAMES
+from tests.suites.test_modelnet40 import PARTS, write_text
 
 FOLDER = "modelnet40_normal_resampled"
 

@@ -9,13 +9,13 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tests.layout_files import write_image_folder, write_lists
 
 from benchmarks import data, run, suites
 from benchmarks.files import contents
 from benchmarks.files.root import DATA_ROOT
 from benchmarks.records import store
 from benchmarks.sweeps import listing
+from tests.support.layout_files import write_image_folder, write_lists
 
 QUICK = ["--methods", "linear", "--recipe", "epochs=2", "warmup_epochs=0", "batch_size=8"]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.layout_files import write_image, write_lists
 
 from benchmarks import data, suites
 from benchmarks.files import contents
 from benchmarks.files.root import DATA_ROOT, Missing
 from benchmarks.suites import checking, vtab1k
 from benchmarks.sweeps import sweep
+from tests.support.layout_files import write_image, write_lists
 
 SUITE = suites.get("vtab1k")
 COUNTS = (6, 3, 5)

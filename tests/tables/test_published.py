@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from test_leaderboard import record
 
 from benchmarks import leaderboard, published, suites
 from benchmarks.figures import published as figure
@@ -21,6 +20,7 @@ from benchmarks.sweeps import sweep
 from benchmarks.tables import published as beside
 from benchmarks.tables.rows import comparable
 from methods.errors import UserError
+from tests.support.made_records import record
 
 VIT = "vit_base_patch16_224.orig_in21k"
 GROUPS = {

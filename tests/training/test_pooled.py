@@ -15,6 +15,7 @@ from benchmarks.records.spec import Result, Spec
 from benchmarks.sweeps import sweep
 from benchmarks.training import feature_cache as pooled
 from benchmarks.training import prefix
+from benchmarks.training import run as runs
 from benchmarks.training.model import Classifier
 
 CPU = torch.device("cpu")
@@ -42,7 +43,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def run(spec: Spec, results: Path) -> Result:
-    return run.run(spec, results, CPU, lambda epoch: None)
+    return runs.run(spec, results, CPU, lambda epoch: None)
 
 
 def test_the_second_run_gets_what_the_first_computed(
