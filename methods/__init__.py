@@ -1,4 +1,4 @@
-"""What is compared. ``METHODS`` maps a name to the place of its class; nothing is imported before it is asked for."""
+"""The methods that are compared. ``METHODS`` maps a name to the place of its class, which is imported at first use."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ METHODS: dict[str, str] = {
 }
 
 ENTRY_POINT_GROUP = "peft_bench.methods"
-BRIDGE = "hf:"  # names of Hugging Face PEFT's tuners; they are not in the table, because only that package knows them
+BRIDGE = "hf:"  # starts the names of Hugging Face PEFT's tuners, which only that package can list
 
 
 def table() -> dict[str, str]:
@@ -60,7 +60,7 @@ def table() -> dict[str, str]:
 
 @cache
 def installed() -> EntryPoints:
-    """What installed packages register. It is looked up once, because that takes longer than to build most methods."""
+    """The methods of installed packages. They are looked up once, because a look-up is slow."""
     return entry_points(group=ENTRY_POINT_GROUP)
 
 

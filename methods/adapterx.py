@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import CLASS_TOKEN, Backbone, Criterion, Method, Published, Trainer, modality
+from methods.base import CLASS_TOKEN, Backbone, Method, Published, modality
 from methods.errors import check
 from methods.hooks import Tap, TokenMap
 from methods.layers import PromptGenerator, append, between, set_aside
 from methods.options import at_least
+from methods.protocols import Criterion, Trainer
 from methods.smoa import SMoA
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class AdapterXConfig(base.Config):
 
 
 class TokenScale(nn.Module):
-    """DAPT's dynamic scale: (B, N, D) -> (B, N, 1), relu(w . u + b) of each token; one at the start [inferred]."""
+    """DAPT's dynamic scale: (B, N, D) -> (B, N, 1), relu(w . u + b) of each token; one at the start (chosen here)."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -103,7 +104,7 @@ class AdapterX(Method):
         self.smoas = nn.ModuleList(smoas)
         self.scales = nn.ModuleList(scale for scale in scales if scale is not None)
         self.generators = nn.ModuleList(generator for generator in generators if generator is not None)
-        self.balance = config.balance if config.routing == "top1" else 0.0  # dense routing leaves nothing to balance
+        self.balance = config.balance if config.routing == "top1" else 0.0  # dense routing needs no balance
         self.extra_features = dim if on_points and config.prompts else 0
         self._uses, self._prompts = [Tap() for _ in range(depth)], Tap()
         self.unfreeze(p for name, p in backbone.named_parameters() if name in CLASS_TOKEN)
@@ -140,12 +141,12 @@ class AdapterX(Method):
     def routing(self) -> Tensor:
         """How the last forward pass used each expert of each block: (L, 2, E).
 
-        The first of the two is the fraction of sub-tokens, the second the mean probability.
+        The axis of 2 has the fraction of sub-tokens, then the mean probability.
         """
         return torch.stack([tap.take() for tap in self._uses])
 
     def report(self, trainer: Trainer) -> dict[str, Any]:
-        """Over all training samples, by block and expert: the fraction of sub-tokens and the mean probability."""
+        """The fraction of sub-tokens and the mean probability of each expert, by block, over all training samples."""
         trainer.model.eval()
         total = torch.zeros(())
         with torch.inference_mode():
@@ -170,7 +171,7 @@ def _smoa(dim: int, config: AdapterXConfig, on_points: bool) -> SMoA:
 def _imbalance(uses: Tensor) -> Tensor:
     """The balance loss of uses (L, 2, E): E * sum over experts of fraction * probability, averaged over blocks.
 
-    It is 1 if every expert gets the same.
+    It is 1 if all experts get equal fractions and probabilities.
     """
     fraction, probability = uses.unbind(1)
     return uses.shape[-1] * (fraction * probability).sum(-1).mean()

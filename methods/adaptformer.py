@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptFormerConfig(base.Config):
-    """``layer_norm``: the branch normalises its own input first."""
+    """``layer_norm``: a LayerNorm of its own normalises the input of the branch."""
 
     lr: float = 1e-2
     hidden: Annotated[int, at_least(1)] = 64

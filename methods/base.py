@@ -1,4 +1,4 @@
-"""What a method is: its hyper-parameters, what it may ask of backbone, model and trainer, and how it acts."""
+"""What a method is: its hyper-parameters, the backbone that it acts on, and how it acts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from methods import hooks, options
 from methods.hooks import Tap, TokenMap
 from methods.options import check_bounds, positive
+from methods.protocols import Criterion, Model, Trainer
 
 if TYPE_CHECKING:
     import optuna
@@ -42,74 +43,9 @@ class Backbone(Protocol):
 
 
 def modality(backbone: object) -> Modality:
-    """What a backbone reads. A point backbone says so in its attribute ``modality``; a timm model has no such thing."""
+    """What a backbone reads. A point backbone says so in its attribute ``modality``, which a timm model lacks."""
     found: Modality = getattr(backbone, "modality", "image")
     return found
-
-
-class Model(Protocol):
-    """Backbone, method and head as one classifier: images or points to logits (B, classes)."""
-
-    def __call__(self, x: Tensor) -> Tensor: ...
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
-    def eval(self) -> object: ...
-    def trained_state(self) -> dict[str, Tensor]:
-        """A copy of every tensor that trains, by name."""
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> object: ...
-
-
-class Schedule(Protocol):
-    """What a method may ask of the recipe of a run."""
-
-    @property
-    def epochs(self) -> int: ...
-    @property
-    def batch_size(self) -> int: ...
-
-
-class Trainer(Protocol):
-    """What a method may ask of the trainer of its run. There is no way to the test split."""
-
-    @property
-    def model(self) -> Model: ...
-    @property
-    def recipe(self) -> Schedule: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def x(self) -> Tensor:
-        """The training samples, or the tokens that are kept of them."""
-
-    @property
-    def eval_batch_size(self) -> int: ...
-    @property
-    def prefix(self) -> dict[str, int]:
-        """Where the kept tokens enter the backbone, and their bytes; empty where none are kept."""
-
-    def train(self) -> None:
-        """Train by the recipe."""
-
-    def validate(self) -> float:
-        """Return the accuracy on the validation split, from 0 to 1."""
-
-    def restart(self) -> None:
-        """Put back the weights and the random numbers of the start."""
-
-    def stage(self, name: str, *, epochs: int, lr: float, split: str) -> dict[str, Any]:
-        """Train on one split before ``restart`` and ``train``; return what it cost."""
-
-    def keep(self, name: str, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Keep the outcome of a stage for a repetition of this run."""
-
-    def kept(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Return what an earlier, unfinished execution of this run kept."""
-
-    def tell(self, stage: str, done: int, total: int) -> None:
-        """Report how far a stage is."""
-
-    def keep_prefix(self) -> None:
-        """Compute the blocks that no epoch changes once, and train from their output."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,8 +77,8 @@ class Config:
 class Published:
     """Parameter counts as papers print them.
 
-    On images the head is not counted; on points the head for 15 classes is. ``options`` are those that the papers
-    counted with, where they are not the defaults here.
+    Counts on images leave the head out. Counts on points include the head for 15 classes. ``options`` are the options
+    of these counts that differ from the defaults here.
     """
 
     image: str = ""
@@ -159,16 +95,15 @@ def suggest_common(trial: optuna.Trial) -> dict[str, Any]:
 
 
 AnyConfig: TypeAlias = Config  # inside Method the name Config is the class attribute
-Criterion: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # logits (B, classes) and labels (B,) to a scalar
 
 
 class Method(nn.Module):
     """Owns every new weight and acts on a frozen backbone through forward hooks.
 
     A subclass wires itself in ``__init__`` with ``before``, ``after``, ``beside`` and ``unfreeze``. Every other method
-    below has a default that fits most. The functions handed to the hooks must be modules, bound methods of modules, or
-    partials of functions: a closure would not follow a deepcopy. The class attributes say what the method promises;
-    the contract tests read them and compare them with what happens.
+    below has a default that fits most. The functions given to the hooks must be modules, bound methods of modules, or
+    partials of functions, because deepcopy does not copy a closure. The class attributes say what the method promises.
+    The contract tests read them and compare them with what happens.
     """
 
     Config: ClassVar[type[AnyConfig]] = Config
@@ -176,9 +111,9 @@ class Method(nn.Module):
     identity_at_start: ClassVar[bool] = True  # the wired, untrained model computes what the frozen backbone does
     pretrained: ClassVar[bool] = True  # False: build the backbone with fresh weights
     stochastic_backbone: ClassVar[bool] = True  # False: the backbone stays in eval mode, drop-path included
-    # What ``merge`` leaves. yes: the backbone alone computes the features; in part: fewer hooks; no: every hook.
+    # After ``merge``: yes: the backbone alone computes the features; in part: fewer hooks are left; no: all are left.
     merges: ClassVar[Merges] = "no"
-    published: ClassVar[Published] = Published()  # of this very class; a subclass does not inherit these counts
+    published: ClassVar[Published] = Published()  # these counts belong to this class and not to its subclasses
     extra_features: int = 0  # the number of features that ``features`` appends to the pooled ones
     injected: frozenset[str] = frozenset()  # names of weights and buffers that are new in the backbone's own state
 
@@ -244,7 +179,7 @@ class Method(nn.Module):
         self._handles.clear()
 
     def param_groups(self, model: Model) -> list[dict[str, Any]]:
-        """The optimizer's groups of all that trains. Vectors, tokens and prompts get no weight decay."""
+        """The optimizer's parameter groups. Vectors, tokens and prompts get no weight decay."""
         decayed: list[nn.Parameter] = []
         free: list[nn.Parameter] = []
         for name, parameter in model.named_parameters():
@@ -260,16 +195,16 @@ class Method(nn.Module):
     def loss(self, model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, criterion: Criterion) -> Tensor:
         """The training loss of one batch. Override it for extra terms, second passes or subnet draws.
 
-        ``model`` maps the batch to logits (B, classes). It may start behind blocks whose output is kept, so a loss may
-        call it and ask nothing else of it.
+        ``model`` maps the batch to logits (B, classes). A loss may only call it: where the output of the first blocks
+        is kept, ``model`` is the rest of the classifier.
         """
         return criterion(model(x), y)
 
     def untouched(self, depth: int) -> int:
-        """How many leading blocks of ``depth`` compute what the frozen backbone's do.
+        """The number of leading blocks, of ``depth`` blocks, whose output equals that of the frozen backbone.
 
-        ``depth`` itself says that the pooled features are the frozen backbone's too. The trainer may compute these
-        blocks once and not in every epoch. Override it in a method that acts from some later block on.
+        ``depth`` says that the pooled features are equal too. The trainer may compute these blocks once and not in
+        every epoch. Override it in a method that leaves the first blocks alone.
         """
         return 0
 
@@ -279,11 +214,11 @@ class Method(nn.Module):
         trainer.train()
 
     def epochs(self, epochs: int) -> float:
-        """How many epochs of plain training a run takes whose recipe has ``epochs``; for plans. Override for stages."""
+        """The cost of a run in epochs of plain training, for a recipe of ``epochs``. Override it for stages."""
         return epochs
 
     def report(self, trainer: Trainer) -> dict[str, Any]:
-        """What a trained method tells of itself in the record: JSON values by name."""
+        """What the record says about the trained method: JSON values by name."""
         return {"prefix": dict(trainer.prefix)} if trainer.prefix else {}
 
     def features(self, pooled: Tensor) -> Tensor:
@@ -298,10 +233,10 @@ class Method(nn.Module):
         return state
 
     def unpack(self, packed: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The state that ``pack`` packed. This may first bring the untrained method into the form of that state."""
+        """The inverse of ``pack``. It may change the untrained method so that the state fits it."""
         return packed
 
     @property
     def folded(self) -> bool:
-        """Whether the backbone alone computes the features; meant to be asked after ``merge``."""
+        """Whether the backbone alone computes the features. ``merge`` can make it so."""
         return not self._handles and not self.injected and not self.extra_features

@@ -13,15 +13,18 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.adaptformer import AdaptFormer, AdaptFormerConfig
-from methods.base import Backbone, Method, Trainer
+from methods.base import Backbone, Method
 from methods.layers import Bottleneck, LowRank
 from methods.lora import FusedLowRank, LoRA, LoRAConfig
 from methods.options import fraction
+from methods.protocols import Trainer
 
 if TYPE_CHECKING:
     import optuna
+
 LEVEL = NormalDist().inv_cdf(0.75)  # the median of half a standard normal, 0.674, as in the authors' code
-UP_DEVIATION = 1e-3  # of the first values of an up-projection; an update with one bit per weight cannot start at zero
+# The standard deviation of an up-projection at the start. An update with one bit per weight cannot start at zero.
+UP_DEVIATION = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +85,7 @@ class BinaryLinear(nn.Linear):
 class Binary(Method):
     """A method whose down- and up-projections have one bit per weight. Its task file holds these bits.
 
-    A task file stores a matrix as its bits and its two values. That loses nothing.
+    It stores a matrix as its bits and its two values, which is exact.
     """
 
     identity_at_start = False  # up-projections start at random values (UP_DEVIATION)
@@ -98,7 +101,7 @@ class Binary(Method):
         return ((name, module) for name, module in self.named_modules() if isinstance(module, BinaryLinear))
 
     def fit(self, trainer: Trainer) -> None:
-        """Train, then keep only the two values. So the tested weights equal those in the task file, bit by bit."""
+        """Train, then keep only the two values. So the tested weights equal those in the task file bit for bit."""
         super().fit(trainer)
         self._finish()
 
@@ -155,7 +158,7 @@ class BiLoRA(Binary, LoRA):
         self._binarize(LowRank, dropout=config.dropout)
         for update in self.updates:
             if isinstance(update, FusedLowRank):
-                update.joint = False  # binary projections round and drop out, which a joint product cannot do
+                update.joint = False  # a joint product has no rounding and no dropout
 
 
 def to_bytes(bits: Tensor) -> Tensor:

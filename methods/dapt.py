@@ -84,7 +84,7 @@ class DAPT(SSF):
         self.generators = nn.ModuleList(PromptGenerator(dim) for _ in range(depth))
         self.extra_features = dim if config.head_prompts else 0
         self._prompts = Tap()
-        self._blocks_and_norm: list[Any] = [*backbone.blocks, backbone.norm]  # a list keeps them out of this module
+        self._blocks_and_norm: list[Any] = [*backbone.blocks, backbone.norm]  # a plain list adds no submodules
         self.unfreeze(p for name, p in backbone.named_parameters() if self.unfrozen(name))
         self._wire_adapters()
 
@@ -105,8 +105,8 @@ class DAPT(SSF):
         return between(pooled, prompts.mean(dim=1)) if self.extra_features else pooled
 
     def merge(self) -> None:
-        """Fold scales and shifts into the operation before them where that is exact. Adapters and prompts stay."""
-        super().merge()  # it takes every hook off
+        """Fold each scale and shift into the operation before it where that is exact. Adapters and prompts stay."""
+        super().merge()  # removes the hooks of adapters and prompts too
         self._wire_adapters()
 
 

@@ -1,4 +1,4 @@
-"""How a person's mistake is told: one line that says what was given, what is allowed and what to do."""
+"""The error for a person's mistake: one line that says what was given, what is allowed and what to do."""
 
 from __future__ import annotations
 

@@ -41,7 +41,10 @@ class FacTConfig(base.Config):
 
 
 class TrainCore(nn.Module):
-    """Every slice is free (tensor train): S r^2 weights. They start as those of a linear layer do (chosen here)."""
+    """Every slice is free (tensor train): S r^2 weights.
+
+    They start uniform within +-1 / sqrt(r), as in a linear layer (chosen here).
+    """
 
     def __init__(self, count: int, rank: int) -> None:
         super().__init__()
@@ -72,7 +75,7 @@ class SliceRange(NamedTuple):
 
 
 class Factors(nn.Module):
-    """What all updates share: down U (r, D), a core, up V (D, r). V is zero at the start."""
+    """The factors that all updates share: down U (r, D), a core, up V (D, r). V is zero at the start."""
 
     def __init__(self, dim: int, core: TrainCore | TuckerCore, config: FacTConfig) -> None:
         super().__init__()
@@ -140,8 +143,8 @@ class FacTTT(FacT):
 class FacTTK(FacT):
     """FacT with slices mixed from r shared matrices: 2 D r + S r + r^3 parameters, 30,976 at rank 16 on ViT-B/16.
 
-    Every piece of the FFN takes a slice of its own, as in the equations. The authors' code takes four
-    slices together and divides them into four in another way.
+    Every piece of the FFN has its own slice, as in the equations. The authors' code divides four slices together into
+    four pieces in another way.
     """
 
     core = TuckerCore

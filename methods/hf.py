@@ -2,10 +2,10 @@
 
 They keep less of the contract than the methods of this project, because PEFT replaces modules where ours hook them:
 
-- The backbone's weights keep their values but move to keys with ``base_layer`` until ``merge`` or ``detach``. The new
-  weights stand among them (``injected``).
-- hf:frod, hf:shira and hf:waveft do not compile to one graph.
-- hf:lily does not merge, and neither does a bias into a linear without one.
+- The backbone's weights keep their values, but their keys contain ``base_layer`` until ``merge`` or ``detach``. The
+  backbone's state holds the new weights too (``injected``).
+- hf:dora, hf:frod, hf:shira and hf:waveft do not compile to one graph (seen with torch 2.14 and PEFT 0.21).
+- hf:lily does not merge. No type can merge a change of a bias into a linear without a bias.
 - hf:adamss, hf:osf, hf:pissa, hf:psoft and in part hf:frod decompose the backbone's weights. Loading a task file
   computes these decompositions again.
 """
@@ -22,9 +22,10 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from methods.base import Backbone, Criterion, Method, Trainer
+from methods.base import Backbone, Method
 from methods.errors import UserError, check, unknown
 from methods.hf_config import PREFIX, HFConfig, library, make
+from methods.protocols import Criterion, Trainer
 
 NAME = "default"  # PEFT's name of its one adapter
 STARTS_ELSEWHERE = {"c3a", "fourierft", "unilora", "vblora"}  # their first updates are random and not zero
@@ -60,7 +61,7 @@ class HF(Method):
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Fold the updates into the weights, which get their own keys back. Where PEFT cannot, nothing changes."""
+        """Fold the updates into the weights, which get their own keys back. If PEFT cannot do that, nothing changes."""
         if not self._tuner:
             return
         body = self._tuner[0].model
@@ -124,7 +125,7 @@ class AdaLoRA(HF):
         return super().loss(model, x, y, criterion) + weight * self._skewness()
 
     def train(self, mode: bool = True) -> Self:
-        """Change the mode. What is evaluated has been pruned after its last step too."""
+        """Change the mode. Before an evaluation it prunes for the last step too."""
         if not mode:
             self._prune()
         return super().train(mode)
@@ -188,7 +189,10 @@ def _check_targets(config: HFConfig, modules: Mapping[str, nn.Module], depth: in
 
 
 def _outside(tuner: nn.Module, body: nn.Module) -> nn.ModuleDict:
-    """The weights that PEFT's modules share and none owns. The method owns them, so that they are moved and saved."""
+    """The modules of the tuner with weights that the backbone does not hold.
+
+    The method owns them, so that they are moved and saved with it.
+    """
     inside = {id(tensor) for tensor in [*body.parameters(), *body.buffers()]}
     children = {name: child for name, child in tuner.named_children() if child is not body}
     return nn.ModuleDict(
@@ -199,8 +203,8 @@ def _outside(tuner: nn.Module, body: nn.Module) -> nn.ModuleDict:
 def _inject(body: nn.Module, peft: Any, kind: str) -> Any:
     """Let PEFT put its modules into the backbone, and return its tuner.
 
-    This makes the tuner itself, as PEFT's get_peft_model does. PEFT's inject_adapter_in_model would drop the tuner,
-    which alone can merge, and would refuse the types whose modules share weights.
+    This builds the tuner as PEFT's get_peft_model does. PEFT's inject_adapter_in_model would drop the tuner, which
+    merge needs, and would refuse the types whose modules share weights.
 
     Raises:
         UserError: PEFT refuses the options on this backbone.

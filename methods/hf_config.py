@@ -1,4 +1,4 @@
-"""The tuner types of Hugging Face PEFT by name, and their configurations as ours."""
+"""The tuner types of Hugging Face PEFT by name, with configurations as other methods have them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PREFIX = "hf:"
 QKV = ("attn.qkv",)
-TARGETS = {"ia3": ("attn.qkv", "mlp.fc2"), "ln_tuning": ("norm1", "norm2")}  # the other types have QKV
+TARGETS = {"ia3": ("attn.qkv", "mlp.fc2"), "ln_tuning": ("norm1", "norm2")}  # all other types: QKV
 ALIASES: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "dora": ("lora", {"use_dora": True}),
     "pissa": ("lora", {"init_lora_weights": "pissa"}),
@@ -29,7 +29,7 @@ FIXED: Mapping[str, Mapping[str, object]] = {
     "adalora": {"r": 8, "total_step": 10**9},  # PEFT ignores this rank; training sets the number of steps
     "frod": {"progressbar": False},
 }
-UNSUITED = {  # and all types that learn prompts
+UNSUITED = {  # beside all types that learn prompts
     "adaption_prompt": "it prompts the attention of language models",
     "poly": "its forward pass asks for the number of a task",
     "shadow": "it mirrors the decoder of a language model",
@@ -42,9 +42,9 @@ HIDDEN = {
     *("layer_replication", "layers_pattern", "megatron_core", "modules_to_save", "qalora_group_size"),
     *("runtime_offload_base_weight", "target_parameters", "token_indices", "trainable_token_indices", "use_qalora"),
     *("use_asa", "asa_target_subspaces", "asa_importance_beta", "asa_uncertainty_beta", "asa_schedule_exponent"),
-    *("init_warmup", "final_warmup", "mask_interval"),  # with use_asa: a schedule that a trainer of its own must call
+    *("init_warmup", "final_warmup", "mask_interval"),  # with use_asa: a schedule for special trainers
 }
-NEEDS_DATA = {"corda", "eva", "loftq", "lora_ga"}  # initialisations for which PEFT needs a call of its own with data
+NEEDS_DATA = {"corda", "eva", "loftq", "lora_ga"}  # initialisations that need data
 
 
 def library() -> Any:
@@ -87,7 +87,7 @@ class HFConfig(base.Config):
     layers_to_transform: tuple[int, ...] = ()  # () stands for all
 
     def __post_init__(self) -> None:
-        base.Config(lr=self.lr, weight_decay=self.weight_decay)  # ours are judged here; PEFT judges its own
+        base.Config(lr=self.lr, weight_decay=self.weight_decay)  # checks lr and weight_decay; PEFT checks the rest
         check(bool(self.target_modules), "target_modules=() is empty; name modules of a block, as in attn.qkv")
         self.peft(1)
 
@@ -151,7 +151,7 @@ def _fixed(kind: str) -> dict[str, object]:
 
 
 def _plain(hint: Any) -> Any:
-    """Our type of a field of PEFT, or None if it has no plain value. A list becomes a tuple, and None an empty one."""
+    """The type of a field of PEFT here, or None if it has no plain type. A list, optional or not, becomes a tuple."""
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     optional, options = type(None) in options, tuple(o for o in options if o is not type(None))
     choices = [value for o in options if typing.get_origin(o) is Literal for value in typing.get_args(o)]

@@ -1,8 +1,8 @@
 """Write LoRA in the files of Hugging Face PEFT, adapter_model.safetensors and adapter_config.json, and read them.
 
 PEFT itself is not needed. Shapes: D token width, r rank. For the fused qkv PEFT has one A (r, D) and one B (3 D, r),
-where LoRA here has a pair for each of q, k and v. PEFT's pair is ours side by side: B is zero where its rows and its
-columns belong to different parts.
+where LoRA here has a pair for each of q, k and v. PEFT's pair holds these side by side: B is zero where its rows and
+its columns belong to different parts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ PREFIX = "base_model.model."
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 ENDINGS = (".lora_A.weight", ".lora_B.weight")
 ALL_TARGETS = (*PARTS, "proj", "fc1", "fc2")
-PLAIN = {"use_dora": False, "bias": "none", "fan_in_fan_out": False, "lora_bias": False}  # the LoRA here has only these
+# the only values that the LoRA here covers
+PLAIN = {"use_dora": False, "bias": "none", "fan_in_fan_out": False, "lora_bias": False}
 
 
 class Pair(NamedTuple):
@@ -135,14 +136,14 @@ def fill(method: LoRA, backbone: nn.Module, pairs: Mapping[str, Pair]) -> None:
 
 
 def _parts(name: str, update: nn.Module) -> list[tuple[str, LowRank]]:
-    """Our pairs on one linear, with their targets."""
+    """The pairs of a LoRA here on one linear, with their targets."""
     if isinstance(update, FusedLowRank):
         return [(target, cast(LowRank, part)) for target, part in update.updates.items()]
     return [(name.rpartition(".")[2], cast(LowRank, update))]
 
 
 def _pieces(name: str, pair: Pair) -> dict[str, Pair]:
-    """PEFT's pair on one linear, by target: of the fused qkv every updated part, with the ranks that it uses."""
+    """Split PEFT's pair on one linear by target. The fused qkv gives each updated part with the ranks that it uses."""
     if not name.endswith(".qkv"):
         return {name.rpartition(".")[2]: pair}
     used = [(up, up.any(dim=0)) for up in pair.up.chunk(len(PARTS))]
@@ -154,7 +155,7 @@ def _pieces(name: str, pair: Pair) -> dict[str, Pair]:
 
 
 def _side_by_side(update: nn.Module, name: str) -> tuple[Tensor, Tensor]:
-    """Our n pairs on one linear as PEFT's one pair: A (n r, in) and B (out, n r)."""
+    """Join the n pairs of a LoRA here on one linear into PEFT's one pair: A (n r, in) and B (out, n r)."""
     parts = dict(_parts(name, update))
     down = torch.cat([part.down.weight for part in parts.values()])
     if not isinstance(update, FusedLowRank):
@@ -167,7 +168,7 @@ def _side_by_side(update: nn.Module, name: str) -> tuple[Tensor, Tensor]:
 
 
 def _config(config: LoRAConfig) -> dict[str, Any]:
-    """The content of adapter_config.json for a LoRA of ours. PEFT has defaults for the rest."""
+    """The content of adapter_config.json for a LoRA here. PEFT has defaults for the rest."""
     fused = sum(part in config.targets for part in PARTS)
     places = {"proj": "attn.proj", "fc1": "mlp.fc1", "fc2": "mlp.fc2"}
     singles = [place for target, place in places.items() if target in config.targets]

@@ -46,12 +46,15 @@ def add_beside(f: TokenMap, module: nn.Module, args: Arguments, output: Tensor) 
 
 
 def add_beside_linear(f: TokenMap, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:
-    """The same in place: a linear does not need its output again, and a new tensor costs as much as the sum."""
+    """The module, a linear, returns y + f(x), computed in place.
+
+    Its backward pass does not need y, and a new tensor would cost as much time as the sum.
+    """
     return output.add_(f(args[0]))
 
 
 def add_by_itself(f: Any, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:
-    """The same for an f that adds itself to y in place."""
+    """The module returns y + f(x), where f adds itself to y in place."""
     added: Tensor = f.add_to(output, args[0])
     return added
 

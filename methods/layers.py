@@ -20,7 +20,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class Bottleneck(nn.Module):
     """(B, N, D) -> (B, N, D): scale * up(dropout(act(down(x)))), zero at the start.
 
-    It has 2 D hidden + hidden + D parameters.
+    There are 2 D hidden + hidden + D parameters.
     """
 
     def __init__(self, dim: int, hidden: int, *, act: str, dropout: float = 0.0, scale: float = 1.0) -> None:
@@ -62,7 +62,10 @@ class LowRank(nn.Module):
 
 
 class ScaleShift(nn.Module):
-    """(..., D) -> (..., D): scale * x + shift, drawn from N(1, 0.02) and N(0, 0.02); 2 D weights."""
+    """(..., D) -> (..., D): scale * x + shift, 2 D weights.
+
+    They start normally distributed with the standard deviation 0.02, scales around 1 and shifts around 0.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -75,7 +78,7 @@ class ScaleShift(nn.Module):
 
     @torch.no_grad()
     def fold_into(self, operation: nn.Linear | nn.Conv1d | nn.Conv2d | nn.LayerNorm) -> None:
-        """Make ``operation`` compute what it and this part after it compute. It gets a bias if it has none."""
+        """Change ``operation`` so that it computes part(operation(x)). It gets a bias if it has none."""
         operation.weight.mul_(self.scale.view(-1, *[1] * (operation.weight.ndim - 1)))
         if operation.bias is None:
             operation.bias = nn.Parameter(self.shift.clone(), requires_grad=False)
@@ -96,8 +99,8 @@ class Prompts(nn.Module):
         self.replaced, self.dropout = replaced, dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        # After the expansion, so that each sample draws its own. No module, because torch's FLOP counter fails on one
-        # that returns a parameter's view.
+        # Dropout comes after the expansion, so that each sample draws its own. It is a function, because torch's FLOP
+        # counter fails on a module that returns a parameter's view.
         own = F.dropout(self.prompts.expand(len(x), -1, -1), self.dropout, self.training)
         # at the end, so that the class token and the patches keep their indices
         return torch.cat([x[:, : x.shape[1] - self.replaced], own.to(x.dtype)], dim=1)
@@ -116,7 +119,7 @@ class PromptGenerator(nn.Module):
 
 
 def append(prompt: Tap, x: Tensor) -> Tensor:
-    """(B, N, D) -> (B, N + 1, D): put the prompt of a tap at the end of the sequence."""
+    """(B, N, D) -> (B, N + 1, D): put the prompt in a tap at the end of the sequence."""
     # at the end, so that the class token and the patches keep their indices
     return torch.cat([x, prompt.take().to(x.dtype)], dim=1)
 
@@ -128,6 +131,6 @@ def set_aside(count: int, prompts: Tap, x: Tensor) -> Tensor:
 
 
 def between(pooled: Tensor, token: Tensor) -> Tensor:
-    """[class; max of patches] (B, 2 D) and a token (B, D) -> [class; token; max of patches] (B, 3 D), for the head."""
+    """[class; max of patches] (B, 2 D) and a token (B, D) -> [class; token; max of patches] (B, 3 D)."""
     class_token, patches = pooled.chunk(2, dim=-1)
     return torch.cat([class_token, token, patches], dim=-1)

@@ -38,7 +38,7 @@ class LoRAConfig(base.Config):
 
     @property
     def alpha_over_rank(self) -> float:
-        """What a hyper-parameter search varies in the place of alpha."""
+        """The value that a hyper-parameter search varies in place of alpha."""
         return self.alpha / self.rank
 
     @classmethod
@@ -49,9 +49,9 @@ class LoRAConfig(base.Config):
 
 
 class FusedLowRank(nn.Module):
-    """(B, N, D) -> (B, N, 3 D): an update for each of some of q, k and v, and zero for the others."""
+    """(B, N, D) -> (B, N, 3 D): an update for each of ``parts`` and zero for the other ones of q, k and v."""
 
-    joint = True  # compute all parts in one product; False where a projection does more than multiply
+    joint = True  # all parts are one product; set False if a projection does more than multiply
 
     def __init__(self, dim: int, parts: tuple[str, ...], rank: int, scale: float) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class FusedLowRank(nn.Module):
         return torch.cat([self.updates[part](x) if part in self.parts else silent for part in PARTS], dim=-1)
 
     def delta(self) -> Tensor:
-        """The weight update: (3 D, D)."""
+        """The weight update that this adds to qkv: (3 D, D)."""
         weight = next(self.parameters())
         silent = weight.new_zeros(self.dim, self.dim)
         deltas = {part: update.delta() for part, update in self.updates.items()}  # type: ignore[operator]

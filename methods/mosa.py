@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Criterion, Method, Trainer
+from methods.base import Backbone, Method
 from methods.options import at_least, fraction
+from methods.protocols import Criterion, Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,13 +67,13 @@ class SplitLinear(nn.Module):
         self.bias = nn.Parameter(linear.bias.detach().repeat(copies))
         self.register_buffer("start", linear.weight.detach().clone())
         owner = torch.randperm(self.weight.numel()).remainder(copies).view_as(self.weight)
-        self.register_buffer("owner", owner, persistent=False)  # the mean of all copies does not need it
+        self.register_buffer("owner", owner, persistent=False)  # only training needs it
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, *self.drawn())
 
     def drawn(self) -> tuple[Tensor, Tensor]:
-        """Weight (out, in) and bias (out,): in training of a copy drawn now, in eval mode of the mean."""
+        """Weight (out, in) and bias (out,) of a copy drawn now. In eval mode they are those of the mean."""
         if not self.training or self.copies == 1:
             return self.mean()
         copy = torch.randint(self.copies, (1,), device=self.weight.device)
@@ -93,7 +94,7 @@ class SplitLinear(nn.Module):
         """Become one copy, the mean of all."""
         weight, bias = self.mean()
         self.weight, self.bias, self.copies = nn.Parameter(weight), nn.Parameter(bias), 1
-        self.start = self.owner = weight.new_zeros(0)  # neither is needed any more, so nothing is stored
+        self.start = self.owner = weight.new_zeros(0)  # not needed any more, so nothing is stored
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         saved = state_dict.get(prefix + "start")
@@ -124,7 +125,7 @@ class Branch(nn.Module):
 
 
 class MoSA(Method):
-    """AdaptFormer's branch, trained as copies of which each step draws one, and kept as their mean.
+    """AdaptFormer's branch, trained as copies of which each pass draws one, and kept as their mean.
 
     322,752 parameters on ViT-B/16 after ``merge``, as the record counts. Before it, every copy has its own bias.
     """

@@ -17,7 +17,7 @@ FAMILIES = ("adapter", "lora", "prompts")
 
 
 class Nested(nn.Module):
-    """A module with widths. Parameters in ``rows`` have W rows; all widths but 0 share those in ``whole``."""
+    """A module with widths. Parameters in ``rows`` have W rows. Parameters in ``whole`` serve all widths but 0."""
 
     rows: tuple[str, ...]
     whole: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Nested(nn.Module):
         return parameter[: self.width]
 
     def count(self, width: int) -> int:
-        """How many parameters this module has at a width."""
+        """The number of parameters of this module at a width."""
         rows = sum(getattr(self, name)[:1].numel() for name in self.rows)
         return width * rows + sum(getattr(self, name).numel() for name in self.whole) if width else 0
 
@@ -48,7 +48,7 @@ class Nested(nn.Module):
         self.width = width
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        # a task file holds only the rows that its search found
+        # a task file holds only the rows that the search kept
         saved = state_dict.get(prefix + self.rows[0])
         if saved is not None and len(saved) != len(getattr(self, self.rows[0])):
             self.resize(len(saved))
@@ -97,7 +97,7 @@ class NestedLowRank(Nested):
 
 
 class NestedPrompts(Nested):
-    """w tokens at the end of the sequence of one block, taken off after it; with ``positions`` each has its own."""
+    """w tokens at the end of the sequence of one block, taken off after it; with ``positions`` each has one."""
 
     def __init__(self, dim: int, width: int, dropout: float, *, positions: bool) -> None:
         super().__init__(width, dropout)

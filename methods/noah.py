@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Criterion, Method, Published, Trainer
+from methods.base import Backbone, Method, Published
 from methods.errors import check
 from methods.nested import FAMILIES, NestedAdapter, NestedLowRank, NestedPrompts
 from methods.options import at_least, fraction, positive
+from methods.protocols import Criterion, Trainer
 from methods.search import Evolution, Genes, Space
 
 if TYPE_CHECKING:
@@ -56,10 +57,10 @@ class NOAHConfig(base.Config):
 
 
 class NOAH(Method):
-    """A supernet of adapter, LoRA and prompts in every block, a search for its best subnet, the winner trained afresh.
+    """A supernet of adapter, LoRA and prompts in every block, whose best subnet trains again from the start.
 
-    Evolution on the validation split is the search. Before ``fit`` this is the supernet at its largest widths; after it
-    this is the winner and holds no other weight.
+    The search is an evolution on the validation split. Before ``fit`` this is the supernet at its largest widths. After
+    it this is the winner and holds no other weight.
     """
 
     Config = NOAHConfig
@@ -86,7 +87,7 @@ class NOAH(Method):
         return [tuple(getattr(self, family)) for family in FAMILIES]
 
     def activate(self, genes: Genes) -> None:
-        """Use the widths that the genes name. The other rows stay, unused."""
+        """Use the widths that the genes name. The other rows stay but are not used."""
         for modules, widths in zip(self.nested(), self.space.widths_of(genes), strict=True):
             for module, width in zip(modules, widths, strict=True):
                 module.width = width
@@ -98,12 +99,12 @@ class NOAH(Method):
                 module.resize(width)
 
     def count(self, genes: Genes) -> int:
-        """How many parameters a subnet has."""
+        """The number of parameters of a subnet."""
         families = zip(self.nested(), self.space.widths_of(genes), strict=True)
         return sum(m.count(w) for modules, widths in families for m, w in zip(modules, widths, strict=True))
 
     def loss(self, model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, criterion: Criterion) -> Tensor:
-        """Cross-entropy. While the supernet trains, it is that of a subnet drawn for this step."""
+        """Cross-entropy. While the supernet trains, each step draws a subnet."""
         if self._drawing:
             self.activate(self.space.draw(lambda choices: int(torch.randint(choices, ()))))
         return criterion(model(x), y)
@@ -111,7 +112,7 @@ class NOAH(Method):
     def epochs(self, epochs: int) -> float:
         """Epochs of supernet, search and winner.
 
-        To judge a subnet costs a fifteenth of an epoch: a forward pass (a third of a step) over the fifth held out.
+        Scoring a subnet costs a fifteenth of an epoch: a forward pass (a third of a step) over the held-out fifth.
         """
         config: Any = self.config
         judged = config.population + config.rounds * (config.mutants + config.crossovers)

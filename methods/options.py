@@ -1,4 +1,4 @@
-"""Options as people write them: typed, judged by the bounds of their fields, or refused in one line."""
+"""Options as people write them get the types of their fields and are checked against bounds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LATER = types.MappingProxyType({"later": True})
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """What a number must be. It stands on the field: ``rank: Annotated[int, at_least(1)] = 8``.
+    """A bound that the annotation of a field gives: ``rank: Annotated[int, at_least(1)] = 8``.
 
     ``text`` completes the error "rank=0 ...".
     """

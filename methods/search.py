@@ -16,7 +16,7 @@ from methods.errors import UserError
 
 Genes: TypeAlias = tuple[int, ...]
 TRIES = 10_000  # draws for one legal subnet; if none is legal, the budget is too small
-REDRAW_DEPTH, REDRAW_WIDTH = 0.4, 0.2  # the probability that a gene of a mutant is drawn anew
+REDRAW_DEPTH, REDRAW_WIDTH = 0.4, 0.2  # the probability that a mutant draws a gene again
 
 
 @dataclass(frozen=True)

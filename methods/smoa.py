@@ -36,7 +36,8 @@ class Router(nn.Module):
 class Reordered(torch.autograd.Function):
     """Rows of (S, W) in another order.
 
-    The backward pass reads the gradients in the inverse order, where that of plain indexing would add them up.
+    The backward pass reads the gradients in the inverse order. The backward pass of plain indexing would add them up,
+    which takes longer.
     """
 
     @staticmethod
@@ -51,7 +52,7 @@ class Reordered(torch.autograd.Function):
 
 
 class Experts(nn.Module):
-    """E bottlenecks W -> hidden -> W, zero at the start. A sub-token's output is the sum of theirs times its gates.
+    """E bottlenecks W -> hidden -> W, zero at the start. The output is the sum of gate_i * expert_i(s) over all i.
 
     ``forward`` is dense: it computes all down-projections as one product, scales the hidden units by the gates, and
     computes all up-projections as one product. ``by_expert`` does 1 / E of the work for a top-1 mixture. It is for the
@@ -74,7 +75,7 @@ class Experts(nn.Module):
         return out
 
     def by_expert(self, s: Tensor, gate: Tensor) -> Tensor:
-        """The same for top-1 gates: sub-tokens are sorted by expert, and every expert computes only its own."""
+        """What ``forward`` computes, for top-1 gates: each expert computes only its own sub-tokens."""
         value, expert = gate.flatten(0, -2).max(dim=-1)
         order = expert.argsort(stable=True)
         inverse, counts = order.argsort(), expert.bincount(minlength=len(self.up_bias)).tolist()

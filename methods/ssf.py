@@ -30,7 +30,7 @@ class SSF(Method):
 
     Config = SSFConfig
     published = Published(image="0.21 M")
-    merges: ClassVar[Merges] = "yes"  # on points if no scale of the tokenizer is negative, see ``_folds``
+    merges: ClassVar[Merges] = "yes"  # on points only if no scale of the tokenizer is negative, see ``_folds``
     identity_at_start = False  # scales are drawn around 1, shifts around 0
 
     def __init__(self, backbone: Backbone, config: SSFConfig) -> None:
@@ -51,7 +51,7 @@ class SSF(Method):
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Fold every part into the operation before it for good. Where that is not exact, the hook stays."""
+        """Fold every part into the operation before it for good. A part that does not fold exactly keeps its hook."""
         self.remove_hooks()
         kept = []
         for module, operation, part in self._wired:
@@ -82,7 +82,7 @@ def _operations(backbone: Backbone) -> Iterator[nn.LayerNorm | nn.Linear]:
 
 
 def _folds(operation: nn.Module, part: ScaleShift) -> bool:
-    """Whether the operation with changed weights computes exactly what the part after it does."""
-    if isinstance(operation, nn.Conv1d):  # the maximum over a group comes between; a negative scale makes it a minimum
+    """Whether changed weights let the operation compute part(operation(x)) exactly."""
+    if isinstance(operation, nn.Conv1d):  # a maximum comes between; a negative scale makes it a minimum
         return bool((part.scale >= 0).all())
     return isinstance(operation, (nn.Linear, nn.LayerNorm, nn.Conv2d))

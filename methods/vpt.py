@@ -83,7 +83,7 @@ def _prompts(backbone: Backbone, config: VPTConfig, *, replaced: int = 0) -> Pro
 
 
 def _patch_numbers(backbone: Any) -> int:
-    """How many numbers one patch has: 3 colours per pixel, or 3 coordinates per point (chosen here)."""
+    """The number of values of one patch: 3 colours per pixel, or 3 coordinates per point (chosen here)."""
     if modality(backbone) == "points":
         return 3 * int(backbone.group_size)
     embed = backbone.patch_embed

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import torch
 import torch.nn.functional as F
 
-import methods
-from tests.support import tiny
+from tests.support import loops, tiny
 
 ACTS = {"relu": lambda z: z.clamp(min=0), "gelu": F.gelu, "quick_gelu": lambda z: z / (1 + (-1.702 * z).exp())}
 
@@ -28,7 +26,7 @@ def test_output_equals_a_loop_over_tokens(position, act):
     def through(adapter, y):
         down, up = adapter.down, adapter.up
         one = lambda t: t + 0.7 * (up.weight @ ACTS[act](down.weight @ t + down.bias) + up.bias)  # noqa: E731
-        return tiny.each_token(one, y)
+        return loops.each_token(one, y)
 
     def after_attention(layer, y):
         return through(adapters[2 * layer], y) if position == "both" else y
@@ -36,20 +34,4 @@ def test_output_equals_a_loop_over_tokens(position, act):
     def after_ffn(layer, y):
         return through(adapters[2 * layer + 1 if position == "both" else layer], y)
 
-    with torch.no_grad():
-        expected = tiny.vit(tiny.backbone("image"), x, after_attention=after_attention, after_ffn=after_ffn)
-        torch.testing.assert_close(model.pooled(x), expected, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"hidden": 0}, "adapter: hidden=0 must be at least 1"),
-        ({"dropout": 1}, "adapter: dropout=1.0 must be below 1"),
-        ({"position": "fnn"}, "adapter: unknown position 'fnn'; did you mean 'ffn'? known: both, ffn"),
-    ],
-)
-def test_a_wrong_option_is_one_clear_line(options, message):
-    with pytest.raises(ValueError) as error:
-        methods.config("adapter", options)
-    assert str(error.value) == message
+    loops.check_image(model, x, after_attention=after_attention, after_ffn=after_ffn)

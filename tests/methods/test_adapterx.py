@@ -11,8 +11,8 @@ from timm.models import VisionTransformer
 from torch.utils.flop_counter import FlopCounterMode
 
 import methods.smoa
-from benchmarks.backbones.points import PointTransformer, group
-from tests.support import tiny
+from benchmarks.backbones.points import PointTransformer
+from tests.support import loops, tiny
 
 HEADS, EXPERTS, HIDDEN = 3, 4, 8
 
@@ -67,7 +67,7 @@ def update(model, layer, u, f):
     a, use = smoa_by_loop(smoa, source, config.heads, config.routing == "dense")
     if config.variant == "dynamic":
         linear = method.scales[layer].linear
-        a = a * tiny.each_token(lambda token: (linear.weight @ token + linear.bias).clamp(min=0), u)
+        a = a * loops.each_token(lambda token: (linear.weight @ token + linear.bias).clamp(min=0), u)
     return a, use
 
 
@@ -80,32 +80,29 @@ def run_blocks(model, body, h, position):
 
         def beside(layer, h, u, seen=seen):
             mlp = body.blocks[layer].mlp
-            f = tiny.plain(layer, "fc2", mlp.fc2, F.gelu(tiny.plain(layer, "fc1", mlp.fc1, u)))
+            f = loops.plain(layer, "fc2", mlp.fc2, F.gelu(loops.plain(layer, "fc1", mlp.fc1, u)))
             a, use = update(model, layer, u, f)
             seen.append(a)
             uses.append(use)
             return a
 
-        h = tiny.block(body, layer, h, beside=beside)
+        h = loops.block(body, layer, h, beside=beside)
         if model.method.config.prompts:
             generator = model.method.generators[layer]
             prompt = torch.stack([generator.gamma * sum(a) / len(a) + generator.beta for a in seen[0]])
             h = torch.cat([h, prompt[:, None]], dim=1)
-    return tiny.norm(body.norm, h), torch.stack(uses)
+    return loops.norm(body.norm, h), torch.stack(uses)
 
 
 def image_by_loop(model, x):
-    tokens = tiny.image_tokens(model.backbone, x)
+    tokens = loops.image_tokens(model.backbone, x)
     h, uses = run_blocks(model, model.backbone, tokens, torch.zeros(1, 1, tiny.WIDTH))
     return h[:, 0], uses
 
 
 def points_by_loop(model, x):
     body = model.backbone
-    neighborhoods, centers = group(x, body.num_groups, body.group_size)
-    tokens = torch.cat([body.cls_token.expand(len(x), -1, -1), body.encoder(neighborhoods)], dim=1)
-    position = torch.cat([body.cls_pos.expand(len(x), -1, -1), body.pos_embed(centers)], dim=1)
-    h, uses = run_blocks(model, body, tokens, position)
+    h, uses = run_blocks(model, body, *loops.point_tokens(body, x))
     patches, prompts = h[:, 1 : 1 + body.num_groups], h[:, 1 + body.num_groups :]
     assert prompts.shape[1] == tiny.DEPTH * model.method.config.prompts  # they accumulate
     seen = [h[:, 0], prompts.mean(dim=1), patches.max(dim=1).values]
@@ -138,11 +135,11 @@ def test_output_loss_and_routing_equal_a_loop_over_sub_tokens(modality, by_loop,
     with torch.no_grad():
         features, uses = by_loop(model, x)
         logits = features @ model.head.weight.T + model.head.bias
-        torch.testing.assert_close(model(x), logits, rtol=1e-5, atol=1e-5)
+        tiny.close(model(x), logits)
         torch.testing.assert_close(model.method.routing(), uses, rtol=1e-5, atol=1e-6)
         weight = 0.0 if switches.get("routing") == "dense" else switches.get("balance", 0.01)
         expected = F.cross_entropy(logits, y) + weight * sum(map(balance_of, uses)) / tiny.DEPTH
-        torch.testing.assert_close(model.method.loss(model, x, y, F.cross_entropy), expected, rtol=1e-5, atol=1e-5)
+        tiny.close(model.method.loss(model, x, y, F.cross_entropy), expected)
 
 
 @pytest.mark.usefixtures("form")
@@ -160,7 +157,7 @@ def test_smoa_has_the_gradients_of_the_loop(alike):
         assert (use[0] > 0).sum() == (1 if alike else EXPERTS)
         grads.append(torch.autograd.grad((a * weight).sum() + balance_of(use), [u, *smoa.parameters()]))
     for ours, loop in zip(*grads, strict=True):
-        torch.testing.assert_close(ours, loop, rtol=1e-5, atol=1e-5)
+        tiny.close(ours, loop)
 
 
 def test_products_of_a_step_are_those_of_one_expert_on_a_cpu(monkeypatch):
@@ -274,26 +271,3 @@ def test_report_is_the_routing_over_all_training_samples():
     routing = model.method.report(Trained)["routing"]
     torch.testing.assert_close(torch.tensor(routing["allocation"]), fraction, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(torch.tensor(routing["score"]), probability, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"experts": 17}, "adapterx: experts=17 must be at most routing_dim=16"),
-        ({"heads": 0}, "adapterx: heads=0 must be at least 1"),
-        ({"hidden": 0}, "adapterx: hidden=0 must be at least 1"),
-        (
-            {"variant": "serial"},
-            "adapterx: unknown variant 'serial'; did you mean 'sequential'? known: dynamic, parallel, sequential",
-        ),
-    ],
-)
-def test_a_wrong_option_is_one_clear_line(options, message):
-    with pytest.raises(ValueError) as error:
-        methods.config("adapterx", options)
-    assert str(error.value) == message
-
-
-def test_heads_that_do_not_divide_the_width_are_refused():
-    with pytest.raises(ValueError, match=r"^adapterx: heads=5 must divide the token width 48$"):
-        tiny.wire("adapterx", "image", heads=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,20 +15,21 @@ import methods
 from benchmarks.sweeps import sweep
 from benchmarks.training import model as models
 from methods.binary import BinaryLinear, from_bytes, one_bit, to_bytes
-from tests.support import tiny
+from methods.errors import UserError
+from tests.support import loops, tiny
 
 NAMES = ("bi_adaptformer", "bi_lora")
 MEDIAN = 0.6744897501960817  # of half a standard normal
 WIDTHS = {"q": (768, 768), "v": (768, 768), "proj": (768, 768), "fc1": (768, 3072), "fc2": (3072, 768)}
 
 
-def two_values(weight):
-    """A projection as the equations have it, one entry at a time."""
-    entries = [float(w) for w in weight.flatten().double()]
+def two_values(linear):
+    """The weight of a projection as the equations have it, one entry at a time."""
+    entries = [float(w) for w in linear.weight.flatten().double()]
     mean = sum(entries) / len(entries)
     deviation = (sum((w - mean) ** 2 for w in entries) / (len(entries) - 1)) ** 0.5
     rounded = [mean + deviation * (MEDIAN if (w - mean) / deviation > 0 else -MEDIAN) for w in entries]
-    return torch.tensor(rounded).view_as(weight)
+    return torch.tensor(rounded).view_as(linear.weight)
 
 
 @pytest.mark.parametrize("hidden", [1, 8, 32])
@@ -62,7 +64,8 @@ def test_weight_has_the_two_values_of_the_equations():
     torch.manual_seed(0)
     weight = torch.randn(7, 5) * 0.3 + 0.1
     assert torch.equal(one_bit(weight).unique(), one_bit(weight).flatten().sort().values[[0, -1]])
-    torch.testing.assert_close(one_bit(weight), two_values(weight), rtol=1e-6, atol=1e-6)
+    expected = two_values(SimpleNamespace(weight=weight))
+    torch.testing.assert_close(one_bit(weight), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_value_is_the_median_of_either_half_of_a_standard_normal():
@@ -99,64 +102,33 @@ def test_up_projection_starts_small_and_not_at_zero():
 @pytest.mark.parametrize("layer_norm", [False, True])
 def test_adaptformer_output_equals_a_loop_over_tokens(layer_norm):
     model = tiny.trained("bi_adaptformer", "image", hidden=8, scale=0.3, layer_norm=layer_norm)
-    x = tiny.inputs("image", 2)
 
     def beside(layer, h, u):
-        branch = model.method.branches[layer]
-        down, up = two_values(branch[-1].down.weight), two_values(branch[-1].up.weight)
+        branch = loops.bottleneck(model.method.branches[layer], layer_norm, 0.3, weight=two_values)
+        return loops.each_token(branch, h)
 
-        def one(token):
-            token = tiny.norm(branch[0], token) if layer_norm else token
-            return 0.3 * (up @ (down @ token).clamp(min=0))
-
-        return tiny.each_token(one, h)
-
-    with torch.no_grad():
-        expected = tiny.vit(tiny.backbone("image"), x, beside=beside)
-        torch.testing.assert_close(model.pooled(x), expected, rtol=1e-5, atol=1e-5)
+    loops.check_image(model, tiny.inputs("image", 2), beside=beside)
 
 
 def test_lora_output_equals_the_equations():
     targets = ("q", "v", "fc1")
-    model, x = tiny.trained("bi_lora", "image", rank=4, alpha=6, targets=targets), tiny.inputs("image", 2)
-    left, pairs = list(model.method.updates), {}
-    for layer in range(tiny.DEPTH):
-        fused = left.pop(0).updates
-        pairs |= {(layer, "q"): fused["q"], (layer, "v"): fused["v"], (layer, "fc1"): left.pop(0)}
-
-    def update(layer, part, x):
-        if (layer, part) not in pairs:
-            return torch.zeros(*x.shape[:-1], tiny.WIDTH)
-        down, up = (two_values(getattr(pairs[layer, part], which).weight) for which in ("down", "up"))
-        return tiny.each_token(lambda token: 6 / 4 * (up @ (down @ token)), x)
-
-    def linear(layer, name, module, x):
-        out = tiny.plain(layer, name, module, x)
-        if name == "qkv":
-            return out + torch.cat([update(layer, part, x) for part in "qkv"], dim=-1)
-        return out + update(layer, name, x) if name in targets else out
-
-    with torch.no_grad():
-        expected = tiny.vit(tiny.backbone("image"), x, linear=linear)
-        torch.testing.assert_close(model.pooled(x), expected, rtol=1e-5, atol=1e-5)
+    model = tiny.trained("bi_lora", "image", rank=4, alpha=6, targets=targets)
+    linear = loops.low_rank(model.method, targets, 6 / 4, weight=two_values)
+    loops.check_image(model, tiny.inputs("image", 2), linear=linear)
 
 
-def test_dropout_stands_before_the_up_projection():
-    for name in NAMES:
-        model, x = tiny.trained(name, "image"), tiny.inputs("image")
-        rates = {
-            n.rpartition(".")[0]: m.p for n, m in model.method.named_modules() if isinstance(m, nn.Dropout) and m.p
-        }
-        assert set(rates.values()) == {0.1}
-        assert all(n.endswith(".up") == (name == "bi_lora") for n in rates)
-        with torch.no_grad():
-            assert not torch.equal(model.train()(x), model(x))
-            assert torch.equal(model.eval()(x), model(x))
+@pytest.mark.parametrize("name", NAMES)
+def test_dropout_stands_before_the_up_projection(name):
+    dropouts = [
+        (n, m.p) for n, m in tiny.wire(name, "image").method.named_modules() if isinstance(m, nn.Dropout) and m.p
+    ]
+    assert {rate for _, rate in dropouts} == {0.1}
+    assert all(n.endswith(".up.dropout") == (name == "bi_lora") for n, _ in dropouts)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("modality", tiny.MODALITIES)
-def test_packed_and_unpacked_gives_equal_bits(name, modality):
+def test_packed_and_unpacked_gives_equal_bits(name, modality, same_state):
     narrow = {"bi_adaptformer": {"hidden": 3}, "bi_lora": {"rank": 3}}[name]
     model, x = tiny.trained(name, modality, **narrow), tiny.inputs(modality)
     other = tiny.wire(name, modality, **narrow)
@@ -169,8 +141,7 @@ def test_packed_and_unpacked_gives_equal_bits(name, modality):
         model.method._finish()
         assert torch.equal(model(x), before)  # what is rounded for good computes the same
         again = model.method.pack(model.method.state_dict())
-        assert packed.keys() == again.keys()
-        assert all(torch.equal(tensor, again[key]) for key, tensor in packed.items())
+        assert same_state(packed, again)
 
 
 class Fitted:
@@ -187,7 +158,7 @@ class Fitted:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_fit_leaves_two_values_a_matrix_and_merge_adds_nothing_to_them(name):
+def test_fit_leaves_two_values_per_matrix_that_merge_keeps(name, same_state):
     model, x = tiny.wire(name, "image"), tiny.inputs("image")
     model.method.fit(Fitted(model))
     projections = [m for m in model.method.modules() if isinstance(m, BinaryLinear)]
@@ -197,9 +168,8 @@ def test_fit_leaves_two_values_a_matrix_and_merge_adds_nothing_to_them(name):
         before, kept = model(x), model.method.pack(model.method.state_dict())
         for _ in range(2):
             model.method.merge()
-            torch.testing.assert_close(model(x), before, rtol=1e-5, atol=1e-5)
-            packed = model.method.pack(model.method.state_dict())
-            assert all(torch.equal(tensor, kept[key]) for key, tensor in packed.items())
+            tiny.close(model(x), before)
+            assert same_state(model.method.pack(model.method.state_dict()), kept)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -212,7 +182,7 @@ def test_task_file_holds_the_bits_and_comes_back(name, tmp_path):
     matrices = [tensor for key, tensor in state.items() if key.startswith("method.")]
     others = sum(tensor.nbytes for key, tensor in state.items() if not key.startswith("method."))
     content = sum(-(-matrix.numel() // 8) + 8 for matrix in matrices) + others
-    # what is not content is the spec and 200 bytes of names, types and places a tensor
+    # what is not content is the spec and 200 bytes of names, types and places per tensor
     assert content < size < content + 2048 + 200 * (2 * len(matrices) + 2)
     assert size < sum(matrix.nbytes for matrix in matrices) / 8
     x = torch.randn(2, 3, 32, 32)
@@ -228,7 +198,7 @@ def test_task_file_of_another_layout_is_refused(tmp_path):
     (spec,) = sweep.specs(sweep.Sweep(methods=("bi_lora",), tasks=("digits",)), "float32")
     (plain,) = sweep.specs(sweep.Sweep(methods=("lora",), tasks=("digits",)), "float32")
     models.save(models.build(plain), spec, tmp_path / "task.safetensors")
-    with pytest.raises(ValueError, match=r"does not hold what bi_lora trains: .*updates.0.updates.q.down.bits"):
+    with pytest.raises(UserError, match=r"does not hold what bi_lora trains: .*updates.0.updates.q.down.bits"):
         models.load(tmp_path / "task.safetensors")
 
 
@@ -252,7 +222,7 @@ def test_default_method_packs_nothing():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_two_values_a_matrix_learn_without_the_head(name):
+def test_two_values_per_matrix_learn_without_the_head(name):
     model, x, y = tiny.wire(name, "image", dropout=0.0), tiny.inputs("image"), torch.arange(4)
     model.head.requires_grad_(False)
     optimizer = torch.optim.AdamW(model.method.param_groups(model), lr=1e-2)
@@ -264,22 +234,6 @@ def test_two_values_a_matrix_learn_without_the_head(name):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 2
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("bi_adaptformer", {"hidden": 0}, "bi_adaptformer: hidden=0 must be at least 1"),
-        ("bi_adaptformer", {"dropout": 1.0}, "bi_adaptformer: dropout=1.0 must be below 1"),
-        ("bi_lora", {"dropout": 1.0}, "bi_lora: dropout=1.0 must be below 1"),
-        ("bi_lora", {"rank": 0}, "bi_lora: rank=0 must be at least 1"),
-        ("bi_lora", {"targets": []}, "bi_lora: targets=() must be different and not empty"),
-    ],
-)
-def test_a_wrong_option_is_one_clear_line(name, options, message):
-    with pytest.raises(ValueError) as error:
-        methods.config(name, options)
-    assert str(error.value) == message
 
 
 def test_published_configuration_is_the_default():

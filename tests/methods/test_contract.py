@@ -1,36 +1,28 @@
-"""What every method promises, on an image and on a point backbone."""
+"""What every method of the table promises, on an image and on a point backbone."""
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import json
 
-import optuna
 import pytest
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load, save
 
 import methods
 from benchmarks.training import measure
 from methods.errors import UserError
-from tests.support import tiny
+from tests.support import contract, tiny
 
-LABELS = torch.tensor([0, 1, 2, 3])
 NAMES = sorted(methods.METHODS)
 PAIRS = [(name, modality) for name in NAMES for modality in tiny.MODALITIES]
 METHODS = pytest.mark.parametrize("name", NAMES)
-EVERY = pytest.mark.parametrize(("name", "modality"), [(n, m) for n, m in PAIRS if m in methods.get(n).modalities])
+WORKING = [(name, modality) for name, modality in PAIRS if modality in methods.get(name).modalities]
+EVERY = pytest.mark.parametrize(("name", "modality"), WORKING)
+DROPOUT = pytest.mark.parametrize(
+    ("name", "modality"), [(n, m) for n, m in WORKING if "dropout" in methods.defaults(n)]
+)
 OTHERS = pytest.mark.parametrize(("name", "modality"), [(n, m) for n, m in PAIRS if m not in methods.get(n).modalities])
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def unfrozen(name, body):
@@ -44,29 +36,8 @@ def statistics(body, trained):
     return {f"{n}.{buffer}" for n, m in norms.items() if f"{n}.weight" in trained for buffer, _ in m.named_buffers()}
 
 
-def step(model, x, *, lr=0.01):
-    loss = model.method.loss(model.train(), x, LABELS, F.cross_entropy)
-    loss.backward()
-    torch.optim.SGD(model.method.param_groups(model), lr=lr).step()
-
-
-def gradients(model, x):
-    model.zero_grad()
-    torch.manual_seed(5)  # for dropout
-    model.method.loss(model, x, LABELS, F.cross_entropy).backward()
-    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
-
-
-def hooks(model):
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.backbone.modules())
-
-
-def same_state(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
-
-
 @EVERY
-def test_wiring_leaves_the_backbone_as_it_is(name, modality):
+def test_wiring_leaves_the_backbone_as_it_is(name, modality, same_state):
     assert same_state(tiny.wire(name, modality).backbone.state_dict(), tiny.backbone(modality).state_dict())
 
 
@@ -76,15 +47,19 @@ def test_trainables_are_what_the_method_says(name, modality):
     own = {f"method.{n}" for n, _ in model.method.named_parameters()} | {"head.weight", "head.bias"}
     expected = own | {f"backbone.{n}" for n in unfrozen(name, model.backbone)}
     assert {n for n, p in model.named_parameters() if p.requires_grad} == expected
-    grouped = [p for group in model.method.param_groups(model) for p in group["params"]]
-    assert len(grouped) == len(expected)
-    assert {id(p) for p in grouped} == {id(p) for p in model.parameters() if p.requires_grad}
+
+
+@EVERY
+def test_every_trainable_is_in_one_group_of_the_optimizer(name, modality):
+    model = tiny.wire(name, modality)
+    grouped = [id(p) for group in model.method.param_groups(model) for p in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in model.parameters() if p.requires_grad)
 
 
 @EVERY
 def test_every_trainable_gets_a_finite_gradient(name, modality):
     model = tiny.trained(name, modality)
-    got = gradients(model, tiny.inputs(modality))
+    got = contract.gradients(model, tiny.inputs(modality))
     assert got.keys() == {n for n, p in model.named_parameters() if p.requires_grad}
     assert all(gradient.isfinite().all() for gradient in got.values())
     # nothing attends to the prompt that the last block makes, so it is silent unless the head reads it
@@ -97,7 +72,7 @@ def test_every_trainable_gets_a_finite_gradient(name, modality):
 def test_a_step_changes_only_what_is_unfrozen(name, modality):
     model = tiny.trained(name, modality)
     before = {k: v.clone() for k, v in model.backbone.state_dict().items()}
-    step(model, tiny.inputs(modality))
+    contract.step(model, tiny.inputs(modality))
     changed = {k for k, v in model.backbone.state_dict().items() if not torch.equal(v, before[k])}
     trained = unfrozen(name, model.backbone)
     assert changed == trained | statistics(model.backbone, trained)
@@ -107,12 +82,12 @@ def test_a_step_changes_only_what_is_unfrozen(name, modality):
 def test_output_at_the_start_is_the_frozen_backbones(name, modality):
     model, x = tiny.wire(name, modality), tiny.inputs(modality)
     with torch.no_grad():
-        equal = torch.allclose(model.pooled(x), tiny.backbone(modality)(x), rtol=0, atol=0)
+        equal = torch.equal(model.pooled(x), tiny.backbone(modality)(x))
     assert equal == methods.get(name).identity_at_start
 
 
 @EVERY
-def test_saved_and_loaded_model_gives_equal_bits(name, modality):
+def test_saved_and_loaded_model_gives_equal_bits(name, modality, same_state):
     model, x = tiny.trained(name, modality), tiny.inputs(modality)
     other = tiny.wire(name, modality)
     other.load_state_dict(load(save(model.trained_state())), strict=False)
@@ -123,44 +98,24 @@ def test_saved_and_loaded_model_gives_equal_bits(name, modality):
 
 
 @EVERY
-def test_merge_equals_unmerged(name, modality):
-    model, x = tiny.trained(name, modality), tiny.inputs(modality)
-    with torch.no_grad():
-        before, wired = model(x), hooks(model)
-        model.method.merge()
-        torch.testing.assert_close(model(x), before, rtol=1e-5, atol=1e-5)
-    kept = hooks(model)
-    happened = {"yes": kept == 0 and model.method.folded, "no": kept == wired, "in part": 0 < kept < wired}
+def test_merge_equals_unmerged_and_leaves_what_the_method_says(name, modality):
+    model = tiny.trained(name, modality)
+    wired = contract.hooked(model)
+    contract.check_merge(model, tiny.inputs(modality))
+    kept = contract.hooked(model)
+    happened = {"yes": not kept and model.method.folded, "no": kept == wired, "in part": set() < kept < wired}
     assert happened[methods.get(name).merges]
     assert model.method.folded == (methods.get(name).merges == "yes")
 
 
 @EVERY
-def test_detach_gives_the_backbone_back(name, modality):
-    model, x = tiny.trained(name, modality), tiny.inputs(modality)
-    step(model, x)
-    model.method.detach()
-    original = tiny.backbone(modality)
-    assert same_state(model.backbone.state_dict(), original.state_dict())
-    assert hooks(model) == 0
-    assert not any(p.requires_grad for p in model.backbone.parameters())
-    with torch.no_grad():
-        assert torch.equal(model.backbone.eval()(x), original(x))
+def test_detach_gives_the_backbone_back(name, modality, same_state):
+    contract.check_detach(tiny.trained(name, modality), tiny.inputs(modality), tiny.backbone(modality), same_state)
 
 
 @EVERY
 def test_a_deepcopy_is_independent(name, modality):
-    model, x = tiny.trained(name, modality), tiny.inputs(modality)
-    model.method.loss(model, x, LABELS, F.cross_entropy)
-    twin = copy.deepcopy(model)
-    with torch.no_grad():
-        before = model(x)
-        assert torch.equal(twin(x), before)
-        tiny.move(twin)
-        assert not torch.equal(twin(x), before)
-        assert torch.equal(model(x), before)
-        twin.method.detach()
-        assert torch.equal(model(x), before)
+    contract.check_deepcopy(tiny.trained(name, modality), tiny.inputs(modality))
 
 
 @pytest.mark.parametrize(
@@ -168,53 +123,53 @@ def test_a_deepcopy_is_independent(name, modality):
     [
         # each method once by default: tracing takes seconds
         pytest.param(n, m, marks=[pytest.mark.slow] if m == "points" and "image" in methods.get(n).modalities else [])
-        for n, m in PAIRS
-        if m in methods.get(n).modalities
+        for n, m in WORKING
     ],
 )
 def test_compiled_equals_eager(name, modality):
-    model, x = tiny.trained(name, modality, layers=2), tiny.inputs(modality)  # more layers are slow to trace
-    torch._dynamo.reset()
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(x), model(x), rtol=1e-5, atol=1e-5)
+    contract.check_compiled(tiny.trained(name, modality, layers=2), tiny.inputs(modality))  # more layers are slow
 
 
 @EVERY
 def test_checkpointing_gives_equal_gradients(name, modality):
-    model, x = tiny.trained(name, modality), tiny.inputs(modality)
-    model.method.train()  # dropout is drawn again, and must be the same
-    plain = gradients(model, x)
-    model.backbone.set_grad_checkpointing(True)
-    kept = gradients(model, x)
-    assert kept.keys() == plain.keys()
-    for key in plain:
-        torch.testing.assert_close(kept[key], plain[key], rtol=1e-5, atol=1e-6)
+    contract.check_checkpointing(tiny.trained(name, modality), tiny.inputs(modality))
+
+
+@DROPOUT
+def test_dropout_acts_in_training_alone(name, modality):
+    model, x = tiny.trained(name, modality, dropout=0.5), tiny.inputs(modality)
+    with torch.no_grad():
+        assert torch.equal(model(x), model(x))
+        model.method.train()
+        assert not torch.equal(model(x), model(x))
 
 
 @EVERY
 def test_its_operations_can_be_counted(name, modality):
     model, x = tiny.trained(name, modality), tiny.inputs(modality)
     forward = measure.forward_flops(model, x)
-    training = measure.training_flops(model, x, LABELS, lambda m, x, y: m.method.loss(m, x, y, F.cross_entropy))
+    training = measure.training_flops(model, x, contract.LABELS, lambda m, x, y: contract.loss(m, x))
     assert 0 < forward < training
 
 
 @METHODS
 def test_suggested_config_builds(name):
-    cls = methods.get(name).Config
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    for _ in range(5):
-        trial = study.ask()
-        config = cls.suggest(trial)
-        assert {"lr", "weight_decay"} <= trial.params.keys()
+    for config in contract.suggested(name, 5):
         for modality in methods.get(name).modalities:
             methods.build(name, tiny.backbone(modality), config)
 
 
 @METHODS
 def test_config_survives_json(name):
-    config = methods.get(name).Config(lr=0.123)
-    assert methods.config(name, json.loads(json.dumps(dataclasses.asdict(config)))) == config
+    contract.check_json(name)
+
+
+@METHODS
+def test_every_number_has_the_bounds_of_its_field(name):
+    for field in dataclasses.fields(methods.get(name).Config):
+        if isinstance(field.default, (int, float)) and not isinstance(field.default, bool):
+            with pytest.raises(UserError, match=rf"^{name}: {field.name}=-1(\.0)? must be "):
+                methods.config(name, {field.name: -1})
 
 
 @OTHERS

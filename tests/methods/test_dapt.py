@@ -8,10 +8,7 @@ from functools import partial
 import pytest
 import torch
 
-import methods
-from tests.support import tiny
-
-PLACES = ("norm1", "qkv", "proj", "norm2", "fc1", "fc2")  # the order in which scales and shifts are wired
+from tests.support import contract, loops, tiny
 
 
 @pytest.mark.parametrize(
@@ -39,14 +36,10 @@ def gelu(x):
 
 def adapted(adapter, token):
     """relu(w . n + b) * (up gelu(down n)) of n = LN(h), for one token (D,)."""
-    n = tiny.norm(adapter.norm, token)
+    n = loops.norm(adapter.norm, token)
     down, up = adapter.bottleneck.down, adapter.bottleneck.up
     scale = (adapter.scale.weight[0] @ n + adapter.scale.bias[0]).clamp(min=0)
     return scale * (up.weight @ gelu(down.weight @ n + down.bias) + up.bias)
-
-
-def scale_shift(part, x):
-    return tiny.each_token(lambda token: part.scale * token + part.shift, x)
 
 
 def by_loop(model, x):
@@ -54,29 +47,21 @@ def by_loop(model, x):
     method, body = model.method, tiny.backbone("points")
     body.cls_token, body.cls_pos = model.backbone.cls_token, model.backbone.cls_pos
     first, *parts, last = method.parts
-    at = {(i // len(PLACES), PLACES[i % len(PLACES)]): part for i, part in enumerate(parts)}
-    h, position = tiny.point_tokens(body, x)
-    h = torch.cat([h[:, :1], scale_shift(first, h[:, 1:])], dim=1)
+    h, position = loops.point_tokens(body, x)
+    h = torch.cat([h[:, :1], loops.scale_shift(first, h[:, 1:])], dim=1)
     for layer in range(tiny.DEPTH):
         kept = []
 
         def beside(layer, h, u, kept=kept):
-            kept.append(tiny.each_token(partial(adapted, method.adapters[layer]), h))
+            kept.append(loops.each_token(partial(adapted, method.adapters[layer]), h))
             return kept[0]
 
         h[:, : position.shape[1]] += position  # prompts have none
-        h = tiny.block(
-            body,
-            layer,
-            h,
-            linear=lambda layer, name, module, x: scale_shift(at[layer, name], tiny.plain(layer, name, module, x)),
-            after_norm=lambda layer, name, x: scale_shift(at[layer, name], x),
-            beside=beside,
-        )
+        h = loops.block(body, layer, h, beside=beside, **loops.scale_shifts(parts))
         gamma, beta = method.generators[layer].gamma, method.generators[layer].beta
         prompts = [gamma * sum(gelu(token) for token in a) / len(a) + beta for a in kept[0]]
         h = torch.cat([h, torch.stack(prompts)[:, None]], dim=1)
-    return scale_shift(last, tiny.norm(body.norm, h))
+    return loops.scale_shift(last, loops.norm(body.norm, h))
 
 
 @pytest.mark.parametrize("head_prompts", [True, False])
@@ -106,34 +91,14 @@ def test_every_adapter_starts_at_nothing_and_some_scales_do_not():
 
 @pytest.mark.parametrize("head_prompts", [True, False])
 def test_merge_keeps_adapters_and_prompts_alone(head_prompts):
-    model, x = tiny.trained("dapt", "points", head_prompts=head_prompts), tiny.inputs("points")
-    with torch.no_grad():
-        before = model(x)
-        for _ in range(2):  # a second merge changes nothing
-            model.method.merge()
-            torch.testing.assert_close(model(x), before, rtol=1e-5, atol=1e-5)
-    hooked = {n for n, m in model.backbone.named_modules() if m._forward_hooks or m._forward_pre_hooks}
+    model = tiny.trained("dapt", "points", head_prompts=head_prompts)
+    contract.check_merge(model, tiny.inputs("points"))
     blocks = {f"blocks.{i}{part}" for i in range(tiny.DEPTH) for part in ("", ".norm2", ".drop_path2")}
-    assert hooked == blocks | {"norm"}
+    assert contract.hooked(model) == blocks | {"norm"}
 
 
 def test_detach_after_merge_leaves_no_hook():
     model = tiny.trained("dapt", "points")
     model.method.merge()
     model.method.detach()
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.backbone.modules())
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"hidden": 0}, "dapt: hidden=0 must be at least 1"),
-        ({"dropout": 1.0}, "dapt: dropout=1.0 must be below 1"),
-        ({"head_prompts": "no"}, "dapt: head_prompts='no' must be of type bool"),
-        ({"rank": 64}, "dapt: unknown option 'rank'; known: dropout, head_prompts, hidden, lr, weight_decay"),
-    ],
-)
-def test_a_wrong_option_is_one_clear_line(options, message):
-    with pytest.raises(ValueError) as error:
-        methods.config("dapt", options)
-    assert str(error.value) == message
+    assert not contract.hooked(model)

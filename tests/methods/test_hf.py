@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-import json
 import pickle
 from importlib.util import find_spec
 
-import optuna
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,15 +15,18 @@ import methods
 from benchmarks.records.spec import Recipe
 from benchmarks.training.model import Classifier
 from benchmarks.training.train import Trainer
-from tests.support import tiny
+from methods.errors import UserError
+from tests.support import contract, tiny
 
-pytestmark = pytest.mark.skipif(
-    find_spec("peft") is None, reason="Hugging Face PEFT is not installed: pip install 'peft-vision-bench[hf]'"
-)
-pytestmark = [pytestmark, pytest.mark.filterwarnings("ignore::UserWarning")]  # PEFT's, on sizes as small as these
+pytestmark = [
+    pytest.mark.skipif(
+        find_spec("peft") is None, reason="Hugging Face PEFT is not installed: pip install 'peft-vision-bench[hf]'"
+    ),
+    pytest.mark.filterwarnings("ignore::UserWarning"),  # PEFT warns about sizes as small as these
+    pytest.mark.usefixtures("one_thread"),
+]
 
-LABELS = torch.tensor([0, 1, 2, 3])
-KINDS = {  # a list of its own, for to ask PEFT takes seconds; with options that fit a width of 48
+KINDS = {  # options that fit a width of 48; listed here, because asking PEFT takes seconds
     "adalora": {},
     "adamss": {"r": 12, "num_subspaces": 2},
     "beft": {},
@@ -71,14 +70,6 @@ EVERY = pytest.mark.parametrize("modality", tiny.MODALITIES)
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(autouse=True)
 def _known(request):
     """Releases of PEFT differ in what they have."""
     from methods import hf_config
@@ -96,12 +87,6 @@ def trained(kind, modality="image", **options):
     return tiny.move(wire(kind, modality, **options))
 
 
-def gradients(model, x):
-    model.zero_grad()
-    model.method.loss(model, x, LABELS, F.cross_entropy).backward()
-    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
-
-
 def own(model):
     """The backbone's state without what was injected, under the names that it has by itself."""
     state = model.backbone.state_dict(keep_vars=True)
@@ -109,31 +94,36 @@ def own(model):
     return {name.replace(".base_layer.", "."): v.detach() for name, v in state.items() if id(v) not in new}
 
 
-def same_state(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+@EACH
+@EVERY
+def test_wiring_renames_the_backbone_and_changes_no_value(kind, modality, same_state):
+    if kind != "pissa":  # it takes the update that it starts with out of the weights
+        assert same_state(own(wire(kind, modality)), tiny.backbone(modality, 2).state_dict())
+
+
+@EACH
+def test_only_new_weights_train_and_they_are_counted(kind):
+    model, original = wire(kind), tiny.backbone("image", 2)
+    trains = {n: p.numel() for n, p in model.backbone.named_parameters() if p.requires_grad}
+    assert set() < trains.keys() <= model.method.injected
+    assert not list(model.method.parameters())
+    counted = model.count()
+    assert counted["backbone"] == sum(p.numel() for p in original.parameters())
+    assert counted["method"] == sum(trains.values())
 
 
 @EACH
 @EVERY
-def test_wiring_renames_the_backbone_and_changes_no_value(kind, modality):
-    model, x, original = wire(kind, modality), tiny.inputs(modality), tiny.backbone(modality, 2)
-    if kind != "pissa":  # it takes the update that it starts with out of the weights
-        assert same_state(own(model), original.state_dict())
-    trains = {n for n, p in model.backbone.named_parameters() if p.requires_grad}
-    assert trains
-    assert trains <= model.method.injected
-    assert not list(model.method.parameters())
+def test_output_at_the_start_is_the_frozen_backbones_up_to_rounding(kind, modality):
+    model, x = wire(kind, modality), tiny.inputs(modality)
     with torch.no_grad():
-        near = torch.allclose(model.pooled(x), original(x), atol=1e-5)
-    assert near == (kind not in ("c3a", "fourierft", "unilora", "vblora"))
-    assert near == model.method.identity_at_start
-    assert model.count()["backbone"] == sum(p.numel() for p in original.parameters())
-    assert model.count()["method"] == sum(p.numel() for p in model.backbone.parameters() if p.requires_grad)
+        near = torch.allclose(model.pooled(x), tiny.backbone(modality, 2)(x), atol=1e-5)
+    assert near == (kind not in ("c3a", "fourierft", "unilora", "vblora")) == model.method.identity_at_start
 
 
 @EACH
 def test_nothing_of_the_tuner_is_outside_the_model(kind):
-    """What were there would not be saved, counted or moved to a device."""
+    """A tensor outside would not be saved, counted or moved to a device."""
     model = wire(kind)
     (tuner,) = model.method._tuner
     held = {id(t) for t in [*tuner.parameters(), *tuner.buffers()]}
@@ -146,7 +136,7 @@ def test_nothing_of_the_tuner_is_outside_the_model(kind):
 def test_every_trainable_gets_a_gradient_and_a_step_changes_nothing_else(kind):
     model, x = trained(kind), tiny.inputs("image")
     model.predict(x)  # nothing that inference mode leaves behind may stop the training
-    got = gradients(model.train(), x)
+    got = contract.gradients(model.train(), x)
     assert got.keys() == {n for n, p in model.named_parameters() if p.requires_grad}
     assert all(gradient.isfinite().all() and gradient.any() for gradient in got.values())
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -163,7 +153,7 @@ def test_every_trainable_gets_a_gradient_and_a_step_changes_nothing_else(kind):
 def test_saved_and_loaded_model_gives_equal_bits(kind, modality):
     model, x = trained(kind, modality), tiny.inputs(modality)
     body = tiny.backbone(modality, 2)
-    torch.manual_seed(77)  # no more than the task file holds may be needed
+    torch.manual_seed(77)  # the task file must hold everything that is needed
     method = methods.build(f"hf:{kind}", body, model.method.config)
     other = Classifier(body, method, nn.Linear(body.head_hidden_size, 5)).eval()
     state = load(save(model.trained_state()))
@@ -176,14 +166,8 @@ def test_saved_and_loaded_model_gives_equal_bits(kind, modality):
 @EACH
 @EVERY
 def test_merge_equals_unmerged_and_gives_the_keys_back(kind, modality):
-    model, x = trained(kind, modality), tiny.inputs(modality)
-    with torch.no_grad():
-        before = model(x)
-        model.method.merge()
-        torch.testing.assert_close(model(x), before, rtol=1e-4, atol=1e-4)  # of matrices rebuilt from decompositions
-        merged = model(x)
-        model.method.merge()
-        assert torch.equal(model(x), merged)
+    model = trained(kind, modality)
+    contract.check_merge(model, tiny.inputs(modality), tolerance=1e-4)  # some types rebuild matrices
     kept = kind == "lily" or (kind, modality) == ("beft", "points")  # those linears have no bias to take a change of it
     assert model.method.folded != kept
     if not kept:
@@ -193,30 +177,20 @@ def test_merge_equals_unmerged_and_gives_the_keys_back(kind, modality):
 
 def test_what_merges_in_part_is_left_unmerged():
     options = {"target_modules": ["mlp.fc1", "attn.qkv"], "lora_bias": True}
-    model, x = trained("lora", "points", **options), tiny.inputs("points")
-    with torch.no_grad():
-        before = model(x)
-        model.method.merge()
-        torch.testing.assert_close(model(x), before, rtol=1e-5, atol=1e-5)
+    model = trained("lora", "points", **options)
+    contract.check_merge(model, tiny.inputs("points"))
     assert not model.method.folded
     assert not any(getattr(module, "merged", False) for module in model.backbone.modules())
 
 
 @EACH
-def test_detach_gives_the_backbone_back(kind):
-    model, x, original = trained(kind), tiny.inputs("image"), tiny.backbone("image", 2)
-    gradients(model.train(), x)
-    torch.optim.SGD(model.method.param_groups(model), lr=0.01).step()
-    model.method.detach()
-    assert same_state(model.backbone.state_dict(), original.state_dict())
-    assert not any(p.requires_grad for p in model.backbone.parameters())
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.backbone.modules())
+def test_detach_gives_the_backbone_back(kind, same_state):
+    model = trained(kind)
+    contract.check_detach(model, tiny.inputs("image"), tiny.backbone("image", 2), same_state)
     assert not hasattr(model.backbone, "peft_config")
-    with torch.no_grad():
-        assert torch.equal(model.backbone.eval()(x), original(x))
 
 
-def test_trained_biases_are_put_back():
+def test_trained_biases_are_put_back(same_state):
     model, original = trained("lora", bias="all"), tiny.backbone("image", 2)
     biases = {n for n, p in original.named_parameters() if n.endswith("bias")}
     trains = {n for n, p in model.backbone.named_parameters() if p.requires_grad} - model.method.injected
@@ -228,50 +202,30 @@ def test_trained_biases_are_put_back():
 
 @EACH
 def test_a_deepcopy_is_independent(kind):
-    model, x = trained(kind), tiny.inputs("image")
-    gradients(model, x)
-    twin = copy.deepcopy(model)
-    with torch.no_grad():
-        before = model(x)
-        assert torch.equal(twin(x), before)
-        tiny.move(twin)
-        assert not torch.equal(twin(x), before)
-        assert torch.equal(model(x), before)
-        twin.method.merge()
-        twin.method.detach()
-        assert torch.equal(model(x), before)
+    contract.check_deepcopy(trained(kind), tiny.inputs("image"))
 
 
 @EACH
 def test_checkpointing_gives_equal_gradients(kind):
-    model, x = trained(kind), tiny.inputs("image")
-    plain = gradients(model, x)
-    model.backbone.set_grad_checkpointing(True)
-    kept = gradients(model, x)
-    assert kept.keys() == plain.keys()
-    for key in plain:
-        torch.testing.assert_close(kept[key], plain[key], rtol=1e-5, atol=1e-6)
+    contract.check_checkpointing(trained(kind), tiny.inputs("image"))
 
 
 @pytest.mark.parametrize("kind", ["lora", "rslora", "vera", "ia3", "oft"])
 def test_compiled_equals_eager(kind):
-    model, x = trained(kind), tiny.inputs("image")
-    torch._dynamo.reset()
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(x), model(x), rtol=1e-5, atol=1e-5)
+    contract.check_compiled(trained(kind), tiny.inputs("image"))
 
 
 @EACH
-def test_configurations_survive_json_and_pickle_and_are_searched(kind):
-    name = f"hf:{kind}"
-    config = methods.config(name, {**KINDS[kind], "lr": 0.123})
-    assert methods.config(name, json.loads(json.dumps(dataclasses.asdict(config)))) == config
+def test_configurations_survive_json_and_are_searched(kind):
+    contract.check_json(f"hf:{kind}", **KINDS[kind])
+    assert len(list(contract.suggested(f"hf:{kind}", 3))) == 3
+
+
+@EACH
+def test_configurations_survive_pickle(kind):
+    config, twin = (methods.config(f"hf:{kind}", KINDS[kind]) for _ in range(2))
     assert pickle.loads(pickle.dumps(config)) == config
-    assert hash(config) == hash(methods.config(name, {**KINDS[kind], "lr": 0.123}))
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    for _ in range(3):
-        trial = study.ask()
-        assert methods.get(name).Config.suggest(trial).lr == trial.params["lr"]
+    assert hash(config) == hash(twin)
 
 
 DIM, WIDE, DEPTH = 768, 3 * 768, 12
@@ -329,17 +283,17 @@ def test_lora_here_and_in_peft_are_one(targets, names, ranks, modality):
         for place, update in pairs.items():
             for layer, weight in zip((layers[place].lora_A, layers[place].lora_B), side_by_side(update), strict=True):
                 layer.default.weight.copy_(weight)
-    torch.testing.assert_close(theirs(x), ours(x), rtol=1e-5, atol=1e-5)
-    mine, peft = gradients(ours, x), gradients(theirs, x)
+    tiny.close(theirs(x), ours(x))
+    mine, peft = contract.gradients(ours, x), contract.gradients(theirs, x)
     for name in ("head.weight", "head.bias"):
-        torch.testing.assert_close(peft[name], mine[name], rtol=1e-5, atol=1e-5)
+        tiny.close(peft[name], mine[name])
     for place, update in pairs.items():
         for parameter in update.parameters():
             parameter.data = parameter.grad  # so that the gradients are laid side by side as the weights were
         down, up = side_by_side(update)
         shared = up != 0  # elsewhere PEFT has weights that ours has not
-        torch.testing.assert_close(layers[place].lora_A.default.weight.grad, down, rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(layers[place].lora_B.default.weight.grad * shared, up, rtol=1e-5, atol=1e-5)
+        tiny.close(layers[place].lora_A.default.weight.grad, down)
+        tiny.close(layers[place].lora_B.default.weight.grad * shared, up)
         assert shared.sum() == sum(pair.numel() for n, pair in update.named_parameters() if "up." in n)
 
 
@@ -361,8 +315,8 @@ def test_adaloras_loss_pulls_singular_vectors_to_orthogonal():
     ]
     assert len(matrices) == 4
     skew = sum((m @ m.T - torch.eye(len(m))).square().sum().sqrt() for m in matrices) / 4
-    expected = F.cross_entropy(model(x), LABELS) + 0.3 * skew
-    torch.testing.assert_close(model.method.loss(model, x, LABELS, F.cross_entropy), expected)
+    expected = F.cross_entropy(model(x), contract.LABELS) + 0.3 * skew
+    torch.testing.assert_close(contract.loss(model, x), expected)
 
 
 @pytest.mark.parametrize(
@@ -374,7 +328,7 @@ def test_adaloras_loss_pulls_singular_vectors_to_orthogonal():
     ],
 )
 def test_a_wrong_name_is_one_clear_line(name, message):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(UserError) as error:
         methods.get(name)
     assert str(error.value).startswith(message)
     assert not methods.known(name)
@@ -399,7 +353,7 @@ def test_a_wrong_name_is_one_clear_line(name, message):
     ],
 )
 def test_a_wrong_option_is_one_clear_line(options, message):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(UserError) as error:
         methods.build("hf:lora", tiny.backbone("image"), methods.config("hf:lora", options))
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)

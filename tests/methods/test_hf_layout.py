@@ -48,13 +48,12 @@ def bare():
 
 @pytest.mark.parametrize("modality", tiny.MODALITIES)
 @pytest.mark.parametrize("targets", TARGETS)
-def test_what_is_written_comes_back_bit_for_bit(targets, modality, tmp_path):
+def test_what_is_written_comes_back_bit_for_bit(targets, modality, tmp_path, same_state):
     model = tiny.trained("lora", modality, rank=4, alpha=6, targets=targets)
     write(model, tmp_path, task="digits")
     again, config = filled(modality, tmp_path, model.method.config)
     assert config == model.method.config
-    state = again.trained_state()
-    assert all(torch.equal(state[name], value) for name, value in model.trained_state().items())
+    assert same_state(again.trained_state(), model.trained_state())
 
 
 @pytest.mark.parametrize("targets", TARGETS)
@@ -65,7 +64,7 @@ def test_it_comes_back_without_a_hint(targets, tmp_path):
     if targets != ("k",):
         assert (config.rank, set(config.targets)) == (4, set(targets))
     with torch.no_grad():
-        torch.testing.assert_close(again(x), model(x), rtol=1e-5, atol=1e-5)
+        tiny.close(again(x), model(x))
 
 
 def test_the_folder_holds_what_peft_names_and_nothing_else(tmp_path):
@@ -95,7 +94,7 @@ def test_peft_reads_what_is_written(targets, tmp_path):
     write(model, tmp_path)
     theirs = PeftModel.from_pretrained(bare(), tmp_path).eval()
     with torch.no_grad():
-        torch.testing.assert_close(theirs(x), model(x), rtol=1e-5, atol=1e-5)
+        tiny.close(theirs(x), model(x))
 
 
 @NEEDS_PEFT
@@ -120,7 +119,7 @@ def test_what_peft_writes_is_read(rslora, tmp_path):
     ours, config = filled("image", tmp_path, LoRAConfig())
     assert (config.rank, config.targets) == (3, ("q", "k", "v", "proj", "fc2"))
     with torch.no_grad():
-        torch.testing.assert_close(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
+        tiny.close(ours(x), theirs(x))
 
 
 def test_an_untrained_adapter_changes_nothing(tmp_path):
@@ -133,7 +132,7 @@ def test_an_untrained_adapter_changes_nothing(tmp_path):
 
 
 def test_only_lora_is_written(tmp_path):
-    with pytest.raises(ValueError, match="only the updates of lora can be written in PEFT's layout"):
+    with pytest.raises(UserError, match="only the updates of lora can be written in PEFT's layout"):
         write(tiny.wire("bitfit", "image"), tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
@@ -150,14 +149,14 @@ def test_what_lora_here_does_not_have_is_refused(change, message, tmp_path):
     write(tiny.trained("lora", "image"), tmp_path)
     config = json.loads((tmp_path / hf_layout.CONFIG).read_text())
     (tmp_path / hf_layout.CONFIG).write_text(json.dumps({**config, **change}))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         hf_layout.read(tmp_path)
 
 
 def test_missing_and_damaged_files_are_refused(tmp_path):
     for damage in (lambda: None, lambda: (tmp_path / hf_layout.CONFIG).write_text("{")):
         damage()
-        with pytest.raises(ValueError, match=r"cannot read .* as PEFT's layout"):
+        with pytest.raises(UserError, match=r"cannot read .* as PEFT's layout"):
             hf_layout.read(tmp_path)
 
 
@@ -183,11 +182,11 @@ def test_updates_of_other_backbones_are_refused(tmp_path):
     state = load_file(tmp_path / hf_layout.WEIGHTS)
     names = [f"base_model.model.blocks.0.mlp.fc1.lora_{matrix}.weight" for matrix in "AB"]
     save_file({**state, names[0]: torch.ones(8, 20)}, tmp_path / hf_layout.WEIGHTS)
-    with pytest.raises(ValueError, match=r"the update of blocks\.0\.mlp\.fc1 is 96 x 20, its weight 96 x 48"):
+    with pytest.raises(UserError, match=r"the update of blocks\.0\.mlp\.fc1 is 96 x 20, its weight 96 x 48"):
         filled("image", tmp_path, model.method.config)
     moved = {name.replace("blocks.2.", "blocks.9."): value for name, value in state.items()}
     save_file(moved, tmp_path / hf_layout.WEIGHTS)
-    with pytest.raises(ValueError, match=r"not those of this backbone's blocks: blocks\.9\.mlp\.fc1"):
+    with pytest.raises(UserError, match=r"not those of this backbone's blocks: blocks\.9\.mlp\.fc1"):
         filled("image", tmp_path, model.method.config)
 
 
@@ -197,9 +196,7 @@ def test_without_peft_a_bridged_name_is_one_line_that_says_what_to_install(monke
     monkeypatch.setitem(sys.modules, "peft", None)
     hf.get.cache_clear()
     hf_config.kinds.cache_clear()
-    with pytest.raises(
-        ValueError, match=r"methods 'hf:\*' need Hugging Face PEFT .*'peft-vision-bench\[hf\]'"
-    ) as error:
+    with pytest.raises(UserError, match=r"methods 'hf:\*' need Hugging Face PEFT .*'peft-vision-bench\[hf\]'") as error:
         methods.config("hf:lora", {})
     assert "\n" not in str(error.value)
     assert not methods.known("hf:lora")

@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-import methods
 from methods.idpt import EdgeConv, PromptNetwork, nearest
-from tests.support import tiny
+from tests.support import loops, tiny
 
 
 def test_totals_equal_the_published():
@@ -111,24 +110,24 @@ def test_output_equals_the_equations(block, first):
     body = tiny.backbone("points")
     body.cls_token, body.cls_pos = model.backbone.cls_token, model.backbone.cls_pos
     with torch.no_grad():
-        h, position = tiny.point_tokens(body, x)
+        h, position = loops.point_tokens(body, x)
         for layer in range(tiny.DEPTH):
             if layer == first:
                 h = torch.cat([h, prompt_by_loop(model.method.network, h[:, 1:])], dim=1)
             h[:, : position.shape[1]] += position  # the prompt has none
-            h = tiny.block(body, layer, h)
-        h = tiny.norm(body.norm, h)
+            h = loops.block(body, layer, h)
+        h = loops.norm(body.norm, h)
         assert h.shape[1] == 1 + body.num_groups + 1
         expected = torch.cat([h[:, 0], h[:, -1], h[:, 1:-1].max(dim=1).values], dim=-1)
         got = model.method.features(model.pooled(x))
-        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+        tiny.close(got, expected)
         torch.testing.assert_close(model(x), got @ model.head.weight.T + model.head.bias)
 
 
 def test_in_eval_mode_a_prompt_does_not_depend_on_its_batch():
     model, x = tiny.trained("idpt", "points"), tiny.inputs("points")
     with torch.no_grad():
-        torch.testing.assert_close(model(x)[1:2], model(x[1:2]), rtol=1e-5, atol=1e-5)
+        tiny.close(model(x)[1:2], model(x[1:2]))
 
 
 def test_running_statistics_are_saved():
@@ -141,25 +140,3 @@ def test_running_statistics_are_saved():
             assert norm.running_mean.any()
             assert torch.equal(state[f"method.{name}.running_mean"], norm.running_mean)
             assert torch.equal(state[f"method.{name}.running_var"], norm.running_var)
-
-
-@pytest.mark.parametrize("block", [0, tiny.DEPTH, 11])
-def test_a_block_that_is_not_there_is_one_clear_line(block):
-    with pytest.raises(ValueError) as error:
-        tiny.wire("idpt", "points", block=block)
-    assert str(error.value) == f"idpt: block={block} must be from 1 to 2, the last of this backbone"
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"neighbors": 0}, "idpt: neighbors=0 must be at least 1"),
-        ({"block": "last"}, "idpt: block='last' must be of type int"),
-        ({"block": -1}, "idpt: block=-1 must be a finite number that is not negative"),
-        ({"layer": 11}, "idpt: unknown option 'layer'; known: block, lr, neighbors, weight_decay"),
-    ],
-)
-def test_a_wrong_option_is_one_clear_line(options, message):
-    with pytest.raises(ValueError) as error:
-        methods.config("idpt", options)
-    assert str(error.value) == message

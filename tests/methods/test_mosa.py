@@ -9,7 +9,7 @@ from torch import nn
 
 import methods
 from methods.mosa import SplitLinear, symmetric_kl
-from tests.support import tiny
+from tests.support import loops, tiny
 
 COPIES = 4
 
@@ -108,11 +108,9 @@ def test_output_equals_the_equations_with_the_mean_of_the_copies(split):
     def beside(layer, h, u):
         branch = model.method.branches[layer]
         (w1, b1), (w2, b2) = plain(branch.down), plain(branch.up)
-        return 0.5 * (F.gelu(tiny.norm(branch.norm, h) @ w1.T + b1) @ w2.T + b2)
+        return 0.5 * (F.gelu(loops.norm(branch.norm, h) @ w1.T + b1) @ w2.T + b2)
 
-    with torch.no_grad():
-        expected = tiny.vit(tiny.backbone("image"), x, beside=beside)
-        torch.testing.assert_close(model.pooled(x), expected, rtol=1e-5, atol=1e-5)
+    loops.check_image(model, x, beside=beside)
 
 
 def test_every_pass_draws_its_own_copies_in_training():
@@ -158,12 +156,12 @@ def test_merged_count_equals_the_closed_form(hidden):
 
 
 @pytest.mark.parametrize("copies", [1, 4])
-def test_an_unmerged_state_goes_back_where_it_came_from(copies):
+def test_an_unmerged_state_goes_back_where_it_came_from(copies, same_state):
     model = tiny.trained("mosa", "image", copies=copies)
     kept = model.trained_state()
     tiny.move(model)
     model.load_state_dict(kept, strict=False)
-    assert all(torch.equal(tensor, kept[name]) for name, tensor in model.trained_state().items())
+    assert same_state(model.trained_state(), kept)
 
 
 def test_a_merged_model_is_saved_and_loaded_as_one_adapter():
@@ -176,16 +174,3 @@ def test_a_merged_model_is_saved_and_loaded_as_one_adapter():
         other.load_state_dict(model.trained_state(), strict=False)
         assert torch.equal(other(x), before)
     assert sum(p.numel() for p in other.method.parameters()) == sum(p.numel() for p in model.method.parameters())
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"copies": 0}, "mosa: copies=0 must be at least 1"),
-        ({"split": "none"}, "mosa: unknown split 'none'; known: both, down, up"),
-    ],
-)
-def test_a_wrong_option_is_one_clear_line(options, message):
-    with pytest.raises(ValueError) as error:
-        methods.config("mosa", options)
-    assert str(error.value).replace("did you mean 'down'? ", "") == message

@@ -11,7 +11,7 @@ from typing import Annotated
 import pytest
 
 import methods
-from methods.base import Config, modality
+from methods.base import modality
 from methods.errors import UserError
 from methods.options import at_least, below, check_bounds, parse, positive
 from tests.support import tiny
@@ -64,14 +64,6 @@ def test_text_becomes_the_type_inside_annotated():
     assert parse(First, {"size": 3, "maybe": 2, "rate": "1e-3"}) == First(size=3, maybe=2, rate=0.001)
     with pytest.raises(UserError, match=r"^size='many' must be of type int$"):
         parse(First, {"size": "many"})
-
-
-@pytest.mark.parametrize("name", sorted(methods.METHODS))
-def test_every_configuration_keeps_the_bound_of_the_learning_rate(name):
-    cls = methods.get(name).Config
-    assert issubclass(cls, Config)
-    with pytest.raises(UserError, match=r"^lr=0 must be positive$"):
-        cls(lr=0)
 
 
 @pytest.mark.parametrize("kind", tiny.MODALITIES)

@@ -8,42 +8,29 @@ from timm.models import VisionTransformer
 from torch import nn
 
 import methods
-from benchmarks.backbones.points import group
 from benchmarks.training import measure
 from benchmarks.training.model import Classifier
 from methods.layers import Prompts
-from tests.support import tiny
+from tests.support import loops, tiny
 
 BOTH = pytest.mark.parametrize("name", ["vpt_shallow", "vpt_deep"])
 
 
 @pytest.mark.parametrize("prompts", [1, 10, 50, 100])
-def test_counts_equal_the_closed_form(prompts):
+def test_counts_equal_the_closed_form_and_the_published(prompts):
     assert tiny.count("vpt_shallow", prompts=prompts) == prompts * 768
     assert tiny.count("vpt_deep", prompts=prompts) == 12 * prompts * 768
-
-
-def test_default_counts_equal_the_published():
     assert (tiny.count("vpt_shallow"), tiny.count("vpt_deep")) == (38_400, 460_800)
-
-
-def tokens_and_positions(body, modality, x):
-    """What enters the first block (B, N, D), and what is added before every block."""
-    if modality == "image":
-        return tiny.image_tokens(body, x), 0
-    neighborhoods, centers = group(x, body.num_groups, body.group_size)
-    tokens = torch.cat([body.cls_token.expand(len(x), -1, -1), body.encoder(neighborhoods)], dim=1)
-    return tokens, torch.cat([body.cls_pos.expand(len(x), -1, -1), body.pos_embed(centers)], dim=1)
 
 
 def last_tokens(body, modality, x, own):
     """Tokens (B, N, D) after the last block; ``own`` holds the prompts (P, D) that each block reads, or None."""
-    h, positions = tokens_and_positions(body, modality, x)
+    h, positions = (loops.image_tokens(body, x), 0) if modality == "image" else loops.point_tokens(body, x)
     count, prompts = h.shape[1], None
     for layer in range(len(body.blocks)):
         if own[layer] is not None:
             prompts = own[layer].expand(len(x), -1, -1)
-        h = tiny.block(body, layer, torch.cat([h + positions, prompts], dim=1))
+        h = loops.block(body, layer, torch.cat([h + positions, prompts], dim=1))
         h, prompts = h[:, :count], h[:, count:]
     return h
 
@@ -61,9 +48,9 @@ def test_output_equals_the_equations(name, modality, prompts):
     model, x = tiny.trained(name, modality, prompts=prompts), tiny.inputs(modality, 2)
     body = tiny.backbone(modality)
     with torch.no_grad():
-        h = tiny.norm(body.norm, last_tokens(body, modality, x, prompts_of(name, model.method)))
-        pooled = h[:, 0] if modality == "image" else torch.cat([h[:, 0], h[:, 1:].amax(1)], dim=-1)
-        torch.testing.assert_close(model.pooled(x), pooled, rtol=1e-5, atol=1e-5)
+        h = loops.norm(body.norm, last_tokens(body, modality, x, prompts_of(name, model.method)))
+        pooled = h[:, 0] if modality == "image" else loops.pooled_points(h)
+        tiny.close(model.pooled(x), pooled)
 
 
 @BOTH
@@ -77,7 +64,7 @@ def test_a_mean_pooled_vit_averages_patches_only(name):
         pooled = model.eval().pooled(x)
         patches = last_tokens(body, "image", x, prompts_of(name, model.method))[:, 1:]
         assert patches.shape[1] == 16
-        torch.testing.assert_close(pooled, tiny.norm(body.fc_norm, patches.mean(1)), rtol=1e-5, atol=1e-5)
+        tiny.close(pooled, loops.norm(body.fc_norm, patches.mean(1)))
 
 
 @BOTH
@@ -115,19 +102,3 @@ def test_every_sample_draws_its_own_dropout():
     kept = first != 0
     torch.testing.assert_close(first[kept], 2 * part.prompts[kept])
     assert torch.equal(part.eval()(x)[:, 3:], part.prompts.expand(2, -1, -1))
-
-
-@BOTH
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"prompts": 0}, "prompts=0 must be at least 1"),
-        ({"dropout": 1.0}, "dropout=1.0 must be below 1"),
-        ({"prompts": "many"}, "prompts='many' must be of type int"),
-        ({"prompt": 5}, "unknown option 'prompt'; did you mean 'prompts'? known: dropout, lr, prompts, weight_decay"),
-    ],
-)
-def test_a_wrong_option_is_one_clear_line(name, options, message):
-    with pytest.raises(ValueError) as error:
-        methods.config(name, options)
-    assert str(error.value) == f"{name}: {message}"

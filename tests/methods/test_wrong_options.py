@@ -1,0 +1,83 @@
+"""A wrong option is refused in one line that says what is allowed."""
+
+from __future__ import annotations
+
+import pytest
+
+import methods
+from methods.errors import UserError
+from tests.support import tiny
+
+AT_LEAST_1 = {
+    "adapter": ["hidden"],
+    "adaptformer": ["hidden"],
+    "adapterx": ["experts", "heads", "hidden", "routing_dim"],
+    "bi_adaptformer": ["hidden"],
+    "bi_lora": ["rank"],
+    "convpass": ["hidden"],
+    "dapt": ["hidden"],
+    "fact_tk": ["rank"],
+    "fact_tt": ["rank"],
+    "idpt": ["neighbors"],
+    "lora": ["rank"],
+    "mosa": ["copies", "hidden"],
+    "noah": ["supernet_epochs", "population", "parents", "max_params"],
+    "repadapter": ["hidden", "groups"],
+    "vpt_deep": ["prompts"],
+    "vpt_shallow": ["prompts"],
+}
+DROPOUT = [name for name in methods.METHODS if "dropout" in methods.defaults(name)]
+OTHERS = [
+    ("adapter", {"position": "fnn"}, "unknown position 'fnn'; did you mean 'ffn'? known: both, ffn"),
+    ("adapterx", {"experts": 17}, "experts=17 must be at most routing_dim=16"),
+    ("adapterx", {"variant": "x"}, "unknown variant 'x'; known: dynamic, parallel, sequential"),
+    ("bi_lora", {"targets": []}, "targets=() must be different and not empty"),
+    ("dapt", {"head_prompts": "no"}, "head_prompts='no' must be of type bool"),
+    ("dapt", {"rank": 64}, "unknown option 'rank'; known: dropout, head_prompts, hidden, lr, weight_decay"),
+    ("fact_tt", {"scale": -1}, "scale=-1.0 must be a finite number that is not negative"),
+    ("idpt", {"block": "last"}, "block='last' must be of type int"),
+    ("idpt", {"block": -1}, "block=-1 must be a finite number that is not negative"),
+    ("lora", {"targets": []}, "targets=() must be different and not empty"),
+    ("lora", {"targets": ["q", "q"]}, "targets=('q', 'q') must be different and not empty"),
+    ("lora", {"targets": ["o"]}, "unknown targets 'o'; known: fc1, fc2, k, proj, q, v"),
+    ("mosa", {"split": "x"}, "unknown split 'x'; known: both, down, up"),
+    ("noah", {"widths": ()}, "widths=() must be positive and not empty"),
+    ("noah", {"widths": (0, 5)}, "widths=(0, 5) must be positive and not empty"),
+    ("noah", {"supernet_lr": 0.0}, "supernet_lr=0.0 must be positive"),
+    ("repadapter", {"hidden": 6, "groups": 4}, "hidden=6 must be a multiple of groups=4"),
+    ("ssf", {"rank": 8}, "unknown option 'rank'; known: lr, weight_decay"),
+    ("vpt_deep", {"prompts": "many"}, "prompts='many' must be of type int"),
+    (
+        "vpt_deep",
+        {"prompt": 5},
+        "unknown option 'prompt'; did you mean 'prompts'? known: dropout, lr, prompts, weight_decay",
+    ),
+]
+CASES = [
+    *((name, {field: 0}, f"{field}=0 must be at least 1") for name, fields in AT_LEAST_1.items() for field in fields),
+    *((name, {"dropout": 1}, "dropout=1.0 must be below 1") for name in DROPOUT),
+    *((name, {"lr": 0}, "lr=0.0 must be positive") for name in methods.METHODS),
+    *OTHERS,
+]
+ON_A_BACKBONE = [
+    ("adapterx", "image", {"heads": 5}, "heads=5 must divide the token width 48"),
+    *(
+        ("idpt", "points", {"block": block}, f"block={block} must be from 1 to 2, the last of this backbone")
+        for block in (0, tiny.DEPTH, 11)
+    ),
+    ("repadapter", "image", {"hidden": 5, "groups": 5}, "groups=5 must divide the token width 48"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "message"), CASES)
+def test_an_option_is_refused(name, options, message):
+    with pytest.raises(UserError) as error:
+        methods.config(name, options)
+    assert str(error.value) == f"{name}: {message}"
+
+
+@pytest.mark.parametrize(("name", "modality", "options", "message"), ON_A_BACKBONE)
+def test_an_option_that_does_not_fit_the_backbone_is_refused(name, modality, options, message):
+    with pytest.raises(UserError) as error:
+        tiny.wire(name, modality, **options)
+    assert str(error.value) == f"{name}: {message}"
