@@ -11,7 +11,8 @@ from timm.models import VisionTransformer
 from torch.utils.flop_counter import FlopCounterMode
 
 import methods.smoa
-from benchmarks.backbones.points import PointTransformer, group
+from benchmarks.backbones.grouping import group
+from benchmarks.backbones.points import PointTransformer
 from tests.support import tiny
 
 HEADS, EXPERTS, HIDDEN = 3, 4, 8

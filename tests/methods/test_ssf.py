@@ -8,7 +8,8 @@ from timm.models import VisionTransformer
 from torch import nn
 
 import methods
-from benchmarks.backbones.points import PointTransformer, group
+from benchmarks.backbones.grouping import group
+from benchmarks.backbones.points import PointTransformer
 from benchmarks.training.model import Classifier
 from methods.layers import ScaleShift
 from tests.support import tiny

@@ -8,7 +8,7 @@ from timm.models import VisionTransformer
 from torch import nn
 
 import methods
-from benchmarks.backbones.points import group
+from benchmarks.backbones.grouping import group
 from benchmarks.training import measure
 from benchmarks.training.model import Classifier
 from methods.layers import Prompts

@@ -13,7 +13,8 @@ from timm.models import VisionTransformer
 from torch import nn
 
 import methods
-from benchmarks.backbones.points import PointTransformer, group
+from benchmarks.backbones.grouping import group
+from benchmarks.backbones.points import PointTransformer
 from benchmarks.training.model import Classifier
 
 MODALITIES = ("image", "points")
