@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from benchmarks.timing import measured
     from benchmarks.timing.steps import Setting
-    from benchmarks.training.train import auto_dtype
+    from benchmarks.training.precision import auto_dtype
 
     device = arguments.device(args.device)
     dtype = auto_dtype(device, args.backbone) if args.dtype == "auto" else getattr(torch, args.dtype)

@@ -1,4 +1,4 @@
-"""Frozen backbones by name: what is known of one before it is built, building one, and the head that fits it."""
+"""Frozen backbones by name: their properties before they are built, their construction, and the head that fits them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,22 @@ if TYPE_CHECKING:
     from methods.base import Modality
 
 WEIGHTS = Path(__file__).parent / "weights"
-ABSENT = "absent"  # in place of a digest
-RANDOM = "random"  # in place of the digest of weights that there are not
+ABSENT = "absent"  # in place of the digest of weights that are not on this machine
+RANDOM = "random"  # in place of a digest, for an architecture without weights of its own
 EMBEDDED: dict[str, Modality] = {"vit_nano": "image", "point_nano": "points"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where a backbone comes from; ``mean`` and ``std`` are those its images were normalised with."""
+    """A backbone and its weights.
+
+    Attributes:
+        name: a name of timm, vit_nano, or a name of a point transformer; NAME@PATH takes the weights from a file.
+        modality: "image" or "points".
+        sha256: the digest of the weights, or ABSENT or RANDOM.
+        mean, std: per channel, the values that the images of the pretraining were normalised with; empty for points.
+        image_size: the side of the square images in pixels; None for points.
+    """
 
     name: str
     modality: Modality
@@ -34,15 +42,15 @@ class Source:
 
 
 def modality(name: str) -> Modality:
-    """ "image" or "points", from the name alone; every name that is not a point transformer's is asked of timm."""
+    """The modality by the name alone: names that start with "point_" take points, all others take images."""
     return "points" if name.partition("@")[0].startswith("point_") else "image"
 
 
 def weights_path(name: str) -> Path | None:
-    """The file that holds the weights: embedded, or given as NAME@PATH; None for a model of the hub.
+    """The file of the weights: an embedded one, or the PATH of NAME@PATH; None for a model that names no file.
 
     Raises:
-        UserError: the file is not there; the message says which.
+        UserError: the file is missing; the message names it.
     """
     model, _, given = name.partition("@")
     if not given and model not in EMBEDDED:
@@ -56,10 +64,10 @@ def weights_path(name: str) -> Path | None:
 
 @cache
 def source(name: str) -> Source:
-    """What a run's key needs of a backbone.
+    """The name, the weights' digest and the normalisation of a backbone, as a run's key needs them.
 
     Raises:
-        UserError: unknown name or missing weights.
+        UserError: the name is unknown or the weights are missing.
     """
     path = weights_path(name)
     if modality(name) == "points":
@@ -73,7 +81,11 @@ def source(name: str) -> Source:
 
 
 def source_or_absent(name: str) -> Source:
-    """The same of a backbone whose weights may not be here yet: nothing is downloaded, a wrong name still refused."""
+    """Like ``source``, but nothing is downloaded: the digest of weights that are not on this machine is ABSENT.
+
+    Raises:
+        UserError: the name is unknown, or a file that it names is missing.
+    """
     if weights_path(name) is not None:
         return source(name)
     if modality(name) == "points":
@@ -88,10 +100,10 @@ def source_or_absent(name: str) -> Source:
 
 
 def build(name: str, *, pretrained: bool = True, drop_path: float = 0.0) -> nn.Module:
-    """The backbone without its class head, in eval mode; fresh weights where ``pretrained`` is false.
+    """The backbone without its class head, in eval mode. With ``pretrained`` false its weights are random.
 
     Raises:
-        UserError: unknown name, missing or unreadable weights.
+        UserError: the name is unknown, or the weights are missing or cannot be loaded.
     """
     path = weights_path(name) if pretrained else None
     if modality(name) == "points":
@@ -104,7 +116,7 @@ def build(name: str, *, pretrained: bool = True, drop_path: float = 0.0) -> nn.M
 
 
 def make_head(backbone: nn.Module, in_features: int, classes: int) -> nn.Module:
-    """The classifier of the field: one linear layer for images, the three-layer MLP of Point-MAE for points."""
+    """The usual classifier: one linear layer for images, the three-layer MLP of Point-MAE for points."""
     head = getattr(backbone, "make_head", None)
     if head is not None:
         return cast("nn.Module", head(in_features, classes))
@@ -122,6 +134,7 @@ def _file_sha256(path: Path) -> str:
 
 
 def _weights_sha256(name: str) -> str:
+    """The digest of the tensors of a model that timm downloads."""
     digest = hashlib.sha256()
     for key, tensor in sorted(build(name).state_dict().items()):
         digest.update(key.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())

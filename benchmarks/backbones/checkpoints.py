@@ -1,29 +1,23 @@
-"""Checkpoints of Point-MAE, Point-BERT, ACT and ReCon in the layouts that their authors publish; no pickle is run.
+"""Checkpoints of Point-MAE, Point-BERT, ACT and ReCon in the layouts that their authors publish.
 
-ReCon's file is larger than this architecture: the branches that its class, image and text token pass through are left
-out, and what stays is the encoder of patches with 22.1 million parameters that PEFT studies tune. It is Point-MAE's
-architecture with ReCon's weights and not ReCon's network, whose blocks add to tokens that they have normalised.
+ReCon's file holds more than this architecture. The branches for its class, image and text tokens are left out; what
+remains is the patch encoder with 22.1 million parameters that PEFT studies tune. This is Point-MAE's architecture with
+ReCon's weights. It is not ReCon's network, whose blocks add their outputs to normalised tokens.
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from benchmarks.files import pickles
-from methods.errors import UserError, check
+from benchmarks.backbones import tensors
+from methods.errors import check
 
-CONTAINERS = ("base_model", "model", "state_dict")
 PREFIXES = ("MAE_encoder.", "ACT_encoder.", "transformer_q.", "base_model.", "")
 TOKENS = frozenset({"cls_token", "cls_pos"})
-DROPPED = (  # beside the encoder
+DROPPED = (  # parts that are not in the encoder
     *("MAE_decoder.", "ACT_decoder.", "decoder_pos_embed.", "increase_dim.", "proj_head.", "transformer_k."),
     *("dvae.", "dvae_tokenizer.", "queue", "img_encoder.", "text_encoder.", "img_proj.", "text_proj.", "cls_proj."),
     *("mask_token", "lm_head.", "cls_head", "head.", "img_token", "text_token", "img_pos", "text_pos"),
@@ -37,21 +31,16 @@ def read(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: the file is damaged, asks to run code, or holds no tensors.
     """
-    try:
-        found = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
-    except (OSError, SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError, *pickles.BROKEN) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"refused {path}: it is no whole file of tensors: {reason}") from None
-    tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
-    check(bool(tensors), f"{path} holds no tensors, neither at its top nor under {', '.join(CONTAINERS)}")
-    return {name: t.float() if t.is_floating_point() else t for name, t in translated(tensors).items()}
+    found = {name: value for name, value in tensors.read(path).items() if isinstance(value, Tensor)}
+    check(bool(found), f"{path} holds no tensors, neither at its top nor under {', '.join(tensors.CONTAINERS)}")
+    return {name: t.float() if t.is_floating_point() else t for name, t in translated(found).items()}
 
 
-def translated(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Published names to those of the point transformer; what belongs beside the encoder is dropped, no more."""
-    plain = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+def translated(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under the names of the point transformer. Only known parts outside the encoder are dropped."""
+    plain = {name.removeprefix("module."): tensor for name, tensor in published.items()}
     prefix = next(p for p in PREFIXES if any(name.startswith(p) for name in plain))
-    # ACT has a cls_pos both inside its encoder and beside it
+    # ACT has a cls_pos inside its encoder and another one outside
     inner = {name.removeprefix(prefix): tensor for name, tensor in plain.items() if name.startswith(prefix)}
     outer = {name: t for name, t in plain.items() if not name.startswith(prefix) and name not in TOKENS}
     named = {name.replace("blocks.blocks.", "blocks.", 1): t for name, t in (outer | inner).items()}
@@ -59,10 +48,10 @@ def translated(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor]) -> frozenset[str]:
-    """Load a state; returns the names of parameters that it has not, which is nothing or class token and position.
+    """Load tensors into the model. Returns the names that they lack: none, or the class token and its position.
 
     Raises:
-        UserError: names are missing or left over, or shapes differ; the message lists them.
+        UserError: other names are missing, names are left over, or shapes differ; the message lists them.
     """
     own = model.state_dict()
     missing = own.keys() - state.keys()
@@ -78,17 +67,6 @@ def fill(model: nn.Module, state: Mapping[str, Tensor]) -> frozenset[str]:
     check(not any(faults.values()), "; ".join(f"{what}: {_listed(names)}" for what, names in faults.items() if names))
     model.load_state_dict(dict(state), strict=False)
     return TOKENS & missing
-
-
-def _unpickled(path: Path) -> dict[Any, Any]:
-    # scores beside the weights are numpy's numbers in some published files
-    allowed = [(stand_in, name) for name, stand_in in pickles.STAND_INS.items()]
-    with torch.serialization.safe_globals(allowed):  # type: ignore[arg-type]
-        loaded = torch.load(path, weights_only=True, map_location="cpu")
-    for container in CONTAINERS:
-        if isinstance(loaded, dict) and isinstance(loaded.get(container), dict):
-            loaded = loaded[container]
-    return dict(loaded)
 
 
 def _is_branch(name: str) -> bool:

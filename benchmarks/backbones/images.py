@@ -1,31 +1,32 @@
-"""Image backbones: the embedded vit_nano, and any timm VisionTransformer by name or with a local file."""
+"""Image backbones: the embedded vit_nano, and timm's VisionTransformers with their own or a local file's weights."""
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from timm.data import resolve_model_data_config
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from timm.models.vision_transformer_hybrid import ConvStem, HybridEmbed
-from torch import nn
+from torch import Tensor, nn
 
+from benchmarks.backbones import tensors
 from methods.errors import UserError, unknown
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 AMBIGUOUS = "vit_base_patch16_224_in21k"
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+# what timm and torch raise for weights that do not fit; neither has an error class of its own for that
+MISFIT = (RuntimeError, LookupError, ValueError, AttributeError, TypeError)
+UNSUPPORTED = "is not supported: only timm's VisionTransformer models are"
+UNREADABLE_NPZ = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def vit_nano(drop_path: float = 0.0) -> VisionTransformer:
-    """12 blocks of width 96 over 16 tokens of a 32 x 32 image, behind a stem of three stride-2 convolutions."""
+    """12 blocks of width 96 over 16 tokens, which a stem of three stride-2 convolutions makes from a 32 x 32 image."""
     width = 96
     stem = ConvStem(
         in_chans=3,
@@ -39,7 +40,7 @@ def vit_nano(drop_path: float = 0.0) -> VisionTransformer:
     )
     return VisionTransformer(
         img_size=32,
-        patch_size=1,  # of the stem's 4 x 4 map
+        patch_size=1,  # one token per position of the stem's 4 x 4 map
         embed_dim=width,
         depth=12,
         num_heads=3,
@@ -50,10 +51,10 @@ def vit_nano(drop_path: float = 0.0) -> VisionTransformer:
 
 
 def image_normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...], int]:
-    """Mean, standard deviation and image size of a model's weights, from their own configuration.
+    """The mean, standard deviation and image size that a model's weights were trained with, as timm states them.
 
     Raises:
-        UserError: timm knows no such model.
+        UserError: timm has no such model.
     """
     model = name.partition("@")[0]
     if model == "vit_nano":
@@ -64,10 +65,10 @@ def image_normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]
 
 
 def is_downloaded(name: str) -> bool:
-    """Whether the weights of a model of the hub are on this machine already.
+    """Whether the weights of a timm model are on this machine already.
 
     Raises:
-        UserError: timm knows no such model.
+        UserError: timm has no such model.
     """
     from huggingface_hub import try_to_load_from_cache
 
@@ -80,11 +81,11 @@ def is_downloaded(name: str) -> bool:
 def build_image(name: str, *, pretrained: bool, drop_path: float, weights: Path | None) -> nn.Module:
     """An image backbone without its class head, in eval mode.
 
-    ``weights`` is a local file (.safetensors, .npz of Google's, .pth); without it a pretrained timm model comes from
-    the hub.
+    ``weights`` is a local file: .safetensors, .pth, or .npz in Google's layout. Without it the weights of a pretrained
+    model come from the Hugging Face hub.
 
     Raises:
-        UserError: unknown model, no VisionTransformer, or weights that cannot be had or do not fit.
+        UserError: the model is unknown or not a VisionTransformer, or its weights cannot be fetched, read or loaded.
     """
     if name == "vit_nano":
         model: nn.Module = vit_nano(drop_path)
@@ -98,45 +99,52 @@ def build_image(name: str, *, pretrained: bool, drop_path: float, weights: Path 
 def _create(name: str, *, pretrained: bool, drop_path: float) -> nn.Module:
     if name == AMBIGUOUS:
         raise UserError(
-            f"'{AMBIGUOUS}' now means other weights than papers used; name one: vit_base_patch16_224.orig_in21k (the "
-            "papers') or vit_base_patch16_224.augreg_in21k"
+            f"'{AMBIGUOUS}' now stands for other weights than those in papers; choose vit_base_patch16_224.orig_in21k "
+            "(used in papers) or vit_base_patch16_224.augreg_in21k"
         )
     if not timm.is_model(name):
         raise UserError(unknown("backbone", name, ["vit_nano", "point_nano", *timm.list_models("vit_*_224")]))
     try:
         model = timm.create_model(name, pretrained=pretrained, num_classes=0, drop_path_rate=drop_path)
-    except (OSError, RuntimeError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"cannot build backbone '{name}': {reason}; offline, give a local file as {name}@FILE"
-        ) from None
+    except (OSError, RuntimeError) as error:  # the hub cannot be reached, or has no such weights
+        hint = f"offline, give a local file as {name}@FILE"
+        raise UserError(f"cannot build backbone '{name}': {tensors.reason(error)}; {hint}") from None
+    except TypeError as error:  # some other architectures do not take these arguments
+        raise UserError(f"backbone '{name}' {UNSUPPORTED} ({tensors.reason(error)})") from None
     if not isinstance(model, VisionTransformer):
-        raise UserError(f"backbone '{name}' is a {type(model).__name__}; only timm VisionTransformers are supported")
+        raise UserError(f"backbone '{name}' {UNSUPPORTED} (it is a {type(model).__name__})")
     return model
 
 
 def _load(model: nn.Module, name: str, path: Path) -> None:
-    """Load a file of weights into the model; a class head in it is dropped."""
+    """Load a file of weights into the model. A class head in the file is dropped.
+
+    Raises:
+        UserError: the file cannot be read, asks to run code, or does not fit the model.
+    """
+    if path.suffix == ".npz":
+        _load_npz(model, name, path)
+        return
+    state = tensors.read(path)
     try:
-        if path.suffix == ".npz":
-            model.load_pretrained(str(path))  # type: ignore[operator]  # timm reads Google's layout, without pickles
-            return
-        state = load_file(path) if path.suffix == ".safetensors" else _unwrap(torch.load(path, weights_only=True))
         # timm's own filter: it knows other projects' names, and resamples position embeddings to another image size
         filtered = checkpoint_filter_fn(state, model) if isinstance(model, VisionTransformer) else state
-        kept = {key: value.float() for key, value in filtered.items() if not key.startswith(("head.", "head_dist."))}
+    except MISFIT as error:
+        raise UserError(_misfit(name, path, error)) from None
+    weights = {key: value.float() for key, value in filtered.items() if isinstance(value, Tensor)}
+    kept = {key: value for key, value in weights.items() if not key.startswith(("head.", "head_dist."))}
+    try:
         model.load_state_dict(kept)
-    except (OSError, SafetensorError, RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"cannot load {path} into backbone '{name}': {reason}") from None
-    except Exception as error:  # torch's UnpicklingError has no public base: the file asked to run code, or is damaged
-        if type(error).__module__ not in ("pickle", "_pickle", "zipfile"):
-            raise
-        raise UserError(f"refused {path}: it is no plain file of tensors ({type(error).__name__})") from None
+    except RuntimeError as error:  # torch's class for names and shapes that differ
+        raise UserError(_misfit(name, path, error)) from None
 
 
-def _unwrap(loaded: Any) -> dict[str, Tensor]:
-    for key in ("state_dict", "model"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            loaded = loaded[key]
-    return dict(loaded)
+def _load_npz(model: nn.Module, name: str, path: Path) -> None:
+    try:
+        model.load_pretrained(str(path))  # type: ignore[operator]  # timm reads Google's layout, without pickles
+    except (*UNREADABLE_NPZ, *MISFIT) as error:
+        raise UserError(_misfit(name, path, error)) from None
+
+
+def _misfit(name: str, path: Path, error: Exception) -> str:
+    return f"cannot load {path} into backbone '{name}': {tensors.reason(error)}"

@@ -1,4 +1,4 @@
-"""The point transformer of Point-MAE and its kin, in pure PyTorch, with timm's blocks.
+"""The point transformer of Point-MAE, Point-BERT, ACT and ReCon, in pure PyTorch, with timm's blocks.
 
 Shapes: B clouds, N points, G groups of K points, D token width.
 """
@@ -17,54 +17,15 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from benchmarks.backbones import checkpoints
+from benchmarks.backbones.grouping import nearest
 from methods.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from methods.base import Modality
 
-ORIGIN = 1e-3  # squared radius within which pointnet2's kernel never picks a point
-
-
-def farthest_points(points: Tensor, count: int, *, skip_origin: bool = False) -> Tensor:
-    """Indices (B, count) of points (B, N, 3), each farthest from those before it, starting at index 0.
-
-    ``skip_origin`` reproduces pointnet2, which passes over points that lie nearly at the origin.
-    """
-    batch, size, _ = points.shape
-    if count == size and not skip_origin:
-        return torch.arange(size, device=points.device).expand(batch, size)
-    chosen = torch.zeros(batch, count, dtype=torch.long, device=points.device)
-    x, y, z = points.unbind(-1)
-    nearest = torch.full((batch, size), torch.inf, dtype=points.dtype, device=points.device)
-    if skip_origin:
-        nearest = nearest.masked_fill(points.square().sum(-1) <= ORIGIN, -1.0)
-    for i in range(count - 1):
-        last = chosen[:, i : i + 1]
-        distance = (x - x.gather(1, last)).square_()
-        distance += (y - y.gather(1, last)).square_()
-        distance += (z - z.gather(1, last)).square_()
-        nearest = torch.minimum(nearest, distance)
-        chosen[:, i + 1] = nearest.argmax(dim=1)
-    return chosen
-
-
-def group(points: Tensor, groups: int, size: int, *, skip_origin: bool = False) -> tuple[Tensor, Tensor]:
-    """Neighbourhoods (B, G, K, 3) relative to their centres, and the centres (B, G, 3)."""
-    neighbors, centers = nearest(points, groups, size, skip_origin=skip_origin)
-    return neighbors - centers[:, :, None], centers
-
-
-def nearest(points: Tensor, groups: int, size: int, *, skip_origin: bool = False) -> tuple[Tensor, Tensor]:
-    """The K points (B, G, K, 3) nearest to each of the centres (B, G, 3), which are farthest points."""
-    index = farthest_points(points, groups, skip_origin=skip_origin)
-    centers = points.gather(1, index[..., None].expand(-1, -1, 3))
-    near = torch.cdist(centers, points, compute_mode="donot_use_mm_for_euclid_dist").topk(size, largest=False).indices
-    flat = near.flatten(1)[..., None].expand(-1, -1, 3)
-    return points.gather(1, flat).unflatten(1, (groups, size)), centers
-
 
 class Tokenizer(nn.Module):
-    """A small PointNet over every group: (B, G, K, 3) -> (B, G, out); its last layer is max-pooled over the group."""
+    """A small PointNet that maps every group to one token: (B, G, K, 3) -> (B, G, out), the maximum over its points."""
 
     def __init__(self, widths: tuple[int, int, int], out: int) -> None:
         super().__init__()
@@ -85,10 +46,10 @@ class Tokenizer(nn.Module):
 
 
 class PointTransformer(nn.Module):
-    """Points (B, N, 3) -> pooled features (B, 2 D): the class token and the maximum over patch tokens.
+    """Maps points (B, N, 3) to pooled features (B, 2 D): the class token and the maximum over patch tokens.
 
-    The defaults are Point-MAE's for ScanObjectNN: 21,825,792 parameters, 22,093,327 with its 15-class head. ``fresh``
-    names the parameters that the loaded checkpoint does not have: they train whatever the method is.
+    The defaults are Point-MAE's for ScanObjectNN: 21,825,792 parameters, and 22,093,327 with its 15-class head.
+    ``fresh`` names the parameters that the loaded checkpoint lacks; every method trains them.
     """
 
     modality: ClassVar[Modality] = "points"
@@ -120,7 +81,9 @@ class PointTransformer(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.cls_pos = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.pos_embed = nn.Sequential(nn.Linear(3, pos_width), nn.GELU(), nn.Linear(pos_width, embed_dim))
-        rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()  # wherever the weights are
+        rates = torch.linspace(
+            0, drop_path, depth, device="cpu"
+        ).tolist()  # numbers, even if the weights are on the meta device
         layer_norm: Any = partial(nn.LayerNorm, eps=1e-5)
         self.blocks = nn.ModuleList(
             Block(embed_dim, num_heads, qkv_bias=qkv_bias, drop_path=rate, norm_layer=layer_norm) for rate in rates
@@ -131,15 +94,16 @@ class PointTransformer(nn.Module):
             nn.init.trunc_normal_(token, std=0.02)
 
     def prepare(self, points: Tensor) -> Tensor:
-        """Points (B, N, 3) to groups (B, G, 1 + K, 3): each centre, then its neighbours where they are.
+        """Points (B, N, 3) to groups (B, G, 1 + K, 3): each centre, then its neighbours in absolute coordinates.
 
-        ``forward`` takes these as well and then need not look for them. A rotation moves them as it moves the points.
+        ``forward`` takes such groups in place of points, and then does not search for neighbours. Rotating the groups
+        equals rotating the points.
         """
         neighbors, centers = nearest(points, self.num_groups, self.group_size, skip_origin=self.skip_origin)
         return torch.cat([centers[:, :, None], neighbors], dim=2)
 
     def embed(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens (B, 1 + G, D) of points or of groups, class token first, and their positions."""
+        """The tokens (B, 1 + G, D) of points or groups, class token first, and the position of each token."""
         groups = points if points.ndim == 4 else self.prepare(points)
         centers = groups[:, :, 0]
         patches = self.reduce_dim(self.encoder(groups[:, :, 1:] - centers[:, :, None]))
@@ -147,33 +111,36 @@ class PointTransformer(nn.Module):
         return x, torch.cat([self.cls_pos.expand(len(points), -1, -1), self.pos_embed(centers)], dim=1)
 
     def advance(self, x: Tensor, pos: Tensor, blocks: Iterable[nn.Module]) -> Tensor:
-        """Tokens (B, T, D) through some blocks, with their positions added before each."""
+        """Apply blocks to tokens (B, T, D). The positions are added before every block."""
         for block in blocks:
-            # prompts that a method appended have no position
+            # prompts that a method appended have no position: zeros are added to them
             missing = x.shape[1] - pos.shape[1]
             moved = x + (F.pad(pos, (0, 0, 0, missing)) if missing else pos)
             x = checkpoint(block, moved, use_reentrant=False) if self.grad_checkpointing else block(moved)
         return x
 
     def pool(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the last block puts out to pooled features (B, 2 D) and the patch tokens (B, G, D)."""
+        """The output of the last block to pooled features (B, 2 D) and the normalised patch tokens (B, G, D)."""
         x = self.norm(x)
         patches = x[:, 1 : 1 + self.num_groups]
         return torch.cat([x[:, 0], patches.amax(1)], dim=-1), patches
 
     def forward_tokens(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Pooled features (B, 2 D) and the patch tokens (B, G, D) of points (B, N, 3), or of their groups."""
+        """The pooled features (B, 2 D) and the patch tokens (B, G, D) of points (B, N, 3) or groups."""
         return self.pool(self.advance(*self.embed(points), self.blocks))
 
     def forward(self, points: Tensor) -> Tensor:
         return self.forward_tokens(points)[0]
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute every block in the backward pass instead of keeping its activations."""
+        """Recompute the activations of every block in the backward pass, to save memory."""
         self.grad_checkpointing = enable
 
     def make_head(self, in_features: int, classes: int) -> nn.Module:
-        """The field's classifier: in-256-256-classes with BatchNorm, ReLU and dropout 0.5."""
+        """The usual classifier of points: in-256-256-classes with BatchNorm, ReLU and dropout 0.5.
+
+        Point-BERT's classifier (``head_norm`` false) has one hidden layer and no BatchNorm.
+        """
         width = self.head_width
         if not self.head_norm:
             return nn.Sequential(nn.Linear(in_features, width), nn.ReLU(), nn.Dropout(0.5), nn.Linear(width, classes))
@@ -183,7 +150,7 @@ class PointTransformer(nn.Module):
         return nn.Sequential(*layers, nn.Linear(width, classes))
 
 
-PUBLISHED: dict[str, dict[str, object]] = {  # by whose weights: those of three go into one architecture
+PUBLISHED: dict[str, dict[str, object]] = {  # by whose weights are loaded; three of them share one architecture
     "point_mae": {},
     "point_act": {},
     "point_recon": {},
@@ -205,10 +172,10 @@ MODELS: dict[str, dict[str, object]] = {
 
 
 def build_point(name: str, *, pretrained: bool, drop_path: float, weights: Path | None) -> nn.Module:
-    """A point transformer in eval mode; without ``weights`` it is initialised from torch's generator.
+    """A point transformer in eval mode. Without ``weights`` it gets random weights from torch's generator.
 
     Raises:
-        UserError: unknown name, or weights that are missing or do not fit.
+        UserError: the name is unknown, or the weights are missing, cannot be read or do not fit.
     """
     if name not in MODELS:
         raise UserError(unknown("backbone", name, [*MODELS, "vit_nano"]))
@@ -216,7 +183,7 @@ def build_point(name: str, *, pretrained: bool, drop_path: float, weights: Path 
         raise UserError(f"backbone '{name}' has no weights of its own; give a local file as {name}@FILE")
     try:
         state = checkpoints.read(weights) if weights is not None else {}
-        # exported models may have biases that the architecture as published has not
+        # exported models may have biases that the published architecture lacks
         biased = any(key.endswith("attn.qkv.bias") for key in state)
         model = PointTransformer(**MODELS[name], drop_path=drop_path, qkv_bias=biased)  # type: ignore[arg-type]
         if weights is not None:

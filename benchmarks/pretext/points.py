@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from benchmarks.backbones.points import farthest_points
+from benchmarks.backbones.grouping import farthest_points
 
 POINTS, GROUPS, PARTS = 256, 16, 5
 # exponents along the two angles, radius of the hole (0: none)

@@ -1,1 +1,1 @@
-"""What a run is (Spec), what came of it (Result), and the one JSON file that keeps it."""
+"""The description of a run (Spec), its outcome (Result), and the JSON file that keeps both."""

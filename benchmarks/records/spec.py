@@ -1,4 +1,4 @@
-"""What one run is (Spec) and what came of it (Result): frozen, JSON, with a key made of all that decides the number."""
+"""The description of one run (Spec) and its outcome (Result). Both are frozen, and JSON can hold both."""
 
 from __future__ import annotations
 
@@ -17,15 +17,31 @@ if TYPE_CHECKING:
     from methods.base import Config
 
 SCHEMA_VERSION = 1
-Dtype = Literal["float32", "bfloat16"]  # of the matrix products
+Dtype = Literal["float32", "bfloat16"]  # the type that matrix products are computed in
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How every method of a comparison is trained; learning rate and weight decay belong to the method.
+    """How every method of a comparison is trained. Learning rate and weight decay are options of the method.
 
-    ``votes``: logits of a test cloud are the mean over it and votes - 1 randomly scaled copies. ``compile``: training
-    steps go through torch.compile, which rounds otherwise.
+    Attributes:
+        epochs: passes over the training samples.
+        batch_size: samples per training step; the batches of an epoch differ in size by at most one sample.
+        warmup_epochs: epochs in which the learning rate rises linearly; it then falls along a cosine. Fewer than
+            ``epochs``.
+        drop_path: the probability that a sample skips the last block; it falls linearly to 0 at the first block.
+        label_smoothing: the share of the target that is spread evenly over all classes.
+        clip_grad: the largest norm of the gradient of all trained weights together; 0 turns clipping off.
+        augment: the augmentation of point clouds in training. "rotate" turns a cloud about the y axis,
+            "scale_translate" scales and shifts it. Images are not augmented.
+        normalization: the mean and the standard deviation that images are normalised with: those of the backbone's
+            weights ("checkpoint"), those of ImageNet, or no normalisation.
+        checkpoint_rule: the epoch whose weights are tested: the last one, the best on the validation split, or the
+            best on the test split. Some papers use "best_test", which is not honest; it is shown as a column of its
+            own.
+        train_split: "trainval" trains on train and val together. "train" keeps val for choosing.
+        votes: the logits of a test cloud are the mean over the cloud and ``votes`` - 1 randomly scaled copies.
+        compile: whether training steps use torch.compile, which rounds differently.
     """
 
     epochs: Annotated[int, at_least(1)] = 30
@@ -33,7 +49,7 @@ class Recipe:
     warmup_epochs: int = 3
     drop_path: Annotated[float, fraction] = 0.0
     label_smoothing: Annotated[float, fraction] = 0.0
-    clip_grad: float = 1.0  # 0 turns clipping off
+    clip_grad: float = 1.0
     augment: Literal["none", "rotate", "scale_translate"] = "none"
     normalization: Literal["checkpoint", "imagenet", "none"] = "checkpoint"
     checkpoint_rule: Literal["last", "best_val", "best_test"] = "last"
@@ -49,15 +65,27 @@ class Recipe:
         )
         check(
             self.checkpoint_rule != "best_val" or self.train_split == "train",
-            "checkpoint_rule=best_val chooses on val: add train_split=train, which leaves val out of training",
+            "checkpoint_rule=best_val chooses the epoch on val; add train_split=train, which keeps val out of training",
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """One run: equal specs give equal numbers.
+    """One run. Equal specs give equal numbers on the same code and machine.
 
-    ``tuning`` says which study chose the configuration; it is told in the record, and not part of what a run is.
+    Attributes:
+        method: the name of the method, as in ``methods.METHODS``.
+        config: the method's options, learning rate and weight decay among them.
+        backbone: the frozen backbone and the digest of its weights.
+        suite: the name of the suite, as in ``benchmarks.suites.SUITES``.
+        task: the name of the task within the suite.
+        classes: the number of classes of the task.
+        data_fingerprint: the SHA-256 of all samples and labels of the task.
+        recipe: how the method is trained.
+        seed: the seed of new weights, of the order of samples, and of every other random number of the run.
+        dtype: the type that matrix products are computed in.
+        tuning: the study that chose ``config``, or None. The record shows it, but it is not part of the key: how a
+            configuration was found does not change the run.
     """
 
     method: str
@@ -74,15 +102,18 @@ class Spec:
 
     def __post_init__(self) -> None:
         fits = self.recipe.votes == 1 or self.backbone.modality == "points"
-        check(fits, f"recipe: votes={self.recipe.votes} is for point clouds; task '{self.task}' is one of images")
+        check(
+            fits,
+            f"recipe: votes={self.recipe.votes} is for point clouds, but task '{self.task}' has images; use votes=1",
+        )
 
     def to_json(self) -> dict[str, Any]:
-        """All fields but ``tuning``; those added after runs had been recorded only where off their defaults."""
+        """All fields but ``tuning``. A field marked LATER is left out while it has its default, so old keys hold."""
         return {name: value for name, value in as_json(self).items() if name != "tuning"}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Spec:
-        """The inverse of ``to_json`` after a round through JSON, where tuples became lists."""
+        """The inverse of ``to_json``, also after JSON has turned tuples into lists."""
         from benchmarks.backbones import Source
 
         backbone: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["backbone"].items()}
@@ -94,14 +125,14 @@ class Spec:
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 over the canonical JSON of this spec and the schema version."""
         values = {"schema_version": SCHEMA_VERSION, **self.to_json()}
-        # weights are known by their digest, wherever they lie
+        # the digest identifies the weights, so the path of their file does not count
         values["backbone"] = values["backbone"] | {"name": self.backbone.name.partition("@")[0]}
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def stem(self) -> str:
-        """The path of this run's files below a folder, without an ending."""
+        """The path of this run's files below their folder, without the ending."""
         return f"{self.suite}/{self.task}/{self.method.replace(':', '-')}-s{self.seed}-{self.key}"
 
     def __str__(self) -> str:
@@ -110,7 +141,22 @@ class Spec:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The record of a finished run; accuracies are fractions, other units are in the names."""
+    """The outcome of a finished run. Accuracies are fractions from 0 to 1; other units are in the names.
+
+    Attributes:
+        spec: the run.
+        history: one dict per epoch: "epoch" (from 1), "train_loss" (mean), "lr" (of the last step), "val_accuracy" and
+            "test_accuracy" (None if the split was not read in that epoch).
+        accuracy: "test" and "val" (None if val was trained on) of the merged model, "test_samples", and
+            "checkpoint_rule" with the "epoch" that it selected.
+        params: trainable parameters of the "method", the "head" and both ("trainable"), all parameters of the
+            "backbone", and "task_file_bytes", the size of the task file.
+        cost: "train_seconds", "peak_memory_bytes", median "step_ms" of each part of a step, "images_per_second" in
+            training, "flops_per_image" (forward; training step), and "latency_ms" of one sample (unmerged; merged).
+        environment: the commit of the code, package versions, threads, device and dtype.
+        report: what the method adds about itself.
+        status: always "finished"; unfinished runs have no record.
+    """
 
     spec: Spec
     history: list[dict[str, float | int | None]]
@@ -122,5 +168,6 @@ class Result:
     status: str = field(default="finished", init=False)
 
     def to_json(self) -> dict[str, Any]:
+        """The content of the record's file."""
         values = dataclasses.asdict(self) | {"spec": self.spec.to_json(), "tuning": self.spec.tuning}
         return {"schema_version": SCHEMA_VERSION, "key": self.spec.key, **values}

@@ -1,4 +1,4 @@
-"""One JSON file a run. A record exists only if its run finished; what did not finish leaves a trace of its own."""
+"""One JSON file per finished run: its record. A run that has not finished leaves a trace instead."""
 
 from __future__ import annotations
 
@@ -21,28 +21,30 @@ RUNS, ADAPTERS, UNFINISHED = "runs", "adapters", "unfinished"
 
 
 def record_path(results: Path, spec: Spec) -> Path:
+    """The file of a run's record."""
     return results / RUNS / f"{spec.stem}.json"
 
 
 def adapter_path(results: Path, spec: Spec) -> Path:
+    """The task file of a run, which holds its trained tensors."""
     return results / ADAPTERS / f"{spec.stem}.safetensors"
 
 
 def trace_path(results: Path, spec: Spec) -> Path:
-    """Where a run that has no record says why."""
+    """The file that says why a run has no record."""
     return results / UNFINISHED / f"{spec.stem}.json"
 
 
 def scratch_path(results: Path, spec: Spec) -> Path:
-    """Where a run of several stages keeps what it has done until it is finished."""
+    """The folder where a run of several stages keeps the outcomes of finished stages until the run is finished."""
     return results / UNFINISHED / spec.stem
 
 
 def prepare(results: Path) -> None:
-    """Make the results folder and see that it can be written.
+    """Make the results folder, and check that files can be written to it.
 
     Raises:
-        UserError: it cannot; the message says why.
+        UserError: they cannot; the message says why.
     """
     probe = results / f".writable-{os.getpid()}"
     try:
@@ -55,17 +57,17 @@ def prepare(results: Path) -> None:
 
 
 def finished(results: Path, spec: Spec) -> bool:
-    """Whether this very run has a record.
+    """Whether the run of this spec has a record.
 
     Raises:
-        UserError: there is a record that cannot be read.
+        UserError: there is a record, but it cannot be read.
     """
     path = record_path(results, spec)
     return path.exists() and bool(read(path))
 
 
 def write(results: Path, result: Result) -> Path:
-    """Write a finished run's record, all of it or nothing, and drop the trace of earlier attempts."""
+    """Write the record of a finished run, whole or not at all, and delete the trace of earlier attempts."""
     path = record_path(results, result.spec)
     write_atomic(path, json.dumps(result.to_json(), indent=1) + "\n")
     trace_path(results, result.spec).unlink(missing_ok=True)
@@ -82,7 +84,7 @@ def write_trace(
     progress: Mapping[str, Any] | None = None,
     traceback: str = "",
 ) -> Path:
-    """Write down that a run has started, failed or was interrupted; a killed run leaves status "started" behind."""
+    """Write a trace: the run has started, has failed or was interrupted. A killed run leaves the status "started"."""
     trace = {"status": status, "reason": reason, "key": spec.key, "host": gethostname(), "pid": os.getpid()}
     trace |= {"progress": progress, "traceback": traceback.splitlines(), "spec": spec.to_json()}
     path = trace_path(results, spec)
@@ -91,7 +93,7 @@ def write_trace(
 
 
 def read_trace(results: Path, spec: Spec) -> dict[str, Any] | None:
-    """What was last said of a run without a record, if anything was."""
+    """The last trace of a run; None if there is none that can be read."""
     try:
         trace: dict[str, Any] = json.loads(trace_path(results, spec).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -103,7 +105,7 @@ def read(path: Path) -> dict[str, Any]:
     """One record as a dict.
 
     Raises:
-        UserError: no JSON, not a finished run, or of another schema version.
+        UserError: the file is no JSON, no record of a finished run, or has another schema version.
     """
     remedy = "move it away and repeat the command"
     try:
@@ -126,10 +128,10 @@ def _has_fields(record: Mapping[str, Any]) -> bool:
 
 
 def find(results: Path, run: str) -> dict[str, Any]:
-    """The record of one run, given its path or the start of its key or of its file's name.
+    """The record of one run, given its path, the start of its key, or the start of its file's name.
 
     Raises:
-        UserError: no such run, or several; the message names them.
+        UserError: no run or several runs have this name; the message lists them.
     """
     if Path(run).is_file():
         return read(Path(run))
@@ -143,17 +145,17 @@ def find(results: Path, run: str) -> dict[str, Any]:
 
 
 def each(results: Path) -> Iterator[dict[str, Any]]:
-    """Every finished run below a results folder, one at a time, in the order of the paths."""
+    """The record of every finished run below a results folder, one at a time, ordered by path."""
     return map(read, sorted((results / RUNS).rglob("*.json")))
 
 
 def records(results: Path) -> list[dict[str, Any]]:
-    """All of ``each``. Of very many runs ``tables.reader.load`` needs much less memory."""
+    """All records below a results folder. For very many runs ``tables.reader.load`` needs much less memory."""
     return list(each(results))
 
 
 def _parsed(text: bytes) -> Any:
-    """Parse JSON. Python's parser is asked where orjson refuses: it accepts NaN, and its errors are clearer."""
+    """Parse JSON. What orjson refuses goes to Python's parser, which accepts NaN and has clearer errors."""
     import orjson
 
     try:

@@ -140,7 +140,7 @@ def dtype(name: str, device: torch.device) -> Dtypes:
     """
     import torch
 
-    from benchmarks.training.train import auto_dtype
+    from benchmarks.training.precision import auto_dtype
 
     if name != "auto":
         return cast("Dtype", name)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from benchmarks.backbones.points import group
+from benchmarks.backbones.grouping import group
 from benchmarks.records.spec import Recipe
 from benchmarks.sweeps import sweep
 from benchmarks.timing import steps

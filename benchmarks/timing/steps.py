@@ -16,7 +16,8 @@ from benchmarks import backbones
 from benchmarks.backbones.images import image_normalization
 from benchmarks.timing import floor
 from benchmarks.training.model import Classifier
-from benchmarks.training.train import adamw
+from benchmarks.training.optimizer import adamw
+from benchmarks.training.precision import autocast
 
 if TYPE_CHECKING:
     from methods.base import Backbone
@@ -69,7 +70,7 @@ class Setting:
         return x.to(self.device), torch.randint(self.classes, (count,), generator=generator).to(self.device)
 
     def autocast(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+        return autocast(self.device, self.dtype)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""Random changes of point clouds (B, ..., 3): while training, and of the copies that vote in a test."""
+"""Random changes of point clouds: augmentation in training, and the scaled copies that vote in a test."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import math
 import torch
 from torch import Tensor
 
-KEEP_DISTANCES = ("none", "rotate")  # the points nearest to each other stay the nearest
+KEEP_DISTANCES = ("none", "rotate")  # these keep the neighbours of every point
 
 
 def augment(x: Tensor, how: str, generator: torch.Generator) -> Tensor:
-    """Augment a batch of points (B, ..., 3): rotation about y, or scale in 2/3..3/2 and shift in +-0.2 per axis."""
+    """Augment a batch of point clouds (B, ..., 3), each in its own way.
+
+    "none" changes nothing. "rotate" turns each cloud by a random angle about the y axis. "scale_translate" scales each
+    axis by a factor from 2/3 to 3/2 and shifts it by -0.2 to 0.2.
+    """
     if how == "none":
         return x
     if how == "rotate":
@@ -25,5 +29,5 @@ def augment(x: Tensor, how: str, generator: torch.Generator) -> Tensor:
 
 
 def random_scale(x: Tensor, generator: torch.Generator) -> Tensor:
-    """One factor in 2/3..3/2 for every axis of every cloud of (B, N, 3): (B, 1, 3)."""
+    """Random factors (B, 1, 3) from 2/3 to 3/2 for the clouds (B, N, 3): one per axis of each cloud."""
     return (2 / 3 + (3 / 2 - 2 / 3) * torch.rand(len(x), 1, 3, generator=generator)).to(x.device)

@@ -1,4 +1,4 @@
-"""Where a run was computed: the commit of the code, versions of packages, threads and the name of the device."""
+"""Where a run was computed: the commit of the code, package versions, threads and the device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "safetensor
 
 @functools.cache
 def environment() -> dict[str, Any]:
-    """Commit, package versions and threads of this process."""
+    """The commit of the code, whether files differ from it ("dirty"), package versions, and torch's threads."""
     return {
         "commit": _git("rev-parse", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
@@ -25,7 +25,7 @@ def environment() -> dict[str, Any]:
 
 
 def device_name(device: torch.device) -> str:
-    """The model of the GPU or of the CPU, as in "cpu: AMD EPYC 9R14"; "cpu" if the system does not say."""
+    """The name of the GPU, or of the CPU as in "cpu: AMD EPYC 9R14"; just "cpu" if the system does not name it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")
@@ -35,7 +35,7 @@ def device_name(device: torch.device) -> str:
 
 
 def _git(*words: str) -> str:
-    """What git says of the folder of this file; nothing if there is no git or no repository."""
+    """The output of a git command in the folder of this file; empty if there is no git or no repository."""
     command = ["git", "-C", str(Path(__file__).parent), *words]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()

@@ -1,4 +1,4 @@
-"""A trained model for use without this benchmark: a plain checkpoint, an adapter of Hugging Face PEFT, or back."""
+"""Trained models for use without this benchmark: as plain checkpoints, and from adapters of Hugging Face PEFT."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from safetensors.torch import save
+from torch import Tensor, nn
 
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Spec
@@ -17,16 +18,16 @@ from methods.lora import LoRA, LoRAConfig
 
 
 def write_plain(tuned: Classifier, spec: Spec, path: Path) -> None:
-    """Merge the method, for good, and save backbone and head under the names that the bare architecture has.
+    """Save backbone and head under the names of the bare architecture. This merges the method into the backbone.
 
     Raises:
-        UserError: the method works beside the backbone, so that no plain checkpoint computes the same.
+        UserError: the method cannot be merged, so no plain checkpoint computes the same.
     """
     tuned.method.merge()
     if not tuned.method.folded:
         raise UserError(
-            f"{spec.method} cannot become a plain checkpoint: it works beside the backbone's weights, not in them; "
-            "its task file is the way to keep it"
+            f"{spec.method} cannot become a plain checkpoint: its new weights cannot be merged into the backbone's; "
+            "keep its task file instead"
         )
     head = {f"head.{name}": tensor for name, tensor in tuned.head.state_dict().items()}
     state = {name: t.detach().cpu().contiguous() for name, t in (tuned.backbone.state_dict() | head).items()}
@@ -34,7 +35,7 @@ def write_plain(tuned: Classifier, spec: Spec, path: Path) -> None:
 
 
 def card(tuned: Classifier, spec: Spec) -> dict[str, str]:
-    """What somebody who finds the file needs to use it; safetensors keeps texts."""
+    """The metadata of the file: what is needed to use it. safetensors stores texts only."""
     card = {"format": "pt", "architecture": spec.backbone.name.partition("@")[0], "num_classes": str(spec.classes)}
     if spec.backbone.modality == "points":
         card["qkv_bias"] = str(any(name.endswith("attn.qkv.bias") for name in tuned.backbone.state_dict()))
@@ -49,7 +50,13 @@ def card(tuned: Classifier, spec: Spec) -> dict[str, str]:
 
 
 def with_adapter(path: Path, folder: Path) -> tuple[Classifier, Spec]:
-    """A model of lora on the task and backbone of a task file, with a head and updates that PEFT saved."""
+    """A model of the method lora whose updates and head come from a folder that PEFT saved.
+
+    ``path`` is a task file of any method: it names the task and the backbone.
+
+    Raises:
+        UserError: a file cannot be read, or the adapter does not fit the backbone and the classes.
+    """
     spec, adapter = model.read(path)[0], hf_layout.read(folder)
     hint = spec.config if isinstance(spec.config, LoRAConfig) else LoRAConfig()
     spec = replace(spec, method="lora", config=hf_layout.fitting(adapter.pairs, hint))
@@ -57,7 +64,16 @@ def with_adapter(path: Path, folder: Path) -> tuple[Classifier, Spec]:
     assert isinstance(tuned.method, LoRA)
     try:
         hf_layout.fill(tuned.method, tuned.backbone, adapter.pairs)
-        tuned.head.load_state_dict({name.removeprefix("head."): tensor for name, tensor in adapter.rest.items()})
-    except (RuntimeError, UserError) as error:
+        _fill_head(tuned.head, adapter.rest)
+    except UserError as error:
         raise UserError(f"{folder} does not fit {spec.backbone.name} with {spec.classes} classes: {error}") from None
     return tuned.eval(), spec
+
+
+def _fill_head(head: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Load the tensors that PEFT saved beside the updates, which must be those of the head."""
+    state = {name.removeprefix("head."): tensor for name, tensor in tensors.items()}
+    try:
+        head.load_state_dict(state)
+    except RuntimeError as error:  # torch's class for names and shapes that differ
+        raise UserError(" ".join(str(error).split())) from None

@@ -1,4 +1,4 @@
-"""Pooled features of a frozen backbone, computed once a machine and kept in the cache folder."""
+"""Pooled features of a frozen backbone, computed once per machine and kept in the cache folder."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
     from benchmarks.records.spec import Spec
 
-# the code that computes features, below ``benchmarks``
-SOURCES = ("backbones/*.py", "training/model.py", "training/prefix.py")
+# the code that computes and stores features, below ``benchmarks``
+SOURCES = ("backbones/*.py", "training/model.py", "training/prefix.py", "training/feature_cache.py")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """Features (N, D), and what they cost when they were computed."""
+class Features:
+    """Features (N, D), and what computing them cost."""
 
     features: Tensor
     seconds: float
@@ -44,67 +44,76 @@ class Made:
 class FeatureCache:
     """The features of one run's training samples.
 
-    A run is charged with what they cost when they were computed: ``spared_seconds`` is how much longer that took than
-    getting them did here, and ``peak_memory_bytes`` the memory it took.
+    Reported training time includes computing the features, even if they came from the cache. ``seconds_saved`` is the
+    time that the cache saved this run, and ``peak_memory_bytes`` the memory that computing the features took.
     """
 
     def __init__(self, spec: Spec, device: torch.device) -> None:
         self._spec, self._device = spec, device
-        self.spared_seconds, self.peak_memory_bytes = 0.0, 0
+        self.seconds_saved, self.peak_memory_bytes = 0.0, 0
 
     def __call__(self, compute: Callable[[], Tensor], x: Tensor) -> Tensor:
-        """What ``compute`` gives for the samples ``x``, from the cache if it has that."""
+        """The features of the samples ``x``: from the cache, or computed by ``compute``."""
         start = time.perf_counter()
         path = cache_root() / "features" / f"{_key(self._spec, self._device, x)}.safetensors"
-        made = _kept(path) or self._make(path, compute)
-        self.spared_seconds = made.seconds - (time.perf_counter() - start)
-        self.peak_memory_bytes = made.peak_memory_bytes
-        return made.features.to(x.device)
+        found = _read(path) or self._compute_alone(path, compute)
+        self.seconds_saved = found.seconds - (time.perf_counter() - start)
+        self.peak_memory_bytes = found.peak_memory_bytes
+        return found.features.to(x.device)
 
-    def _make(self, path: Path, compute: Callable[[], Tensor]) -> Made:
-        """Compute them, while other processes of this machine that need them wait."""
+    def _compute_alone(self, path: Path, compute: Callable[[], Tensor]) -> Features:
+        """Compute and store features, while other processes on this machine that need the same features wait."""
         from filelock import FileLock
 
-        made = None
-        with suppress(OSError):  # nowhere to keep them: they are computed again next time
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):  # the system takes it back when its holder dies
-                made = _kept(path)
-                if made is None:
-                    made = self._computed(compute)
-                    cost = json.dumps({"seconds": made.seconds, "peak_memory_bytes": made.peak_memory_bytes})
-                    write_atomic(path, to_bytes({"features": made.features.cpu()}, metadata={"cost": cost}))
-        return made or self._computed(compute)
+            locked = FileLock(path.with_suffix(".lock")).acquire()  # the system releases it if this process dies
+        except OSError:  # the cache folder cannot be written, so nothing is stored
+            return self._compute(compute)
+        with locked:
+            found = _read(path)  # another process may have stored them by now
+            if found is None:
+                found = self._compute(compute)
+                with suppress(OSError):  # if they cannot be stored, they are computed again next time
+                    _write(path, found)
+            return found
 
-    def _computed(self, compute: Callable[[], Tensor]) -> Made:
+    def _compute(self, compute: Callable[[], Tensor]) -> Features:
         start = time.perf_counter()
         features = compute()
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         seconds = time.perf_counter() - start
-        return Made(features=features, seconds=seconds, peak_memory_bytes=measure.peak_memory_bytes(self._device))
+        return Features(features=features, seconds=seconds, peak_memory_bytes=measure.peak_memory_bytes(self._device))
 
 
-def _kept(path: Path) -> Made | None:
+def _read(path: Path) -> Features | None:
     try:
         with safe_open(str(path), framework="pt") as file:
-            return Made(features=file.get_tensor("features"), **json.loads(file.metadata()["cost"]))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return None  # none, or one that a crash has damaged
+            features, metadata = file.get_tensor("features"), file.metadata()
+    except (OSError, SafetensorError):  # there is no such file, or it is damaged
+        return None
+    return Features(features=features, **json.loads(metadata["cost"]))
+
+
+def _write(path: Path, found: Features) -> None:
+    cost = json.dumps({"seconds": found.seconds, "peak_memory_bytes": found.peak_memory_bytes})
+    write_atomic(path, to_bytes({"features": found.features.cpu()}, metadata={"cost": cost}))
 
 
 def _key(spec: Spec, device: torch.device, x: Tensor) -> str:
-    """Of all that decides a bit of the features: the samples, the weights, the code, and what computes them."""
+    """A digest of all that decides the features to the bit: samples, weights, code, device and number type."""
     config = {name: value for name, value in asdict(spec.config).items() if name not in ("lr", "weight_decay")}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.get_num_threads()
-    told = [spec.method, config, spec.backbone.sha256, spec.backbone.mean, spec.recipe.normalization, spec.dtype]
-    digest = hashlib.sha256(json.dumps([*told, str(name), list(x.shape), str(x.dtype), _code()]).encode())
+    values = [spec.method, config, spec.backbone.sha256, spec.backbone.mean, spec.recipe.normalization, spec.dtype]
+    digest = hashlib.sha256(json.dumps([*values, str(name), list(x.shape), str(x.dtype), _code()]).encode())
     digest.update(x.contiguous().cpu().numpy().data)
     return digest.hexdigest()[:32]
 
 
 @cache
 def _code() -> str:
+    """A digest of the versions of torch and timm and of the source files that compute features."""
     packages = [version(package) for package in ("torch", "timm")]
     folders = [(benchmarks, pattern) for pattern in SOURCES] + [(methods, "*.py")]
     files = [path for package, pattern in folders for path in sorted(Path(package.__path__[0]).glob(pattern))]

@@ -1,4 +1,4 @@
-"""What a model costs: step times, operations, memory, latency; each measured, none derived from another."""
+"""What a model costs: step times, operations, memory and latency. Each is measured, none is derived from another."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ _STATUS = Path("/proc/self/status")
 
 
 class StepClock:
-    """Times the parts of every training step without a host synchronisation inside the step."""
+    """Times the parts of every training step. Inside a step the host never waits for the device."""
 
     def __init__(self, device: torch.device, read: Callable[[], float] = time.perf_counter) -> None:
-        """``read``: the clock of a device other than CUDA, in seconds."""
+        """``read`` gives the time in seconds; CUDA devices have their own clock and do not use it."""
         self._cuda, self._read = device.type == "cuda", read
         self._steps: list[list[tuple[str, Any]]] = []
 
     @contextmanager
     def step(self) -> Iterator[Callable[[str], None]]:
+        """Time one step: call the yielded function with the name of each part when the part ends."""
         marks = [("start", self._now())]
         yield lambda name: marks.append((name, self._now()))
         self._steps.append(marks)
 
     def step_ms(self) -> dict[str, float]:
-        """Median milliseconds of each part over all steps."""
+        """The median milliseconds of each part over all steps."""
         parts = defaultdict(list)
         for step in self.steps_ms():
             for name, milliseconds in step.items():
@@ -50,7 +51,7 @@ class StepClock:
         return {name: statistics.median(times) for name, times in parts.items()}
 
     def steps_ms(self) -> list[dict[str, float]]:
-        """Milliseconds of each part, step by step."""
+        """The milliseconds of each part, one dict per step."""
         if self._cuda:
             torch.cuda.synchronize()
         return [
@@ -70,18 +71,21 @@ class StepClock:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Forget the peak so far: of the CUDA allocator, or of this process where the kernel allows that (Linux)."""
+    """Start a new measurement of peak memory.
+
+    On CUDA this is the peak of the allocator, elsewhere that of this process. Only Linux can reset the latter.
+    """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
     try:
         _CLEAR_PEAK.write_text("5")
     except OSError:
-        return  # the peak then counts from the start of the process
+        return  # the peak then covers the process from its start
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """Peak bytes since ``reset_peak_memory``: of the CUDA allocator, or resident in this process."""
+    """Peak bytes since ``reset_peak_memory``: allocated on the CUDA device, else resident in this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if _STATUS.exists():
@@ -92,9 +96,10 @@ def peak_memory_bytes(device: torch.device) -> int:
 
 
 def counting() -> FlopCounterMode:
-    """torch's counter of operations, with formulas for two kinds of products that it does not know.
+    """torch's counter of operations, with formulas for two operators that it lacks.
 
-    These are the in-place product of some methods, and attention on a CPU, which torch 2.14 no longer counts.
+    One is the in-place batched product that some methods use. The other is attention on a CPU, which torch 2.14 no
+    longer counts.
     """
     aten = torch.ops.aten
     known = {
@@ -118,9 +123,9 @@ def _attention_backward_flops(
 
 
 def forward_flops(model: Classifier, x: Tensor) -> int:
-    """Floating-point operations of inference, a sample.
+    """Floating-point operations per sample in inference.
 
-    Counts matrix products, convolutions and attention (torch's FlopCounterMode), a multiply-add as two.
+    Matrix products, convolutions and attention are counted (torch's FlopCounterMode). A multiply-add counts as two.
     """
     model.eval()
     with counting() as counter, torch.no_grad():
@@ -131,7 +136,7 @@ def forward_flops(model: Classifier, x: Tensor) -> int:
 def training_flops(
     model: Classifier, x: Tensor, y: Tensor, loss: Callable[[Classifier, Tensor, Tensor], Tensor]
 ) -> int:
-    """Floating-point operations of a training step's forward and backward, a sample; works on a copy."""
+    """Floating-point operations per sample of a training step: forward and backward, on a copy of the model."""
     model = copy.deepcopy(model).train()
     with counting() as counter:
         loss(model, x, y).backward()
@@ -139,7 +144,7 @@ def training_flops(
 
 
 def latency_ms(model: Classifier, x: Tensor, repeats: int = 9) -> float:
-    """Median milliseconds of one inference call on the batch ``x``, after two calls to warm up."""
+    """The median milliseconds of an inference call on the batch ``x``, after two calls to warm up."""
     model.eval()
     times = []
     with torch.inference_mode():
@@ -153,14 +158,14 @@ def latency_ms(model: Classifier, x: Tensor, repeats: int = 9) -> float:
 
 
 def product_flops_per_second(device: torch.device, dtype: torch.dtype, read: Callable[[], float]) -> float:
-    """Operations a second of a large matrix product."""
+    """Floating-point operations per second of a large matrix product."""
     size = 8192 if device.type == "cuda" else 1536
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     return 2 * size**3 / _quickest_seconds(lambda: torch.mm(a, b), device, read)
 
 
 def copy_bytes_per_second(device: torch.device, read: Callable[[], float]) -> float:
-    """Bytes read and written a second by a copy larger than any cache."""
+    """Bytes per second that a copy reads and writes; it is larger than any cache of a CPU or GPU."""
     source = torch.ones(2**30 if device.type == "cuda" else 2**26, device=device)
     target = torch.empty_like(source)
     return 2 * source.nbytes / _quickest_seconds(lambda: target.copy_(source), device, read)
@@ -169,7 +174,7 @@ def copy_bytes_per_second(device: torch.device, read: Callable[[], float]) -> fl
 def _quickest_seconds(
     work: Callable[[], object], device: torch.device, read: Callable[[], float], repeats: int = 9
 ) -> float:
-    """Of the quickest call after one to warm up: what the machine can do, whatever else it did meanwhile."""
+    """The seconds of the quickest call after one to warm up. Other work on the machine disturbs the quickest least."""
     clock = StepClock(device, read)
     work()
     for _ in range(repeats):

@@ -1,4 +1,4 @@
-"""Classifier: a frozen backbone, a method and a head as one model; saved and loaded as the few tensors that trained."""
+"""Classifier: backbone, method and head as one model, which is saved as the few tensors that were trained."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Classifier(nn.Module):
-    """A classifier: images (B, 3, H, W) or points (B, N, 3) -> logits (B, classes).
+    """Maps images (B, 3, H, W) or points (B, N, 3) to logits (B, classes).
 
-    uint8 images are scaled to [0, 1], resized to ``image_size`` and normalised here; float inputs are kept as they are.
+    uint8 images are scaled to [0, 1], resized to ``image_size`` and normalised here. Float inputs are used as they are.
     """
 
     mean: Tensor
@@ -50,7 +50,7 @@ class Classifier(nn.Module):
             self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
 
     def pooled(self, x: Tensor) -> Tensor:
-        """Pooled features (B, head_hidden_size) of the backbone as the method changed it."""
+        """Pooled features (B, head_hidden_size) of the backbone with the method's changes."""
         if x.dtype == torch.uint8:
             x = x.float() / 255
             if self.image_size not in (None, x.shape[-1]):
@@ -67,7 +67,10 @@ class Classifier(nn.Module):
         return cast(Tensor, self.eval()(x).argmax(dim=1))
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode for what trains: a frozen BatchNorm keeps its statistics, and some backbones stay in eval."""
+        """Switch the training mode, but keep frozen parts fixed.
+
+        A frozen BatchNorm keeps its statistics. The backbone stays in eval mode if the method asks for that.
+        """
         super().train(mode)
         self.backbone.train(mode and self.method.stochastic_backbone)
         for module in self.backbone.modules():
@@ -76,7 +79,7 @@ class Classifier(nn.Module):
         return self
 
     def trained_state(self) -> dict[str, Tensor]:
-        """All that trained: method, head, unfrozen backbone parameters, trained BatchNorm statistics."""
+        """A copy of every trained tensor: method, head, unfrozen backbone parameters, trained BatchNorm statistics."""
         names = {f"backbone.{n}" for n, p in self.backbone.named_parameters() if p.requires_grad}
         names |= {f"backbone.{n}" for n in self.method.injected}
         for prefix, module in self.backbone.named_modules():
@@ -86,7 +89,7 @@ class Classifier(nn.Module):
         return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in kept.items()}
 
     def count(self) -> dict[str, int]:
-        """Trainable parameters of method and head, and all of the backbone's."""
+        """The number of trainable parameters of the method, the head and both, and all parameters of the backbone."""
         head = sum(p.numel() for p in self.head.parameters() if p.requires_grad)
         trainable = sum(p.numel() for p in self.parameters() if p.requires_grad)
         backbone = sum(p.numel() for n, p in self.backbone.named_parameters() if n not in self.method.injected)
@@ -94,10 +97,10 @@ class Classifier(nn.Module):
 
 
 def build(spec: Spec, *, pretrained: bool = True) -> Classifier:
-    """The untrained model of a run; draws from torch's global generator. Without weights where not ``pretrained``.
+    """The untrained model of a run. Its new weights are drawn from torch's global generator.
 
-    What the backbone's checkpoint does not have (the class token of Point-MAE and its position) starts fresh, so it
-    trains with every method.
+    With ``pretrained`` false the backbone's weights are drawn too. Parameters that the backbone's checkpoint lacks (the
+    class token of Point-MAE and its position) start with random values, so every method trains them.
 
     Raises:
         UserError: missing or unreadable backbone weights.
@@ -120,32 +123,33 @@ def _train_fresh(backbone: nn.Module, method: Method) -> None:
 
 
 def save(model: Classifier, spec: Spec, path: Path) -> int:
-    """Write what trained and the spec that rebuilds the rest; atomic. Returns the bytes of the file."""
+    """Write the trained tensors, and the spec that rebuilds the rest, to a task file. Returns the file's bytes."""
     metadata = {"spec": json.dumps(spec.to_json(), sort_keys=True)}
     content = to_bytes(_change_own(model.trained_state(), model.method.pack), metadata=metadata)
-    write_atomic(path, content)  # which says what the disk says, where safetensors' own writing has an error of its own
+    write_atomic(path, content)
     return len(content)
 
 
 def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
-    """What a task file holds: the spec of its run, and what trained.
+    """The contents of a task file: the spec of its run, and the trained tensors.
 
     Raises:
-        UserError: the file is missing, is no task file, or its backbone has other weights here.
+        UserError: the file is missing or is no task file, or the backbone has other weights on this machine.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata: dict[str, Any] = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot read task file {path}: {error}") from None
     if "spec" not in metadata:
-        raise UserError(f"{path} is no task file of this benchmark: its metadata has no 'spec'")
+        raise UserError(f"{path} is not a task file of this benchmark: its metadata has no 'spec'")
     spec = Spec.from_json(json.loads(metadata["spec"]))
     now = backbones.source(spec.backbone.name).sha256
     if now != spec.backbone.sha256:
         raise UserError(
-            f"{path} was trained on other weights of {spec.backbone.name}: {spec.backbone.sha256[:12]}, here {now[:12]}"
+            f"{path} was trained on other weights of {spec.backbone.name}: their SHA-256 starts with "
+            f"{spec.backbone.sha256[:12]}, that of the weights here with {now[:12]}; use the original weights"
         )
     return spec, state
 
@@ -154,13 +158,14 @@ def load(path: str | Path) -> Classifier:
     """A trained model from its task file, in eval mode.
 
     Raises:
-        UserError: the file is missing, is no task file, or does not fit the backbone that it names.
+        UserError: the file is missing, is no task file, or does not fit the backbone and the method that it names.
     """
     spec, state = read(path)
     model = build(spec)
     expected = _change_own(model.trained_state(), model.method.pack)
     if set(state) != set(expected):
-        raise UserError(f"{path} does not hold what {spec.method} trains: {sorted(set(state) ^ set(expected))}")
+        differing = ", ".join(sorted(set(state) ^ set(expected)))
+        raise UserError(f"{path} does not hold what {spec.method} trains: missing or left over: {differing}")
     model.load_state_dict(_change_own(state, model.method.unpack), strict=False)
     return model.eval()
 
@@ -168,7 +173,7 @@ def load(path: str | Path) -> Classifier:
 def _change_own(
     state: dict[str, Tensor], change: Callable[[dict[str, Tensor]], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """Put the method's own tensors, by the names it knows them under, through its ``pack`` or ``unpack``."""
+    """Apply the method's ``pack`` or ``unpack`` to its own tensors, under the names that the method uses."""
     own = {name.removeprefix("method."): tensor for name, tensor in state.items() if name.startswith("method.")}
     others = {name: tensor for name, tensor in state.items() if not name.startswith("method.")}
     return others | {f"method.{name}": tensor for name, tensor in change(own).items()}

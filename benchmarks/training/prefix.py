@@ -1,4 +1,4 @@
-"""What is the same in every epoch, computed once: groups of points, and the blocks that a method leaves alone.
+"""What is the same in every epoch is computed once: the groups of a point cloud, and the leading blocks.
 
 Shapes: B samples, T tokens, D token width, F pooled features, L blocks.
 """
@@ -19,19 +19,20 @@ if TYPE_CHECKING:
 
     from benchmarks.training.model import Classifier
 
-SHARE = 8  # a cache takes at most this part of the memory that is free
+SHARE = 8  # a cache takes at most 1/8 of the free memory
 AFTER = ("norm", "fc_norm", "head", "head_drop")  # modules of a backbone that come after its blocks
 
 
 def eval_batch_size(device: torch.device) -> int:
-    """Samples a batch where no gradient is asked for: on a CPU few, for activations of many leave its caches."""
+    """Samples per batch without gradients. It is small on a CPU, so that activations fit into the CPU's caches."""
     return 256 if device.type == "cuda" else 32
 
 
-def length(model: Classifier) -> int:
-    """How many of the first blocks put out the same for a sample in every step, and all before them does.
+def unchanged_blocks(model: Classifier) -> int:
+    """The number of leading blocks whose output for a sample never changes during training.
 
-    What the method says, or less: up to the first thing in the backbone that trains or is random.
+    The method states this number. It is reduced to the blocks before the first part of the backbone that is trainable
+    or random.
     """
     backbone, blocks = model.backbone, depth(model.backbone)
     changing = [name for name, p in backbone.named_parameters() if p.requires_grad]
@@ -41,8 +42,12 @@ def length(model: Classifier) -> int:
     return min(declared, _first(changing, blocks))
 
 
-def state(model: Classifier, x: Tensor, block: int) -> Tensor:
-    """What enters a block: images (B, T, D), clouds (B, 2, T, D), tokens and positions; (B, F) after the last."""
+def block_input(model: Classifier, x: Tensor, block: int) -> Tensor:
+    """The input of a block for the samples ``x``.
+
+    It is (B, T, D) for images, and (B, 2, T, D) for clouds: tokens and positions. For ``block`` = L, the number of
+    blocks, it is the pooled features (B, F).
+    """
     backbone: Any = model.backbone
     if block == depth(backbone):
         return model.pooled(x)
@@ -50,7 +55,7 @@ def state(model: Classifier, x: Tensor, block: int) -> Tensor:
         tokens, positions = backbone.embed(x)
         return torch.stack([backbone.advance(tokens, positions, backbone.blocks[:block]), positions], dim=1)
     seen: list[Tensor] = []
-    # before the hooks of the method, which act on it in every step
+    # runs before the method's own hooks on this block, which change the tokens in every step
     handle = backbone.blocks[block].register_forward_pre_hook(lambda module, args: seen.append(args[0]), prepend=True)
     try:
         model.pooled(x)
@@ -60,7 +65,7 @@ def state(model: Classifier, x: Tensor, block: int) -> Tensor:
 
 
 class Resumed:
-    """A model that goes on from the state before a block: (B, T, D), (B, 2, T, D) or (B, F) -> logits (B, classes)."""
+    """Maps the output of ``block_input`` to logits (B, classes): the rest of the model, from that block on."""
 
     def __init__(self, model: Classifier, block: int) -> None:
         self.model, self.block = model, block
@@ -80,29 +85,35 @@ class Resumed:
 
 
 @torch.no_grad()
-def room(model: Classifier, x: Tensor, block: int) -> bool:
-    """Whether there is memory for the state before a block of all samples."""
+def has_room(model: Classifier, x: Tensor, block: int) -> bool:
+    """Whether the inputs of a block for all samples fit into memory."""
     model.eval()
-    return fits(state(model, x[:1], block).nbytes * len(x), x.device)
+    return fits(block_input(model, x[:1], block).nbytes * len(x), x.device)
 
 
 @torch.no_grad()
-def computed(model: Classifier, x: Tensor, block: int, tell: Callable[[int, int], None]) -> Tensor:
-    """The state before a block of all samples, in eval mode."""
+def block_inputs(model: Classifier, x: Tensor, block: int, on_batch: Callable[[int, int], None]) -> Tensor:
+    """``block_input`` for all samples, in eval mode, batch by batch.
+
+    ``on_batch`` gets the number of samples that are done and the number of all samples after each batch.
+    """
     model.eval()
     kept, size = x.new_empty(0), eval_batch_size(x.device)
     for start in range(0, len(x), size):
         part = slice(start, start + size)
-        entered = state(model, x[part], block)
+        entered = block_input(model, x[part], block)
         kept = entered.new_empty(len(x), *entered.shape[1:]) if start == 0 else kept
         kept[part] = entered
-        tell(min(part.stop, len(x)), len(x))
+        on_batch(min(part.stop, len(x)), len(x))
     return kept
 
 
 @torch.no_grad()
 def prepared(model: Classifier, x: Tensor) -> Tensor:
-    """Clouds as groups of neighbours, which are then looked for once; images, or what would not fit, as they are."""
+    """Point clouds as groups of neighbours, so that each epoch need not search for them.
+
+    Images are returned as they are, and so are clouds whose groups would not fit into memory.
+    """
     prepare: Callable[[Tensor], Tensor] | None = getattr(model.backbone, "prepare", None)
     if prepare is None or not fits(prepare(x[:1]).nbytes * len(x), x.device):
         return x
@@ -110,7 +121,7 @@ def prepared(model: Classifier, x: Tensor) -> Tensor:
 
 
 def fits(needed_bytes: int, device: torch.device) -> bool:
-    """Whether so much is at most an eighth of the memory that is free, of the CUDA device or of this machine."""
+    """Whether ``needed_bytes`` are at most 1/8 of the free memory of the CUDA device or of this machine."""
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
     else:
@@ -120,14 +131,15 @@ def fits(needed_bytes: int, device: torch.device) -> bool:
 
 
 def depth(backbone: Any) -> int:
-    """How many blocks there are."""
+    """The number of blocks."""
     return len(backbone.blocks)
 
 
 def _first(names: Iterable[str], depth: int) -> int:
-    """The first block among the owners of these names; 0 if any comes before the blocks, ``depth`` if all come after.
+    """The index of the first block that one of these parameters or modules changes.
 
-    What comes after the blocks changes pooled features, so it leaves no more than the input of the last block.
+    It is 0 if a name belongs to a part before the blocks, and ``depth`` if there are no names. A part after the blocks
+    changes the pooled features, so at most the input of the last block can be cached: ``depth`` - 1.
     """
     places = [depth]
     for name in names:

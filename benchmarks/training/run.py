@@ -1,4 +1,4 @@
-"""One run: a Spec becomes a Result. Every executor, on this machine or on a cluster, calls this."""
+"""One run: a Spec becomes a Result. Every executor, on this machine or on a cluster, calls ``run``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks import suites
 from benchmarks.records import store
@@ -16,27 +17,32 @@ from benchmarks.records.spec import Result, Spec
 from benchmarks.training import measure, model
 from benchmarks.training.environment import device_name, environment
 from benchmarks.training.feature_cache import FeatureCache
+from benchmarks.training.model import Classifier
 from benchmarks.training.train import Epoch, Load, Trainer
 
 
 def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epoch], None]) -> Result:
     """Train and test one model, write its task file below ``results``, and return its record.
 
-    ``on_epoch`` hears of every epoch of every stage. The test split is read once, after training.
+    ``on_epoch`` is called after every epoch of every stage. The test split is read once, at the end.
     """
     measure.reset_peak_memory(device)
     trainer = prepare(spec, loader(spec), device, on_epoch, store.scratch_path(results, spec))
-    classifier, cost = trainer.model, _fit(trainer)
+    classifier = trainer.model
+    cost = _train(trainer)
     report, params = classifier.method.report(trainer), classifier.count()
     params["task_file_bytes"] = model.save(classifier, spec, store.adapter_path(results, spec))
+    samples = trainer.load("train")[0][:2].to(device)
+    cost |= _step_cost(trainer, samples)
+    cost["latency_ms"] = _merge_and_time(classifier, samples[:1])
     return Result(
         spec=spec,
         history=trainer.history,
-        params=params,
-        report=report,
-        cost=cost | _cost(trainer),
         accuracy=_accuracy(trainer),
+        params=params,
+        cost=cost,
         environment=environment() | {"device": device_name(device), "dtype": spec.dtype},
+        report=report,
     )
 
 
@@ -48,7 +54,7 @@ def loader(spec: Spec) -> Load:
 def prepare(
     spec: Spec, load: Load, device: torch.device, on_epoch: Callable[[Epoch], None], scratch: Path | None = None
 ) -> Trainer:
-    """Seed torch, build the model of a spec and put it before its trainer."""
+    """Seed torch, build the untrained model of a spec, and return its trainer."""
     torch.manual_seed(spec.seed)
     return Trainer(
         model.build(spec),
@@ -63,38 +69,40 @@ def prepare(
     )
 
 
-def _fit(trainer: Trainer) -> dict[str, Any]:
-    """Train; returns seconds and peak memory, which include computing features even if they came from the cache."""
+def _train(trainer: Trainer) -> dict[str, Any]:
+    """Train; returns seconds and peak memory. Both include computing features, even if they came from the cache."""
     start = time.perf_counter()
     trainer.model.method.fit(trainer)
     seconds, peak_memory_bytes = time.perf_counter() - start, measure.peak_memory_bytes(trainer.device)
     if trainer.cache is not None:
-        seconds += trainer.cache.spared_seconds
+        seconds += trainer.cache.seconds_saved
         peak_memory_bytes = max(peak_memory_bytes, trainer.cache.peak_memory_bytes)
     return {"train_seconds": seconds, "peak_memory_bytes": peak_memory_bytes}
 
 
-def _cost(trainer: Trainer) -> dict[str, Any]:
-    """Step times, operations and latency of the trained model, which is merged afterwards."""
-    classifier, step_ms = trainer.model, trainer.clock.step_ms()
-    batch = min(len(trainer.x), trainer.recipe.batch_size)
-    image = trainer.load("train")[0][:2].to(trainer.device)
+def _step_cost(trainer: Trainer, samples: Tensor) -> dict[str, Any]:
+    """Step times and operations of the trained model before it is merged."""
+    step_ms, batch = trainer.clock.step_ms(), min(len(trainer.x), trainer.recipe.batch_size)
     flops = {
-        "forward": measure.forward_flops(classifier, image),
-        "training": measure.training_flops(classifier, trainer.x[:2], trainer.y[:2], trainer.batch_loss),
+        "forward": measure.forward_flops(trainer.model, samples),
+        "training": measure.training_flops(trainer.model, trainer.x[:2], trainer.y[:2], trainer.batch_loss),
     }
-    unmerged = measure.latency_ms(classifier, image[:1])
-    classifier.method.merge()
     return {
         "step_ms": step_ms,
         "images_per_second": batch / sum(step_ms.values()) * 1e3,
         "flops_per_image": flops,
-        "latency_ms": {"unmerged": unmerged, "merged": measure.latency_ms(classifier, image[:1])},
     }
 
 
+def _merge_and_time(classifier: Classifier, sample: Tensor) -> dict[str, float]:
+    """Merge the method into the backbone; returns the milliseconds per sample before and after."""
+    unmerged = measure.latency_ms(classifier, sample)
+    classifier.method.merge()
+    return {"unmerged": unmerged, "merged": measure.latency_ms(classifier, sample)}
+
+
 def _accuracy(trainer: Trainer) -> dict[str, Any]:
-    """Accuracy of the merged model: on test once and last, and on val only if val was held out."""
+    """Accuracy of the merged model: on val if val was held out of training, then once on test."""
     held_out = trainer.recipe.train_split == "train"
     return {
         "val": trainer.validate() if held_out else None,

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save as to_bytes
-from timm.optim import create_optimizer_v2
-from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import Tensor, nn
 
-from benchmarks.backbones import EMBEDDED
-from benchmarks.files.writing import write_atomic
-from benchmarks.training import prefix
-from benchmarks.training.augment import KEEP_DISTANCES, augment, random_scale
+from benchmarks.training import evaluate, prefix, stages
+from benchmarks.training.augment import KEEP_DISTANCES, augment
 from benchmarks.training.measure import StepClock
+from benchmarks.training.optimizer import adamw, cosine
+from benchmarks.training.precision import autocast
 
 if TYPE_CHECKING:
+    from timm.scheduler.cosine_lr import CosineLRScheduler
+
     from benchmarks.records.spec import Recipe
     from benchmarks.training.feature_cache import FeatureCache
     from benchmarks.training.model import Classifier
@@ -35,16 +31,17 @@ Load = Callable[[str], tuple[Tensor, Tensor]]
 
 
 class Diverged(RuntimeError):
-    """The training loss stopped being a finite number."""
+    """The training loss is no longer a finite number."""
 
 
 class Trainer:
-    """Trains one Classifier model on one task.
+    """Trains one Classifier on one task.
 
-    ``load`` maps "train", "val" or "test" to inputs (N, ...) and labels (N,), decoded; they are kept on the device.
-    The test split is not loaded before ``test()``, but under the rule best_test, which reads it every epoch.
-    ``on_epoch`` hears of every epoch of every stage. A method of several stages keeps what it has done in ``scratch``,
-    from where a repeated run takes it up. ``cache`` shares features between the runs of a machine.
+    ``load`` maps "train", "val" or "test" to decoded inputs (N, ...) and labels (N,). Training and validation samples
+    are kept on the device. The test split is not loaded before ``test()``; only the checkpoint rule best_test calls
+    ``test()`` after every epoch. ``on_epoch`` is called after every epoch of every stage. ``scratch`` is the folder
+    where a method of several stages keeps the outcome of each, so that an interrupted run continues after the last
+    finished stage; without it nothing is kept. ``cache`` shares features with other runs on this machine.
     """
 
     def __init__(
@@ -68,10 +65,10 @@ class Trainer:
         self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         self.history: list[Epoch] = []
         self.clock = StepClock(device)
-        self.best: tuple[float, dict[str, Tensor]] | None = None
+        self.best: tuple[float, dict[str, Tensor]] | None = None  # the best checkpoint so far: accuracy and weights
         self.accuracy_epoch = recipe.epochs
         self._start = model.trained_state()
-        self.prefix: dict[str, int] = {}  # of a cache: the block that it is before, and its bytes
+        self.prefix: dict[str, int] = {}  # with cached blocks: the block that training starts at, and the cache's bytes
         self._splits: dict[str, tuple[Tensor, Tensor]] = {}
         parts = [self._split(name) for name in (["train", "val"] if recipe.train_split == "trainval" else ["train"])]
         self.x, self.y = self._trained_on(torch.cat([x for x, _ in parts])), torch.cat([y for _, y in parts])
@@ -79,12 +76,12 @@ class Trainer:
         self._held_out: tuple[Tensor, Tensor] | None = None
 
     def train(self) -> None:
-        """Train by the recipe, then go to the epoch that its checkpoint rule names.
+        """Train by the recipe, then load the weights of the epoch that the checkpoint rule selects.
 
         Raises:
             Diverged: a loss was not finite.
         """
-        self.clock = StepClock(self.device)  # earlier stages are not what a step of this method costs
+        self.clock = StepClock(self.device)  # the steps of earlier stages do not count as steps of this method
         epochs = self.recipe.epochs
         for epoch, loss, lr in self._epochs(self.x, self.y, epochs, self.model.method.config.lr):
             self._finish_epoch(epoch, loss, lr)
@@ -93,98 +90,90 @@ class Trainer:
             self.model.load_state_dict(self.best[1], strict=False)
 
     def stage(self, name: str, *, epochs: int, lr: float, split: str) -> dict[str, Any]:
-        """Train on one split and judge nothing: what comes before ``restart`` and ``train``. Returns its cost."""
-        assert not self.prefix, "a stage trains on inputs, not on what is kept of them"
+        """Train on one split without any evaluation, before ``restart`` and ``train``; returns what the stage cost."""
+        assert not self.prefix, "a stage trains on inputs, not on cached block outputs"
         start, losses, (x, y) = time.perf_counter(), [], self._split(split)
         x = self._trained_on(x)
         for epoch, loss, _ in self._epochs(x, y, epochs, lr):
             losses.append(loss)
             self.tell(name, epoch, epochs)
-        steps = epochs * math.ceil(len(x) / self.recipe.batch_size)
+        steps = epochs * self._steps_per_epoch(x)
         return {"steps": steps, "seconds": time.perf_counter() - start, "losses": losses}
 
     def tell(self, stage: str, done: int, total: int, row: Epoch | None = None) -> None:
-        """Say how far a stage is, and what the history has of the epoch, if it is one that is recorded."""
+        """Report how many of a stage's epochs are done, with the epoch's row of the history if it has one."""
         self.on_epoch({**(row or {}), "stage": stage, "epoch": done, "epochs": total})
 
     def keep(self, name: str, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Keep the outcome of a stage for a repetition of this run, if it is a run with a place for that."""
-        if self.scratch is None:
-            return
-        write_atomic(self.scratch / f"{name}.safetensors", to_bytes(tensors, metadata={"values": json.dumps(values)}))
+        """Keep the outcome of a stage for a later execution of this run. Without ``scratch`` this does nothing."""
+        if self.scratch is not None:
+            stages.write(self.scratch, name, tensors, values)
 
     def kept(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What ``keep`` kept in an earlier, unfinished execution of this run."""
-        path = self.scratch / f"{name}.safetensors" if self.scratch else None
-        if path is None or not path.exists():
-            return None
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, json.loads(file.metadata()["values"])  # noqa: SIM118
+        """Return what ``keep`` kept in an earlier, unfinished execution of this run; None if there is nothing."""
+        return stages.read(self.scratch, name) if self.scratch is not None else None
 
     def validate(self) -> float:
         """Accuracy on the validation split, in [0, 1]."""
         if self._held_out is None:
             x, y = self._split("val")
             self._held_out = prefix.prepared(self.model, x), y
-        return self._accuracy(*self._held_out)
+        return self._accuracy(*self._held_out, votes=1)
 
     def test(self) -> float:
-        """Accuracy on the test split, in [0, 1], by the recipe's votes; the last thing that a run does."""
-        return self._accuracy(*self._split("test"), self.recipe.votes)
+        """Accuracy on the test split, in [0, 1], with the recipe's votes. A run calls it once, at its end."""
+        return self._accuracy(*self._split("test"), votes=self.recipe.votes)
 
     def restart(self) -> None:
-        """Put back the weights and random numbers of the start; the history goes on."""
+        """Restore the first weights and the first state of the random generators; the history continues."""
         torch.manual_seed(self.seed)
         self.generator.manual_seed(self.seed)
         self.model.load_state_dict(self._start, strict=False)
         self.best = None
 
     def keep_prefix(self) -> None:
-        """Train from what enters the first block that the method acts on, where no epoch changes it and it fits."""
-        block = prefix.length(self.model) if self.recipe.augment == "none" and not self.prefix else 0
-        if not block or not prefix.room(self.model, self.x, block):
+        """Compute the leading blocks whose output never changes once, and train from their output.
+
+        Training starts from the inputs if there are no such blocks, if inputs are augmented, or if memory is short.
+        """
+        block = prefix.unchanged_blocks(self.model) if self.recipe.augment == "none" and not self.prefix else 0
+        if not block or not prefix.has_room(self.model, self.x, block):
             return
-        compute = partial(prefix.computed, self.model, self.x, block, partial(self.tell, "cache"))
-        # pooled features are small enough to be kept for other runs
+        compute = partial(prefix.block_inputs, self.model, self.x, block, partial(self.tell, "cache"))
+        # only pooled features are small enough to be shared with other runs
         shared = self.cache if block == prefix.depth(self.model.backbone) else None
-        with self._autocast():
+        with autocast(self.device, self.dtype):
             self.x = compute() if shared is None else shared(compute, self.x)
         self.prefix = {"block": block, "bytes": self.x.nbytes}
 
     def batch_loss(self, model: Classifier, x: Tensor, y: Tensor) -> Tensor:
         """The loss of one training batch, as the method defines it."""
-        asked = cast("Classifier", prefix.Resumed(model, self.prefix["block"])) if self.prefix else model
-        with self._autocast():
-            return model.method.loss(asked, x, y, self.criterion)
+        with autocast(self.device, self.dtype):
+            forward = prefix.Resumed(model, self.prefix["block"]) if self.prefix else model
+            return model.method.loss(forward, x, y, self.criterion)
 
     def _epochs(self, x: Tensor, y: Tensor, epochs: int, lr: float) -> Iterator[tuple[int, float, float]]:
-        """Train epoch by epoch: its number, mean loss and last learning rate."""
-        steps = math.ceil(len(x) / self.recipe.batch_size)
-        optimizer, scheduler = self._optimizer(steps, epochs, lr)
+        """Train epoch by epoch; yields the epoch's number, mean loss and last learning rate."""
+        steps = self._steps_per_epoch(x)
+        optimizer = adamw(self.model, lr)
+        schedule = cosine(optimizer, lr, steps=epochs * steps, warmup_steps=self.recipe.warmup_epochs * steps)
         for epoch in range(1, epochs + 1):
-            loss = self._epoch(x, y, (epoch - 1) * steps, optimizer, scheduler)
+            loss = self._epoch(x, y, (epoch - 1) * steps, optimizer, schedule)
             if not math.isfinite(loss):
                 raise Diverged(f"the training loss was {loss} in epoch {epoch}; try a lower learning rate")
             yield epoch, loss, optimizer.param_groups[0]["lr"]
 
-    def _optimizer(self, steps: int, epochs: int, lr: float) -> tuple[torch.optim.Optimizer, CosineLRScheduler]:
-        optimizer = adamw(self.model, lr)
-        warmup = self.recipe.warmup_epochs * steps
-        scheduler = CosineLRScheduler(
-            optimizer, t_initial=epochs * steps, warmup_t=warmup, warmup_lr_init=lr / max(warmup, 1), t_in_epochs=False
-        )
-        return optimizer, scheduler
-
     def _epoch(
-        self, x: Tensor, y: Tensor, done: int, optimizer: torch.optim.Optimizer, scheduler: CosineLRScheduler
+        self, x: Tensor, y: Tensor, done: int, optimizer: torch.optim.Optimizer, schedule: CosineLRScheduler
     ) -> float:
+        """Train one epoch after ``done`` steps; returns its mean loss."""
         self.model.train()
         trained = [p for group in optimizer.param_groups for p in group["params"]]
-        total, steps = torch.zeros((), device=self.device), math.ceil(len(x) / self.recipe.batch_size)
-        # even parts, so that no batch is too small for BatchNorm
+        total, steps = torch.zeros((), device=self.device), self._steps_per_epoch(x)
+        # batches of even size, because a small last batch would be too small for BatchNorm
         batches = torch.randperm(len(x), generator=self.generator).to(self.device).tensor_split(steps)
         for step, index in enumerate(batches):
-            scheduler.step_update(done + step)
+            schedule.step_update(done + step)
             inputs = augment(x[index], self.recipe.augment, self.generator)
             with self.clock.step() as mark:
                 loss = self.batch_loss(self._stepped, inputs, y[index])
@@ -197,10 +186,10 @@ class Trainer:
                 optimizer.step()
                 mark("optimizer")
             total += loss.detach()
-        # the first look at a number on the device: once an epoch, not once a step
-        return float(total) / steps
+        return float(total) / steps  # the only read from the device in an epoch; a read per step would make it wait
 
     def _finish_epoch(self, epoch: int, loss: float, lr: float) -> None:
+        """Add the epoch to the history, and keep its weights if they are the best so far by the checkpoint rule."""
         rule = self.recipe.checkpoint_rule
         row: Epoch = {"epoch": epoch, "train_loss": loss, "lr": lr, "val_accuracy": None, "test_accuracy": None}
         if self.recipe.train_split == "train":
@@ -213,51 +202,22 @@ class Trainer:
             self.accuracy_epoch = epoch
         self.history.append(row)
 
+    def _steps_per_epoch(self, x: Tensor) -> int:
+        return math.ceil(len(x) / self.recipe.batch_size)
+
     def _split(self, name: str) -> tuple[Tensor, Tensor]:
         if name not in self._splits:
             x, y = self.load(name)
-            # a test split may be larger than the device: it stays where it is, and goes there batch by batch
+            # a test split may be larger than the device's memory, so its samples move there batch by batch
             self._splits[name] = (x, y) if name == "test" else (x.to(self.device), y.to(self.device))
         return self._splits[name]
 
     def _trained_on(self, x: Tensor) -> Tensor:
+        """The samples in the form that training uses: clouds are grouped once if augmentation keeps the groups."""
         return prefix.prepared(self.model, x) if self.recipe.augment in KEEP_DISTANCES else x
 
-    def _accuracy(self, x: Tensor, y: Tensor, votes: int = 1) -> float:
-        self.model.eval()
-        generator = torch.Generator().manual_seed(self.seed)
-        # of all clouds at once, so that a cloud's copies do not depend on how large batches are
-        scales = [random_scale(x, generator) for _ in range(votes - 1)]
-        hits, parts = torch.zeros((), dtype=torch.long, device=self.device), (x, y, *scales)
-        with torch.inference_mode(), self._autocast():
-            for inputs, labels, *factors in zip(*(part.split(self.eval_batch_size) for part in parts), strict=True):
-                logits = self._logits(inputs.to(self.device), [scale.to(self.device) for scale in factors])
-                hits += (logits.argmax(dim=1) == labels.to(self.device)).sum()
-        return int(hits) / len(y)
-
-    def _logits(self, x: Tensor, scales: Sequence[Tensor]) -> Tensor:
-        """Logits (B, classes): of the inputs as they are, or the mean with those of copies scaled by (B, 1, 3)."""
-        voices = [self.model(copy).float() for copy in (x, *(x * scale for scale in scales))]
-        return torch.stack(voices).mean(dim=0)
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
-
-
-def adamw(model: Classifier, lr: float) -> torch.optim.Optimizer:
-    """AdamW over what trains, in the groups of its method; fused: the fastest form (benchmarks/timing/README.md)."""
-    groups = model.method.param_groups(model)
-    return create_optimizer_v2(groups, opt="adamw", lr=lr, weight_decay=model.method.config.weight_decay, fused=True)
-
-
-def auto_dtype(device: torch.device, backbone: str) -> torch.dtype:
-    """bfloat16 where the device computes in it and the backbone gains from that, else float32.
-
-    On a CPU the embedded backbones lose, as their products are small (benchmarks/timing/README.md).
-    """
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    if backbone.partition("@")[0] in EMBEDDED:
-        return torch.float32
-    units = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    return torch.bfloat16 if units and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+    def _accuracy(self, x: Tensor, y: Tensor, *, votes: int) -> float:
+        with autocast(self.device, self.dtype):
+            return evaluate.accuracy(
+                self.model, x, y, device=self.device, batch_size=self.eval_batch_size, votes=votes, seed=self.seed
+            )

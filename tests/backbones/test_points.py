@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.backbones.points import MODELS, PUBLISHED, PointTransformer, build_point, farthest_points, group
+from benchmarks.backbones.grouping import farthest_points, group
+from benchmarks.backbones.points import MODELS, PUBLISHED, PointTransformer, build_point
 
 
 def cloud(batch: int = 3, size: int = 40) -> torch.Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from benchmarks.backbones.points import group
+from benchmarks.backbones.grouping import group
 from tests.support import tiny
 
 

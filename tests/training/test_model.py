@@ -125,7 +125,7 @@ def test_runs_of_each_backbone_may_have_a_type_of_their_own() -> None:
 
 def test_votes_on_images_are_refused() -> None:
     asked = sweep.Sweep(methods=("lora",), recipe={"votes": 10})
-    with pytest.raises(ValueError, match=r"^recipe: votes=10 is for point clouds; task 'digits' is one of images$"):
+    with pytest.raises(ValueError, match=r"^recipe: votes=10 is for point clouds, but task 'digits' has images"):
         sweep.specs(asked, "float32")
     points = sweep.Sweep(methods=("lora",), tasks=("solids",), recipe={"votes": 10})
     assert [one.recipe.votes for one in sweep.specs(points, "float32")] == [10]

@@ -111,9 +111,9 @@ def test_a_method_that_leaves_no_block_alone_is_trained_on_inputs(name: str, mod
 )
 def test_whatever_trains_in_the_backbone_ends_the_prefix(changed: str, left: int) -> None:
     run = make("linear", "image")
-    assert prefix.length(run.model) == tiny.DEPTH
+    assert prefix.unchanged_blocks(run.model) == tiny.DEPTH
     run.model.backbone.get_parameter(changed).requires_grad_(True)
-    assert prefix.length(run.model) == left
+    assert prefix.unchanged_blocks(run.model) == left
 
 
 def test_a_block_that_drops_its_path_ends_the_prefix_unless_the_backbone_stays_in_eval_mode() -> None:
@@ -121,7 +121,7 @@ def test_a_block_that_drops_its_path_ends_the_prefix_unless_the_backbone_stays_i
         run = make(kind, "image")
         for block in run.model.backbone.blocks[1:]:  # type: ignore[index]
             block.drop_path2 = DropPath(0.1)
-        assert prefix.length(run.model) == left
+        assert prefix.unchanged_blocks(run.model) == left
 
 
 def test_nothing_is_kept_of_augmented_inputs_or_beyond_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

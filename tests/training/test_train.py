@@ -13,7 +13,8 @@ from benchmarks.records.spec import Recipe
 from benchmarks.training import prefix
 from benchmarks.training.augment import augment
 from benchmarks.training.model import Classifier
-from benchmarks.training.train import Diverged, Trainer, auto_dtype
+from benchmarks.training.precision import auto_dtype
+from benchmarks.training.train import Diverged, Trainer
 from methods.options import as_json
 from tests.support.tiny import WIDTH, backbone
 

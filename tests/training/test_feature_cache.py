@@ -32,13 +32,13 @@ def linear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spec:
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many samples each computation of features was of."""
     seen: list[int] = []
-    compute = prefix.computed
+    compute = prefix.block_inputs
 
     def counted(model: Classifier, x: torch.Tensor, *rest: Any) -> torch.Tensor:
         seen.append(len(x))
         return compute(model, x, *rest)
 
-    monkeypatch.setattr(prefix, "computed", counted)
+    monkeypatch.setattr(prefix, "block_inputs", counted)
     return seen
 
 
@@ -66,10 +66,10 @@ def test_a_run_is_charged_with_what_its_features_cost_when_they_were_computed(li
     x = torch.rand(4, 3)
     costly = pooled.FeatureCache(linear, CPU)
     features = costly(lambda: torch.ones(4, 2) * _slow(0.3), x)
-    assert costly.spared_seconds <= 0  # locking and writing are nothing that the run is charged with
+    assert costly.seconds_saved <= 0  # locking and writing are nothing that the run is charged with
     cheap = pooled.FeatureCache(linear, CPU)
     assert torch.equal(cheap(lambda: pytest.fail("computed again"), x), features)
-    assert 0.1 < cheap.spared_seconds < 0.3 + 0.1
+    assert 0.1 < cheap.seconds_saved < 0.3 + 0.1
     assert cheap.peak_memory_bytes == costly.peak_memory_bytes > 0
 
 

@@ -1,0 +1,27 @@
+"""The type of the matrix products: which one is faster on a device, and how it is switched on."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from benchmarks.backbones import EMBEDDED
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Compute matrix products in ``dtype`` inside the ``with`` block; float32 changes nothing."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+def auto_dtype(device: torch.device, backbone: str) -> torch.dtype:
+    """bfloat16 where the device supports it in hardware and the backbone gets faster, else float32.
+
+    The embedded backbones get slower on a CPU, because their products are small (benchmarks/timing/README.md).
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    if backbone.partition("@")[0] in EMBEDDED:
+        return torch.float32
+    units = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return torch.bfloat16 if units and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
