@@ -12,7 +12,7 @@ from benchmarks import data, suites
 from benchmarks.files import contents
 from benchmarks.files.root import DATA_ROOT, Missing
 from benchmarks.suites import checking, vtab1k
-from benchmarks.sweeps import sweep
+from benchmarks.sweeps import grid, sweep
 from tests.support.layout_files import write_image, write_lists
 
 SUITE = suites.get("vtab1k")
@@ -75,7 +75,7 @@ def test_the_table_is_the_published_one() -> None:
 
 
 def test_the_recipe_is_the_field_s() -> None:
-    (recipe,) = sweep._recipes(SUITE.recipes["image"], {})
+    (recipe,) = grid.recipes(SUITE.recipes["image"], {})
     asked = {"epochs": 100, "batch_size": 64, "warmup_epochs": 10, "drop_path": 0.1, "augment": "none"}
     asked |= {
         "normalization": "checkpoint",
