@@ -48,8 +48,9 @@ papers. Everything else is measured on methods with their default options: on im
 
 {table}
 
-`noah` is counted as its supernet; the search keeps at most `max_params` of these parameters. `mosa` is counted as the one
-adapter that its copies become. `hf:TYPE` is any tuner of Hugging Face PEFT with its own options; none is measured here.
+`noah` is counted as its supernet; the search keeps at most `max_params` of these parameters. `mosa` is counted as the
+one adapter that its copies become. `hf:TYPE` is any tuner of Hugging Face PEFT with its own options; none is measured
+here.
 """
 
 
