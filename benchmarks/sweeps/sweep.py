@@ -16,6 +16,7 @@ from benchmarks.files.root import Missing
 from benchmarks.records.spec import Dtype, Spec
 from benchmarks.sweeps import grid
 from benchmarks.sweeps.grid import Options
+from methods.base import Modality
 from methods.errors import UserError, check, unknown
 
 Dtypes = Dtype | Callable[[str], Dtype]  # one for all runs, or a function of the backbone's name
@@ -174,7 +175,7 @@ def _methods(sweep: Sweep) -> list[str]:
 
 def _sources(
     suite: suites.Suite, asked: Sequence[str], tasks: Sequence[str], source: Callable[[str], backbones.Source]
-) -> dict[str, backbones.Source]:
+) -> dict[Modality, backbones.Source]:
     """The backbone of every modality that the tasks have: the one asked for, else the suite's own."""
     chosen = dict(suite.backbones) | {backbones.modality(name): name for name in asked}
     return {kind: source(chosen[kind]) for kind in {suite.tasks[task].modality for task in tasks}}

@@ -85,7 +85,7 @@ class Timing:
 
 
 def interleaved(steps: Mapping[str, Step], rounds: int, device: torch.device, clock: str) -> list[Turn]:
-    """A warm-up turn of each step, then rounds. In a round, each other step has a turn between two of the first step."""
+    """A warm-up turn of each step, then rounds. In a round, each other step has its turn between two of the first."""
     import torch
 
     base, *others = steps
