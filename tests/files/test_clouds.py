@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.files import clouds
 from benchmarks.files.holdout import hold_out
+from methods.errors import UserError
 
 
 def made(count: int, seed: int = 0, points: int = 8) -> clouds.Clouds:
@@ -90,7 +91,7 @@ def test_what_is_wrong_with_a_file_is_named(damage: Callable[[Path], object], pa
     write(path, *made(6))
     (tmp_path / "shape_names.txt").write_text("a b c")
     damage(path)
-    with pytest.raises(ValueError, match=part) as raised:
+    with pytest.raises(UserError, match=part) as raised:
         clouds.read(tmp_path, "train")
     assert str(tmp_path) in str(raised.value) and "\n" not in str(raised.value)
 
@@ -98,7 +99,7 @@ def test_what_is_wrong_with_a_file_is_named(damage: Callable[[Path], object], pa
 def test_files_of_other_sizes_are_not_mixed(tmp_path: Path) -> None:
     write(tmp_path / "ply_data_train0.h5", *made(3))
     write(tmp_path / "ply_data_train1.h5", *made(3, points=9))
-    with pytest.raises(ValueError, match=r"train1\.h5 has clouds of 9 points, .*train0\.h5 of 8"):
+    with pytest.raises(UserError, match=r"train1\.h5 has clouds of 9 points, .*train0\.h5 of 8"):
         clouds.read(tmp_path, "train")
 
 
@@ -124,7 +125,7 @@ def test_unit_sphere_equals_a_loop_over_clouds() -> None:
     [(np.ones((2, 30, 3), np.float32), "cloud 0 has all its points in one place"), (made(2)[0], "20 are needed")],
 )
 def test_clouds_without_extent_or_points_are_refused(x: np.ndarray, part: str) -> None:
-    with pytest.raises(ValueError, match=part):
+    with pytest.raises(UserError, match=part):
         clouds.unit_sphere(Path("x"), (x, np.zeros(2, np.int64)), 20)
 
 

@@ -1,4 +1,4 @@
-"""The cache of decoded images and the fingerprints: right, shared, small in memory, never half."""
+"""Decoded images and fingerprints: their cache is right, shared between processes, small in memory and never half."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import pil_to_tensor, resize
 
 from benchmarks.files import contents, decoded, layouts
+from methods.errors import UserError
+from tests.conftest import ROOT
 from tests.support.layout_files import write_image, write_lists
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -89,32 +89,32 @@ def test_sizes_splits_labels_and_bytes_have_files_of_their_own(task: layouts.Lay
 def test_a_damaged_image_is_named_and_leaves_no_cache(task: layouts.Layout, cache: Path) -> None:
     path = task.folder / task.splits["train"][2][0]
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(ValueError, match=rf"cannot decode {path}: .*truncated"):
+    with pytest.raises(UserError, match=rf"cannot decode {path}: .*truncated"):
         decoded.load(task, "train", 8)
     assert [entry.suffix for entry in (cache / "images").iterdir()] == [".lock"]
     path.write_text("no image")
-    with pytest.raises(ValueError, match=f"cannot decode {path}: cannot identify"):
+    with pytest.raises(UserError, match=f"cannot decode {path}: cannot identify"):
         decoded.load(task, "train", 8)
     path.unlink()
-    with pytest.raises(ValueError, match=f"cannot use '{task.splits['train'][2][0]}'.*No such file"):
+    with pytest.raises(UserError, match=f"cannot use '{task.splits['train'][2][0]}'.*No such file"):
         decoded.load(task, "train", 8)
 
 
 def test_deep_pixels_are_refused_rather_than_clipped(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 40000, np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(ValueError, match=r"deep\.png: I;16 pixels, more than 8 bits"):
+    with pytest.raises(UserError, match=r"deep\.png: it has I;16 pixels with more than 8 bits"):
         decoded.decode(tmp_path / "deep.png", 4)
 
 
 def test_a_size_is_needed(task: layouts.Layout) -> None:
-    with pytest.raises(ValueError, match="so a size is needed"):
+    with pytest.raises(UserError, match="so a size is needed"):
         decoded.load(task, "train", None)
 
 
-def test_too_small_a_disk_is_told_before_it_is_full(task: layouts.Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_small_a_disk_is_refused_before_it_is_full(task: layouts.Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = decoded.shutil.disk_usage(task.folder)
     monkeypatch.setattr(decoded.shutil, "disk_usage", lambda path: usage._replace(free=100))
-    with pytest.raises(ValueError, match=r"needs 0\.0 GB .* \$PEFT_BENCH_CACHE"):
+    with pytest.raises(UserError, match=r"needs 0\.0 GB .* \$PEFT_BENCH_CACHE"):
         decoded.load(task, "train", 8)
 
 
@@ -147,6 +147,7 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from benchmarks.files import decoded, layouts
+from methods.errors import UserError
 whole = decoded.decode
 decoded.decode = lambda path, size: print(path) or time.sleep(float(sys.argv[2])) or whole(path, size)
 decoded._file(layouts.lists(Path(sys.argv[1])), "test", 8)

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.files import layouts
 from benchmarks.files.holdout import hold_out
+from methods.errors import UserError
 from tests.support.layout_files import write_image, write_image_folder, write_lists
 
 
@@ -46,7 +47,7 @@ def test_a_wrong_line_is_named(line: str, part: str, tmp_path: Path) -> None:
     write_lists(tmp_path)
     path = tmp_path / "val200.txt"
     path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(UserError) as caught:
         layouts.lists(tmp_path)
     assert part in str(caught.value)
     assert str(caught.value).startswith(f"{path}, line 5: ")
@@ -55,13 +56,13 @@ def test_a_wrong_line_is_named(line: str, part: str, tmp_path: Path) -> None:
 def test_a_missing_or_empty_list_or_one_that_is_no_text_is_named(tmp_path: Path) -> None:
     write_lists(tmp_path)
     (tmp_path / "test.txt").write_text("\n")
-    with pytest.raises(ValueError, match=r"test\.txt: lists no image"):
+    with pytest.raises(UserError, match=r"test\.txt: lists no image"):
         layouts.find(tmp_path)
     (tmp_path / "test.txt").write_bytes(b"\xff\xfe 0")
-    with pytest.raises(ValueError, match=r"test\.txt: no text in UTF-8"):
+    with pytest.raises(UserError, match=r"test\.txt: no text in UTF-8"):
         layouts.find(tmp_path)
     (tmp_path / "test.txt").unlink()
-    with pytest.raises(ValueError, match=r"no test\.txt; the layout of VTAB-1K has"):
+    with pytest.raises(UserError, match=r"no test\.txt; the layout of VTAB-1K has"):
         layouts.find(tmp_path)
 
 
@@ -100,14 +101,14 @@ def test_without_val_a_tenth_of_train_is_held_out_and_nothing_is_lost(tmp_path: 
         (lambda folder: write_image(folder / "test/cow/0.png"), "class 'cow' is not among those of train: cat, dog"),
         (
             lambda folder: [(folder / "train" / c).rename(folder / c) for c in ("cat", "dog")],
-            "no folder of a class",
+            "has no class folder",
         ),
     ],
 )
 def test_a_broken_folder_is_named(damage: object, part: str, tmp_path: Path) -> None:
     write_image_folder(tmp_path)
     damage(tmp_path)  # type: ignore[operator]
-    with pytest.raises(ValueError, match=part) as caught:
+    with pytest.raises(UserError, match=part) as caught:
         layouts.find(tmp_path)
     assert str(tmp_path) in str(caught.value)
 
@@ -140,5 +141,5 @@ def test_the_draw_is_the_seed_s_and_the_same_for_column_labels() -> None:
         hold_out(y, seed=s)[1].tolist() for y, s in ((labels, 0), (labels, 0), (labels[:, None], 0), (labels, 1))
     )
     assert first == again == column != other
-    with pytest.raises(ValueError, match=r"fraction=1\.0"):
+    with pytest.raises(UserError, match=r"fraction=1\.0"):
         hold_out(labels, fraction=1.0)

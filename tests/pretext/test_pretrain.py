@@ -47,9 +47,7 @@ def test_targets_fit_their_heads(pretext: ModuleType, shape: tuple[int, ...]) ->
 
 @pytest.mark.parametrize("name", ["vit_nano", pytest.param("point_nano", marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("one_thread")
-def test_interrupted_and_resumed_gives_the_same_weights(
-    name: str, tmp_path: Path, same_state: Callable[..., bool]
-) -> None:
+def test_a_resumed_run_gives_the_same_weights(name: str, tmp_path: Path, same_state: Callable[..., bool]) -> None:
     job, whole, halves = replace(JOB, name=name), tmp_path / "whole", tmp_path / "halves"
     pretraining.pretrain(job, whole, CPU)
     pretraining.pretrain(job, halves, CPU, stop_after=2)

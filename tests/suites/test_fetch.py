@@ -1,4 +1,4 @@
-"""Fetching VTAB-1K from a stand-in of the hub on loopback: whole, continued, refused, and never outside its folder."""
+"""Fetching VTAB-1K from a stand-in of the hub: downloads continue, damage is refused, no file lands elsewhere."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ import pytest
 from filelock import FileLock
 
 from benchmarks.files import unpack
+from tests.conftest import ROOT
 from tests.support.hub import CHUNK, PATH, Hub, files, large, packed
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -219,7 +218,7 @@ def test_server_gone_is_one_line_with_a_way_out(hub: Hub, tmp_path: Path) -> Non
         ("vtab", "did you mean 'vtab1k'"),
     ],
 )
-def test_other_suites_say_where_they_are_to_be_had(suite: str, part: str, tmp_path: Path) -> None:
+def test_other_suites_say_where_a_person_gets_their_files(suite: str, part: str, tmp_path: Path) -> None:
     assert part in complaint(fetch("http://127.0.0.1:9", tmp_path, suite))
 
 
