@@ -1,15 +1,13 @@
-"""The two layouts of image tasks: what is read, what is held out, what is refused."""
+"""The two layouts of image tasks: what is read and what is refused."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from benchmarks.files import layouts
-from benchmarks.files.holdout import hold_out
 from methods.errors import UserError
 from tests.support.layout_files import write_image, write_image_folder, write_lists
 
@@ -23,7 +21,7 @@ def test_lists_are_read_line_by_line(tmp_path: Path) -> None:
     assert layout.splits["val"] == (("images/train/000005.png", 0), ("images/train/000006.png", 1))
 
 
-def test_a_path_may_have_spaces_and_lines_any_end(tmp_path: Path) -> None:
+def test_paths_may_have_spaces_and_lines_any_ending(tmp_path: Path) -> None:
     path = tmp_path / "train800.txt"
     path.write_bytes(b"images/a b.jpg 1\r\n\n  images/c.jpg\t20  \n")
     assert layouts.read_list(path) == (("images/a b.jpg", 1), ("images/c.jpg", 20))
@@ -116,30 +114,3 @@ def test_a_broken_folder_is_named(damage: object, part: str, tmp_path: Path) -> 
 def test_other_folders_are_no_tasks(tmp_path: Path) -> None:
     write_image(tmp_path / "images" / "a.png")
     assert layouts.find(tmp_path) is None
-
-
-def test_a_class_of_one_sample_stays_in_train() -> None:
-    train, val = hold_out([7, 7, 7, 3, 7, 9, 9])
-    assert sorted([*train, *val]) == list(range(7))
-    labels = np.array([7, 7, 7, 3, 7, 9, 9])
-    assert sorted(labels[val]) == [7]
-    assert {3, 7, 9} == set(labels[train])
-
-
-@pytest.mark.parametrize(("fraction", "held"), [(0.1, (10, 3)), (0.25, (25, 6, 1)), (0.99, (99, 24, 2))])
-def test_the_shares_of_classes_are_rounded_to_the_share_of_all(fraction: float, held: tuple[int, ...]) -> None:
-    labels = np.repeat([0, 1, 2], [100, 25, 3])
-    train, val = hold_out(labels, fraction=fraction)
-    assert tuple(np.bincount(labels[val])) == held
-    assert not set(train) & set(val) and len(train) + len(val) == len(labels)
-    assert (np.diff(train) > 0).all() and (np.diff(val) > 0).all()
-
-
-def test_the_draw_is_the_seed_s_and_the_same_for_column_labels() -> None:
-    labels = np.repeat([0, 1], 50)
-    first, again, column, other = (
-        hold_out(y, seed=s)[1].tolist() for y, s in ((labels, 0), (labels, 0), (labels[:, None], 0), (labels, 1))
-    )
-    assert first == again == column != other
-    with pytest.raises(UserError, match=r"fraction=1\.0"):
-        hold_out(labels, fraction=1.0)

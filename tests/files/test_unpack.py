@@ -1,4 +1,4 @@
-"""Unpacking archives of others: the same folder for every shape of archive, nothing outside it, nothing half done."""
+"""Unpacking downloaded archives: every layout gives the same folder, and no file lands outside it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TASK = {"cifar/test.txt": b"a 0\n", "cifar/images/a.jpg": b"jpeg"}
 
 
 def made(path: Path, members: dict[str, bytes], *, kind: int = stat.S_IFREG) -> Path:
-    """A zip of the task folder and further members, which are of a kind of files."""
+    """A zip file of the task folder and of further members, which have the mode ``kind``."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in TASK.items():
             archive.writestr(name, content)
@@ -81,7 +81,7 @@ def test_one_path_under_two_names_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MOST_BYTES", 10**6), ("MOST_MEMBERS", 2)])
-def test_more_than_a_sane_total_is_refused(
+def test_archives_that_are_too_large_are_refused(
     limit: str, value: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unpack, limit, value)
@@ -96,7 +96,7 @@ def test_more_than_a_sane_total_is_refused(
     assert list(tmp_path.iterdir()) == [archive]
 
 
-def test_other_archives_are_refused(tmp_path: Path) -> None:
+def test_archives_without_tasks_are_refused(tmp_path: Path) -> None:
     archive = tmp_path / "a.zip"
     with zipfile.ZipFile(archive, "w") as source:
         source.writestr("cifar/cat/0.jpg", b"\xff")
@@ -139,7 +139,7 @@ def test_interrupted_unpack_leaves_nothing_that_looks_finished(
     assert not (tmp_path / "out.partial").exists()
 
 
-def test_too_little_room_is_said_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_room_is_refused_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = made(tmp_path / "a.zip", {})
     monkeypatch.setattr(unpack.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 3}))
     with pytest.raises(UserError, match="free some"):

@@ -70,7 +70,7 @@ def test_damaged_data_are_drawn_again(damage: Callable[[bytes], bytes], cache: P
     assert file.read_bytes() == whole
 
 
-def test_data_are_drawn_where_they_cannot_be_kept(cache: Path) -> None:
+def test_data_are_drawn_if_the_cache_cannot_be_written(cache: Path) -> None:
     cache.write_bytes(b"")  # a file in the folder's place
     assert digest(offline.arrays("digits")) == SUITE.fingerprint("digits")
 

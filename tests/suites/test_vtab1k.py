@@ -115,7 +115,7 @@ def test_verify_passes_a_whole_set_and_shows_its_counts(data_root: Path, capsys:
 
 
 @pytest.mark.usefixtures("small")
-def test_missing_data_say_where_they_were_looked_for(data_root: Path) -> None:
+def test_missing_data_name_the_folders_and_the_ways_out(data_root: Path) -> None:
     for ask in (lambda: SUITE.load("pets", "train", size=4), lambda: SUITE.fingerprint("pets")):
         with pytest.raises(Missing) as caught:
             ask()

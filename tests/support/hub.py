@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face hub on loopback: a small VTAB-1K, HEAD and GET with ranges, faults on demand."""
+"""A stand-in for the Hugging Face hub on loopback: it serves a small VTAB-1K with ranges, and has faults on demand."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from benchmarks.suites.vtab1k import ARCHIVE
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
 PATH = "/datasets/XiN0919/VTAB-1k/resolve/{commit}/vtab-1k.zip"
 TASKS = ("caltech101", "cifar", "dtd")
-CHUNK = 10 * 2**20  # of huggingface_hub: it writes whole ones, and what it has of the last is lost with the connection
+CHUNK = 10 * 2**20  # huggingface_hub writes whole chunks; an unfinished one is lost when the connection is cut
 
 
 def files() -> dict[str, bytes]:
-    """Three task folders of four lists and an image."""
+    """The files of three tasks, each with four lists and an image."""
     made = {}
     for task in TASKS:
         lists = {f"{task}/{name}": b"images/train800/000000.jpg 0\n" for name in ARCHIVE.lists}
@@ -38,23 +38,23 @@ def packed(members: dict[str, bytes] | None = None) -> bytes:
 
 
 def large() -> dict[str, bytes]:
-    """More than a chunk, so that something is left after a cut."""
+    """Files of more than a chunk, so that a cut leaves a partial file."""
     return files() | {"dtd/images/test/000000.jpg": random.Random(0).randbytes(CHUNK + 2**20)}
 
 
 @dataclass(kw_only=True)
 class Hub:
-    """What is served and how."""
+    """A server with one file, ``content`` at ``path``."""
 
     content: bytes
     path: str
-    plain_etag: bool = False  # as of small files: no SHA-256
-    storage: bool = False  # bytes lie on another host, to which the hub redirects, as it does for large files
+    plain_etag: bool = False  # an ETag that is no SHA-256, as the hub gives small files
+    storage: bool = False  # redirect to another host, as the hub does for large files
     ranges: bool = True
-    status: int = 200  # another replaces every answer
-    cut: int = 0  # bytes after which the next answer with a body ends
+    status: int = 200  # the status of every answer, if it is not 200
+    cut: int = 0  # the next body ends after this many bytes; 0: it is whole
     status_after_cut: int = 200
-    damage: bytes = b""  # put in place of the first bytes on their way
+    damage: bytes = b""  # replaces the first bytes of a body
     log: list[str] = field(default_factory=list)  # "METHOD path range"
 
     def __enter__(self) -> Hub:
