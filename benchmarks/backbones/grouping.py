@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from methods.errors import UserError
+
 ORIGIN = 1e-3  # squared radius within which pointnet2's kernel never picks a point
 
 
@@ -41,7 +43,14 @@ def group(points: Tensor, groups: int, size: int, *, skip_origin: bool = False) 
 
 
 def nearest(points: Tensor, groups: int, size: int, *, skip_origin: bool = False) -> tuple[Tensor, Tensor]:
-    """The K points (B, G, K, 3) nearest to each centre, and the centres (B, G, 3), which are farthest points."""
+    """The K points (B, G, K, 3) nearest to each centre, and the centres (B, G, 3), which are farthest points.
+
+    Raises:
+        UserError: the clouds have fewer points than there are groups, or than a group has.
+    """
+    if points.shape[1] < (needed := max(groups, size)):
+        has = f"the clouds have {points.shape[1]} points each"
+        raise UserError(f"{has}, but this backbone needs at least {needed} ({groups} groups of {size} points)")
     index = farthest_points(points, groups, skip_origin=skip_origin)
     centers = points.gather(1, index[..., None].expand(-1, -1, 3))
     near = torch.cdist(centers, points, compute_mode="donot_use_mm_for_euclid_dist").topk(size, largest=False).indices

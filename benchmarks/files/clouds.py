@@ -5,7 +5,7 @@ Shapes: N clouds, P points. Clouds are a pair of points float32 (N, P, 3) and la
 
 from __future__ import annotations
 
-import os
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.files.holdout import hold_out
 from benchmarks.files.reading import read_text
-from benchmarks.files.writing import writing
+from benchmarks.files.writing import write_atomic
 from methods.errors import UserError, check
 
 Clouds = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -95,22 +95,17 @@ def joined(parts: Sequence[tuple[Path, Clouds]]) -> Clouds:
 
 
 def write(path: Path, clouds: Clouds) -> None:
-    """Write clouds as ``read_file`` reads them, under a temporary name until the file is whole.
+    """Write one HDF5 file that ``read_file`` reads.
 
     Raises:
-        UserError: the file cannot be written.
+        WriteError: the file cannot be written.
     """
     import h5py
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with h5py.File(partial, "w") as file:
-                file["data"], file["label"] = clouds
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        file["data"], file["label"] = clouds
+    write_atomic(path, content.getvalue())
 
 
 def unit_sphere(path: Path, clouds: Clouds, points: int) -> Clouds:

@@ -65,7 +65,9 @@ def decode(path: Path, size: int) -> bytes:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UserError(f"cannot decode {path}: {reason}") from None
     if pixels is None:
-        raise UserError(f"cannot decode {path}: {mode} pixels, more than 8 bits per channel; convert it")
+        raise UserError(
+            f"cannot decode {path}: it has {mode} pixels with more than 8 bits per channel; convert it to 8 bits"
+        )
     return np.asarray(pixels).transpose(2, 0, 1).tobytes()
 
 

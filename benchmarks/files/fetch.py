@@ -69,8 +69,8 @@ def _made_from(folder: Path, archive: Archive) -> str:
     digest = sealed(folder)
     if digest is None:
         raise UserError(
-            f"{folder} was not made by this command. '{archive.check}' checks its files; to fetch them anew, move the "
-            "folder away and run the command again"
+            f"{folder} was not made by this command. '{archive.check}' checks its files. To fetch them again, move "
+            "the folder away and run the command again"
         )
     return digest
 

@@ -93,14 +93,17 @@ def image_folder(folder: Path) -> Layout:
     """
     check((folder / "test").is_dir(), f"{folder}: has a folder train, but no folder test")
     labels = _classes(folder / "train")
-    check(bool(labels), f"{folder / 'train'}: has no folder of a class")
+    check(bool(labels), f"{folder / 'train'}: has no class folder; put images at train/CLASS/NAME.jpg")
     splits = {split: _class_samples(folder, split, labels) for split in ("train", "test")}
     if (folder / "val").is_dir():
         splits["val"] = _class_samples(folder, "val", labels)
     else:
         samples = splits["train"]
         kept, held = hold_out([label for _, label in samples])
-        check(len(held) > 0, f"{folder}: no class has a second image to validate on; add images or a folder val")
+        check(
+            len(held) > 0,
+            f"{folder}: no class has a second training image, which validation needs; add images or a folder val",
+        )
         splits["train"], splits["val"] = tuple(samples[i] for i in kept), tuple(samples[i] for i in held)
     return Layout(folder=folder, labels=tuple(labels), splits={split: splits[split] for split in LISTS})
 

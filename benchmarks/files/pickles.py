@@ -114,12 +114,12 @@ class _Counted:
         self._file, self._advance = file, advance
 
     def read(self, size: int) -> bytes:
-        return self._told(self._file.read(size))
+        return self._counted(self._file.read(size))
 
     def readline(self) -> bytes:
-        return self._told(self._file.readline())
+        return self._counted(self._file.readline())
 
-    def _told(self, data: bytes) -> bytes:
+    def _counted(self, data: bytes) -> bytes:
         self._advance(len(data))
         return data
 

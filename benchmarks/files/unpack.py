@@ -18,6 +18,7 @@ MOST_BYTES = 20 * 10**9  # four times the largest archive of a suite (VTAB-1K)
 MOST_MEMBERS = 10**6  # that archive has some 430,000
 SEAL = ".sha256"  # a file with the digest of the archive, written last
 LEFT_OUT = ("__MACOSX", ".DS_Store")  # what macOS adds
+PLAIN = (0, stat.S_IFREG)  # modes of plain files; 0 from systems without file modes
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 
@@ -57,7 +58,7 @@ def _plan(members: Collection[zipfile.ZipInfo], archive: Path, lists: Collection
     if total > MOST_BYTES or len(members) > MOST_MEMBERS:
         holds = f"{total / 1e9:,.1f} GB in {len(members):,} members"
         most = f"at most {MOST_BYTES / 1e9:.0f} GB in {MOST_MEMBERS:,} are unpacked"
-        raise UserError(f"{archive} says that it holds {holds}; {most}: it is not what it should be, delete it")
+        raise UserError(f"{archive} says that it holds {holds}; {most}. It is another archive than expected; delete it")
     free = shutil.disk_usage(archive.parent).free
     if total > free:
         room = f"needs {total / 1e9:,.1f} GB in {archive.parent}, where {free / 1e9:,.1f} GB are free"
@@ -71,7 +72,9 @@ def _plan(members: Collection[zipfile.ZipInfo], archive: Path, lists: Collection
             paths[path] = member
     tops = {path.parent.parent for path in paths if path.name in lists and len(path.parts) > 1}
     if not tops:
-        raise UserError(f"{archive} has no folder with {', '.join(lists)} and is not what it should be: delete it")
+        raise UserError(
+            f"{archive} has no folder with {', '.join(lists)}. It is another archive than expected; delete it"
+        )
     base = PurePosixPath(posixpath.commonpath([str(top) for top in tops]))
     return {str(path.relative_to(base)): member for path, member in paths.items() if path.is_relative_to(base)}
 
@@ -86,10 +89,7 @@ def _path(member: zipfile.ZipInfo, archive: Path) -> PurePosixPath:
     kind = stat.S_IFMT(member.external_attr >> 16)
     if name.anchor or ".." in name.parts or ":" in member.filename or not member.filename:
         wrong = "has no path below the folder"
-    elif not member.is_dir() and kind not in (
-        0,
-        stat.S_IFREG,
-    ):  # 0 if the archive was made on a system without file modes
+    elif not member.is_dir() and kind not in PLAIN:
         wrong = "is a link or a special file"
     elif member.flag_bits & 1:
         wrong = "is encrypted"

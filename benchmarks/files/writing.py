@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and a folder that takes no files is told in one line."""
+"""Writing of files: a file is whole or not there at all, and an error of the system becomes one line."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Formula-driven data for pretraining: drawn on the fly, with many known attributes."""
+"""Pretraining on formula-driven data: samples that are drawn when they are needed, with many known attributes."""

@@ -1,27 +1,25 @@
-"""Formula-driven images with what is known of them: shapes and strokes on textures, no photograph, digit or letter.
+"""Formula-driven images with known attributes: shapes and strokes on textures, without photographs, digits or letters.
 
-Shapes: B images, K object slots, 32 x 32 pixels, 16 patches of 8 x 8.
+Shapes: B images, K object slots, 32 x 32 pixels, 16 patches of 8 x 8 pixels.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    Targets = dict[str, Tensor]
+from benchmarks.pretext.draw import Random
 
 SIZE, PATCH, SLOTS, SEGMENTS = 32, 8, 6, 10
 SOLIDS = ("disc", "triangle", "square", "hexagon", "star4", "star5", "bar", "ring")
 STROKES = ("arc", "wave", "zigzag", "loop", "spiral", "hook", "cross", "fork")
 TEXTURES = ("flat", "gradient", "stripes", "checker", "dots", "noise", "rings", "weave")
 KINDS = len(SOLIDS) + len(STROKES)
-# smallest rotation that maps a kind to itself, in parts of a full turn; 0: any rotation does
+# a full turn divided by this number maps a kind to itself; 0: every rotation does
 SYMMETRY = (0, 3, 4, 6, 4, 5, 2, 0, 1, 2, 1, 1, 1, 1, 4, 1)
-HEADS: dict[str, int] = {
+HEADS: dict[str, int] = {  # the attributes to predict, with their numbers of classes
     "kind": KINDS,
     "x": 8,
     "y": 8,
@@ -38,8 +36,12 @@ HEADS: dict[str, int] = {
 }
 
 
-def render(count: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Targets]:
-    """Draw images: uint8 (B, 3, 32, 32), and int64 targets (B,) of the largest object or (B, 16) of the patches."""
+def render(count: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, dict[str, Tensor]]:
+    """Draw images: uint8 (B, 3, 32, 32) and int64 targets by attribute.
+
+    Targets are (B,) for the background and the largest object, and (B, 16) for the patches. -1 means that a sample
+    has no value of an attribute.
+    """
     draw = Draw(count, generator, device)
     background, kind, angle = draw.background()
     objects = draw.objects()
@@ -60,25 +62,16 @@ def render(count: int, generator: torch.Generator, device: torch.device) -> tupl
     return (image.clamp(0, 1) * 255).to(torch.uint8), targets
 
 
-class Draw:
-    """Random numbers and pixel grids of one batch."""
+class Draw(Random):
+    """Draws the parts of the images of one batch on a grid of pixels."""
 
     def __init__(self, count: int, generator: torch.Generator, device: torch.device) -> None:
-        self.count, self.generator, self.device = count, generator, device
+        super().__init__(count, generator, device)
         line = (torch.arange(SIZE, device=device) + 0.5) * (2 / SIZE) - 1
         self.v, self.u = torch.meshgrid(line, line, indexing="ij")
 
-    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(shape, generator=self.generator, device=self.device)
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.randn(shape, generator=self.generator, device=self.device)
-
-    def integer(self, high: int, *shape: int) -> Tensor:
-        return torch.randint(high, shape, generator=self.generator, device=self.device)
-
     def colors(self, hue: Tensor) -> Tensor:
-        """Hues in [0, 1) to colours (..., 3) of random saturation and brightness."""
+        """Colours (..., 3) of the given hues in [0, 1), with random saturation and brightness."""
         phase = torch.tensor([0.0, 1 / 3, 2 / 3], device=self.device)
         wheel = 0.5 + 0.5 * torch.cos(2 * math.pi * (hue[..., None] - phase))
         value = self.uniform(0.35, 1.0, *hue.shape, 1)
@@ -86,7 +79,7 @@ class Draw:
         return value * (1 - saturation + saturation * wheel)
 
     def texture(self, kind: Tensor, angle: Tensor, scale: Tensor) -> Tensor:
-        """Scalar textures (B, 32, 32) in [0, 1] of a kind each, turned and scaled."""
+        """Scalar textures (B, 32, 32) in [0, 1], turned and scaled; every image has its own kind."""
         cos, sin = (f(angle).view(-1, 1, 1) * scale.view(-1, 1, 1) for f in (torch.cos, torch.sin))
         a, b = cos * self.u + sin * self.v, cos * self.v - sin * self.u
         a = a + self.uniform(0, 6.28, self.count, 1, 1)
@@ -107,7 +100,7 @@ class Draw:
         return torch.stack(options, 1).gather(1, kind.view(-1, 1, 1, 1).expand(-1, 1, SIZE, SIZE))[:, 0]
 
     def background(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (B, 3, 32, 32), their texture, and the bin of its angle where it has one."""
+        """Images (B, 3, 32, 32), the kinds of their textures (B,), and the bins of the textures' angles (B,)."""
         kind = torch.where(self.uniform(0, 1, self.count) < 0.4, 0, self.integer(len(TEXTURES), self.count))
         angle = self.uniform(0, math.pi, self.count)
         value = self.texture(kind, angle, self.uniform(5, 14, self.count))
@@ -117,7 +110,7 @@ class Draw:
         return image, kind, torch.where(turned, (angle / math.pi * 8).long().clamp(max=7), -1)
 
     def objects(self) -> dict[str, Tensor]:
-        """Parameters (B, K) of every object; the last slot is the largest and always there."""
+        """Parameters (B, K) of every object. The object in the last slot is the largest and is always present."""
         shape = (self.count, SLOTS)
         size = self.uniform(0.14, 0.26, *shape)
         size[:, -1] = self.uniform(0.3, 0.85, self.count)
@@ -139,7 +132,7 @@ class Draw:
         }
 
     def paint(self, objects: dict[str, Tensor], slot: int) -> tuple[Tensor, Tensor]:
-        """Soft mask (B, 32, 32) and colours (B, 3, 32, 32) of one object an image."""
+        """Soft mask (B, 32, 32) and colours (B, 3, 32, 32) of one object per image."""
         one = {name: values[:, slot].view(-1, 1, 1) for name, values in objects.items() if name != "crowd"}
         u, v = (self.u - one["x"]) / one["size"], (self.v - one["y"]) / one["size"]
         cos, sin = one["angle"].cos(), one["angle"].sin()
@@ -149,14 +142,14 @@ class Draw:
         distance[pen] = self._stroke(one["kind"].flatten()[pen] - len(SOLIDS), a[pen], b[pen])
         mask = torch.sigmoid(-distance * one["size"] * SIZE * 1.2)
         color = self.colors(objects["hue"][:, slot])[..., None, None]
-        if slot < SLOTS - 1:  # a fill would not show at the size of the small ones
+        if slot < SLOTS - 1:  # small objects have one colour, because a texture would not show
             return mask, color
         other = self.colors(self.uniform(0, 1, self.count))[..., None, None]
         turn, scale = self.uniform(0, math.pi, self.count), self.uniform(8, 18, self.count)
         return mask, color + (other - color) * self.texture(objects["fill"][:, slot], turn, scale)[:, None]
 
     def _stroke(self, kind: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """Distance to a pen line through the points of a stroke figure, less half its width."""
+        """Distance to a polyline through the points of a stroke figure, minus half the width of the pen."""
         points = 0.85 * (_figures(self.device)[kind] + 0.08 * self.normal(len(kind), SEGMENTS + 1, 2))
         best = torch.full_like(a, 9.0)
         for i in range(SEGMENTS):
@@ -170,7 +163,7 @@ class Draw:
 
 
 def _solid(kind: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Signed distance-like values of the solid kinds: below 0 inside."""
+    """Values that grow with the distance to a solid's outline; they are negative inside."""
     radius, angle = (a.square() + b.square()).sqrt(), torch.atan2(b, a)
     sides = torch.tensor([64, 3, 4, 6, 4, 5, 64, 64] + [4] * len(STROKES), device=a.device)[kind]
     step = 2 * math.pi / sides
@@ -185,7 +178,7 @@ def _solid(kind: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 def _figures(device: torch.device) -> Tensor:
-    """Polylines of the stroke kinds: (kinds, SEGMENTS + 1, 2)."""
+    """The polylines of all stroke kinds, (kinds, SEGMENTS + 1, 2)."""
     t = torch.linspace(0, 1, SEGMENTS + 1, device=device)
     turn = 2 * math.pi * t
     lines = {
@@ -213,6 +206,7 @@ def _path(t: Tensor, corners: list[tuple[float, float]]) -> tuple[Tensor, Tensor
 
 
 def _main_targets(objects: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Targets (B,) of the largest object, and the number of objects."""
     main = {name: values[:, -1] for name, values in objects.items() if name != "crowd"}
     order = torch.tensor(SYMMETRY, device=main["kind"].device)[main["kind"]]
     turn = (main["angle"] / (2 * math.pi) * order) % 1  # within one period of the shape's symmetry
@@ -229,13 +223,13 @@ def _main_targets(objects: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _patches(x: Tensor) -> Tensor:
-    """(B, 32, 32) -> (B, 16, 64), patches in the order of tokens."""
+    """(B, 32, 32) to (B, 16, 64): the pixels of every patch, in the order of tokens."""
     tiles = x.unfold(1, PATCH, PATCH).unfold(2, PATCH, PATCH)
     return tiles.reshape(len(x), -1, PATCH * PATCH)
 
 
 def _edge_angle(image: Tensor) -> Tensor:
-    """The bin of the main edge direction of every patch by its structure tensor; -1 where there is none."""
+    """The bin of the main edge direction of every patch, by its structure tensor; -1 for a patch without one."""
     gray = image.mean(1)
     du = torch.zeros_like(gray)
     dv = torch.zeros_like(gray)

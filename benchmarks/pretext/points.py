@@ -1,4 +1,4 @@
-"""Formula-driven point clouds with what is known of them: arrangements of bent, tapered, twisted superquadrics.
+"""Formula-driven point clouds with known attributes: arrangements of bent, tapered and twisted superquadrics.
 
 Shapes: B clouds, P parts, N points, 16 groups as point_nano's tokenizer draws them.
 """
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.backbones.grouping import farthest_points
+from benchmarks.pretext.draw import Random
 
 POINTS, GROUPS, PARTS = 256, 16, 5
-# exponents along the two angles, radius of the hole (0: none)
+# exponents along the two angles, and the radius of the hole (0: no hole)
 FAMILIES = {
     "ellipsoid": (1.0, 1.0, 0.0),
     "box": (0.1, 0.1, 0.0),
@@ -25,7 +26,7 @@ FAMILIES = {
     "frame": (0.2, 0.15, 2.6),
 }
 ARRANGEMENTS = ("stacked", "row", "ring", "scattered")
-HEADS: dict[str, int] = {
+HEADS: dict[str, int] = {  # the attributes to predict, with their numbers of classes
     "family": len(FAMILIES),
     "second_family": len(FAMILIES),
     "parts": PARTS,
@@ -46,7 +47,10 @@ HEADS: dict[str, int] = {
 
 
 def render(count: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, dict[str, Tensor]]:
-    """Draw clouds: float32 (B, 256, 3) in the unit sphere, and int64 targets (B,) of the cloud or (B, 16) of groups."""
+    """Draw clouds: float32 (B, 256, 3) in the unit sphere and int64 targets by attribute.
+
+    Targets are (B,) for the clouds and (B, 16) for the groups. -1 means that a sample has no value of an attribute.
+    """
     draw = Draw(count, generator, device)
     family = draw.integer(len(FAMILIES), count, PARTS)
     parts = 1 + draw.integer(PARTS, count)
@@ -75,23 +79,11 @@ def render(count: int, generator: torch.Generator, device: torch.device) -> tupl
     return points, targets | {"patch_family": patch[..., 0], "patch_part": patch[..., 1]}
 
 
-class Draw:
-    """Random numbers of one batch, and what is made of them."""
-
-    def __init__(self, count: int, generator: torch.Generator, device: torch.device) -> None:
-        self.count, self.generator, self.device = count, generator, device
-
-    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(shape, generator=self.generator, device=self.device)
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.randn(shape, generator=self.generator, device=self.device)
-
-    def integer(self, high: int, *shape: int) -> Tensor:
-        return torch.randint(high, shape, generator=self.generator, device=self.device)
+class Draw(Random):
+    """Draws the parts of the clouds of one batch, and what happens to them."""
 
     def surface(self, family: Tensor) -> Tensor:
-        """Points (B, N, 3) on the unit superquadric or supertoroid of a family each (B, N)."""
+        """Points (B, N, 3) on unit superquadrics or supertoroids; ``family`` (B, N) is the family of every point."""
         table = torch.tensor(list(FAMILIES.values()), device=self.device)
         first, second, hole = table[family].unbind(-1)
         round_ = hole > 0
@@ -103,7 +95,7 @@ class Draw:
         return torch.stack([radius * _power(omega.cos(), second), height, radius * _power(omega.sin(), second)], -1)
 
     def places(self, arrangement: Tensor) -> Tensor:
-        """Offsets (B, P, 3) of the parts; the first stays at the origin."""
+        """Offsets (B, P, 3) of the parts in an arrangement. The first part stays at the origin."""
         rank = torch.arange(PARTS, device=self.device, dtype=torch.float32).expand(self.count, -1)
         gap = self.uniform(0.5, 1.0, self.count, 1)
         zero = torch.zeros_like(rank)
@@ -121,7 +113,7 @@ class Draw:
         return chosen * (rank > 0)[..., None]
 
     def view(self, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Turn about y, tilt some, cut a half-space off some (its points fall back on the rest)."""
+        """Turn every cloud about y, tilt some, and cut some at a plane. Points that are cut off move onto the rest."""
         heading, tilt = self.uniform(0, 2 * math.pi, self.count), self.uniform(0, 1, self.count) < 0.3
         points = points - points.mean(1, keepdim=True)
         points = _turn(points, heading, 0, 2)
@@ -138,7 +130,7 @@ class Draw:
         return points, {"heading": bins, "tilted": tilt.long(), "cut": cut.long()}
 
     def floor(self, points: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Replace a fifth of the points of some clouds by a plane under or behind them."""
+        """Move a fifth of the points of some clouds onto a plane under or behind the cloud."""
         has = self.uniform(0, 1, self.count) < 0.4
         plane = self.uniform(-1.5, 1.5, self.count, POINTS, 3)
         low = points[..., 1].amin(1, keepdim=True).expand(-1, POINTS)
@@ -153,14 +145,14 @@ class Draw:
 
 
 def unit_sphere(points: Tensor) -> Tensor:
-    """Centre clouds (B, N, 3) and scale them into the unit sphere."""
+    """Clouds (B, N, 3), centred and scaled so that the farthest point lies on the unit sphere."""
     points = points - points.mean(1, keepdim=True)
     reach: Tensor = points.norm(dim=-1).amax(1)
     return points / reach.view(-1, 1, 1)
 
 
 def _of(values: Tensor, index: Tensor) -> Tensor:
-    """Rows (B, N, 3) of (B, P, 3) by index (B, N)."""
+    """The rows of ``values`` (B, P, 3) at ``index`` (B, N), as (B, N, 3)."""
     return values.gather(1, index[..., None].expand(-1, -1, 3))
 
 
@@ -169,7 +161,7 @@ def _power(x: Tensor, exponent: Tensor) -> Tensor:
 
 
 def _turn(points: Tensor, angle: Tensor, a: int, b: int) -> Tensor:
-    """Rotate clouds in the plane of two axes."""
+    """Clouds rotated in the plane of axes ``a`` and ``b``."""
     cos, sin = angle.cos()[:, None], angle.sin()[:, None]
     turned = list(points.unbind(-1))
     turned[a], turned[b] = cos * points[..., a] - sin * points[..., b], sin * points[..., a] + cos * points[..., b]
@@ -177,7 +169,7 @@ def _turn(points: Tensor, angle: Tensor, a: int, b: int) -> Tensor:
 
 
 def _deform(points: Tensor, change: Tensor) -> Tensor:
-    """Taper along y, bend in the plane of x and y, twist about y; strengths (3, B) in -1..1."""
+    """Taper along y, bend in the plane of x and y, and twist about y, with strengths ``change`` (3, B) in -1..1."""
     taper, bend, twist = change[..., None]
     x, y, z = points.unbind(-1)
     x, z = x * (1 + 0.7 * taper * y), z * (1 + 0.7 * taper * y)
@@ -187,5 +179,5 @@ def _deform(points: Tensor, change: Tensor) -> Tensor:
 
 
 def _bin(value: Tensor, reach: float, bins: int) -> Tensor:
-    """Values in -reach..reach to equal bins."""
+    """The bins of values in -reach..reach, all of equal width."""
     return ((value / reach + 1) / 2 * bins).long().clamp(0, bins - 1)

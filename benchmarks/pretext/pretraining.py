@@ -1,4 +1,4 @@
-"""Pretraining of an embedded backbone on formula-driven data: the run, its checkpoint, its model card."""
+"""Pretraining of an embedded backbone on formula-driven data: the run, its checkpoint and its model card."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from benchmarks.files.writing import write_atomic, writing
 from benchmarks.pretext import images, points
 from methods.errors import UserError
 
-MINUTE = 60.0
-HELD_OUT = 1024  # samples that measure accuracy, from a stream of their own
+SAVE_SECONDS = 60.0  # between checkpoints
+HELD_OUT = 1024  # samples that measure accuracy; training never draws them
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pretraining:
-    """One pretraining, as the command line gives it."""
+    """One pretraining as the command line describes it; ``name`` is the embedded backbone."""
 
     name: str
     samples: int
@@ -49,9 +49,12 @@ class Pretraining:
 
 
 def pretrain(job: Pretraining, out: Path, device: torch.device, stop_after: int | None = None) -> None:
-    """Train, or continue, and write NAME.safetensors, NAME.csv and NAME.md into ``out``.
+    """Train, or continue from a checkpoint, and write NAME.safetensors, NAME.csv and NAME.md into ``out``.
 
-    ``stop_after`` ends the process's work after that step, as a kill would, with a checkpoint.
+    ``stop_after`` writes a checkpoint after that step and returns, as if the process had been killed.
+
+    Raises:
+        UserError: ``out`` cannot be written, or has the checkpoint of another command.
     """
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -62,7 +65,7 @@ def pretrain(job: Pretraining, out: Path, device: torch.device, stop_after: int 
         while run.step < job.steps:
             run.train_step()
             bar.advance(shown)
-            if time.monotonic() - saved > MINUTE or run.step in (job.steps, stop_after):
+            if time.monotonic() - saved > SAVE_SECONDS or run.step in (job.steps, stop_after):
                 run.log(quiet=not bar.disable)
                 run.save()
                 saved = time.monotonic()
@@ -72,7 +75,7 @@ def pretrain(job: Pretraining, out: Path, device: torch.device, stop_after: int 
 
 
 class Run:
-    """The state of a pretraining that a checkpoint holds: model, heads, optimizer, step, seconds, log."""
+    """A pretraining under way. A checkpoint holds its backbone, heads, optimizer, step, seconds and log."""
 
     def __init__(self, job: Pretraining, out: Path, device: torch.device) -> None:
         self.job, self.out, self.device = job, out, device
@@ -93,7 +96,7 @@ class Run:
             self._resume()
 
     def train_step(self) -> None:
-        """One batch; it is drawn from a generator of its own step, so that a resumed run sees the same samples."""
+        """Train on one batch. Every step has its own generator, so that a resumed run sees the same samples."""
         warmup = max(1, self.job.steps // 25)
         rate = min((self.step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * self.step / self.job.steps)))
         for group in self.optimizer.param_groups:
@@ -109,7 +112,7 @@ class Run:
         self.loss = loss.detach()
 
     def accuracy(self) -> dict[str, float]:
-        """Accuracy of every head on samples that training never draws."""
+        """The accuracy of every head on the held-out samples."""
         self.backbone.eval()
         x, targets = self._draw(-1, HELD_OUT)
         with torch.inference_mode():
@@ -121,7 +124,7 @@ class Run:
         return hits
 
     def log(self, *, quiet: bool) -> None:
-        """Add a row to the training log, and print it where no progress is shown."""
+        """Add a row to the training log, and print it unless ``quiet``."""
         self.seconds += time.monotonic() - self._started
         self._started = time.monotonic()
         row = {"samples": self.step * self.job.batch_size, "seconds": round(self.seconds, 1), "loss": float(self.loss)}
@@ -143,7 +146,7 @@ class Run:
         write_atomic(self.checkpoint, content.getvalue())
 
     def finish(self) -> None:
-        """Write weights, log and model card, and drop the checkpoint."""
+        """Write weights, log and model card, and delete the checkpoint."""
         path = self.out / f"{self.job.name}.safetensors"
         state = {name: tensor.cpu().contiguous() for name, tensor in self.backbone.state_dict().items()}
         write_atomic(path, save(state))
@@ -161,12 +164,12 @@ class Run:
         return (x.float() / 127.5 - 1 if x.dtype == torch.uint8 else x), targets
 
     def _logits(self, x: Tensor) -> dict[str, Tensor]:
-        """Logits (B, classes) of the image's heads and (B, T, classes) of the patches'."""
+        """Logits by head: (B, classes) for the whole sample, and (B, T, classes) for its patches."""
         pooled, tokens = features(self.backbone, x)
         return {n: self.heads[n](tokens if n.startswith("patch_") else pooled) for n in self.pretext.HEADS}
 
     def _losses(self, x: Tensor, targets: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Cross-entropy of every head over the logarithm of its classes: 1 is chance."""
+        """Cross-entropy of every head, divided by the logarithm of its number of classes, so that 1 is chance."""
         logits = self._logits(x)
         return {
             name: cross_entropy(logits[name].flatten(0, -2), target.flatten(), ignore_index=-1) / math.log(classes)
@@ -179,7 +182,8 @@ class Run:
     def _resume(self) -> None:
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         if state["job"] != vars(self.job):
-            raise UserError(f"{self.checkpoint} is of another command ({state['job']}); finish that or delete the file")
+            of = Pretraining(**state["job"]).command
+            raise UserError(f"{self.checkpoint} belongs to another command ({of}); finish that, or delete the file")
         self.backbone.load_state_dict(state["backbone"])
         self.heads.load_state_dict(state["heads"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -212,24 +216,24 @@ CARD = """# {name}
 
 {count:,} parameters, {size:,} bytes, sha256 `{digest}`.
 
-Pretrained on formula-driven data alone: {doc} Nothing was downloaded. Made by
+Pretrained only on formula-driven data, without any download. {doc} The command was
 
     {command}
 
-with torch {torch} on {device}, {threads} thread(s): {samples:,} samples in {seconds:,.0f} s. The training log is
-`{name}.csv`. Accuracy of the pretext heads on {held} samples that training never drew:
+with torch {torch} on {device} and {threads} thread(s). It took {seconds:,.0f} s for {samples:,} samples. The training
+log is `{name}.csv`. Accuracy of the pretext heads on {held} samples that training never drew:
 
 | head | classes | uniform chance | accuracy |
 |---|---|---|---|
 {heads}
 
-For comparing fine-tuning methods offline. It is small and knows no natural image or scanned object: results on it do
-not compare with published ones.
+The model serves to compare fine-tuning methods offline. It is small and has seen no natural image and no scanned
+object, so do not compare results on it with published ones.
 """
 
 
 def features(backbone: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Pooled features (B, head_hidden_size) and patch tokens (B, T, D) of either kind of backbone."""
+    """Pooled features (B, head_hidden_size) and patch tokens (B, T, D) of an image or a point backbone."""
     own: Callable[[Tensor], tuple[Tensor, Tensor]] | None = getattr(backbone, "forward_tokens", None)
     if own is not None:
         return own(x)

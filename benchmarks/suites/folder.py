@@ -52,14 +52,15 @@ def suite(root: Path) -> Suite:
         UserError: another suite has that name, or files are not as their layout says.
     """
     if not root.is_dir():
-        raise Missing(f"the folder {root} is not there; say with --data-root DIR where your data are")
+        raise Missing(f"there is no folder {root}; give the folder of your data with --data-root DIR")
     name = root.name
-    check(bool(name) and name not in names(), f"a suite is called '{name}' already; rename the folder {root}")
+    check(bool(name) and name not in names(), f"the folder {root} has the name of another suite; rename it")
     found, wrong = _find(root)
     check(not wrong, "; ".join(wrong))
     if not found:
         raise Missing(
-            f"no task in {root} or in a folder in it; a task has {KNOWN}; say with --data-root DIR where your data are"
+            f"no task in {root} or in one of its folders; a task has {KNOWN};"
+            " give the folder of your data with --data-root DIR"
         )
     present = {data.task.modality for data in found.values()}
     backbones: dict[Modality, str] = {"image": "vit_nano", "points": "point_nano"}
@@ -76,7 +77,7 @@ def suite(root: Path) -> Suite:
 
 
 def _find(root: Path) -> tuple[dict[str, Data], list[str]]:
-    """The tasks by name, and what is wrong with folders that are almost tasks."""
+    """The tasks by name, and one line per folder whose files are not as their layout says."""
     found: dict[str, Data] = {}
     wrong: list[str] = []
     below = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -113,9 +114,12 @@ def _points(folder: Path) -> Data:
     files = sorted(folder.glob("ply_data_*.h5"))
     labels = _point_labels(folder, tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
     classes, highest = clouds.names(folder), int(max(y.max() for y in labels.values()))
-    check(highest < len(classes), f"{folder}: a test cloud has label {highest}, but train has {len(classes)} classes")
+    check(
+        highest < len(classes),
+        f"{folder}: a test cloud has label {highest}, but train has labels 0 to {len(classes) - 1}",
+    )
     train, val = hold_out(labels["train"])
-    check(len(val) > 0, f"{folder}: no class has a second sample to validate on")
+    check(len(val) > 0, f"{folder}: no class has a second training cloud, which validation needs; add clouds")
 
     def load(split: str, size: int | None) -> tuple[Tensor, Tensor]:
         import torch

@@ -74,7 +74,7 @@ def arrays(task: str) -> dict[str, Split]:
 
 
 def draw(task: str) -> dict[str, Split]:
-    """Every split of a task, drawn anew."""
+    """Every split of a task, drawn without a look at the cache."""
     sizes = SIZES[_modality(task)]
     x, y = GENERATORS[task](sizes)
     edges = np.cumsum(sizes)[:-1]
@@ -102,7 +102,7 @@ def _bytes(splits: Mapping[str, Split]) -> bytes:
 
 
 def _read(path: Path) -> tuple[dict[str, Split], str]:
-    """The splits in such a file, and the digest that they must have."""
+    """The splits in a file that ``_bytes`` made, and the digest that they must have."""
     with safe_open(path, framework="numpy") as file:
         splits = {s: (file.get_tensor(f"{s}.x"), file.get_tensor(f"{s}.y")) for s in SPLITS}
         return splits, (file.metadata() or {})["sha256"]
@@ -110,6 +110,7 @@ def _read(path: Path) -> tuple[dict[str, Split], str]:
 
 @cache
 def _stamp() -> str:
+    """A digest of the code and the libraries that draw the data."""
     sources = [Path(module.__file__ or "").read_bytes() for module in (offline_images, offline_points)]
     versions = [version(package) for package in ("numpy", "scikit-learn", "scipy", "pillow")]
     text = b"".join(sources) + Path(__file__).read_bytes() + " ".join([*versions, str(SIZES)]).encode()

@@ -1,4 +1,7 @@
-"""The table of all methods, methods/README.md: what each acts on, trains and counts, measured with random weights."""
+"""The page methods/README.md: a table with what every method changes and trains, and its number of parameters.
+
+Everything in the table except the published counts is measured on backbones with random weights.
+"""
 
 from __future__ import annotations
 
@@ -20,38 +23,40 @@ from methods.base import Backbone, Modality
 from methods.hooks import only_reads
 from methods.papers import headline
 
-CLASSES = 15  # of ScanObjectNN, whose head the papers on point clouds count
+CLASSES = 15  # ScanObjectNN has these, and papers on point clouds count its head
 BRANCHES = {"": "block", "drop_path1": "attention branch", "drop_path2": "FFN branch"}
 COLUMNS = (
-    *("method", "what it is", "paper", "acts on", "trains", "ViT-B/16", "published"),
+    *("method", "description", "paper", "changes", "trains", "ViT-B/16", "published"),
     *("Point-MAE", "with head", "published", "merges", "modality"),
 )
 TEXT = """# Methods
 
-Written by `python -m benchmarks.catalog`; a test compares. Everything but the published counts is measured on a method
-with its default options, wired onto ViT-B/16 at 224 pixels ({image:,} parameters without a head) and onto the
-transformer of Point-MAE ({points:,}).
+`python -m benchmarks.catalog` writes this page, and a test compares the two. The published counts are copied from
+papers. Everything else is measured on methods with their default options: on images with ViT-B/16 at 224 pixels
+({image:,} parameters without a head), on points with the transformer of Point-MAE ({points:,} parameters).
 
-- acts on: the modules whose input or output changes, those of every block unless it is the last `norm` or the
-  tokenizer's `reduce_dim`; a branch is what a block adds after its attention or its FFN.
-- trains, beside the head: new weights, and the backbone's own by name.
-- ViT-B/16, Point-MAE: parameters that train, without the head; "with head" adds the head for {classes} classes, as
-  papers on point clouds count.
-- published: V-PETL Bench's table for images, without the head, and PointGST's for points, with it; for `adapterx` the
-  paper's share of the backbone, and for `noah` its mean over tasks. In brackets the options of that count where they
-  are not the defaults here, and the count measured with them.
-- merges: whether `python -m benchmarks.export` makes a plain checkpoint of the backbone from it.
+- changes: the modules whose input or output the method changes. They are in every block, except for the last `norm` and
+  the tokenizer's `reduce_dim`. A branch is what a block adds after its attention or after its FFN.
+- trains: the weights that train beside the head. They are new weights, or the backbone's own weights by name.
+- ViT-B/16 and Point-MAE: the number of trained parameters without the head. "With head" adds the head for {classes}
+  classes, because papers on point clouds count it.
+- published: on images, the count in V-PETL Bench's table, without the head; on points, the count in PointGST's table,
+  with the head. For `adapterx` it is the share of the backbone that the paper reports, and for `noah` the paper's mean
+  over tasks. If the published count is for other options than the defaults here, brackets show these options and the
+  count that is measured with them.
+- merges: whether `python -m benchmarks.export` can fold the method into a plain checkpoint of the backbone.
 
 {table}
 
-`noah` is counted as the supernet, of which the search keeps at most `max_params`; `mosa` as the adapter that is left of
-its copies. `hf:TYPE` is any tuner of Hugging Face PEFT, with its own options, and not measured here.
+`noah` is counted as its supernet; the search keeps at most `max_params` of these parameters. `mosa` is counted as the
+one adapter that its copies become. `hf:TYPE` is any tuner of Hugging Face PEFT with its own options; none is measured
+here.
 """
 
 
 def page() -> str:
-    """The page, in Markdown."""
-    bodies = {kind: body.to("meta") for kind, body in _backbones().items()}  # counts need no values
+    """The page in Markdown."""
+    bodies = {kind: body.to("meta") for kind, body in _backbones().items()}  # counting needs no values
     small = {kind: backbones.build(name, pretrained=False) for name, kind in backbones.EMBEDDED.items()}
     with torch.device("meta"):
         rows = [_row(name, bodies, small) for name in methods.METHODS]
@@ -61,7 +66,7 @@ def page() -> str:
 
 
 def _backbones() -> dict[Modality, nn.Module]:
-    """Those that papers count on, with random weights."""
+    """The backbones on which papers count parameters, with random weights."""
     return {"image": VisionTransformer(num_classes=0), "points": PointTransformer()}
 
 
@@ -72,7 +77,7 @@ def _row(name: str, bodies: Mapping[Modality, nn.Module], small: Mapping[Modalit
         merges, model = _merges(name, small[kind]), _wired(name, bodies[kind])
         places, trains = _places(model), _trains(model)
         if merges == "no":
-            model.method.merge()  # all the same: copies may become one
+            model.method.merge()  # it may still turn several copies into one
         counts[kind][0] = f"{model.count()['method']:,}"
         counts[kind][1] = f"{model.count()['trainable']:,}"
         counts[kind][2] = _published(name, kind, bodies[kind])
@@ -91,7 +96,7 @@ def _wired(name: str, body: nn.Module, options: Mapping[str, object] | None = No
 
 
 def _places(model: Classifier) -> str:
-    """The modules of the backbone that hooks change, and not only read, without the number of the block."""
+    """The modules of the backbone whose input or output a hook changes, without the number of the block."""
     found = set()
     for name, module in model.backbone.named_modules():
         if any(not only_reads(hook) for hook in _hooks_of(module)):
@@ -101,7 +106,7 @@ def _places(model: Classifier) -> str:
 
 
 def _trains(model: Classifier) -> str:
-    """New weights, and what trains of the backbone's own: all of it, all of one kind, or by name."""
+    """What trains: new weights, and the backbone's own (everything, every bias, or the names of the modules)."""
     own = dict(model.backbone.named_parameters())
     unfrozen = {name for name, parameter in own.items() if parameter.requires_grad}
     new = ["new weights"] if any(p.requires_grad for p in model.method.parameters()) else []
@@ -113,7 +118,7 @@ def _trains(model: Classifier) -> str:
 
 
 def _merges(name: str, small: nn.Module) -> str:
-    """Measured on a backbone that has values, for what folds may depend on them."""
+    """Whether the method merges. This is measured on a backbone with values, because merging may depend on them."""
     with torch.device("cpu"):
         model = _wired(name, small)
         hooks = _hooks(model)

@@ -1,4 +1,4 @@
-"""What there is (--list), as tables."""
+"""The tables that ``run --list`` prints: methods, suites and backbones."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from methods.papers import headline
 
 
 def show_list() -> int:
-    """Print methods with their modalities, paper and parameter counts, suites with their tasks, and backbones."""
+    """Print methods with their papers and parameter counts, suites with their tasks, and backbones."""
     out = cli.console()
     embedded = {name: backbones.build(name) for name in backbones.EMBEDDED}
-    columns = ("method", "modalities", "what and where it is from")
-    table = Table(*columns, *[f"params on {name}" for name in embedded], title="methods")
+    columns = ("method", "modalities", "description and paper")
+    table = Table(*columns, *[f"trained parameters on {name}" for name in embedded], title="methods")
     for name in methods.table():
         counts = [_method_count(name, backbone_name, body) for backbone_name, body in embedded.items()]
         table.add_row(name, ", ".join(sorted(methods.get(name).modalities)), _described(name), *counts)
-    # not by name: to ask Hugging Face PEFT takes seconds
-    bridged = "any tuner of Hugging Face PEFT, as hf:lora or hf:vera; needs the extra hf"
+    # one row for all, because importing Hugging Face PEFT to list its tuners takes seconds
+    bridged = "any tuner of Hugging Face PEFT, such as hf:lora; needs the extra 'hf'"
     table.add_row(f"{methods.BRIDGE}TYPE", "image, points", bridged)
     out.print(table)
-    known, none_of_own = suites.listed()
+    known, no_folder = suites.listed()
     for suite in known:
         table = Table(
             "task", "modality", "group", "classes", "train", "val", "test", "source", title=f"suite {suite.name}"
@@ -37,8 +37,8 @@ def show_list() -> int:
             counts = [str(n) for n in (task.classes, task.train, task.val, task.test)]
             table.add_row(name, task.modality, task.group, *counts, task.source)
         out.print(table)
-    if none_of_own:
-        out.print(none_of_own, markup=False, soft_wrap=True)
+    if no_folder:
+        out.print(no_folder, markup=False, soft_wrap=True)
     table = Table("backbone", "modality", "parameters", title="backbones")
     for name, backbone in embedded.items():
         table.add_row(name, backbones.EMBEDDED[name], f"{sum(p.numel() for p in backbone.parameters()):,}")
@@ -52,7 +52,7 @@ def _method_count(name: str, backbone_name: str, body: nn.Module) -> str:
     cls = methods.get(name)
     if backbones.EMBEDDED[backbone_name] not in cls.modalities:
         return "-"
-    backbone = copy.deepcopy(body)  # faster than to build one anew
+    backbone = copy.deepcopy(body)  # a copy is faster than a new backbone
     method = methods.build(name, cast(Backbone, backbone), cls.Config())
     trained = [*method.parameters(), *backbone.parameters()]
     return f"{sum(p.numel() for p in trained if p.requires_grad):,}"

@@ -1,4 +1,7 @@
-"""What a sweep would run, for how long, and what papers report for it; trains no run and needs no data."""
+"""The plan of a sweep (``run --dry-run``): its runs, their estimated time, and what papers report for them.
+
+A plan trains no run, and needs neither data nor weights.
+"""
 
 from __future__ import annotations
 
@@ -21,29 +24,29 @@ from benchmarks.records.spec import Spec
 from benchmarks.training import model
 from benchmarks.training.train import Trainer
 
-SAMPLES = 2  # timed first, twice over; more only where these are quick
-SLOW = 0.25  # seconds a sample
-BATCHES = 2  # timed then, twice over as well
-POINTS = 2048  # of a cloud that stands in for data that are not here
+SAMPLES = 2  # training samples of the first measurement
+SLOW = 0.25  # seconds per sample; below this, the measurement is repeated on more samples
+BATCHES = 2  # training batches of the second measurement
+POINTS = 2048  # points per random cloud, which is used if the data are missing
 
 
 def show(specs: Sequence[Spec], results: Path, place: Place) -> int:
-    """Print the runs of a sweep by method and backbone, what each trains and how long it will take."""
+    """Print one row per method, backbone and set of options, and the time that the unfinished runs will take."""
     groups: dict[tuple[str, str], list[Spec]] = {}
     for spec in specs:
         options = json.dumps({"config": dataclasses.asdict(spec.config), "recipe": dataclasses.asdict(spec.recipe)})
         groups.setdefault((f"{spec.method} on {spec.backbone.name}", options), []).append(spec)
-    columns = ("method on backbone", "tasks", "seeds", "runs", "finished", "params + head", "estimated time")
+    columns = ("method on backbone", "tasks", "seeds", "runs", "finished", "parameters + head", "estimated time")
     table = Table(*columns, "published", title="plan")
     known = schedule.recorded_seconds(store.each(results))
     total, timed = 0.0, place.device if torch.cuda.is_available() else torch.device("cpu")
     with cli.progress() as bar:
         for (label, _), members in bar.track(groups.items(), description="timing a few batches of each method"):
             finished = sum(store.finished(results, spec) for spec in members)
-            counts = model.build(members[0], pretrained=_here(members[0])).count()
+            counts = model.build(members[0], pretrained=_has_weights(members[0])).count()
             recorded = known.get(schedule.kind(members[0]))
-            a_run = _seconds_of_a_run(members[0], timed) if recorded is None else recorded
-            seconds = a_run * (len(members) - finished)
+            per_run = _seconds_per_run(members[0], timed) if recorded is None else recorded
+            seconds = per_run * (len(members) - finished)
             total += seconds
             sizes = [str(len({getattr(s, name) for s in members})) for name in ("task", "seed")]
             params = f"{counts['method']:,} + {counts['head']:,}"
@@ -55,46 +58,46 @@ def show(specs: Sequence[Spec], results: Path, place: Place) -> int:
         out.print(line, soft_wrap=True)
     if place.executor == "slurm":
         out.print(slurm.script([s for s in specs if not store.finished(results, s)], results, place), soft_wrap=True)
-    at_a_time = f"{place.workers} at a time" if place.workers else "if one at a time"
+    at_a_time = f"with {place.workers} at a time" if place.workers else "if only one ran at a time"
     time_left = duration(total / (place.workers or 1))
-    out.print(f"{len(specs)} runs, about {time_left} on {timed}, {at_a_time}; nothing was run")
+    out.print(f"{len(specs)} runs, about {time_left} on {timed} {at_a_time}; nothing was run")
     return 0
 
 
-def _seconds_of_a_run(spec: Spec, device: torch.device) -> float:
-    """Training time, from a few timed samples."""
-    a_sample = _seconds_a_sample(spec, device, SAMPLES)
-    if a_sample < SLOW:
-        a_sample = _seconds_a_sample(spec, device, spec.recipe.batch_size * BATCHES)
+def _seconds_per_run(spec: Spec, device: torch.device) -> float:
+    """The training time of a run, estimated from a few samples."""
+    per_sample = _seconds_per_sample(spec, device, SAMPLES)
+    if per_sample < SLOW:
+        per_sample = _seconds_per_sample(spec, device, spec.recipe.batch_size * BATCHES)
     task = suites.get(spec.suite).tasks[spec.task]
     samples = task.train + (task.val if spec.recipe.train_split == "trainval" else 0)
     epochs = model.build(spec, pretrained=False).method.epochs(spec.recipe.epochs)
-    return a_sample * samples * epochs
+    return per_sample * samples * epochs
 
 
 def duration(seconds: float) -> str:
-    """Minutes and seconds, or hours and minutes."""
+    """A time in minutes and seconds; from one hour on, in hours and minutes."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
 
 
-def _seconds_a_sample(spec: Spec, device: torch.device, samples: int) -> float:
-    """Of an epoch of training on so many samples; their values do not decide how long it takes."""
+def _seconds_per_sample(spec: Spec, device: torch.device, samples: int) -> float:
+    """The time per sample in an epoch of training on ``samples`` samples, whose values do not change it."""
     x, y = _samples(spec, samples)
     changes = {"epochs": 1, "warmup_epochs": 0, "checkpoint_rule": "last", "train_split": "trainval"}
     changes["batch_size"] = min(spec.recipe.batch_size, samples)
     recipe = dataclasses.replace(spec.recipe, **changes)  # type: ignore[arg-type]
-    tuned = model.build(spec, pretrained=_here(spec))
+    tuned = model.build(spec, pretrained=_has_weights(spec))
     dtype: torch.dtype = getattr(torch, spec.dtype)
     trainer = Trainer(tuned, recipe, lambda split: (x, y), seed=spec.seed, device=device, dtype=dtype)
-    trainer.train()  # the first steps of a process are slower
+    trainer.train()  # not timed: the first steps of a process are slower
     start = time.perf_counter()
     trainer.train()
     return (time.perf_counter() - start) / len(trainer.x)
 
 
 def _samples(spec: Spec, count: int) -> tuple[Tensor, Tensor]:
-    """Images are drawn at random, for to decode those of a suite takes long; clouds are where the data are not here."""
+    """Random images, because decoding takes long; clouds of the suite, or random clouds if its data are missing."""
     size, y = spec.backbone.image_size, torch.arange(count) % spec.classes
     if size is not None:
         return torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8), y
@@ -104,12 +107,12 @@ def _samples(spec: Spec, count: int) -> tuple[Tensor, Tensor]:
     return x[:count], y[:count]
 
 
-def _here(spec: Spec) -> bool:
+def _has_weights(spec: Spec) -> bool:
     return spec.backbone.sha256 != backbones.ABSENT
 
 
 def _published(members: Sequence[Spec]) -> str:
-    """What papers report for these tasks, of this method on this backbone; one that has options may differ."""
+    """What papers report for this method and backbone on these tasks. Their options may differ from these."""
     first, tasks = members[0], {spec.task for spec in members}
     suite, groups = suites.get(first.suite), dict[str, list[str]]()
     for task in suite.tasks.values():
@@ -123,12 +126,15 @@ def _published(members: Sequence[Spec]) -> str:
 
 
 def _missing(specs: Sequence[Spec]) -> list[str]:
+    """One line on data and one on weights that are missing."""
     tasks = sorted({spec.task for spec in specs if spec.data_fingerprint == backbones.ABSENT})
-    weights = sorted({spec.backbone.name for spec in specs if not _here(spec)})
+    weights = sorted({spec.backbone.name for spec in specs if not _has_weights(spec)})
     lines = []
     if tasks:
         suite = specs[0].suite
-        lines.append(f"not below {data_root()}: the data of {len(tasks)} tasks of {suite} ({', '.join(tasks)})")
+        lines.append(
+            f"missing below {data_root()}: the data of {len(tasks)} tasks of suite {suite} ({', '.join(tasks)})"
+        )
     if weights:
-        lines.append(f"not here: the weights of {', '.join(weights)}; the parameters were counted without them")
+        lines.append(f"missing: the weights of {', '.join(weights)}; parameters were counted with random weights")
     return lines

@@ -1,30 +1,35 @@
-"""From what a user asks for to the list of runs: methods x options x recipes x tasks x seeds."""
+"""From a sweep, as a person asks for it, to the list of its runs: methods x options x recipes x tasks x seeds."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any
 
 import yaml
 
 import methods
 from benchmarks import backbones, suites
 from benchmarks.files.root import Missing
-from benchmarks.records.spec import Dtype, Recipe, Spec
-from methods.base import Config
+from benchmarks.records.spec import Dtype, Spec
+from benchmarks.sweeps import grid
+from benchmarks.sweeps.grid import Options
+from methods.base import Modality
 from methods.errors import UserError, check, unknown
-from methods.options import parse
 
-Options = Mapping[str, Any]
-Dtypes = Dtype | Callable[[str], Dtype]  # one for all, or that of a backbone by its name
+Dtypes = Dtype | Callable[[str], Dtype]  # one for all runs, or a function of the backbone's name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """A question in the user's words; an option given as a list is swept over, as is a list of sets of options."""
+    """The runs that a person asks for.
+
+    ``set`` has the options of each method, and ``recipe`` the fields of the recipe. A list of values for an option is
+    swept over. So is a list of sets of options for a method. Empty ``tasks`` mean all tasks of the suite, and an empty
+    ``backbone`` means the suite's own.
+    """
 
     methods: tuple[str, ...] = ("adapterx", "lora")
     suite: str = "offline"
@@ -35,48 +40,53 @@ class Sweep:
     recipe: Options = field(default_factory=dict)
 
 
+FIELDS = tuple(f.name for f in fields(Sweep))
+
+
 def from_file(path: Path) -> Sweep:
-    """Read a sweep from YAML with the fields of Sweep.
+    """Read a sweep from a YAML file with the fields of Sweep.
 
     Raises:
-        UserError: no YAML mapping, or an unknown or mistyped field.
+        UserError: the file is no YAML mapping, or a field is unknown or has a value of another type.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read config {path}: {error}") from None
-    check(isinstance(values, dict), f"config {path} must be a mapping with some of: {', '.join(_names())}")
+        raise UserError(f"cannot read config {path}: {' '.join(str(error).split())}") from None
+    check(isinstance(values, dict), f"config {path} must be a YAML mapping with some of: {', '.join(FIELDS)}")
     return merged(Sweep(), values, f"config {path}")
 
 
 def merged(sweep: Sweep, values: Mapping[str, Any], where: str) -> Sweep:
-    """``sweep`` with some fields replaced; scalars stand for lists of one."""
+    """``sweep`` with some fields replaced; one value stands for a list of one value.
+
+    Raises:
+        UserError: a field is unknown or has a value of another type; the message starts with ``where``.
+    """
     changes: dict[str, Any] = {}
     for name, value in values.items():
-        check(name in _names(), f"{where}: {unknown('field', str(name), _names())}")
+        check(name in FIELDS, f"{where}: {unknown('field', str(name), FIELDS)}")
+        changes[name] = value
         if name in ("set", "recipe"):
             check(isinstance(value, dict), f"{where}: '{name}' must be a mapping, not {value!r}")
             for method, given in value.items() if name == "set" else ():
                 fine = all(isinstance(one, dict) for one in (given if isinstance(given, list) else [given]))
                 check(fine, f"{where}: options set for '{method}' must be a mapping or a list of them, not {given!r}")
-            changes[name] = value
         elif name == "suite":
             check(isinstance(value, str), f"{where}: 'suite' must be one name, not {value!r}")
-            changes[name] = value
         else:
-            items = tuple(value) if isinstance(value, (list, tuple)) else (value,)
-            kind = int if name == "seeds" else str
+            changes[name] = items = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+            kind, many = (int, "whole numbers") if name == "seeds" else (str, "names")
             wrong = [item for item in items if not isinstance(item, kind) or isinstance(item, bool)]
-            check(not wrong, f"{where}: '{name}' takes {kind.__name__} values, not {wrong}")
-            changes[name] = items
+            check(not wrong, f"{where}: '{name}' takes {many}, not {', '.join(map(repr, wrong))}")
     return replace(sweep, **changes)
 
 
 def assignments(texts: Sequence[str], option: str) -> dict[str, Any]:
-    """``["epochs=20"]`` to ``{"epochs": 20}``; values are YAML, so [4, 8] is a list.
+    """``["epochs=20"]`` becomes ``{"epochs": 20}``. Values are YAML, so [4, 8] is a list.
 
     Raises:
-        UserError: a text without '=' or with a value that is no YAML.
+        UserError: a text has no '=', or its value is not YAML.
     """
     pairs = {}
     for text in texts:
@@ -85,12 +95,16 @@ def assignments(texts: Sequence[str], option: str) -> dict[str, Any]:
         try:
             pairs[name] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise UserError(f"{option} {text}: the value '{value}' is no YAML scalar or list") from None
+            raise UserError(f"{option} {text}: '{value}' is not a YAML value; quote it, or give [A, B]") from None
     return pairs
 
 
 def method_options(pairs: Options) -> dict[str, dict[str, Any]]:
-    """``{"lora.rank": 16}`` to ``{"lora": {"rank": 16}}``."""
+    """``{"lora.rank": 16}`` becomes ``{"lora": {"rank": 16}}``.
+
+    Raises:
+        UserError: a name has no method before the dot.
+    """
     nested: dict[str, dict[str, Any]] = {}
     for name, value in pairs.items():
         method, dot, option = name.rpartition(".")
@@ -100,44 +114,41 @@ def method_options(pairs: Options) -> dict[str, dict[str, Any]]:
 
 
 def joined(first: Options | Sequence[Options], more: Options) -> Options | Sequence[Options]:
-    """Options, or every one of some sets of options, with more options that win."""
+    """A set of options, or every set of a list, with the options of ``more`` in place of its own."""
     return [{**one, **more} for one in first] if isinstance(first, Sequence) else {**first, **more}
 
 
 def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
-    """Every run of a sweep, each once: seeds outermost, so that a whole table is there early.
+    """The runs of a sweep without repetition. Seeds come outermost, so that a whole table is finished early.
 
-    A method runs on the tasks of its modalities and is left out on the others. With ``absent``, data and weights that
-    are not here yet get ABSENT in the place of their digest: enough to plan with, and no record's.
+    A method runs on the tasks of its modalities. With ``absent``, missing data and weights do not raise: ABSENT stands
+    for their digests. Such specs are enough for a plan, but they cannot be trained or recorded.
 
     Raises:
-        UserError: an unknown name, an option or value that is not allowed, a named method that fits none of the tasks.
+        UserError: a name is unknown, an option or value is not allowed, or a method that was asked for by name fits
+            none of the tasks.
     """
     suite = suites.get(sweep.suite)
-    names = list(methods.table()) if sweep.methods == ("all",) else list(dict.fromkeys(sweep.methods))
-    tasks = list(sweep.tasks) or list(suite.tasks)
+    names, tasks = _methods(sweep), list(sweep.tasks) or list(suite.tasks)
     for task in tasks:
         check(task in suite.tasks, f"suite {suite.name}: {unknown('task', task, suite.tasks)}")
-    allowed = {name: methods.get(name).modalities for name in names}
     if sweep.methods != ("all",):
         for name in names:
             _check_modality(name, suite, tasks)
-    for name in sweep.set:
-        check(name in names, f"options set for '{name}', which is not among the methods: {', '.join(names)}")
-    chosen = dict(suite.backbones) | {backbones.modality(name): name for name in sweep.backbone}
-    # data first: they are looked for faster than weights
+    for seed in sweep.seeds:
+        check(seed >= 0, f"seed {seed} is negative; give 0 or more")
+    # data before weights, because missing data are found faster
     prints = {task: (_fingerprint_or_absent(suite, task) if absent else suite.fingerprint(task)) for task in tasks}
-    source = backbones.source_or_absent if absent else backbones.source
-    sources = {kind: source(chosen[kind]) for kind in {suite.tasks[task].modality for task in tasks}}
+    sources = _sources(suite, sweep.backbone, tasks, backbones.source_or_absent if absent else backbones.source)
     _check_weights(sources.values(), names)
-    configs = {name: list(_configs(name, sweep.set.get(name, {}))) for name in names}
+    configs = {name: list(grid.configs(name, sweep.set.get(name, {}))) for name in names}
+    recipes = {kind: list(grid.recipes(suite.recipes[kind], sweep.recipe)) for kind in sources}
     planned: dict[str, Spec] = {}
     for seed, task, name in itertools.product(sweep.seeds, tasks, names):
         kind = suite.tasks[task].modality
-        check(seed >= 0, f"seed {seed} must not be negative")
-        if kind not in allowed[name]:
+        if kind not in methods.get(name).modalities:
             continue
-        for config, recipe in itertools.product(configs[name], _recipes(suite.recipes[kind], sweep.recipe)):
+        for config, recipe in itertools.product(configs[name], recipes[kind]):
             spec = Spec(
                 method=name,
                 config=config,
@@ -154,6 +165,22 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     return list(planned.values())
 
 
+def _methods(sweep: Sweep) -> list[str]:
+    """The methods by name, each once; options may be set only for these."""
+    names = list(methods.table()) if sweep.methods == ("all",) else list(dict.fromkeys(sweep.methods))
+    for name in sweep.set:
+        check(name in names, f"options set for '{name}', which is not among the methods: {', '.join(names)}")
+    return names
+
+
+def _sources(
+    suite: suites.Suite, asked: Sequence[str], tasks: Sequence[str], source: Callable[[str], backbones.Source]
+) -> dict[Modality, backbones.Source]:
+    """The backbone of every modality that the tasks have: the one asked for, else the suite's own."""
+    chosen = dict(suite.backbones) | {backbones.modality(name): name for name in asked}
+    return {kind: source(chosen[kind]) for kind in {suite.tasks[task].modality for task in tasks}}
+
+
 def _fingerprint_or_absent(suite: suites.Suite, task: str) -> str:
     try:
         return suite.fingerprint(task)
@@ -162,54 +189,23 @@ def _fingerprint_or_absent(suite: suites.Suite, task: str) -> str:
 
 
 def _check_modality(name: str, suite: suites.Suite, tasks: Sequence[str]) -> None:
-    """Refuse a method that was asked for by name when none of the tasks is of a modality that it works on."""
+    """Refuse a method that was asked for by name if it works on none of the tasks."""
     allowed = methods.get(name).modalities
     kinds = {suite.tasks[task].modality for task in tasks}
     fitting = [task.name for task in suite.tasks.values() if task.modality in allowed]
     check(
         not kinds.isdisjoint(allowed),
-        f"method '{name}' works on {' and '.join(sorted(allowed))} only, and the tasks asked for are of "
-        f"{' and '.join(sorted(kinds))}: {', '.join(tasks)}; "
-        f"tasks of suite {suite.name} for it: {', '.join(fitting) or 'none'}",
+        f"method '{name}' works only on {' and '.join(sorted(allowed))}, but the tasks asked for ({', '.join(tasks)}) "
+        f"have {' and '.join(sorted(kinds))}; its tasks in suite {suite.name}: {', '.join(fitting) or 'none'}",
     )
 
 
 def _check_weights(sources: Iterable[backbones.Source], names: Sequence[str]) -> None:
-    """Refuse an architecture that comes without weights to methods that start from some."""
+    """Refuse a backbone that comes without weights, unless all methods start from random weights."""
     for source in sources:
         needing = [n for n in names if methods.get(n).pretrained and source.modality in methods.get(n).modalities]
         check(
             source.sha256 != backbones.RANDOM or not needing,
-            f"backbone '{source.name}' has no weights of its own to start from with {', '.join(needing[:3])}; give a "
+            f"backbone '{source.name}' comes without pretrained weights, which {', '.join(needing[:3])} need; give a "
             f"local file with --backbone {source.name}@FILE",
         )
-
-
-def _configs(name: str, options: Options | Sequence[Options]) -> Iterator[Config]:
-    for choices in options if isinstance(options, Sequence) else [options]:
-        for choice in _choices(choices, get_type_hints(methods.get(name).Config)):
-            yield methods.config(name, choice)
-
-
-def _recipes(default: Options, options: Options) -> Iterator[Recipe]:
-    for choice in _choices(options, get_type_hints(Recipe)):
-        try:
-            yield parse(Recipe, {**default, **choice})
-        except UserError as error:
-            raise UserError(f"recipe: {error}") from None
-
-
-def _choices(options: Options, hints: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The product over all options given as lists; for a field that is itself a list, a list of lists."""
-    spread = []
-    for name, value in options.items():
-        own_list = get_origin(hints.get(name)) is tuple and not (
-            isinstance(value, list) and any(isinstance(item, list) for item in value)
-        )
-        spread.append(value if isinstance(value, list) and not own_list else [value])
-    for combination in itertools.product(*spread):
-        yield dict(zip(options, combination, strict=True))
-
-
-def _names() -> list[str]:
-    return [f.name for f in fields(Sweep)]

@@ -1,1 +1,1 @@
-"""What `python -m benchmarks.speed` times: steps and runs in turn, beside the floor that no method can go below."""
+"""Timing (`python -m benchmarks.speed`): steps take turns with the frozen floor, the least that a step must cost."""

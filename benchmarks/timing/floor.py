@@ -1,4 +1,4 @@
-"""The floor of a training step: what the frozen backbone must compute and move whatever the method is.
+"""The floor of a training step: the operations and bytes that the frozen backbone costs with any method.
 
 Shapes: B samples, T tokens, D token width, H width between fc1 and fc2, L blocks; G groups of K points of N.
 """
@@ -17,12 +17,15 @@ from methods.base import modality
 if TYPE_CHECKING:
     from benchmarks.backbones.points import PointTransformer
 
-BYTES = 4  # of a float32
+BYTES = 4  # per float32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What one part of a step does to a batch: a multiply-add is two operations, and only those of products count."""
+    """The work of one part of a step on a batch.
+
+    Only matrix products and convolutions count as operations, and a multiply-add counts as two.
+    """
 
     part: str
     forward_flops: int = 0
@@ -32,9 +35,9 @@ class Work:
 
 
 def account(backbone: nn.Module, batch: int, *, classes: int, points: int = 0) -> list[Work]:
-    """The parts of one step of the frozen floor on B samples (clouds of ``points`` points), in float32.
+    """The parts of one step of the frozen floor in float32, on a batch of images or of clouds with ``points`` points.
 
-    Empty for a ViT whose tokens are not those of a plain patch embedding, of which the formulas say nothing.
+    Returns an empty list for a ViT without a plain patch embedding, because the formulas do not cover it.
     """
     if isinstance(backbone, VisionTransformer):
         embed, tokens = backbone.patch_embed, backbone.num_prefix_tokens + backbone.patch_embed.num_patches
@@ -51,17 +54,18 @@ def total(works: list[Work]) -> Work:
 
 
 def freeze(backbone: nn.Module, *others: nn.Module) -> None:
-    """Leave of training what no method that acts on the first block can avoid, for good.
+    """Make a training step of these modules a step of the frozen floor. This cannot be undone.
 
-    The loss of the frozen model, and its gradient at the first block's input; no weight gets one.
+    The step computes the loss of the frozen model and its gradient at the first block's input. No weight gets a
+    gradient. No method that acts on the first block can avoid either.
     """
     for part in (backbone, *others):
         part.requires_grad_(False)
     first: Any = backbone.blocks[0]  # type: ignore[index]
-    first.register_forward_pre_hook(_ask)
+    first.register_forward_pre_hook(_require_gradient)
 
 
-def _ask(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _require_gradient(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return (args[0].detach().requires_grad_(), *args[1:])
 
 
@@ -73,15 +77,15 @@ def _body(backbone: Any, batch: int, classes: int, tokens: int) -> list[Work]:
     width = backbone.num_features
     on_points = modality(backbone) == "points"
     return [
-        _times(depth, linear, "linears of the blocks"),
+        _times(depth, linear, "linear layers of the blocks"),
         _times(depth, _attention(batch, tokens, width), "attention"),
-        _times(depth, _elementwise(rows, width, first.mlp.fc1.out_features, on_points), "norms, GELU, sums"),
+        _times(depth, _elementwise(rows, width, first.mlp.fc1.out_features, on_points), "norms, GELU, residual sums"),
         _end(backbone, batch, rows, classes),
     ]
 
 
 def _linear(rows: int, linear: nn.Linear) -> Work:
-    """y = W x + b, and the gradient of x: the weight is read in both."""
+    """y = W x + b and the gradient of x. The weight is read in both directions."""
     inputs, outputs = linear.in_features, linear.out_features
     moved = (inputs * outputs + rows * (inputs + outputs)) * BYTES
     flops = 2 * rows * inputs * outputs
@@ -89,27 +93,27 @@ def _linear(rows: int, linear: nn.Linear) -> Work:
 
 
 def _attention(batch: int, tokens: int, width: int) -> Work:
-    """Fused: scores never leave the cache, and are computed again in backward (5 products in place of 2)."""
+    """Fused attention: the scores stay in the cache; backward computes them again (5 products against 2 in forward)."""
     product = 2 * batch * tokens * tokens * width
     unit = batch * tokens * width * BYTES
     return Work(
         part="attention",
         forward_flops=2 * product,
         backward_flops=5 * product,
-        forward_bytes=4 * unit,  # q, k, v; the output
-        backward_bytes=8 * unit,  # q, k, v, the output and its gradient; three gradients
+        forward_bytes=4 * unit,  # reads q, k and v, writes the output
+        backward_bytes=8 * unit,  # reads q, k, v, the output and its gradient, writes three gradients
     )
 
 
 def _elementwise(rows: int, width: int, hidden: int, on_points: bool) -> Work:
-    """Two LayerNorms, GELU, two residual sums; on points the position as well, which has no backward."""
+    """Two LayerNorms, GELU and two residual sums. On points, positions are added as well; that has no backward."""
     forward = 2 * 2 * width + 2 * hidden + 2 * 3 * width + (3 * width if on_points else 0)
     backward = 2 * 3 * width + 3 * hidden + 2 * 3 * width
     return Work(part="elementwise", forward_bytes=rows * forward * BYTES, backward_bytes=rows * backward * BYTES)
 
 
 def _end(backbone: Any, batch: int, rows: int, classes: int) -> Work:
-    """The last norm of all tokens and a frozen linear head, whatever the head that trains is."""
+    """The last norm over all tokens, and a frozen linear head, even if the head that trains is another."""
     product = 2 * batch * backbone.head_hidden_size * classes
     moved = rows * backbone.num_features * BYTES
     return Work(
@@ -122,7 +126,7 @@ def _end(backbone: Any, batch: int, rows: int, classes: int) -> Work:
 
 
 def _patches(backbone: VisionTransformer, batch: int) -> Work:
-    """The patch embedding, a product of each patch with the weights, and the sum with the positions; no gradient."""
+    """The patch embedding (each patch times the weights) and the sum with the positions, without a gradient."""
     weight = backbone.patch_embed.proj.weight
     patches, width = backbone.patch_embed.num_patches, len(weight)
     inputs = weight[0].numel()
@@ -132,7 +136,7 @@ def _patches(backbone: VisionTransformer, batch: int) -> Work:
 
 
 def _cloud(backbone: PointTransformer, batch: int, points: int) -> list[Work]:
-    """Sampling and neighbours, which are no products; the small PointNet of each group; positions. No gradient."""
+    """Sampling and neighbours (no products), the small PointNet over each group, and positions; without a gradient."""
     groups, size = backbone.num_groups, backbone.group_size
     rows = batch * groups * size
     convolutions = [m for m in backbone.encoder.modules() if isinstance(m, nn.Conv1d)]
@@ -141,15 +145,15 @@ def _cloud(backbone: PointTransformer, batch: int, points: int) -> list[Work]:
     products += [(batch * groups, module.weight) for module in small]
     flops = sum(2 * count * weight.numel() for count, weight in products)
     moved = sum(count * (weight.shape[0] + weight.shape[1]) + weight.numel() for count, weight in products)
-    # BatchNorm and ReLU after the first and the third convolution; two maxima; the concatenation of one with its input
+    # BatchNorm and ReLU after the first and third convolution, two maxima, and the concatenation of one with its input
     first, second, third, out = (conv.out_channels for conv in convolutions)
     moved += rows * (4 * first + 4 * third + second + 4 * second + out)
-    # every chosen point looks at three coordinates of all points, and keeps the distance to the nearest chosen
+    # each chosen point reads three coordinates of all points, and updates their distances to the nearest chosen point
     sampling = batch * groups * points * (3 + 2)
-    distances = batch * groups * points * 2  # written by the distances, read by the choice of the nearest
+    distances = batch * groups * points * 2  # written once, then read to choose the nearest points
     return [
         Work(part="sampling and neighbours", forward_bytes=(sampling + distances) * BYTES),
-        Work(part="PointNet of groups, positions", forward_flops=flops, forward_bytes=moved * BYTES),
+        Work(part="PointNet of the groups, positions", forward_flops=flops, forward_bytes=moved * BYTES),
     ]
 
 

@@ -1,4 +1,7 @@
-"""What `python -m benchmarks.speed` measures: Timings, whose first step is what the others are compared with."""
+"""The measurements of `python -m benchmarks.speed`, one function per measurement.
+
+Each returns a Timing. Its first step is the one that the others are compared with.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,11 @@ from benchmarks.timing.turns import CLOCKS, Timing, Turn, interleaved, machine
 from benchmarks.training import measure
 from methods import get, table
 
-EVALUATED = (8, 32, 64, 256)  # samples a batch
-PROCESSES = 3  # of which the median's memory counts
+EVALUATED = (8, 32, 64, 256)  # samples per batch
+PROCESSES = 3  # peak memory is the median over these
 LORA, ADAPTERX, FULL = Case(method="lora"), Case(method="adapterx"), Case(method="full")
-NARROW = Case(method="adaptformer", options={"hidden": 8})  # the width of its published count
-# steps of the floor that one of these may take at most, ViT-B/16 on two CPU cores
+NARROW = Case(method="adaptformer", options={"hidden": 8})  # the width for which its parameter count is published
+# bars: the largest allowed ratio of a step to a step of the frozen floor, on ViT-B/16 and two CPU cores
 BARS: Sequence[tuple[Case, float]] = (
     (LORA, 1.05),
     (Case(method="adapter"), 1.05),
@@ -32,43 +35,43 @@ BARS: Sequence[tuple[Case, float]] = (
     (ADAPTERX, 1.15),
     (Case(method="mosa"), 2.3),
 )
-OFTEN = 3  # times as many rounds, where a bar is to be told from a little above it
+BAR_ROUNDS = 3  # methods with a bar are measured in this many times the rounds, to tell small differences apart
 
 
 def methods(cases: Sequence[Case], setting: Setting, repeats: int, clock: str) -> Timing:
-    """A training step of each case against one of the frozen floor."""
+    """A training step of each case against a step of the frozen floor."""
     return _timing("methods", steps.method_steps(cases, setting), setting, repeats, clock)
 
 
 def bars(setting: Setting, repeats: int, clock: str) -> Timing:
-    """The same for methods that have a bar, and the peer, in many rounds."""
+    """The same for the methods that have a bar and for the peer, in more rounds."""
     cases = [Case(method=PEER), *[case for case, _ in BARS]]
-    return _timing("bars", steps.method_steps(cases, setting), setting, OFTEN * repeats, clock)
+    return _timing("bars", steps.method_steps(cases, setting), setting, BAR_ROUNDS * repeats, clock)
 
 
 def compilation(cases: Sequence[Case], setting: Setting, repeats: int, clock: str) -> Timing:
-    """A training step of each case as it is, and compiled."""
+    """A training step of each case, not compiled and compiled."""
     both = [replace(case, compiled=compiled) for case in cases for compiled in (False, True)]
     return _timing("compilation", steps.method_steps(both, setting), setting, repeats, clock)
 
 
 def side_by_side(case: Case, setting: Setting, counts: Sequence[int], repeats: int) -> Timing:
-    """The step rate of several processes at once."""
-    return _told("together", setting, "wall", lambda: together.together(case, setting, counts, repeats))
+    """Training steps of several processes at the same time, for each number of processes."""
+    return _measured("together", setting, "wall", lambda: together.together(case, setting, counts, repeats))
 
 
 def harness(setting: Setting, repeats: int, clock: str) -> Timing:
-    """A short run of LoRA on an embedded backbone: a bare loop, and the Trainer."""
+    """A short run of LoRA on an embedded backbone: a bare loop against the Trainer."""
     return _timing("harness", probes.harness(setting), setting, repeats, clock)
 
 
 def probe(setting: Setting, repeats: int, clock: str) -> Timing:
-    """A linear probe: one pass and a bare loop over the head, and the Trainer."""
+    """A linear probe: one pass and a bare loop over the head against the Trainer."""
     return _timing("probe", probes.probe(setting), setting, repeats, clock)
 
 
 def optimizers(setting: Setting, repeats: int, clock: str) -> Timing:
-    """AdamW over all that ``full`` trains and over what LoRA trains, in PyTorch's three forms."""
+    """AdamW in PyTorch's three forms, over the weights that ``full`` trains and over those that LoRA trains."""
     return _timing("optimizers", probes.optimizers(setting, (FULL, LORA)), setting, repeats, clock)
 
 
@@ -78,19 +81,19 @@ def evaluation(setting: Setting, repeats: int, clock: str) -> Timing:
 
 
 def sampling(setting: Setting, repeats: int, clock: str) -> Timing:
-    """Farthest points and neighbours of a batch, against a step of LoRA on it."""
+    """The search for farthest points and neighbours of a batch, against a step of LoRA on that batch."""
     return _timing("sampling", probes.sampling(setting), setting, repeats, clock)
 
 
 def folding(setting: Setting, repeats: int, clock: str) -> Timing:
-    """What frozen BatchNorms cost that could be folded into the convolutions before them."""
+    """The forward pass with frozen BatchNorms, against one with BatchNorms folded into the convolutions before them."""
     return _timing("folding", probes.folding(setting), setting, repeats, clock)
 
 
 def peaks(cases: Sequence[Case], setting: Setting) -> dict[str, int]:
-    """Bytes that a process has resident at most (on CUDA: allocated) which takes two steps of a case and no more.
+    """Peak resident bytes (on CUDA: allocated bytes) of a process that takes two steps of a case and nothing else.
 
-    The median of several processes, since what an allocator keeps differs from one to the next.
+    It is the median over several processes, because allocators keep different amounts in different processes.
     """
     spawn, turns = multiprocessing.get_context("spawn"), [*cases] * PROCESSES
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
@@ -99,7 +102,7 @@ def peaks(cases: Sequence[Case], setting: Setting) -> dict[str, int]:
 
 
 def report(device: torch.device, dtype: torch.dtype, repeats: int, clock: str) -> dict[str, Callable[[], Timing]]:
-    """All that the page of the floor tells of a device, by name; nothing is measured before it is called."""
+    """The measurements of the page timing/README.md on a device, by name. Each is made when its function is called."""
     images = Setting(backbone="vit_base_patch16_224", batch_size=8, device=device, dtype=dtype)
     clouds = replace(images, backbone="point_mae")
     parts: dict[str, Callable[[], Timing]] = {
@@ -122,7 +125,7 @@ def _with_peaks(setting: Setting, repeats: int, clock: str) -> Timing:
 
 
 def every(modality: str) -> list[Case]:
-    """The peer and all methods that work on a modality; AdaptFormer at the width of its published count as well."""
+    """The peer and all methods that work on a modality, and AdaptFormer a second time at its published width."""
     own = [Case(method=name) for name in table() if modality in get(name).modalities]
     return [Case(method=PEER), *own, NARROW]
 
@@ -138,21 +141,21 @@ def _peak(case: Case, setting: Setting) -> int:
 
 
 def _timing(what: str, timed: Mapping[str, Step], setting: Setting, repeats: int, clock: str) -> Timing:
-    timing = _told(what, setting, clock, lambda: interleaved(timed, repeats, setting.device, clock))
+    timing = _measured(what, setting, clock, lambda: interleaved(timed, repeats, setting.device, clock))
     warm_up, turns = timing.turns[: len(timed)], timing.turns[len(timed) :]
     first_ms = {name: sum(parts.values()) for name, parts in warm_up if name.endswith(steps.COMPILED)}
     return replace(timing, turns=turns, first_ms=first_ms)
 
 
-def _told(what: str, setting: Setting, clock: str, time_: Callable[[], Sequence[Turn]]) -> Timing:
-    """What was timed, and where."""
+def _measured(what: str, setting: Setting, clock: str, take_turns: Callable[[], Sequence[Turn]]) -> Timing:
+    """The turns with what was timed, where, and at what rates this machine multiplies and copies."""
     load = os.getloadavg()[0]
     read = CLOCKS[clock]
     rates = {
         "product_flops_per_second": measure.product_flops_per_second(setting.device, setting.dtype, read),
         "copy_bytes_per_second": measure.copy_bytes_per_second(setting.device, read),
     }
-    turns = time_()
+    turns = take_turns()
     return Timing(
         setting={"what": what, "clock": clock, **setting.to_json()},
         machine=machine(setting.device, load) | rates,

@@ -1,4 +1,4 @@
-"""benchmarks/timing/README.md: the floor of a step, what the machine can do, and what every method takes beside it."""
+"""The generated part of benchmarks/timing/README.md: one section per timing, with tables made from its times."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ PAGE = Path(__file__).parent / "README.md"
 START, END = "<!-- measured -->", "<!-- end of measured -->"
 TITLES = {
     "methods": "One training step, {backbone}, {device}",
-    "bars": "Methods that have a bar, {backbone}, {device}",
+    "bars": "Methods with a bar, {backbone}, {device}",
     "compilation": "Compiled steps, {backbone}, {device}",
-    "optimizers": "AdamW in three forms, {backbone}, {device}",
-    "evaluation": "Inference of as many samples in batches of several sizes, {backbone}, {device}",
-    "sampling": "Centres and neighbours in a step, {backbone}, {device}",
-    "folding": "Forward pass without frozen BatchNorms, {backbone}, {device}",
-    "together": "Steps of processes side by side, {backbone}, {device}",
-    "harness": "The trainer and a bare loop, {device}",
-    "probe": "A linear probe, {backbone}, {device}",
+    "optimizers": "AdamW in PyTorch's three forms, {backbone}, {device}",
+    "evaluation": "Inference on the same samples in batches of several sizes, {backbone}, {device}",
+    "sampling": "Search for centres and neighbours against a training step, {backbone}, {device}",
+    "folding": "Forward pass with folded BatchNorms, {backbone}, {device}",
+    "together": "Training steps of several processes side by side, {backbone}, {device}",
+    "harness": "The trainer against a bare loop, {device}",
+    "probe": "A linear probe in the trainer and in a bare loop, {backbone}, {device}",
 }
 Table = tuple[Sequence[str], list[list[str]]]
 
 
 def update(timings: Sequence[Timing], page: Path = PAGE) -> Path:
-    """Put what was measured between the marks of the page; the rest is written by hand and stays."""
+    """Replace the section between the marks of the page. The rest is written by hand and stays."""
     before, _, rest = page.read_text(encoding="utf-8").partition(START)
     after = rest.partition(END)[2]
     write_atomic(page, f"{before}{START}\n\n{measured(timings)}\n{END}{after}")
@@ -42,12 +42,12 @@ def update(timings: Sequence[Timing], page: Path = PAGE) -> Path:
 
 
 def measured(timings: Sequence[Timing]) -> str:
-    """The generated section, one part a timing; of methods with the account of their floor."""
+    """The generated section: one part per timing."""
     return "\n".join(section(timing) for timing in timings)
 
 
 def section(timing: Timing) -> str:
-    """What one timing says, in Markdown."""
+    """One timing in Markdown. A timing of methods also gets the tables of the frozen floor."""
     lines = [f"### {TITLES[timing.setting['what']].format(**timing.setting)}", where(timing)]
     if timing.setting["what"] == "methods" and _works(timing):
         lines += [markdown(account(timing)), markdown(efficiency(timing))]
@@ -55,28 +55,28 @@ def section(timing: Timing) -> str:
 
 
 def where(timing: Timing) -> str:
-    """On what, how, and beside how much other work a timing was made."""
+    """One sentence with the machine and the settings of a timing."""
     setting, machine = timing.setting, timing.machine
     threads = f"{machine['threads']} thread{'s' if machine['threads'] > 1 else ''}"
     before, after = machine["load"]
     clock, size, rounds = setting["clock"], setting["batch_size"], len(timing.of(timing.steps[-1]))
     return (
-        f"{machine['device']}, {threads}, torch {machine['torch']}, {setting['dtype']}, {size} samples a step; "
-        f"{rounds} rounds, {clock} time; processes that wanted to run before and after: {before} and {after}."
+        f"{machine['device']}, {threads}, torch {machine['torch']}, {setting['dtype']}, {size} samples per step; "
+        f"{rounds} rounds, {clock} time; load average before and after: {before} and {after}."
     )
 
 
 def kept(folder: Path) -> list[Timing]:
-    """All timings of a folder, in the order of their titles."""
+    """All timings of a folder, ordered by device, title and backbone."""
     order = list(TITLES)
     timings = [Timing.read(path) for path in sorted(folder.glob("*.json"))]
     return sorted(timings, key=lambda t: (t.setting["device"], order.index(t.setting["what"]), t.setting["backbone"]))
 
 
 def account(timing: Timing) -> Table:
-    """What the floor must compute and move, by part: billions of operations and of bytes."""
+    """The operations and bytes of the floor by part, in billions."""
     works = _works(timing)
-    headers = ("part", "forward, 10^9 operations", "backward", "forward, 10^9 bytes", "backward")
+    headers = ("part", *[f"{way}, 10^9 {unit}" for unit in ("operations", "bytes") for way in ("forward", "backward")])
     rows = [[work.part, *[f"{_amount(work, kind, way) / 1e9:.3f}" for kind, way in KINDS]] for work in works]
     return headers, rows
 
@@ -85,15 +85,15 @@ KINDS = [(kind, way) for kind in ("flops", "bytes") for way in ("forward", "back
 
 
 def efficiency(timing: Timing) -> Table:
-    """The floor as counted, at the rates of the machine, and as measured: milliseconds."""
+    """Milliseconds of the floor: as counted, at the rates of the machine, and as measured."""
     whole, machine = floor.total(_works(timing)), timing.machine
     speeds = {"flops": machine["product_flops_per_second"], "bytes": machine["copy_bytes_per_second"]}
     headers = (
         "floor",
-        f"operations at {speeds['flops'] / 1e9:.0f} G/s, ms",
+        f"operations at {speeds['flops'] / 1e9:.0f} billion/s, ms",
         f"bytes at {speeds['bytes'] / 1e9:.1f} GB/s, ms",
         "measured, ms",
-        "operations' share of it",
+        "operations / measured",
     )
     rows = []
     for way in ("forward", "backward"):
@@ -104,7 +104,7 @@ def efficiency(timing: Timing) -> Table:
 
 
 def ratios(timing: Timing) -> Table:
-    """Medians over turns of the ratios to the first step, by part where it has parts, and the bars that there are."""
+    """One row per step: median ratios to the first step, in total and by part, and its bar in a timing of bars."""
     barred = timing.setting["what"] == "bars"
     parts = [part for part in PARTS if any(part in timing.of(name)[0] for name in timing.steps)]
     headers = ["step", *parts, f"ratio to {timing.base}", "lowest and highest", "ms"]
@@ -124,7 +124,7 @@ def ratios(timing: Timing) -> Table:
 
 
 def _break_even(timing: Timing, name: str) -> list[str]:
-    """The seconds of the first step of a compiled one, and after how many steps they are won back."""
+    """For a compiled step: the seconds of its first call, and after how many steps its speed has saved as many."""
     if name not in timing.first_ms:
         return ["", ""]
     first, later, plain = timing.first_ms[name], timing.ms(name), timing.ms(name.removesuffix(f" {COMPILED}"))

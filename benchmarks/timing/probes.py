@@ -1,4 +1,7 @@
-"""Steps of what a run does beside training steps of a method: optimizer, evaluation, sampling, probing, the trainer."""
+"""Steps to time that are not training steps of a method: optimizer, evaluation, sampling, linear probe, the trainer.
+
+Every function returns its steps by name. The first is the one that the others are compared with.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,11 @@ from benchmarks.training import model
 from benchmarks.training.run import loader
 from benchmarks.training.train import Trainer
 
-EPOCHS, BATCHES = 100, 4  # of the linear probe
+EPOCHS, BATCHES = 100, 4  # in the linear probe
 
 
 def harness(setting: Setting) -> dict[str, Step]:
-    """LoRA on an embedded backbone: a bare loop of the same steps on the same tensors, and the Trainer."""
+    """A short run of LoRA on an embedded backbone: in a bare loop, and with the same data in the Trainer."""
     asked = sweep.Sweep(methods=("lora",), tasks=("digits",), recipe={"epochs": 4, "warmup_epochs": 0})
     (spec,) = sweep.specs(asked, "float32")
     load = loader(spec)
@@ -56,7 +59,7 @@ def _loop(tuned: nn.Module, x: Tensor, y: Tensor, recipe: Recipe, lr: float, wei
 
 
 def probe(setting: Setting) -> dict[str, Step]:
-    """Linear probing: one pass over the data and a bare loop over the head, and the method in the Trainer."""
+    """A linear probe: one pass over the data and a bare loop over the head, and ``linear`` in the Trainer."""
     x, y = setting.samples(BATCHES * setting.batch_size)
     recipe = Recipe(epochs=EPOCHS, batch_size=setting.batch_size, warmup_epochs=0)
     tuned = steps.build(Case(method="linear"), setting, setting.body())
@@ -79,7 +82,7 @@ def probe(setting: Setting) -> dict[str, Step]:
 
 
 def optimizers(setting: Setting, cases: Sequence[Case]) -> dict[str, Step]:
-    """AdamW in PyTorch's three forms, on all that each case trains."""
+    """AdamW in PyTorch's three forms, on the weights that each case trains."""
     forms: dict[str, dict[str, bool]] = {"one by one": {"foreach": False}, "foreach": {"foreach": True}}
     forms["fused"] = {"fused": True}
     found: dict[str, Step] = {}
@@ -95,7 +98,7 @@ def optimizers(setting: Setting, cases: Sequence[Case]) -> dict[str, Step]:
 
 
 def evaluation(setting: Setting, sizes: Sequence[int]) -> dict[str, Step]:
-    """Inference of as many samples as the largest size has, in batches of each size."""
+    """Inference in batches of each size, always on as many samples as the largest batch has."""
     tuned = steps.build(Case(method="lora"), setting, setting.body()).eval()
     x, _ = setting.samples(max(sizes))
 
@@ -108,7 +111,7 @@ def evaluation(setting: Setting, sizes: Sequence[int]) -> dict[str, Step]:
 
 
 def sampling(setting: Setting) -> dict[str, Step]:
-    """A training step of LoRA on point clouds, and the choice of its centres and neighbours alone."""
+    """A training step of LoRA on point clouds, and the search for its centres and neighbours alone."""
     body: Any = setting.body()
     x, _ = setting.samples(setting.batch_size)
     tuned = steps.build(Case(method="lora"), setting, body)
@@ -117,7 +120,7 @@ def sampling(setting: Setting) -> dict[str, Step]:
 
 
 def folding(setting: Setting) -> dict[str, Step]:
-    """The forward pass of the frozen point transformer as it is, and with its BatchNorms folded into convolutions."""
+    """The forward pass of the frozen point transformer, without and with its BatchNorms folded into convolutions."""
     plain: Any = setting.body().eval()
     folded = copy.deepcopy(plain)
     for layers in (folded.encoder.first_conv, folded.encoder.second_conv):

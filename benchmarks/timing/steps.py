@@ -1,4 +1,4 @@
-"""What `python -m benchmarks.speed` times: steps as functions that mark where their parts end."""
+"""Training steps to time, as functions that mark where their parts (forward, backward, optimizer) end."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Step = Callable[[Mark], None]
 
 FLOOR, PEER, COMPILED = "frozen floor", "hf:lora", "compiled"
 PARTS = ("forward", "backward", "optimizer")
-CLASSES = {"image": 100, "points": 15}  # as CIFAR-100 and ScanObjectNN have
-POINTS = 2048
+CLASSES = {"image": 100, "points": 15}  # as in CIFAR-100 and ScanObjectNN
+POINTS = 2048  # per cloud
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A method and those of its options that are not at their defaults; ``compiled`` by torch.compile."""
+    """A method with the options that differ from its defaults; ``compiled`` means compiled by torch.compile."""
 
     method: str
     options: Mapping[str, object] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """Where steps run: a backbone with random weights, samples a step, a device, and the type of its products."""
+    """Where steps run: a backbone with random weights, the samples per step, a device, and the type of products."""
 
     backbone: str
     batch_size: int
@@ -58,11 +58,11 @@ class Setting:
         return CLASSES[backbones.modality(self.backbone)]
 
     def body(self) -> nn.Module:
-        """The backbone; its weights are drawn from torch's generator."""
+        """The backbone with weights that are drawn from torch's generator."""
         return backbones.build(self.backbone, pretrained=False).to(self.device)
 
     def samples(self, count: int) -> tuple[Tensor, Tensor]:
-        """Random samples, as the backbone takes them, and labels; the same at every call."""
+        """Random samples in the shape that the backbone takes, and labels. Every call returns the same ones."""
         generator = torch.Generator().manual_seed(0)
         images = backbones.modality(self.backbone) == "image"
         shape = (3, *[image_normalization(self.backbone)[2]] * 2) if images else (POINTS, 3)
@@ -82,20 +82,20 @@ class Setting:
 
 
 def method_steps(cases: Sequence[Case], setting: Setting) -> dict[str, Step]:
-    """One training step of the frozen floor, which comes first, and of each case: forward, backward, optimizer."""
+    """A step of the frozen floor, which comes first, and a training step of each case."""
     body = setting.body()
     frozen = copy.deepcopy(body)
     head = nn.Linear(cast("Backbone", body).head_hidden_size, setting.classes).to(setting.device)
     steps: dict[str, Step] = {FLOOR: _floor(frozen, head, setting)}
     for case in cases:
         tuned = build(case, setting, body)
-        _share_frozen(tuned.backbone, frozen)
+        share_frozen(tuned.backbone, frozen)
         steps[str(case)] = step(tuned, setting, compiled=case.compiled)
     return steps
 
 
 def build(case: Case, setting: Setting, body: nn.Module) -> Classifier:
-    """The case on a copy of the backbone, in training mode, with the head that its modality has."""
+    """The case on a copy of the backbone, with the head of its modality, in training mode."""
     body = copy.deepcopy(body)
     method = methods.build(case.method, cast("Backbone", body), methods.config(case.method, case.options))
     width = cast("Backbone", body).head_hidden_size + method.extra_features
@@ -103,7 +103,7 @@ def build(case: Case, setting: Setting, body: nn.Module) -> Classifier:
 
 
 def step(tuned: Classifier, setting: Setting, *, compiled: bool = False) -> Step:
-    """Forward, backward and optimizer on one batch, the same every time; the first compiled one compiles."""
+    """A training step, always on the same batch. The first call of a compiled step compiles it."""
     model: Classifier = torch.compile(tuned) if compiled else tuned  # type: ignore[assignment]
     optimizer, (x, y) = adamw(tuned, tuned.method.config.lr), setting.samples(setting.batch_size)
 
@@ -134,8 +134,8 @@ def _floor(backbone: nn.Module, head: nn.Module, setting: Setting) -> Step:
     return run
 
 
-def _share_frozen(backbone: nn.Module, other: nn.Module) -> None:
-    """Let frozen weights of equal names be one tensor, so that all methods fit into memory side by side."""
+def share_frozen(backbone: nn.Module, other: nn.Module) -> None:
+    """Let a backbone use another's tensors for its frozen weights, so that all methods fit into memory together."""
     theirs = dict(other.named_parameters())
     for name, parameter in backbone.named_parameters():
         if not parameter.requires_grad and name in theirs:

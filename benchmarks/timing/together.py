@@ -1,4 +1,4 @@
-"""Training steps of several processes side by side: how many small runs fill a device."""
+"""Training steps of several processes side by side, which show how many small runs fill a device."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ if TYPE_CHECKING:
 
     from benchmarks.timing.turns import Turn
 
-WARM_UP = 3  # steps
-SECONDS = 5.0  # of a round
-PATIENCE = 600.0  # seconds to build a model and take the first steps
+WARM_UP = 3  # steps before the first round
+SECONDS = 5.0  # per round
+TIMEOUT_SECONDS = 600.0  # to build a model and take the first steps
 
 
 def together(case: Case, setting: Setting, counts: Sequence[int], repeats: int) -> list[Turn]:
-    """Round by round, for each count of processes: milliseconds from the end of one step to that of the next of any.
+    """One turn per round and number of processes: milliseconds per step, counting the steps of all processes.
 
-    All rounds of a count are taken before those of the next.
+    All rounds with one number of processes are measured before those with the next number. They are returned round by
+    round.
 
     Raises:
-        UserError: so many do not fit.
+        UserError: the method does not work on the backbone, or the processes do not fit into memory.
     """
-    steps.build(case, setting, setting.body())  # a case that cannot be is told before any process starts
+    steps.build(case, setting, setting.body())  # raises before any process starts
     cores = torch.get_num_threads()
     with progress() as bar:
         task = bar.add_task("", total=len(counts))
@@ -50,9 +51,9 @@ def together(case: Case, setting: Setting, counts: Sequence[int], repeats: int) 
 
 
 def _rates(case: Case, setting: Setting, count: int, repeats: int, threads: int) -> list[float]:
-    """Steps a second of all processes in each round."""
+    """Steps per second of all processes together, for each round."""
     spawn = multiprocessing.get_context("spawn")
-    barrier, answers = spawn.Barrier(count, timeout=PATIENCE), spawn.Queue()
+    barrier, answers = spawn.Barrier(count, timeout=TIMEOUT_SECONDS), spawn.Queue()
     asked = (case, setting, threads, [SECONDS] * repeats, barrier, answers)
     processes = [spawn.Process(target=_steps, args=asked, daemon=True) for _ in range(count)]
     for process in processes:
@@ -62,23 +63,23 @@ def _rates(case: Case, setting: Setting, count: int, repeats: int, threads: int)
         process.join()
     reasons = [answer for answer in found if isinstance(answer, str)]
     if reasons:
-        raise UserError(f"{count} side by side do not run on {setting.device}: {reasons[0]}; ask for fewer")
+        raise UserError(f"{count} processes side by side fail on {setting.device}: {reasons[0]}; ask for fewer")
     return [sum(rates) for rates in zip(*found, strict=True)]
 
 
 def _answer(answers: Any, processes: Sequence[SpawnProcess]) -> list[float] | str:
-    """The next answer, or that a process died without one."""
+    """The next answer of a process, or the reason why there is none because a process died."""
     while True:
         try:
             answer: list[float] | str = answers.get(timeout=1.0)
             return answer
         except queue.Empty:
             if any(process.exitcode for process in processes):
-                return "a process was killed"
+                return "a process ended early"
 
 
 def _steps(case: Case, setting: Setting, threads: int, rounds: Sequence[float], barrier: Barrier, answers: Any) -> None:
-    """Steps a second of this process in each round, or the reason why there are none."""
+    """Answer with the steps per second of this process in each round, or with the reason why it took none."""
     torch.set_num_threads(threads)
     try:
         step, rates = steps.step(steps.build(case, setting, setting.body()), setting), []
@@ -89,13 +90,20 @@ def _steps(case: Case, setting: Setting, threads: int, rounds: Sequence[float], 
         answers.put(rates)
     except BrokenBarrierError:
         answers.put("another process failed")
-    except (RuntimeError, MemoryError) as error:  # out of memory
+    except (RuntimeError, MemoryError) as error:
         barrier.abort()
-        answers.put(str(error).partition("\n")[0])
+        if not _is_out_of_memory(error):
+            raise  # a bug keeps its traceback
+        answers.put(str(error).partition("\n")[0] or "out of memory")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """On a CPU, torch raises a plain RuntimeError that only its text tells from others."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
 
 
 def _during(seconds: float, step: steps.Step, setting: Setting, least: int) -> float:
-    """Take steps for so long; how many a second."""
+    """Take steps for some seconds, but at least ``least`` steps. Returns steps per second."""
     start, taken = time.perf_counter(), 0
     while taken < least or time.perf_counter() - start < seconds:
         step(lambda part: None)

@@ -1,4 +1,4 @@
-"""Turns that steps take, and what they took: raw times, from which every ratio is made."""
+"""Turns: steps are timed one after the other in rounds, and every ratio is made from the raw times of these turns."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from benchmarks.timing.steps import Step
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-Turn = tuple[str, dict[str, float]]  # a step, and milliseconds by part
+Turn = tuple[str, dict[str, float]]  # the name of a step, and the milliseconds of each of its parts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Milliseconds of every part of every turn, in their order; the first step is what the others are compared with.
+    """The milliseconds of all turns in their order. The first step is the one that the others are compared with.
 
-    ``setting`` says what was timed, ``machine`` where, and with how many processes that wanted to run before and after.
-    ``peak_bytes`` is what a process that takes this step alone has resident at most, where that was measured.
-    ``first_ms`` are those of the turn to warm up, in which compiled steps are compiled.
+    ``setting`` says what was timed; ``machine`` says where, with the load average before and after. ``peak_bytes`` is
+    the peak memory of a process that takes only this step, if it was measured. ``first_ms`` is the time of the warm-up
+    turn of compiled steps, in which they are compiled.
     """
 
     setting: Mapping[str, Any]
@@ -49,13 +49,14 @@ class Timing:
         return self.turns[0][0]
 
     def of(self, name: str) -> list[dict[str, float]]:
-        """The turns of one step."""
+        """The times of all turns of one step."""
         return [parts for step, parts in self.turns if step == name]
 
     def ratios(self, name: str, part: str | None = None) -> list[float]:
-        """Turn by turn: a step over the mean of the first one's nearest turns, before and after; the first one as well.
+        """The ratio of every turn of a step to the mean of the nearest turns of the first step, before and after it.
 
-        Or a part over theirs; over all of them where they have no such part.
+        With ``part``, the part is compared with the same part of the first step, or with the whole first step if that
+        has no such part. The first step's own turns are compared with their neighbours in the same way.
         """
         bases = [at for at, (step, _) in enumerate(self.turns) if step == self.base]
         found = []
@@ -67,11 +68,11 @@ class Timing:
         return found
 
     def ratio(self, name: str, part: str | None = None) -> float:
-        """Median over turns."""
+        """The median ratio over all turns of a step."""
         return statistics.median(self.ratios(name, part))
 
     def ms(self, name: str, part: str | None = None) -> float:
-        """Median milliseconds."""
+        """The median milliseconds over all turns of a step."""
         return statistics.median(_time(parts, part) for parts in self.of(name))
 
     def write(self, path: Path) -> None:
@@ -84,7 +85,7 @@ class Timing:
 
 
 def interleaved(steps: Mapping[str, Step], rounds: int, device: torch.device, clock: str) -> list[Turn]:
-    """A turn of each step to warm up, then rounds: each step but the first, and the first before and after each."""
+    """A warm-up turn of each step, then rounds. In a round, each other step has its turn between two of the first."""
     import torch
 
     base, *others = steps
@@ -97,14 +98,14 @@ def interleaved(steps: Mapping[str, Step], rounds: int, device: torch.device, cl
             with timed.step() as mark:
                 steps[name](mark)
             if device.type == "cuda":
-                torch.cuda.synchronize(device)  # so that no step waits for the one before
+                torch.cuda.synchronize(device)  # so that no step waits for the work of the step before it
             bar.advance(task)
     parts = [{part: round(ms, 3) for part, ms in step.items()} for step in timed.steps_ms()]
     return list(zip(order, parts, strict=True))
 
 
 def machine(device: torch.device, load: float) -> dict[str, Any]:
-    """Where a timing was made; ``load`` is how many processes wanted to run before it."""
+    """Where a timing was made; ``load`` is the load average of the last minute before it."""
     import torch
 
     from benchmarks.training.environment import device_name

@@ -1,4 +1,4 @@
-"""Point clouds in HDF5: what is read, what is refused, how a tenth is held out."""
+"""Point clouds in HDF5: what is read and what is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.files import clouds
-from benchmarks.files.holdout import hold_out
+from methods.errors import UserError
 
 
 def made(count: int, seed: int = 0, points: int = 8) -> clouds.Clouds:
@@ -85,12 +85,12 @@ def with_nan(x: np.ndarray) -> np.ndarray:
         (change("label", lambda y: y - 1), "labels go from -1 to 1, not from 0"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_named(damage: Callable[[Path], object], part: str, tmp_path: Path) -> None:
+def test_a_damaged_or_wrong_file_is_named(damage: Callable[[Path], object], part: str, tmp_path: Path) -> None:
     path = tmp_path / "ply_data_train0.h5"
     write(path, *made(6))
     (tmp_path / "shape_names.txt").write_text("a b c")
     damage(path)
-    with pytest.raises(ValueError, match=part) as raised:
+    with pytest.raises(UserError, match=part) as raised:
         clouds.read(tmp_path, "train")
     assert str(tmp_path) in str(raised.value) and "\n" not in str(raised.value)
 
@@ -98,11 +98,11 @@ def test_what_is_wrong_with_a_file_is_named(damage: Callable[[Path], object], pa
 def test_files_of_other_sizes_are_not_mixed(tmp_path: Path) -> None:
     write(tmp_path / "ply_data_train0.h5", *made(3))
     write(tmp_path / "ply_data_train1.h5", *made(3, points=9))
-    with pytest.raises(ValueError, match=r"train1\.h5 has clouds of 9 points, .*train0\.h5 of 8"):
+    with pytest.raises(UserError, match=r"train1\.h5 has clouds of 9 points, .*train0\.h5 of 8"):
         clouds.read(tmp_path, "train")
 
 
-def test_what_is_written_is_read_and_leaves_nothing_else(tmp_path: Path) -> None:
+def test_written_clouds_are_read_back_equal(tmp_path: Path) -> None:
     x, y = made(4)
     clouds.write(tmp_path / "new" / "train.h5", (x, y))
     points, labels = clouds.read_file(tmp_path / "new" / "train.h5", 3)
@@ -124,27 +124,8 @@ def test_unit_sphere_equals_a_loop_over_clouds() -> None:
     [(np.ones((2, 30, 3), np.float32), "cloud 0 has all its points in one place"), (made(2)[0], "20 are needed")],
 )
 def test_clouds_without_extent_or_points_are_refused(x: np.ndarray, part: str) -> None:
-    with pytest.raises(ValueError, match=part):
+    with pytest.raises(UserError, match=part):
         clouds.unit_sphere(Path("x"), (x, np.zeros(2, np.int64)), 20)
-
-
-def test_a_tenth_is_held_out_of_every_class_and_is_the_same_every_time() -> None:
-    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2, 3], [400, 207, 35, 2]))
-    train, val = hold_out(labels)
-    assert len(val) == round(0.1 * len(labels)) == 64
-    assert np.array_equal(np.sort(np.concatenate([train, val])), np.arange(len(labels)))
-    counts = np.bincount(labels[val], minlength=4)
-    assert (np.abs(counts - 0.1 * np.bincount(labels)) < 1).all()
-    assert all(np.array_equal(*pair) for pair in zip(hold_out(labels), (train, val), strict=True))
-    assert not np.array_equal(hold_out(labels, seed=1)[1], val)
-
-
-@pytest.mark.parametrize("counts", [[1, 1, 1, 30], [2, 2, 2], [1], [1] * 20])
-@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.95])
-def test_every_class_keeps_a_sample_to_train_on(counts: list[int], fraction: float) -> None:
-    labels = np.repeat(np.arange(len(counts)), counts)
-    train, val = hold_out(labels, fraction=fraction)
-    assert set(labels[train]) == set(labels) and len(train) + len(val) == len(labels)
 
 
 @pytest.mark.skipif("PEFT_BENCH_REALDATA" not in os.environ, reason="PEFT_BENCH_REALDATA is not set")

@@ -1,4 +1,4 @@
-"""The cache of decoded images and the fingerprints: right, shared, small in memory, never half."""
+"""Decoded images and fingerprints: their cache is right, shared between processes, small in memory and never half."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import pil_to_tensor, resize
 
 from benchmarks.files import contents, decoded, layouts
+from methods.errors import UserError
+from tests.conftest import ROOT
 from tests.support.layout_files import write_image, write_lists
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -89,32 +89,32 @@ def test_sizes_splits_labels_and_bytes_have_files_of_their_own(task: layouts.Lay
 def test_a_damaged_image_is_named_and_leaves_no_cache(task: layouts.Layout, cache: Path) -> None:
     path = task.folder / task.splits["train"][2][0]
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(ValueError, match=rf"cannot decode {path}: .*truncated"):
+    with pytest.raises(UserError, match=rf"cannot decode {path}: .*truncated"):
         decoded.load(task, "train", 8)
     assert [entry.suffix for entry in (cache / "images").iterdir()] == [".lock"]
     path.write_text("no image")
-    with pytest.raises(ValueError, match=f"cannot decode {path}: cannot identify"):
+    with pytest.raises(UserError, match=f"cannot decode {path}: cannot identify"):
         decoded.load(task, "train", 8)
     path.unlink()
-    with pytest.raises(ValueError, match=f"cannot use '{task.splits['train'][2][0]}'.*No such file"):
+    with pytest.raises(UserError, match=f"cannot use '{task.splits['train'][2][0]}'.*No such file"):
         decoded.load(task, "train", 8)
 
 
 def test_deep_pixels_are_refused_rather_than_clipped(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 40000, np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(ValueError, match=r"deep\.png: I;16 pixels, more than 8 bits"):
+    with pytest.raises(UserError, match=r"deep\.png: it has I;16 pixels with more than 8 bits"):
         decoded.decode(tmp_path / "deep.png", 4)
 
 
 def test_a_size_is_needed(task: layouts.Layout) -> None:
-    with pytest.raises(ValueError, match="so a size is needed"):
+    with pytest.raises(UserError, match="so a size is needed"):
         decoded.load(task, "train", None)
 
 
-def test_too_small_a_disk_is_told_before_it_is_full(task: layouts.Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_small_a_disk_is_refused_before_it_is_full(task: layouts.Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = decoded.shutil.disk_usage(task.folder)
     monkeypatch.setattr(decoded.shutil, "disk_usage", lambda path: usage._replace(free=100))
-    with pytest.raises(ValueError, match=r"needs 0\.0 GB .* \$PEFT_BENCH_CACHE"):
+    with pytest.raises(UserError, match=r"needs 0\.0 GB .* \$PEFT_BENCH_CACHE"):
         decoded.load(task, "train", 8)
 
 
@@ -147,14 +147,15 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from benchmarks.files import decoded, layouts
+from methods.errors import UserError
 whole = decoded.decode
 decoded.decode = lambda path, size: print(path) or time.sleep(float(sys.argv[2])) or whole(path, size)
-decoded._file(layouts.lists(Path(sys.argv[1])), "test", 8)
+decoded.load(layouts.lists(Path(sys.argv[1])), "test", 8)
 """
 
 
 def writer(task: layouts.Layout, delay_seconds: float) -> subprocess.Popen[bytes]:
-    """Another process that makes the cache of the test split, slowly enough to be met at it."""
+    """Another process that writes the cache of the test split, with a pause before every image."""
     command = [sys.executable, "-c", WRITER, str(task.folder), str(delay_seconds)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
 
@@ -163,14 +164,14 @@ def whole(task: layouts.Layout) -> bytes:
     return b"".join(decoded.decode(task.folder / path, 8) for path, _ in task.splits["test"])
 
 
-def test_two_processes_end_with_one_right_file(task: layouts.Layout, cache: Path) -> None:
+def test_two_processes_write_one_file_together(task: layouts.Layout, cache: Path) -> None:
     decodings = [process.communicate(timeout=60)[0] for process in [writer(task, 0.2) for _ in range(2)]]
     assert len(b"".join(decodings).splitlines()) == len(task.splits["test"])
     assert [path.read_bytes() for path in files(cache)] == [whole(task)]
     assert not list(cache.glob("images/*.partial"))
 
 
-def test_a_killed_writer_leaves_nothing_that_counts(task: layouts.Layout, cache: Path) -> None:
+def test_a_killed_writer_leaves_no_finished_file(task: layouts.Layout, cache: Path) -> None:
     process = writer(task, 60)
     limit = time.monotonic() + 60
     while not (left := list(cache.glob("images/*.partial"))):
@@ -216,23 +217,25 @@ def test_fingerprint_follows_every_change(task: layouts.Layout) -> None:
     assert len(set(prints)) == len(prints) == 5
 
 
-def test_files_are_read_once_for_their_fingerprint(task: layouts.Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_read_again_only_if_their_time_or_size_has_changed(task: layouts.Layout) -> None:
     before = contents.task_fingerprint(task)
-    monkeypatch.setattr(contents, "_file_sha256", None)
+    path = task.folder / task.splits["val"][0][0]
+    stat = path.stat()
+    path.write_bytes(bytes(stat.st_size))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert contents.task_fingerprint(task) == before
-    os.utime(task.folder / task.splits["val"][0][0], ns=(1, 1))
-    with pytest.raises(TypeError):
-        contents.task_fingerprint(task)
+    os.utime(path, ns=(1, 1))
+    assert contents.task_fingerprint(task) != before
 
 
-def test_a_damaged_memory_of_fingerprints_is_not_believed(task: layouts.Layout, cache: Path) -> None:
+def test_a_damaged_cache_of_fingerprints_is_not_used(task: layouts.Layout, cache: Path) -> None:
     before = contents.task_fingerprint(task)
     for path in (cache / "fingerprints").iterdir():
         path.write_text("")
     assert contents.task_fingerprint(task) == before
 
 
-def test_the_cache_lies_where_variables_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_environment_variables_choose_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert contents.cache_root() == tmp_path / "cache"
     monkeypatch.delenv(contents.CACHE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))

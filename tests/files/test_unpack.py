@@ -1,4 +1,4 @@
-"""Unpacking archives of others: the same folder for every shape of archive, nothing outside it, nothing half done."""
+"""Unpacking downloaded archives: every layout gives the same folder, and no file lands outside it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import pytest
 
 from benchmarks.files import unpack
 from benchmarks.suites import vtab1k
+from methods.errors import UserError
 
 LISTS = vtab1k.ARCHIVE.lists
 TASK = {"cifar/test.txt": b"a 0\n", "cifar/images/a.jpg": b"jpeg"}
 
 
 def made(path: Path, members: dict[str, bytes], *, kind: int = stat.S_IFREG) -> Path:
-    """A zip of the task folder and further members, which are of a kind of files."""
+    """A zip file of the task folder and of further members, which have the mode ``kind``."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in TASK.items():
             archive.writestr(name, content)
@@ -59,7 +60,7 @@ def test_members_that_leave_the_folder_are_refused(name: str, tmp_path: Path) ->
     home = tmp_path / "home"
     home.mkdir()
     archive = made(home / "a.zip", {name: b"evil"})
-    with pytest.raises(ValueError, match="has no path below the folder; nothing of it is unpacked"):
+    with pytest.raises(UserError, match="has no path below the folder; nothing of it is unpacked"):
         unpack.unpack(archive, home / "out", "d1", LISTS)
     assert list(tmp_path.rglob("*")) == [home, archive]
     assert not Path("/tmp/evil").exists()
@@ -68,19 +69,19 @@ def test_members_that_leave_the_folder_are_refused(name: str, tmp_path: Path) ->
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
 def test_links_and_special_files_are_refused(kind: int, tmp_path: Path) -> None:
     archive = made(tmp_path / "a.zip", {"cifar/link": b"/etc/passwd"}, kind=kind)
-    with pytest.raises(ValueError, match="is a link or a special file"):
+    with pytest.raises(UserError, match="is a link or a special file"):
         unpack.unpack(archive, tmp_path / "out", "d1", LISTS)
     assert list(tmp_path.iterdir()) == [archive]
 
 
 def test_one_path_under_two_names_is_refused(tmp_path: Path) -> None:
     archive = made(tmp_path / "a.zip", {"cifar/./test.txt": b"other"})
-    with pytest.raises(ValueError, match="twice"):
+    with pytest.raises(UserError, match="twice"):
         unpack.unpack(archive, tmp_path / "out", "d1", LISTS)
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MOST_BYTES", 10**6), ("MOST_MEMBERS", 2)])
-def test_more_than_a_sane_total_is_refused(
+def test_archives_that_are_too_large_are_refused(
     limit: str, value: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unpack, limit, value)
@@ -90,16 +91,16 @@ def test_more_than_a_sane_total_is_refused(
         source.writestr("cifar/a.jpg", bytes(2 * 10**6))
         source.writestr("cifar/b.jpg", b"")
     assert archive.stat().st_size < 10**4
-    with pytest.raises(ValueError, match=r"0\.0 GB in 3 members; at most"):
+    with pytest.raises(UserError, match=r"0\.0 GB in 3 members; at most"):
         unpack.unpack(archive, tmp_path / "out", "d1", LISTS)
     assert list(tmp_path.iterdir()) == [archive]
 
 
-def test_other_archives_are_refused(tmp_path: Path) -> None:
+def test_archives_without_tasks_are_refused(tmp_path: Path) -> None:
     archive = tmp_path / "a.zip"
     with zipfile.ZipFile(archive, "w") as source:
         source.writestr("cifar/cat/0.jpg", b"\xff")
-    with pytest.raises(ValueError, match=r"no folder with train800\.txt"):
+    with pytest.raises(UserError, match=r"no folder with train800\.txt"):
         unpack.unpack(archive, tmp_path / "out", "d1", LISTS)
 
 
@@ -107,7 +108,7 @@ def test_damaged_member_leaves_nothing(tmp_path: Path) -> None:
     archive = made(tmp_path / "a.zip", {"cifar/b.jpg": b"0123456789"})
     content = archive.read_bytes()
     archive.write_bytes(content.replace(b"0123456789", b"0123x56789"))
-    with pytest.raises(ValueError, match="not a whole zip file"):
+    with pytest.raises(UserError, match="not a whole zip file"):
         unpack.unpack(archive, tmp_path / "out", "d1", LISTS)
     assert list(tmp_path.iterdir()) == [archive]
 
@@ -138,9 +139,9 @@ def test_interrupted_unpack_leaves_nothing_that_looks_finished(
     assert not (tmp_path / "out.partial").exists()
 
 
-def test_too_little_room_is_said_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_room_is_refused_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = made(tmp_path / "a.zip", {})
     monkeypatch.setattr(unpack.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 3}))
-    with pytest.raises(ValueError, match="free some"):
+    with pytest.raises(UserError, match="free some"):
         unpack.unpack(archive, tmp_path / "out", "d1", LISTS)
     assert list(tmp_path.iterdir()) == [archive]

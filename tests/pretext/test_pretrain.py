@@ -1,65 +1,78 @@
-"""Pretraining: drawn the same every time, resumed to the bit, told in one line when wrong."""
+"""Pretraining: samples repeat for a seed, a resumed run ends with the same bits, and a mistake is one line."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from benchmarks import pretrain
+from benchmarks.backbones import EMBEDDED, WEIGHTS
 from benchmarks.pretext import images, points, pretraining
+from methods.errors import UserError
+from tests.conftest import Complaint
 
 CPU = torch.device("cpu")
+JOB = pretraining.Pretraining(name="vit_nano", samples=16, batch_size=4, lr=1e-3, seed=0)
+BOTH = pytest.mark.parametrize(("pretext", "shape"), [(images, (6, 3, 32, 32)), (points, (6, 256, 3))])
 
 
-@pytest.mark.parametrize(("pretext", "shape"), [(images, (6, 3, 32, 32)), (points, (6, 256, 3))])
-def test_samples_and_targets_repeat_for_a_seed_and_fit_their_heads(pretext: object, shape: tuple[int, ...]) -> None:
-    (x, targets), (again, _) = (pretext.render(6, torch.Generator().manual_seed(7), CPU) for _ in range(2))  # type: ignore[attr-defined]
+def drawn(pretext: ModuleType) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    x, targets = pretext.render(6, torch.Generator().manual_seed(7), CPU)
+    return x, targets
+
+
+@BOTH
+def test_samples_repeat_for_a_seed(pretext: ModuleType, shape: tuple[int, ...]) -> None:
+    x, _ = drawn(pretext)
     assert x.shape == shape
-    assert torch.equal(x, again)
-    heads: dict[str, int] = pretext.HEADS  # type: ignore[attr-defined]
-    assert set(targets) == set(heads)
+    assert torch.equal(x, drawn(pretext)[0])
+
+
+@BOTH
+def test_targets_fit_their_heads(pretext: ModuleType, shape: tuple[int, ...]) -> None:
+    _, targets = drawn(pretext)
+    assert set(targets) == set(pretext.HEADS)
     for name, target in targets.items():
         assert target.dtype == torch.int64
         assert target.shape == ((6, 16) if name.startswith("patch_") else (6,))
-        assert target.min() >= -1 and target.max() < heads[name]
+        assert target.min() >= -1 and target.max() < pretext.HEADS[name]
 
 
 @pytest.mark.parametrize("name", ["vit_nano", pytest.param("point_nano", marks=pytest.mark.slow)])
-def test_interrupted_and_resumed_gives_the_same_weights(name: str, tmp_path: Path) -> None:
-    torch.set_num_threads(1)
-    job = pretraining.Pretraining(name=name, samples=16, batch_size=4, lr=1e-3, seed=0)
-    pretraining.pretrain(job, tmp_path / "whole", CPU)
-    pretraining.pretrain(job, tmp_path / "halves", CPU, stop_after=2)
-    assert not (tmp_path / "halves" / f"{name}.safetensors").exists()
-    pretraining.pretrain(job, tmp_path / "halves", CPU)
-    whole, halves = (load_file(tmp_path / folder / f"{name}.safetensors") for folder in ("whole", "halves"))
-    assert whole.keys() == halves.keys()
-    assert all(torch.equal(whole[key], halves[key]) for key in whole)
-    assert job.command in (tmp_path / "halves" / f"{name}.md").read_text()
+@pytest.mark.usefixtures("one_thread")
+def test_a_resumed_run_gives_the_same_weights(name: str, tmp_path: Path, same_state: Callable[..., bool]) -> None:
+    job, whole, halves = replace(JOB, name=name), tmp_path / "whole", tmp_path / "halves"
+    pretraining.pretrain(job, whole, CPU)
+    pretraining.pretrain(job, halves, CPU, stop_after=2)
+    assert not (halves / f"{name}.safetensors").exists()
+    pretraining.pretrain(job, halves, CPU)
+    assert same_state(*(load_file(folder / f"{name}.safetensors") for folder in (whole, halves)))
+    assert job.command in (halves / f"{name}.md").read_text()
 
 
-def test_shipped_weights_are_those_of_their_model_card() -> None:
-    import hashlib
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_shipped_weights_are_those_of_their_model_card(name: str) -> None:
+    digest = hashlib.sha256((WEIGHTS / f"{name}.safetensors").read_bytes()).hexdigest()
+    assert digest in (WEIGHTS / f"{name}.md").read_text()
 
-    from benchmarks.backbones import EMBEDDED, WEIGHTS
 
-    for name in EMBEDDED:
-        digest = hashlib.sha256((WEIGHTS / f"{name}.safetensors").read_bytes()).hexdigest()
-        assert digest in (WEIGHTS / f"{name}.md").read_text()
+def test_shipped_weights_stay_small() -> None:
     assert sum((WEIGHTS / f"{name}.safetensors").stat().st_size for name in EMBEDDED) <= 25e6
 
 
 def test_a_checkpoint_of_another_command_is_not_continued(tmp_path: Path) -> None:
-    job = pretraining.Pretraining(name="vit_nano", samples=16, batch_size=4, lr=1e-3, seed=0)
-    pretraining.pretrain(job, tmp_path, CPU, stop_after=1)
-    with pytest.raises(ValueError, match="another command"):
-        pretraining.pretrain(pretraining.Pretraining(**{**vars(job), "seed": 1}), tmp_path, CPU)
+    pretraining.pretrain(JOB, tmp_path, CPU, stop_after=1)
+    with pytest.raises(UserError, match=r"belongs to another command \(python -m benchmarks.pretrain .* --seed 0\)"):
+        pretraining.pretrain(replace(JOB, seed=1), tmp_path, CPU)
 
 
 @pytest.mark.parametrize("argv", [["--samples", "0"], ["--batch-size", "1"], ["--lr", "-1"]])
-def test_wrong_input_is_one_line(argv: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert pretrain.main(["vit_nano", *argv, "--out", str(tmp_path)]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+def test_wrong_input_is_one_line(argv: list[str], complaint: Complaint, tmp_path: Path) -> None:
+    assert complaint(pretrain.main, "vit_nano", *argv, "--out", str(tmp_path))

@@ -1,4 +1,4 @@
-"""Fetching VTAB-1K from a stand-in of the hub on loopback: whole, continued, refused, and never outside its folder."""
+"""Fetching VTAB-1K from a stand-in of the hub: downloads continue, damage is refused, no file lands elsewhere."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ import pytest
 from filelock import FileLock
 
 from benchmarks.files import unpack
+from tests.conftest import ROOT
 from tests.support.hub import CHUNK, PATH, Hub, files, large, packed
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def fetch(endpoint: str, root: Path, *argv: str) -> subprocess.CompletedProcess[
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line of a command that failed."""
+    """The line on stderr of a command that failed."""
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     return line
@@ -49,17 +48,17 @@ def unpacked(root: Path) -> dict[str, bytes]:
 
 
 def partial_of(hub: Hub, root: Path) -> Path:
-    """Where the first bytes of the file are kept."""
+    """The path of the partial file."""
     return root / f"vtab-1k.zip.{hashlib.sha256(hub.etag.encode()).hexdigest()[:8]}.partial"
 
 
 @pytest.mark.parametrize("storage", [False, True])
-def test_fetch_downloads_records_and_unpacks(hub: Hub, storage: bool, tmp_path: Path) -> None:
+def test_fetch_downloads_and_unpacks_an_archive(hub: Hub, storage: bool, tmp_path: Path) -> None:
     hub.storage, root = storage, tmp_path / "data"
     done = fetch(hub.url, root)
     assert (done.returncode, done.stderr) == (0, "")
-    told, hint = done.stdout.splitlines()
-    assert told == f"vtab1k: 3 folders in {root / 'vtab-1k'}: caltech101, cifar, dtd"
+    summary, hint = done.stdout.splitlines()
+    assert summary == f"vtab1k: 3 folders in {root / 'vtab-1k'}: caltech101, cifar, dtd"
     assert hint == f"check it with: python -m benchmarks.data verify vtab1k --data-root {root}"
     assert unpacked(root) == files()
     assert (root / "vtab-1k.zip").read_bytes() == hub.content
@@ -89,7 +88,7 @@ def test_cut_connection_is_continued_in_the_same_command(hub: Hub, storage: bool
     assert unpacked(tmp_path) == large()
 
 
-def test_server_that_fails_in_the_middle_leaves_what_it_sent(hub: Hub, tmp_path: Path) -> None:
+def test_bytes_before_a_failure_of_the_server_are_kept(hub: Hub, tmp_path: Path) -> None:
     hub.content, hub.cut, hub.status_after_cut = packed(large()), CHUNK + 2**19, 503
     line = complaint(fetch(hub.url, tmp_path))
     assert "HTTP 503" in line and "10 of 12 MB are kept and the rest is asked for next time" in line
@@ -102,7 +101,7 @@ def test_server_that_fails_in_the_middle_leaves_what_it_sent(hub: Hub, tmp_path:
     assert unpacked(tmp_path) == large()
 
 
-def test_partial_file_is_continued_only_if_it_is_of_the_same_file(hub: Hub, tmp_path: Path) -> None:
+def test_only_a_partial_file_of_the_same_version_is_continued(hub: Hub, tmp_path: Path) -> None:
     partial = partial_of(hub, tmp_path)
     outdated = tmp_path / "vtab-1k.zip.00000000.partial"  # of a former version at the source
     partial.write_bytes(hub.content[:4_000])
@@ -197,13 +196,13 @@ def test_members_that_leave_the_folder_and_links_are_refused(name: str, hub: Hub
 @pytest.mark.parametrize(
     ("status", "part"), [(404, "there is no http://127"), (401, "no permission"), (503, "HTTP 503")]
 )
-def test_refusal_of_the_hub_is_one_line_with_a_way_out(hub: Hub, status: int, part: str, tmp_path: Path) -> None:
+def test_a_refusal_of_the_hub_is_one_line_with_a_way_out(hub: Hub, status: int, part: str, tmp_path: Path) -> None:
     hub.status = status
     line = complaint(fetch(hub.url, tmp_path))
     assert part in line and "HF_ENDPOINT" in line and f"put it at {tmp_path / 'vtab-1k.zip'}" in line
 
 
-def test_server_gone_is_one_line_with_a_way_out(hub: Hub, tmp_path: Path) -> None:
+def test_an_unreachable_server_is_one_line_with_a_way_out(hub: Hub, tmp_path: Path) -> None:
     url = hub.url
     hub.__exit__()
     line = complaint(fetch(url, tmp_path))
@@ -219,7 +218,7 @@ def test_server_gone_is_one_line_with_a_way_out(hub: Hub, tmp_path: Path) -> Non
         ("vtab", "did you mean 'vtab1k'"),
     ],
 )
-def test_other_suites_say_where_they_are_to_be_had(suite: str, part: str, tmp_path: Path) -> None:
+def test_other_suites_say_where_a_person_gets_their_files(suite: str, part: str, tmp_path: Path) -> None:
     assert part in complaint(fetch("http://127.0.0.1:9", tmp_path, suite))
 
 

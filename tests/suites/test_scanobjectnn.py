@@ -1,4 +1,4 @@
-"""ScanObjectNN: its three variants found where the field keeps them, divided, as the files have them."""
+"""ScanObjectNN: its three variants are found under their published paths and read as they are."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from benchmarks.files import clouds
 from benchmarks.files.root import DATA_ROOT
 from benchmarks.suites import checking, pointclouds, scanobjectnn
 from methods.errors import UserError
+from tests.conftest import Complaint
 
 SUITE = suites.get("scanobjectnn")
 PATHS = {
@@ -84,11 +85,9 @@ def test_fingerprints_tell_data_apart_and_hold(small: Path) -> None:
     assert SUITE.fingerprint("obj_bg") != prints["obj_bg"]
 
 
-def test_missing_data_are_one_line_with_the_page_and_the_layout(
-    small: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert data.main(["verify", "scanobjectnn"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+@pytest.mark.usefixtures("small")
+def test_missing_data_are_one_line_with_the_page_and_the_layout(complaint: Complaint) -> None:
+    line = complaint(data.main, "verify", "scanobjectnn")
     for part in ("https://hkust-vgd.github.io/scanobjectnn/", "terms of use", "main_split/training_objectdataset.h5"):
         assert part in line
 
@@ -102,7 +101,7 @@ def test_list_says_what_is_not_here(
     assert len(rows) == 1 and "not" in rows[0]
 
 
-def test_a_short_file_is_told_with_both_counts(small: Path) -> None:
+def test_a_short_file_is_refused_with_both_counts(small: Path) -> None:
     write(small / "scanobjectnn")
     clouds.write(small / "scanobjectnn" / PATHS["obj_only"].format("test"), made(29, 0))
     with pytest.raises(UserError, match="obj_only has 150 training and 29 test clouds, not 150 and 30"):

@@ -1,4 +1,4 @@
-"""The offline suite: as its table says, apart in its splits, the same bytes every time."""
+"""The offline suite: it is as its table says, its splits share no sample, and its bytes are always the same."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from benchmarks import data, suites
 from benchmarks.files.contents import CACHE
 from benchmarks.files.digest import digest
 from benchmarks.suites import checking, offline
+from tests.conftest import Complaint
 
 SUITE = suites.get("offline")
 
@@ -47,7 +48,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("task", ["digits", "solids"])
-def test_data_is_drawn_once_a_machine(task: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_is_drawn_once_per_machine(task: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = offline.arrays(task)
     offline.arrays.cache_clear()  # as in another process
     monkeypatch.setattr(offline, "draw", None)
@@ -69,7 +70,7 @@ def test_damaged_data_are_drawn_again(damage: Callable[[bytes], bytes], cache: P
     assert file.read_bytes() == whole
 
 
-def test_data_are_drawn_where_they_cannot_be_kept(cache: Path) -> None:
+def test_data_are_drawn_if_the_cache_cannot_be_written(cache: Path) -> None:
     cache.write_bytes(b"")  # a file in the folder's place
     assert digest(offline.arrays("digits")) == SUITE.fingerprint("digits")
 
@@ -90,13 +91,11 @@ def test_show_draws_a_picture(task: str, tmp_path: Path) -> None:
         (["show", "digits", "-o", "/proc/nowhere/x.png"], "/proc/nowhere"),
     ],
 )
-def test_wrong_input_is_one_line(argv: list[str], part: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert data.main(argv) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert part in line
+def test_wrong_input_is_one_line(argv: list[str], part: str, complaint: Complaint) -> None:
+    assert part in complaint(data.main, *argv)
 
 
-def test_damage_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_sample_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = offline.arrays("count")
     x, y = whole["train"]
     broken = {**whole, "train": (x[:-1], y[:-1])}

@@ -1,4 +1,4 @@
-"""VTAB-1K: the table is the published one, folders go by several names, a wrong set is an error that says what."""
+"""VTAB-1K: its table is the published one, folders may have several names, and a wrong set is an error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from benchmarks import data, suites
 from benchmarks.files import contents
 from benchmarks.files.root import DATA_ROOT, Missing
 from benchmarks.suites import checking, vtab1k
-from benchmarks.sweeps import sweep
+from benchmarks.sweeps import grid, sweep
+from methods.errors import UserError
+from tests.conftest import Complaint
 from tests.support.layout_files import write_image, write_lists
 
 SUITE = suites.get("vtab1k")
@@ -44,7 +46,7 @@ PUBLISHED = {
 
 
 @pytest.fixture(autouse=True)
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(contents.CACHE, str(tmp_path / "cache"))
     monkeypatch.setenv(DATA_ROOT, str(tmp_path / "data"))
     return tmp_path / "data"
@@ -74,8 +76,8 @@ def test_the_table_is_the_published_one() -> None:
     assert {(task.train, task.val, task.modality) for task in SUITE.tasks.values()} == {(800, 200, "image")}
 
 
-def test_the_recipe_is_the_field_s() -> None:
-    (recipe,) = sweep._recipes(SUITE.recipes["image"], {})
+def test_the_recipe_is_that_of_the_papers() -> None:
+    (recipe,) = grid.recipes(SUITE.recipes["image"], {})
     asked = {"epochs": 100, "batch_size": 64, "warmup_epochs": 10, "drop_path": 0.1, "augment": "none"}
     asked |= {
         "normalization": "checkpoint",
@@ -89,8 +91,8 @@ def test_the_recipe_is_the_field_s() -> None:
 
 @pytest.mark.parametrize(("below", "alias"), [("vtab-1k", 0), ("", 1), ("", 2)])
 @pytest.mark.usefixtures("small")
-def test_all_tasks_are_found_by_their_names(below: str, alias: int, root: Path) -> None:
-    write_all(root / below, alias)
+def test_all_tasks_are_found_by_their_names(below: str, alias: int, data_root: Path) -> None:
+    write_all(data_root / below, alias)
     for name, task in SUITE.tasks.items():
         images, labels = SUITE.load(name, "test", size=4)
         assert images.shape == (COUNTS[2], 3, 4, 4)
@@ -99,25 +101,25 @@ def test_all_tasks_are_found_by_their_names(below: str, alias: int, root: Path) 
 
 
 @pytest.mark.usefixtures("small")
-def test_verify_passes_a_whole_set_and_shows_its_counts(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_passes_a_whole_set_and_shows_its_counts(data_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, folders in vtab1k.FOLDERS.items():
-        write_lists(root / folders[0], min(SUITE.tasks[name].classes, 5), COUNTS)
+        write_lists(data_root / folders[0], min(SUITE.tasks[name].classes, 5), COUNTS)
     several = {name: task for name, task in SUITE.tasks.items() if task.classes > 5}
     faults = checking.all_faults(SUITE, list(SUITE.tasks))
     assert len(faults) == len(several)  # of so few images that classes have none
     assert all("no sample of class" in line for line in faults)
     for name in several:
-        (root / vtab1k.FOLDERS[name][0] / "test.txt").unlink()
+        (data_root / vtab1k.FOLDERS[name][0] / "test.txt").unlink()
     assert data.main(["verify", "vtab1k"]) == 2
     assert "no test.txt" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("small")
-def test_missing_data_say_where_they_were_looked_for(root: Path) -> None:
+def test_missing_data_name_the_folders_and_the_ways_out(data_root: Path) -> None:
     for ask in (lambda: SUITE.load("pets", "train", size=4), lambda: SUITE.fingerprint("pets")):
         with pytest.raises(Missing) as caught:
             ask()
-        parts = [str(root), "oxford_iiit_pet or oxford_pet", "fetch vtab1k", "--data-root"]
+        parts = [str(data_root), "oxford_iiit_pet or oxford_pet", "fetch vtab1k", "--data-root"]
         assert [part for part in parts if part not in str(caught.value)] == []
 
 
@@ -132,21 +134,20 @@ def test_missing_data_say_where_they_were_looked_for(root: Path) -> None:
 )
 @pytest.mark.usefixtures("small")
 def test_a_short_or_wrong_set_is_named(
-    counts: tuple[int, int, int], highest: int, part: str, root: Path, capsys: pytest.CaptureFixture[str]
+    counts: tuple[int, int, int], highest: int, part: str, data_root: Path, complaint: Complaint
 ) -> None:
-    folder = root / "vtab-1k" / "oxford_iiit_pet"
+    folder = data_root / "vtab-1k" / "oxford_iiit_pet"
     write_lists(folder, 3, counts, highest=highest)
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(UserError) as caught:
         SUITE.fingerprint("pets")
     assert str(caught.value).startswith(f"{folder / part.split(':')[0]}:") and part in str(caught.value)
-    assert data.main(["verify", "vtab1k"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    line = complaint(data.main, "verify", "vtab1k")
     assert part in line and "no data of 18 of 19 tasks" in line
 
 
 @pytest.mark.usefixtures("small")
-def test_verify_lists_everything_that_is_wrong(root: Path) -> None:
-    folder = root / "patch_camelyon"
+def test_verify_lists_everything_that_is_wrong(data_root: Path) -> None:
+    folder = data_root / "patch_camelyon"
     write_lists(folder, 2, COUNTS)
     assert vtab1k.faults("camelyon") == []
     (folder / "images/train/000001.png").write_text("no image")
@@ -162,8 +163,8 @@ def test_verify_lists_everything_that_is_wrong(root: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_only_the_tasks_asked_for_are_needed(root: Path) -> None:
-    write_lists(root / "dtd", 3, COUNTS)
+def test_only_the_tasks_asked_for_are_needed(data_root: Path) -> None:
+    write_lists(data_root / "dtd", 3, COUNTS)
     recipe = {"epochs": 1, "warmup_epochs": 0}
     asked = sweep.Sweep(methods=("linear",), suite="vtab1k", tasks=("dtd",), backbone=("vit_nano",), recipe=recipe)
     (spec,) = sweep.specs(asked, "float32")
@@ -173,12 +174,12 @@ def test_only_the_tasks_asked_for_are_needed(root: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_list_says_which_data_are_missing_or_wrong(
-    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    data_root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for other in ("offline", "scanobjectnn", "modelnet40"):
         monkeypatch.delitem(suites.SUITES, other)
-    write_lists(root / "dtd", 3, COUNTS)
-    write_lists(root / "eurosat", 3, (1, 1, 1))
+    write_lists(data_root / "dtd", 3, COUNTS)
+    write_lists(data_root / "eurosat", 3, (1, 1, 1))
     assert data.main(["list"]) == 0
     out = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert SUITE.fingerprint("dtd")[:12] in out
@@ -187,9 +188,9 @@ def test_list_says_which_data_are_missing_or_wrong(
 
 
 @pytest.mark.usefixtures("small")
-def test_show_draws_a_task_of_many_classes(root: Path, tmp_path: Path) -> None:
-    write_lists(root / "cifar", 3, COUNTS)
-    write_image(root / "cifar" / "images/train/000000.png", 1)
+def test_show_draws_a_task_of_many_classes(data_root: Path, tmp_path: Path) -> None:
+    write_lists(data_root / "cifar", 3, COUNTS)
+    write_image(data_root / "cifar" / "images/train/000000.png", 1)
     path = tmp_path / "sheet.png"
-    assert data.main(["show", "cifar100", "--suite", "vtab1k", "--data-root", str(root), "-o", str(path)]) == 0
+    assert data.main(["show", "cifar100", "--suite", "vtab1k", "--data-root", str(data_root), "-o", str(path)]) == 0
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""Small image tasks in the layouts of files, for tests: every image is noise around the brightness of its class."""
+"""Small image tasks in both layouts. Every image is noise around the brightness of its class."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write_image(path: Path, label: int = 0, *, size: tuple[int, int] = (20, 12),
 def write_lists(
     folder: Path, classes: int = 2, counts: Sequence[int] = (8, 4, 12), *, highest: int | None = None
 ) -> None:
-    """A task in VTAB-1K's layout: train, val and test samples, classes in turn; ``highest`` is among the labels."""
+    """A task in VTAB-1K's layout, with ``counts`` samples per split; the last label of every split is ``highest``."""
     both = []
     for (split, name), count in zip(LISTS.items(), counts, strict=True):
         lines = []

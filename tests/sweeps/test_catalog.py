@@ -1,4 +1,4 @@
-"""The page of all methods is what its command writes, and what it says is true of a few known methods."""
+"""methods/README.md is what its command writes, and its rows on known methods are right."""
 
 from __future__ import annotations
 
@@ -10,41 +10,46 @@ import pytest
 import methods
 from benchmarks import catalog
 
-PAGE = Path(__file__).parents[2] / "methods" / "README.md"
+
+@pytest.fixture(scope="module")
+def page(root: Path) -> str:
+    return (root / "methods" / "README.md").read_text()
 
 
 def rows(text: str) -> dict[str, dict[str, str]]:
-    """The cells of every method by column; of the two columns of published counts the first is that of images."""
+    """The cells of every method by column. The second of the two published columns is on points."""
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     head, _, *body = lines
     head[-3] = "published on points"
     return {line[0].strip("`"): dict(zip(head, line, strict=True)) for line in body}
 
 
-def test_committed_page_is_what_the_command_writes(tmp_path: Path) -> None:
+def test_the_committed_page_is_what_the_command_writes(page: str, tmp_path: Path) -> None:
     assert catalog.main(["-o", str(tmp_path / "page.md")]) == 0
-    assert (tmp_path / "page.md").read_text() == PAGE.read_text()
+    assert (tmp_path / "page.md").read_text() == page
 
 
-def test_every_method_has_a_row_and_the_readme_names_it() -> None:
-    assert set(rows(PAGE.read_text())) == set(methods.METHODS)
-    named = re.findall(r"`([a-z_]+)`", (PAGE.parents[1] / "README.md").read_text())
-    assert set(methods.METHODS) <= set(named)
+def test_every_method_has_a_row(page: str) -> None:
+    assert set(rows(page)) == set(methods.METHODS)
+
+
+def test_the_readme_names_every_method(root: Path) -> None:
+    assert set(methods.METHODS) <= set(re.findall(r"`([a-z_]+)`", (root / "README.md").read_text()))
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("lora", {"acts on": "attn.qkv", "trains": "new weights", "ViT-B/16": "294,912", "merges": "yes"}),
-        ("bitfit", {"acts on": "", "trains": "every bias", "ViT-B/16": "102,912", "published": "0.10 M"}),
+        ("lora", {"changes": "attn.qkv", "trains": "new weights", "ViT-B/16": "294,912", "merges": "yes"}),
+        ("bitfit", {"changes": "", "trains": "every bias", "ViT-B/16": "102,912", "published": "0.10 M"}),
         ("full", {"trains": "everything", "ViT-B/16": "85,798,656", "with head": "22,093,327"}),
         ("adapterx", {"ViT-B/16": "174,144", "with head": "416,447", "published on points": "1.88 %", "merges": "no"}),
-        ("adapterx", {"acts on": "FFN branch, block, norm", "trains": "new weights, cls_pos, cls_token, norm2"}),
+        ("adapterx", {"changes": "FFN branch, block, norm", "trains": "new weights, cls_pos, cls_token, norm2"}),
         ("dapt", {"ViT-B/16": "", "with head": "1,087,771", "merges": "in part", "modality": "points"}),
-        ("adaptformer", {"acts on": "FFN branch", "published": "0.16 M (hidden 8, layer_norm False: 156,768)"}),
+        ("adaptformer", {"changes": "FFN branch", "published": "0.16 M (hidden 8, layer_norm False: 156,768)"}),
         ("mosa", {"ViT-B/16": "322,752", "merges": "no"}),
     ],
 )
-def test_rows_of_known_methods(name: str, expected: dict[str, str]) -> None:
-    row = rows(PAGE.read_text())[name]
+def test_rows_of_known_methods_are_right(name: str, expected: dict[str, str], page: str) -> None:
+    row = rows(page)[name]
     assert {column: row[column] for column in expected} == expected

@@ -1,4 +1,4 @@
-"""Methods and tasks that do not fit each other: left out of all, refused by name."""
+"""Methods and tasks of different modalities: 'all' leaves such pairs out, and a method asked for by name is refused."""
 
 from __future__ import annotations
 
@@ -10,71 +10,59 @@ import methods
 from benchmarks import run, speed, suites
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
+from methods.errors import UserError
 from methods.lora import LoRA
+from tests.conftest import Complaint
 
 POINTS = ("solids", "solids_hard")
 KINDS = {name: task.modality for name, task in suites.get("offline").tasks.items()}
 
 
-def planned(*, names: tuple[str, ...], tasks: tuple[str, ...] = ()) -> list[Spec]:
+def planned(*names: str, tasks: tuple[str, ...] = ()) -> list[Spec]:
     return sweep.specs(sweep.Sweep(methods=names, tasks=tasks), "float32")
 
 
-def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    assert run.main(list(argv)) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    (line,) = err.splitlines()
-    return line
-
-
 @pytest.mark.parametrize("name", ["dapt", "idpt"])
-def test_points_methods_on_image_tasks_are_one_line_before_any_work(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_points_method_on_image_tasks_is_one_line(name: str, tmp_path: Path, complaint: Complaint) -> None:
     results = tmp_path / "results"
-    line = complaint(capsys, "--methods", "lora", name, "--tasks", "digits", "count", "--results", str(results))
+    line = complaint(run.main, "--methods", "lora", name, "--tasks", "digits", "count", "--results", str(results))
     assert line == (
-        f"error: method '{name}' works on points only, and the tasks asked for are of image: digits, count; "
-        "tasks of suite offline for it: solids, solids_hard"
+        f"method '{name}' works only on points, but the tasks asked for (digits, count) have image; "
+        "its tasks in suite offline: solids, solids_hard"
     )
     assert not results.exists()
 
 
-def test_an_image_method_on_point_tasks_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_image_method_on_point_tasks_is_one_line(monkeypatch: pytest.MonkeyPatch, complaint: Complaint) -> None:
     monkeypatch.setattr(LoRA, "modalities", frozenset({"image"}))
-    assert complaint(capsys, "--methods", "lora", "--tasks", *POINTS, "--dry-run") == (
-        "error: method 'lora' works on image only, and the tasks asked for are of points: solids, solids_hard; "
-        "tasks of suite offline for it: digits, texture, orientation, count, location"
+    assert complaint(run.main, "--methods", "lora", "--tasks", *POINTS, "--dry-run") == (
+        "method 'lora' works only on image, but the tasks asked for (solids, solids_hard) have points; "
+        "its tasks in suite offline: digits, texture, orientation, count, location"
     )
 
 
-def test_a_named_method_runs_on_those_tasks_that_it_fits() -> None:
-    asked = planned(names=("dapt", "lora"))
-    assert {spec.task for spec in asked if spec.method == "dapt"} == set(POINTS)
-    assert {spec.task for spec in asked if spec.method == "lora"} == set(KINDS)
+def test_a_named_method_runs_on_the_tasks_of_its_modalities() -> None:
+    assert {(spec.method, spec.task) for spec in planned("dapt", "lora")} == {
+        *(("dapt", task) for task in POINTS),
+        *(("lora", task) for task in KINDS),
+    }
 
 
 @pytest.mark.parametrize("tasks", [("digits",), ("solids",), ("digits", "solids")])
-def test_all_leaves_out_what_does_not_fit(tasks: tuple[str, ...]) -> None:
+def test_all_leaves_out_methods_of_another_modality(tasks: tuple[str, ...]) -> None:
     expected = {(n, t) for n in methods.table() for t in tasks if KINDS[t] in methods.get(n).modalities}
-    asked = planned(names=("all",), tasks=tasks)
-    assert {(spec.method, spec.task) for spec in asked} == expected
-    assert {spec.backbone.modality for spec in asked if spec.method in ("dapt", "idpt")} <= {"points"}
+    assert {(spec.method, spec.task) for spec in planned("all", tasks=tasks)} == expected
 
 
-def test_options_of_a_method_that_all_leaves_out_are_still_checked() -> None:
+def test_options_are_checked_even_of_a_method_that_all_leaves_out() -> None:
     asked = sweep.Sweep(methods=("all",), tasks=("digits",), set={"dapt": {"hidden": 0}})
-    with pytest.raises(ValueError, match=r"^dapt: hidden=0 must be at least 1$"):
+    with pytest.raises(UserError, match=r"^dapt: hidden=0 must be at least 1$"):
         sweep.specs(asked, "float32")
 
 
-def test_timing_a_points_method_on_images_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert speed.main(["methods", "--methods", "idpt"]) == 2
-    line = "error: method 'idpt' works on points only; VisionTransformer is of modality image"
-    assert capsys.readouterr().err.splitlines() == [line]
+def test_timing_a_points_method_on_images_is_one_line(complaint: Complaint) -> None:
+    line = complaint(speed.main, "methods", "--methods", "idpt")
+    assert line == "method 'idpt' works on points only; VisionTransformer is of modality image"
 
 
 def test_list_shows_the_modalities(capsys: pytest.CaptureFixture[str]) -> None:

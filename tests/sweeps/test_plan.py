@@ -11,8 +11,8 @@ from benchmarks import backbones, published, run, suites
 from benchmarks.files.root import DATA_ROOT
 from benchmarks.records import store
 from benchmarks.sweeps import sweep
+from tests.conftest import Complaint
 
-CONFIGS = Path(__file__).parents[2] / "benchmarks" / "configs"
 MISSION = ["full", "linear", "adapter", "lora", "noah", "mosa", "adapterx"]
 
 
@@ -22,7 +22,7 @@ def _no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
 
 
-def test_a_plan_of_missing_data_shows_time_published_numbers_and_what_is_missing(
+def test_a_plan_of_missing_data_shows_time_and_published_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "sweep.yaml"
@@ -36,18 +36,17 @@ def test_a_plan_of_missing_data_shows_time_published_numbers_and_what_is_missing
         [f"{name} on vit_nano", "19", "2", "38", "0"] for name in ("linear", "lora", "lora")
     ]
     assert all(re.fullmatch(r"\d+ (min \d+ s|h \d+ min)", row[6]) for row in firsts)
-    told = " ".join(cell for row in rows for cell in row[7:])
-    assert told.count("mean 72.25") == 2
-    assert "mean 52.94" in told
-    assert f"not below {tmp_path / 'none'}: the data of 19 tasks of vtab1k (" in out
+    shown = " ".join(cell for row in rows for cell in row[7:])
+    assert (shown.count("mean 52.94"), shown.count("mean 72.25")) == (1, 2)
+    assert f"missing below {tmp_path / 'none'}: the data of 19 tasks of suite vtab1k (" in out
     assert "114 runs, about" in out
     assert not store.records(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["vtab1k", "scanobjectnn", "modelnet40"])
-def test_sweep_files_of_the_real_suites_name_the_published_numbers_that_a_plan_shows(name: str) -> None:
-    text = (CONFIGS / f"{name}.yaml").read_text()
-    specs = sweep.specs(sweep.from_file(CONFIGS / f"{name}.yaml"), "float32", absent=True)
+def test_a_sweep_file_quotes_the_published_numbers_that_its_plan_shows(name: str, root: Path) -> None:
+    file = root / "benchmarks" / "configs" / f"{name}.yaml"
+    specs = sweep.specs(sweep.from_file(file), "float32", absent=True)
     assert list(dict.fromkeys(spec.method for spec in specs)) == MISSION
     assert {spec.backbone.sha256 for spec in specs} == {spec.data_fingerprint for spec in specs} == {backbones.ABSENT}
     groups: dict[str, list[str]] = {}
@@ -59,10 +58,10 @@ def test_sweep_files_of_the_real_suites_name_the_published_numbers_that_a_plan_s
         method: published.summary(published.find(name, method, backbone=backbone, augment=augment), groups)
         for method in MISSION
     }
-    written = dict(re.findall(r"^#   (\w+) +(.*)$", text, re.MULTILINE))
-    assert written == {method: line for method, line in reported.items() if line}
+    quoted = dict(re.findall(r"^#   (\w+) +(.*)$", file.read_text(), re.MULTILINE))
+    assert quoted == {method: line for method, line in reported.items() if line}
 
 
-def test_a_named_file_that_is_missing_is_still_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main(["--suite", "vtab1k", "--backbone", "vit_nano@none.safetensors", "--dry-run"]) == 2
-    assert "none.safetensors is not a file" in capsys.readouterr().err
+def test_a_missing_weights_file_that_was_named_is_an_error(complaint: Complaint) -> None:
+    line = complaint(run.main, "--suite", "vtab1k", "--backbone", "vit_nano@none.safetensors", "--dry-run")
+    assert "none.safetensors is not a file" in line

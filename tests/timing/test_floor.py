@@ -1,4 +1,4 @@
-"""The account of the floor, against torch's own counter of operations and a count of the bytes that operators touch."""
+"""The floor's formulas against torch's counter of operations, and against the bytes that operators read and write."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EACH = pytest.mark.parametrize("modality", ["image", "points"])
 
 
 class Moved(TorchDispatchMode):
-    """Bytes of all tensors that operators read and write; a view moves nothing."""
+    """Counts the bytes of all tensors that operators read and write. A view moves none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,32 +38,30 @@ def tensors(tree: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
-def frozen(modality: str) -> tuple[nn.Module, nn.Module, Tensor, Tensor]:
+def measured(modality: str, forward: Any, backward: Any) -> floor.Work:
+    """One step of the frozen floor, whose passes the two contexts watch; returns what the formulas say of it."""
     body = backbone(modality)
     head = nn.Linear(body.head_hidden_size, CLASSES)
     floor.freeze(body, head)
-    return body, head, inputs(modality, BATCH), torch.arange(BATCH)
+    x, y = inputs(modality, BATCH), torch.arange(BATCH)
+    with forward:
+        loss = nn.functional.cross_entropy(head(body(x)), y)
+    with backward:
+        loss.backward()
+    return floor.total(floor.account(body, BATCH, classes=CLASSES, points=POINTS))
 
 
 @EACH
-def test_operations_of_the_formula_are_those_that_torch_counts(modality: str) -> None:
-    body, head, x, y = frozen(modality)
-    counted = floor.total(floor.account(body, BATCH, classes=CLASSES, points=POINTS))
-    with measure.counting() as forward:
-        loss = nn.functional.cross_entropy(head(body(x)), y)
-    with measure.counting() as backward:
-        loss.backward()
+def test_the_formula_counts_the_same_operations_as_torch(modality: str) -> None:
+    forward, backward = measure.counting(), measure.counting()
+    counted = measured(modality, forward, backward)
     assert counted.forward_flops == forward.get_total_flops()
     assert counted.backward_flops == backward.get_total_flops()
 
 
 @EACH
-def test_bytes_of_the_formula_are_a_lower_bound_near_what_operators_touch(modality: str) -> None:
-    body, head, x, y = frozen(modality)
-    counted = floor.total(floor.account(body, BATCH, classes=CLASSES, points=POINTS))
-    with Moved() as forward:
-        loss = nn.functional.cross_entropy(head(body(x)), y)
-    with Moved() as backward:
-        loss.backward()
+def test_the_formula_s_bytes_are_a_close_lower_bound_of_the_operators(modality: str) -> None:
+    forward, backward = Moved(), Moved()
+    counted = measured(modality, forward, backward)
     for ours, theirs in ((counted.forward_bytes, forward.bytes), (counted.backward_bytes, backward.bytes)):
         assert 0.75 * theirs < ours <= theirs
