@@ -244,6 +244,37 @@ def test_tuning_killed_at_a_random_moment_ends_with_exactly_its_trials(tmp_path:
     check_whole(search(8), place(tmp_path), tmp_path)
 
 
+@pytest.mark.slow
+def test_ctrl_c_fails_the_trials_of_all_processes_at_once(tmp_path: Path) -> None:
+    argv = ["--methods", "full", "--tasks", "digits", "--recipe", "epochs=100", "warmup_epochs=0"]
+    long, database = search(8, "full", epochs=100), place(tmp_path)
+
+    def states() -> Counter[str]:
+        return studies.counts(long, database)
+
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.tune",
+        *argv,
+        "--trials",
+        "8",
+        "--workers",
+        "2",
+        "--results",
+        str(tmp_path),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while states()["running"] < 2:
+        assert process.poll() is None
+        time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends Ctrl-C to every process
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert (states()["running"], states()["fail"]) == (0, 2)
+    assert "Traceback" not in err
+
+
 def test_ctrl_c_fails_the_trial_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def fit(self: Linear, trainer: object) -> None:
         raise KeyboardInterrupt
