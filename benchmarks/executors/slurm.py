@@ -166,7 +166,9 @@ def _result(job: Any, spec: Spec, results: Path) -> tuple[bool, str | None]:
 
 
 def _last_line(error: Exception) -> str:
-    return [line for line in str(error).splitlines() if line.strip()][-1].strip()
+    """Return the last line of an error of submitit, without its frame and its note about log files."""
+    text = str(error).partition("\nYou can check full logs")[0]
+    return [line for line in text.splitlines() if line.strip(" -")][-1].strip()
 
 
 def _cancel(jobs: dict[Spec, Any]) -> None:

@@ -18,6 +18,8 @@ from benchmarks.tuning import studies
 from methods.errors import UserError
 
 if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+
     from benchmarks.tuning.databases import StudyDatabase
     from benchmarks.tuning.studies import Search
 
@@ -55,7 +57,8 @@ def side_by_side(
     serve = partial(_serve, messages, unopened, device, torch.get_num_threads())
     # each process starts with another study: a trial learns nothing from trials that run at the same time
     starts = [len(searches) * worker // workers for worker in range(workers)]
-    children, broken = [], dict[Search, str]()
+    children: list[SpawnProcess] = []
+    broken: dict[Search, str] = {}
     try:
         for n in starts:
             children.append(processes.start(serve, [*searches[n:], *searches[:n]]))
@@ -76,7 +79,7 @@ def side_by_side(
     return broken
 
 
-def _end(children: Sequence[Any]) -> None:
+def _end(children: Sequence[SpawnProcess]) -> None:
     """Interrupt the processes that still run, so that their trials fail now and not after the grace period."""
     for child in children:
         child.terminate()

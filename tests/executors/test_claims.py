@@ -127,7 +127,7 @@ def test_a_claim_expires_as_soon_as_its_process_is_dead(tmp_path: Path, spec: Sp
 
 
 @pytest.mark.parametrize("jump", [-DAY, 0, DAY])
-def test_a_claim_of_another_machine_expires_without_heartbeat_whatever_the_clock(
+def test_a_claim_of_another_machine_expires_without_heartbeat_at_any_clock(
     jump: int, tmp_path: Path, spec: Spec, start: Start, short_lease: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child = start(partial(hold, tmp_path, spec, host="elsewhere"))

@@ -71,7 +71,7 @@ def test_runs_on_ray_equal_those_of_one_process(
     assert not ray.is_initialized()
 
 
-def test_a_run_that_the_memory_monitor_kills_fails_and_is_done_when_there_is_more(
+def test_a_run_that_the_memory_monitor_kills_fails_and_is_done_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, specs: Specs, numbers: Numbers, in_process: InProcess
 ) -> None:
     (norm,) = specs("norm", recipe={"epochs": 200})

@@ -64,7 +64,7 @@ def test_a_job_that_crashes_outside_of_its_run_leaves_its_traceback(tmp_path: Pa
     quiet = {"on_epoch": lambda spec, epoch: None, "on_end": lambda spec: None}
     (tmp_path / store.RUNS).write_text("")  # where the job needs a folder
     outcome = slurm.execute([linear], tmp_path, PLACE, again=False, fail_fast=False, cluster="local", **quiet)  # type: ignore[arg-type]
-    assert "ended as FAILED" in outcome.failed[linear]
+    assert "WriteError: cannot write " in outcome.failed[linear]
     trace = store.read_trace(tmp_path, linear)
     assert trace is not None
     assert "Traceback (most recent call last):" in trace["traceback"]

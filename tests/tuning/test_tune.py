@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -244,6 +245,27 @@ def test_tuning_killed_at_a_random_moment_ends_with_exactly_its_trials(tmp_path:
     check_whole(search(8), place(tmp_path), tmp_path)
 
 
+@pytest.mark.slow
+def test_ctrl_c_fails_the_trials_of_all_processes_at_once(tmp_path: Path) -> None:
+    argv = ["--methods", "full", "--tasks", "digits", "--recipe", "epochs=100", "warmup_epochs=0"]
+    long, database = search(8, "full", epochs=100), place(tmp_path)
+
+    def states() -> Counter[str]:
+        return studies.counts(long, database)
+
+    argv += ["--trials", "8", "--workers", "2", "--results", str(tmp_path)]
+    command = [sys.executable, "-m", "benchmarks.tune", *argv]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while states()["running"] < 2:
+        assert process.poll() is None
+        time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends Ctrl-C to every process
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert (states()["running"], states()["fail"]) == (0, 2)
+    assert "Traceback" not in err
+
+
 def test_ctrl_c_fails_the_trial_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def fit(self: Linear, trainer: object) -> None:
         raise KeyboardInterrupt
@@ -358,26 +380,23 @@ POSTGRES = [shutil.which("initdb"), *map(str, sorted(Path("/usr/lib/postgresql")
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """A temporary PostgreSQL server on a socket; the URL of its database."""
     found = next((path for path in POSTGRES if path), None)
     if found is None:
         pytest.skip("no PostgreSQL here: Debian's package postgresql has it")
     pytest.importorskip("psycopg", reason="the PostgreSQL driver psycopg comes with the extra 'dev'")
-    bin_, data = Path(found).parent, tmp_path / "data"
-    data.mkdir()
-    # the server refuses to run as root
+    # the server refuses to run as root, and its user may not enter pytest's temporary folders
     user: dict[str, Any] = {"user": "postgres"} if os.geteuid() == 0 else {}
-    if user:
-        for parent in (tmp_path, *list(tmp_path.parents)[:3]):
-            parent.chmod(parent.stat().st_mode | 0o011)
-        shutil.chown(data, "postgres")
-    quiet: dict[str, Any] = {"check": True, "capture_output": True, "cwd": data, **user}
-    subprocess.run([bin_ / "initdb", "-D", data, "-U", "bench", "-A", "trust", "--no-sync"], **quiet)
-    options = f"-c listen_addresses='' -k {data} -c fsync=off"
-    subprocess.run([bin_ / "pg_ctl", "-D", data, "-w", "-l", data / "log", "-o", options, "start"], **quiet)
-    yield f"postgresql+psycopg://bench@/postgres?host={data}"
-    subprocess.run([bin_ / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet)
+    with tempfile.TemporaryDirectory() as data:
+        if user:
+            shutil.chown(data, "postgres")
+        bin_, quiet = Path(found).parent, {"check": True, "capture_output": True, "cwd": data, **user}
+        subprocess.run([bin_ / "initdb", "-D", data, "-U", "bench", "-A", "trust", "--no-sync"], **quiet)
+        options = f"-c listen_addresses='' -k {data} -c fsync=off"
+        subprocess.run([bin_ / "pg_ctl", "-D", data, "-w", "-l", f"{data}/log", "-o", options, "start"], **quiet)
+        yield f"postgresql+psycopg://bench@/postgres?host={data}"
+        subprocess.run([bin_ / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet)
 
 
 @pytest.mark.slow
