@@ -18,6 +18,7 @@ from benchmarks.backbones.points import PointTransformer
 from benchmarks.training.model import Classifier
 
 MODALITIES = ("image", "points")
+PAIRS = [(name, m) for name in sorted(methods.METHODS) for m in MODALITIES if m in methods.get(name).modalities]
 WIDTH, DEPTH = 48, 3
 
 
