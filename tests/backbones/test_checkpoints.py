@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,9 @@ from benchmarks.backbones.points import PointTransformer, build_point
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
 from benchmarks.training import model
+from benchmarks.training.train import Trainer
+from methods.errors import UserError
+from tests.support.bait import Bait
 
 TINY = {
     "embed_dim": 24,
@@ -30,6 +32,7 @@ TINY = {
 }
 TOKENS = {"cls_token", "cls_pos"}
 State = dict[str, Tensor]
+Complaint = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
@@ -132,30 +135,19 @@ def test_safetensors_hold_the_same_names(tmp_path: Path) -> None:
     assert torch.equal(loaded.norm.weight, half["norm.weight"].float())
 
 
-class Evil:
-    """Unpickling this makes a folder."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (os.mkdir, (str(self.path),))
-
-
-def complaint(path: Path) -> str:
-    with pytest.raises(ValueError, match="cannot load") as raised:
+def refusal(path: Path) -> str:
+    with pytest.raises(UserError, match="cannot load") as raised:
         build_point("point_mae", pretrained=True, drop_path=0.0, weights=path)
     assert path.name in str(raised.value) and "\n" not in str(raised.value)
     return str(raised.value)
 
 
-def test_a_malicious_file_is_refused_and_does_nothing(tmp_path: Path) -> None:
-    torch.save(
-        {"base_model": original("point_mae").state_dict(), "metrics": Evil(tmp_path / "proof")}, tmp_path / "w.pth"
-    )
-    assert "refused" in complaint(tmp_path / "w.pth")
+def test_a_pickle_that_runs_code_is_refused_and_not_executed(tmp_path: Path) -> None:
+    content = {"base_model": original("point_mae").state_dict(), "metrics": Bait(tmp_path / "proof")}
+    torch.save(content, tmp_path / "w.pth")
+    assert "refused" in refusal(tmp_path / "w.pth")
     assert not (tmp_path / "proof").exists()
-    torch.load(tmp_path / "w.pth", weights_only=False)  # the bait is real
+    torch.load(tmp_path / "w.pth", weights_only=False)  # it would have run
     assert (tmp_path / "proof").exists()
 
 
@@ -165,7 +157,7 @@ def test_a_cut_file_is_refused(ending: str, kept: int, tmp_path: Path) -> None:
     path = tmp_path / f"w.{ending}"
     (save_file if ending == "safetensors" else torch.save)(original("point_mae").state_dict(), path)
     path.write_bytes(path.read_bytes()[:kept])
-    assert "refused" in complaint(path)
+    assert "refused" in refusal(path)
 
 
 def without(*names: str) -> Callable[[State], State]:
@@ -187,7 +179,7 @@ def without(*names: str) -> Callable[[State], State]:
 )
 def test_what_does_not_fit_is_listed(change: Callable[[State], object], part: str, tmp_path: Path) -> None:
     torch.save(change(original("point_mae").state_dict()), tmp_path / "w.pth")
-    line = complaint(tmp_path / "w.pth")
+    line = refusal(tmp_path / "w.pth")
     assert part in line
     assert not part.startswith(("missing", "left", "of ")) or line.endswith(part)
 
@@ -203,28 +195,41 @@ def saved(path: Path, layout: Callable[[State], dict[str, object]]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("method", ["lora", "linear", "adapterx", "bitfit", "dapt", "full"])
-def test_fresh_tokens_train_with_every_method_and_are_in_its_task_file(method: str, tmp_path: Path) -> None:
-    asked = spec(method, saved(tmp_path / "mae.pth", point_mae))
+METHODS = pytest.mark.parametrize("method", ["lora", "linear", "adapterx", "bitfit", "dapt", "full"])
+
+
+def tuned_from_fresh_tokens(method: str, folder: Path) -> tuple[model.Classifier, Spec]:
+    asked = spec(method, saved(folder / "mae.pth", point_mae))
     torch.manual_seed(0)
-    tuned = model.build(asked)
-    assert tuned.backbone.cls_token.requires_grad and tuned.backbone.cls_pos.requires_grad
-    x = torch.randn(4, 256, 3, generator=torch.Generator().manual_seed(0))
-    tuned.train()(x).square().sum().backward()
-    groups = tuned.method.param_groups(tuned)
-    assert {
-        float(group["weight_decay"]) for group in groups if any(p is tuned.backbone.cls_pos for p in group["params"])
-    } == {0}
-    with torch.no_grad():
-        for token in (tuned.backbone.cls_token, tuned.backbone.cls_pos):
-            assert token.grad is not None and token.grad.abs().sum() > 0
-            token += 1
-    model.save(tuned, asked, tmp_path / "task.safetensors")
-    loaded = model.load(tmp_path / "task.safetensors")
-    with torch.inference_mode():
-        assert torch.equal(loaded(x), tuned.eval()(x))
+    return model.build(asked), asked
+
+
+def clouds() -> Tensor:
+    return torch.randn(4, 256, 3, generator=torch.Generator().manual_seed(0))
+
+
+@METHODS
+def test_fresh_tokens_train_with_every_method_until_it_is_detached(method: str, tmp_path: Path) -> None:
+    tuned, _ = tuned_from_fresh_tokens(method, tmp_path)
+    tuned.train()(clouds()).square().sum().backward()
+    for name in TOKENS:
+        token = tuned.backbone.get_parameter(name)
+        assert token.grad is not None and token.grad.abs().sum() > 0
+        groups = [group for group in tuned.method.param_groups(tuned) if any(p is token for p in group["params"])]
+        assert [group["weight_decay"] for group in groups] == [0]
     tuned.method.detach()
     assert not any(parameter.requires_grad for parameter in tuned.backbone.parameters())
+
+
+@METHODS
+def test_fresh_tokens_are_in_the_task_file(method: str, tmp_path: Path) -> None:
+    tuned, asked = tuned_from_fresh_tokens(method, tmp_path)
+    with torch.no_grad():
+        for name in TOKENS:
+            tuned.backbone.get_parameter(name).add_(1)
+    model.save(tuned, asked, tmp_path / "task.safetensors")
+    with torch.inference_mode():
+        assert torch.equal(model.load(tmp_path / "task.safetensors")(clouds()), tuned.eval()(clouds()))
 
 
 @pytest.mark.parametrize("method", ["lora", "linear", "bitfit"])
@@ -237,37 +242,26 @@ def test_fresh_tokens_are_counted_and_loaded_ones_stay_frozen(method: str, tmp_p
     assert counts[0] - counts[1] == 2 * 24
 
 
-def test_features_are_not_cached_under_a_token_that_trains(tmp_path: Path) -> None:
-    from benchmarks.training.train import Trainer
-
-    x, y = torch.randn(8, 64, 3, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 2
-    moved = []
-    for layout in (point_mae, finetuned):
-        asked = spec("linear", saved(tmp_path / f"{layout.__name__}.pth", layout))
-        tuned, device = model.build(asked), torch.device("cpu")
-        trainer = Trainer(tuned, asked.recipe, lambda split: (x, y), seed=0, device=device, dtype=torch.float32)
-        before = tuned.backbone.cls_token.detach().clone()
-        tuned.method.fit(trainer)
-        moved.append(not torch.equal(tuned.backbone.cls_token, before))
-    assert moved == [True, False]
-
-
-def test_an_architecture_without_weights_is_refused_before_any_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("layout", "moves"), [(point_mae, True), (finetuned, False)])
+def test_a_token_that_trains_is_not_behind_cached_features(
+    layout: Callable[[State], dict[str, object]], moves: bool, tmp_path: Path
 ) -> None:
-    argv = [
-        "--methods",
-        "scratch",
-        "lora",
-        "--tasks",
-        "solids",
-        "--backbone",
-        "point_mae",
-        "--results",
-        str(tmp_path / "r"),
-    ]
-    assert run.main(argv) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "lora" in line and "--backbone point_mae@FILE" in line and not (tmp_path / "r").exists()
+    x, y = torch.randn(8, 64, 3, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 2
+    asked = spec("linear", saved(tmp_path / "w.pth", layout))
+    tuned, device = model.build(asked), torch.device("cpu")
+    trainer = Trainer(tuned, asked.recipe, lambda split: (x, y), seed=0, device=device, dtype=torch.float32)
+    before = tuned.backbone.get_parameter("cls_token").detach().clone()
+    tuned.method.fit(trainer)
+    assert torch.equal(tuned.backbone.get_parameter("cls_token"), before) is not moves
+
+
+def test_a_backbone_without_weights_is_refused_before_any_run(tmp_path: Path, complaint: Complaint) -> None:
+    asked = ["--methods", "scratch", "lora", "--tasks", "solids", "--backbone", "point_mae"]
+    line = complaint(run.main, *asked, "--results", str(tmp_path / "r"))
+    assert "lora" in line and "--backbone point_mae@FILE" in line
+    assert not (tmp_path / "r").exists()
+
+
+def test_scratch_needs_no_weights() -> None:
     asked = sweep.Sweep(methods=("scratch",), tasks=("solids",), backbone=("point_mae",))
     assert len(sweep.specs(asked, "float32")) == 1

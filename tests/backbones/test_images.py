@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,9 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from benchmarks import backbones
+from benchmarks.backbones.images import image_normalization
+from methods.errors import UserError
+from tests.support.bait import Bait
 
 TINY = "vit_tiny_patch16_224"
 
@@ -83,36 +85,57 @@ def test_position_embeddings_are_resampled_to_another_image_size(tmp_path: Path)
 
 def test_normalisation_is_that_of_the_weights() -> None:
     assert backbones.source("vit_nano").mean == (0.5, 0.5, 0.5)
-    from benchmarks.backbones.images import image_normalization
-
     assert image_normalization("deit_tiny_patch16_224") == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224)
     assert image_normalization("vit_tiny_patch16_224") == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 224)
 
 
-class Evil:
-    """Unpickling this makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (os.mkdir, (str(self.path),))
-
-
-def test_a_malicious_pickle_is_refused_and_does_nothing(tmp_path: Path) -> None:
-    with (tmp_path / "w.pth").open("wb") as file:
-        pickle.dump({"x": Evil(tmp_path / "proof")}, file)
-    with pytest.raises(ValueError, match=r"w\.pth"):
+def test_a_pickle_that_runs_code_is_refused_and_not_executed(tmp_path: Path) -> None:
+    torch.save({**weights(), "x": Bait(tmp_path / "proof")}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"refused .*w\.pth"):
         backbones.build(f"{TINY}@{tmp_path / 'w.pth'}")
     assert not (tmp_path / "proof").exists()
+    torch.load(tmp_path / "w.pth", weights_only=False)  # it would have run
+    assert (tmp_path / "proof").exists()
+
+
+def test_a_pickle_inside_an_npz_is_refused_and_not_executed(tmp_path: Path) -> None:
+    arrays = google(weights(), heads=3)
+    arrays["cls"] = np.array([Bait(tmp_path / "proof")], dtype=object)
+    np.savez(tmp_path / "w.npz", **arrays)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"cannot load .*w\.npz"):
+        backbones.build(f"{TINY}@{tmp_path / 'w.npz'}")
+    assert not (tmp_path / "proof").exists()
+    np.load(tmp_path / "w.npz", allow_pickle=True)["cls"]  # it would have run
+    assert (tmp_path / "proof").exists()
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "pth", "npz"])
-def test_a_damaged_file_is_one_line(ending: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"w.{ending}"
     path.write_bytes(b"damaged")
-    with pytest.raises(ValueError, match=rf"w\.{ending}"):
+    with pytest.raises(UserError, match=rf"w\.{ending}"):
         backbones.build(f"{TINY}@{path}")
+
+
+@pytest.mark.parametrize(
+    ("changed", "part"),
+    [
+        ({"norm.weight": torch.ones(3)}, "size mismatch for norm.weight"),
+        ({"pos_embed": torch.ones(3)}, "cannot load"),
+        ({"other": torch.ones(3)}, 'Unexpected key.* "other"'),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(changed: dict[str, torch.Tensor], part: str, tmp_path: Path) -> None:
+    save_file(weights() | changed, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match=part):
+        backbones.build(f"{TINY}@{tmp_path / 'w.safetensors'}")
+
+
+def test_what_is_saved_beside_the_weights_does_not_matter(tmp_path: Path) -> None:
+    state = weights()
+    torch.save({"model": {**state, "epoch": 3}, "best": np.float64(0.5)}, tmp_path / "w.pth")
+    loaded = backbones.build(f"{TINY}@{tmp_path / 'w.pth'}").state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in loaded.items())
 
 
 @pytest.mark.parametrize(
@@ -120,12 +143,13 @@ def test_a_damaged_file_is_one_line(ending: str, tmp_path: Path) -> None:
     [
         ("vit_base_patch16_224_in21k", "orig_in21k"),
         ("vit_nanoo", "did you mean 'vit_nano'"),
-        ("resnet18", "VisionTransformer"),
+        ("resnet18", "only timm's VisionTransformer models"),
+        ("vgg11", "only timm's VisionTransformer models"),
         (f"{TINY}@/nowhere.pth", "/nowhere.pth"),
     ],
 )
-def test_what_is_refused_says_why(name: str, part: str) -> None:
-    with pytest.raises(ValueError, match=part):
+def test_a_name_that_is_refused_says_why(name: str, part: str) -> None:
+    with pytest.raises(UserError, match=part):
         backbones.build(name, pretrained="@" in name)
 
 

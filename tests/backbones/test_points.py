@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.backbones.grouping import farthest_points, group
 from benchmarks.backbones.points import MODELS, PUBLISHED, PointTransformer, build_point
+from methods.errors import UserError
 
 
 def cloud(batch: int = 3, size: int = 40) -> torch.Tensor:
@@ -23,10 +24,8 @@ def loop_farthest(points: torch.Tensor, count: int, forbidden: set[int]) -> list
     while len(chosen) < count:
         best, place = -1.0, -1
         for i, point in enumerate(points):
-            if i in forbidden:
-                continue
             distance = min(float((point - points[j]).square().sum()) for j in chosen)
-            if distance > best:
+            if i not in forbidden and distance > best:
                 best, place = distance, i
         chosen.append(place)
     return chosen
@@ -45,11 +44,11 @@ def test_farthest_points_can_pass_over_the_origin_as_pointnet2_does() -> None:
     assert farthest_points(points, 38, skip_origin=True).tolist() == expected
 
 
-def test_a_cloud_of_the_asked_size_is_taken_as_it_is() -> None:
+def test_a_cloud_of_exactly_that_many_points_keeps_its_order() -> None:
     assert farthest_points(cloud(2, 6), 6).tolist() == [list(range(6))] * 2
 
 
-def test_groups_are_the_nearest_neighbours_less_their_centre() -> None:
+def test_groups_are_the_nearest_neighbours_minus_their_centre() -> None:
     points = cloud()
     neighborhoods, centers = group(points, 5, 4)
     for one, near, middle in zip(points, neighborhoods, centers, strict=True):
@@ -137,9 +136,12 @@ def test_a_sample_does_not_depend_on_its_batch() -> None:
     assert torch.allclose(model(points)[1:2], model(points[1:2]), atol=1e-6)
 
 
-def test_weights_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
-    with pytest.raises(ValueError, match=r"cannot load .*x\.safetensors into backbone 'point_nano'"):
+    with pytest.raises(UserError, match=r"cannot load .*x\.safetensors into backbone 'point_nano'"):
         build_point("point_nano", pretrained=True, drop_path=0.0, weights=tmp_path / "x.safetensors")
-    with pytest.raises(ValueError, match="point_mae@FILE"):
+
+
+def test_a_pretrained_backbone_without_weights_asks_for_a_file() -> None:
+    with pytest.raises(UserError, match="point_mae@FILE"):
         build_point("point_mae", pretrained=True, drop_path=0.0, weights=None)

@@ -13,6 +13,7 @@ from benchmarks.backbones.points import PointTransformer
 from benchmarks.training.model import Classifier
 
 MODALITIES = ("image", "points")
+PAIRS = [(name, m) for name in sorted(methods.METHODS) for m in MODALITIES if m in methods.get(name).modalities]
 WIDTH, DEPTH = 48, 3
 close = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-5)
 

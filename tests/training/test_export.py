@@ -1,10 +1,11 @@
-"""Exported runs compute the same without this benchmark, and what cannot be exported is said in a line."""
+"""Exported runs compute the same without this benchmark, and what cannot be exported is refused in one line."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,8 +23,11 @@ from benchmarks.records import store
 from benchmarks.records.spec import Result, Spec
 from benchmarks.sweeps import sweep
 from benchmarks.training import model
+from benchmarks.training.export import with_adapter
+from methods import hf_layout
 
-ROOT = Path(__file__).parents[2]
+Complaint = Callable[..., str]
+
 NEEDS_PEFT = pytest.mark.skipif(
     find_spec("peft") is None, reason="Hugging Face PEFT is not installed: pip install 'peft-vision-bench[hf]'"
 )
@@ -36,7 +40,7 @@ def inputs(task: str, size: int = 32) -> Tensor:
 
 
 def saved(folder: Path, method: str, task: str = "digits", backbone: tuple[str, ...] = ()) -> tuple[Path, Tensor, Spec]:
-    """A task file of a model whose trainables have all moved, and its logits."""
+    """The task file of a model whose trained weights have all moved, its logits, and its spec."""
     (spec,) = sweep.specs(sweep.Sweep(methods=(method,), tasks=(task,), backbone=backbone), "float32")
     torch.manual_seed(0)
     tuned = model.build(spec).eval()
@@ -48,14 +52,6 @@ def saved(folder: Path, method: str, task: str = "digits", backbone: tuple[str, 
     path = store.adapter_path(folder, spec)
     model.save(tuned, spec, path)
     return path, logits, spec
-
-
-def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    assert export.main(argv) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1
-    return err
 
 
 def assert_same(logits: Tensor, expected: Tensor) -> None:
@@ -98,7 +94,7 @@ def test_a_point_checkpoint_loads_into_the_point_transformer_and_its_head(method
     assert export.main([str(path), "-o", str(tmp_path / "m.safetensors")]) == 0
     with safe_open(tmp_path / "m.safetensors", framework="pt") as file:
         card = file.metadata()
-    assert card["qkv_bias"] == str(method == "ssf")  # its shift of qkv has nowhere else to go
+    assert card["qkv_bias"] == str(method == "ssf")  # only ssf adds a shift to qkv
     bare = PointTransformer(**MODELS[card["architecture"]], qkv_bias=card["qkv_bias"] == "True")  # type: ignore[arg-type]
     whole = nn.ModuleDict({"body": bare, "head": bare.make_head(bare.head_hidden_size, spec.classes)}).eval()
     state = load_file(tmp_path / "m.safetensors")
@@ -129,16 +125,16 @@ def test_a_run_is_found_by_its_record_and_its_key(tmp_path: Path) -> None:
         assert out.is_file()
 
 
-def test_what_works_beside_the_backbone_is_refused_in_a_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_method_that_cannot_be_merged_is_refused(tmp_path: Path, complaint: Complaint) -> None:
     path, _, _ = saved(tmp_path, "adapterx")
-    assert "adapterx cannot become a plain checkpoint" in complaint(
-        capsys, str(path), "-o", str(tmp_path / "m.safetensors")
-    )
+    line = complaint(export.main, str(path), "-o", str(tmp_path / "m.safetensors"))
+    assert line.startswith("adapterx cannot become a plain checkpoint")
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_a_method_other_than_lora_has_no_peft_layout(tmp_path: Path, complaint: Complaint) -> None:
     path, _, _ = saved(tmp_path, "bitfit")
-    assert "only the updates of lora can" in complaint(capsys, str(path), "--peft", str(tmp_path / "peft"))
-    assert not list(tmp_path.glob("m.*"))
+    assert "only the updates of lora can" in complaint(export.main, str(path), "--peft", str(tmp_path / "peft"))
     assert not (tmp_path / "peft").exists()
 
 
@@ -151,8 +147,8 @@ def test_what_works_beside_the_backbone_is_refused_in_a_line(
         (["0000", "-o", "y.safetensors", "--results", "none"], "'0000' names no run below none/runs"),
     ],
 )
-def test_a_mistake_is_one_line(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert message in complaint(capsys, *argv)
+def test_a_mistake_is_one_line(argv: list[str], message: str, complaint: Complaint) -> None:
+    assert message in complaint(export.main, *argv)
 
 
 @NEEDS_PEFT
@@ -174,24 +170,37 @@ def test_an_adapter_comes_back_as_a_task_file(task: str, tmp_path: Path) -> None
     other, _, _ = saved(tmp_path / "other", "linear", task)
     folder, out = str(tmp_path / "peft"), tmp_path / "again.safetensors"
     assert export.main([str(path), "--peft", folder]) == 0
-    for run in (path, other):  # of a run that may be another method's
+    for run in (path, other):  # the run may be of another method
         assert export.main([str(run), "--from-peft", folder, "--task", str(out)]) == 0
         assert all(torch.equal(value, load_file(path)[name]) for name, value in load_file(out).items())
         with torch.inference_mode():
             assert_same(model.load(out)(inputs(task)), expected)
 
 
-def test_an_adapter_of_other_classes_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_adapter_of_other_classes_is_refused(
+    tmp_path: Path, complaint: Complaint, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, _, _ = saved(tmp_path, "lora")
     folder = str(tmp_path / "peft")
     assert export.main([str(path), "--peft", folder]) == 0
     capsys.readouterr()
     other, _, _ = saved(tmp_path / "other", "lora", "count")
-    out = str(tmp_path / "again.safetensors")
-    assert "does not fit vit_nano with" in complaint(capsys, str(other), "--from-peft", folder, "--task", out)
+    line = complaint(export.main, str(other), "--from-peft", folder, "--task", str(tmp_path / "again.safetensors"))
+    assert line.startswith(f"{folder} does not fit vit_nano with 8 classes: ")
 
 
-def test_help_imports_no_heavy_package() -> None:
+def test_a_bug_in_reading_an_adapter_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*given: object) -> None:
+        raise RuntimeError("a bug")
+
+    path, _, _ = saved(tmp_path, "lora")
+    assert export.main([str(path), "--peft", str(tmp_path / "peft")]) == 0
+    monkeypatch.setattr(hf_layout, "fill", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        with_adapter(path, tmp_path / "peft")
+
+
+def test_help_imports_no_heavy_package(root: Path) -> None:
     heavy = {"numpy", "peft", "rich", "safetensors", "timm", "torch", "transformers"}
     code = f"""
 import sys
@@ -201,4 +210,4 @@ try:
 except SystemExit:
     sys.exit(bool({heavy} & set(sys.modules)))
 """
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, check=False).returncode == 0

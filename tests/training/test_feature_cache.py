@@ -1,40 +1,49 @@
-"""Features of a frozen backbone: computed once a machine, and charged to every run as if it had computed them."""
+"""Features of a frozen backbone are computed once per machine, and every run reports their cost."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from benchmarks.files.contents import CACHE
 from benchmarks.records.spec import Result, Spec
-from benchmarks.sweeps import sweep
-from benchmarks.training import feature_cache as pooled
 from benchmarks.training import prefix
 from benchmarks.training import run as runs
+from benchmarks.training.feature_cache import FeatureCache
 from benchmarks.training.model import Classifier
 
 CPU = torch.device("cpu")
+SAMPLES = 160 + 40  # train and val of a task
 
 
 @pytest.fixture
-def linear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spec:
+def linear(specs: Callable[..., list[Spec]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spec:
     monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
-    recipe = {"epochs": 1, "warmup_epochs": 0}
-    return sweep.specs(sweep.Sweep(methods=("linear",), tasks=("digits",), recipe=recipe), "float32")[0]
+    return specs("linear")[0]
+
+
+@pytest.fixture(scope="module")
+def first(specs: Callable[..., list[Spec]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
+    """The run whose features the cache holds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE, str(tmp_path_factory.mktemp("cache")))
+        yield run(specs("linear")[0], tmp_path_factory.mktemp("results"))
 
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many samples each computation of features was of."""
+    """The number of samples in each computation of features."""
     seen: list[int] = []
     compute = prefix.block_inputs
 
-    def counted(model: Classifier, x: torch.Tensor, *rest: Any) -> torch.Tensor:
+    def counted(model: Classifier, x: Tensor, *rest: Any) -> Tensor:
         seen.append(len(x))
         return compute(model, x, *rest)
 
@@ -46,28 +55,37 @@ def run(spec: Spec, results: Path) -> Result:
     return runs.run(spec, results, CPU, lambda epoch: None)
 
 
-def test_the_second_run_gets_what_the_first_computed(
-    linear: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computed: list[int]
-) -> None:
-    first = run(linear, tmp_path)
-    assert computed == [200]  # 160 to train and 40 to validate
-    second = run(linear, tmp_path)
-    assert computed == [200]
+def test_a_second_run_reuses_the_features_of_the_first(first: Result, tmp_path: Path, computed: list[int]) -> None:
+    second = run(first.spec, tmp_path)
+    assert computed == []
     assert (first.history, first.accuracy, first.params) == (second.history, second.accuracy, second.params)
-    assert run(replace(linear, seed=1), tmp_path).accuracy != first.accuracy
-    assert computed == [200]
-    monkeypatch.setenv(CACHE, "/dev/null/nowhere")  # computed where they cannot be kept
-    without = run(linear, tmp_path)
-    assert computed == [200, 200]
+
+
+def test_other_seeds_and_other_training_of_the_head_reuse_features(
+    first: Result, tmp_path: Path, computed: list[int]
+) -> None:
+    spec = first.spec
+    longer = replace(spec.recipe, epochs=3)
+    other = run(replace(spec, seed=1, config=replace(spec.config, lr=0.1), recipe=longer), tmp_path)
+    assert computed == []
+    assert other.history[0] != first.history[0]
+
+
+def test_a_run_without_a_cache_folder_computes_equal_features(
+    first: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computed: list[int]
+) -> None:
+    monkeypatch.setenv(CACHE, "/dev/null/nowhere")
+    without = run(first.spec, tmp_path)
+    assert computed == [SAMPLES]
     assert (without.history, without.accuracy) == (first.history, first.accuracy)
 
 
-def test_a_run_is_charged_with_what_its_features_cost_when_they_were_computed(linear: Spec) -> None:
+def test_cached_features_cost_what_computing_them_cost(linear: Spec) -> None:
     x = torch.rand(4, 3)
-    costly = pooled.FeatureCache(linear, CPU)
+    costly = FeatureCache(linear, CPU)
     features = costly(lambda: torch.ones(4, 2) * _slow(0.3), x)
-    assert costly.seconds_saved <= 0  # locking and writing are nothing that the run is charged with
-    cheap = pooled.FeatureCache(linear, CPU)
+    assert costly.seconds_saved <= 0  # the time of locking and writing is not charged to the run
+    cheap = FeatureCache(linear, CPU)
     assert torch.equal(cheap(lambda: pytest.fail("computed again"), x), features)
     assert 0.1 < cheap.seconds_saved < 0.3 + 0.1
     assert cheap.peak_memory_bytes == costly.peak_memory_bytes > 0
@@ -78,10 +96,22 @@ def _slow(seconds: float) -> int:
     return 1
 
 
+def test_an_error_of_the_computation_is_raised_after_one_try(linear: Spec) -> None:
+    tries: list[int] = []
+
+    def broken() -> Tensor:
+        tries.append(1)
+        raise FileNotFoundError("a bug")
+
+    with pytest.raises(FileNotFoundError, match="a bug"):
+        FeatureCache(linear, CPU)(broken, torch.rand(4, 3))
+    assert len(tries) == 1
+
+
 @pytest.mark.parametrize("changed", ["samples", "weights", "normalization", "dtype", "threads", "damage"])
-def test_other_features_are_computed_anew(changed: str, linear: Spec, tmp_path: Path) -> None:
+def test_a_change_of_what_decides_features_computes_them_again(changed: str, linear: Spec, tmp_path: Path) -> None:
     x, spec, threads = torch.rand(4, 3), linear, torch.get_num_threads()
-    pooled.FeatureCache(spec, CPU)(lambda: torch.ones(4, 2), x)
+    FeatureCache(spec, CPU)(lambda: torch.ones(4, 2), x)
     if changed == "samples":
         x = torch.cat([x[1:], x[:1]])
     elif changed == "weights":
@@ -96,13 +126,6 @@ def test_other_features_are_computed_anew(changed: str, linear: Spec, tmp_path: 
     else:
         torch.set_num_threads(threads + 1)
     try:
-        assert pooled.FeatureCache(spec, CPU)(lambda: torch.zeros(4, 2), x).sum() == 0
+        assert FeatureCache(spec, CPU)(lambda: torch.zeros(4, 2), x).sum() == 0
     finally:
         torch.set_num_threads(threads)
-
-
-def test_a_longer_lesson_for_the_head_alone_reuses_them(linear: Spec, tmp_path: Path, computed: list[int]) -> None:
-    run(linear, tmp_path)
-    longer = replace(linear, config=replace(linear.config, lr=0.1), recipe=replace(linear.recipe, epochs=3))
-    run(longer, tmp_path)
-    assert computed == [200]

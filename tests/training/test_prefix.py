@@ -1,4 +1,4 @@
-"""Prefix caching and prepared clouds: what they leave out changes no result."""
+"""Cached blocks and groups change no result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import methods
 from benchmarks.backbones.points import PointTransformer
 from benchmarks.records.spec import Recipe
 from benchmarks.training import prefix
-from benchmarks.training.augment import augment
 from benchmarks.training.model import Classifier
 from benchmarks.training.train import Trainer
 from methods.noah import NOAH
@@ -41,7 +40,7 @@ def trainer(name: str, modality: str, options: dict[str, Any] | None = None, **r
 
 
 def subnet(modality: str, **recipe: Any) -> Trainer:
-    """A subnet of NOAH that has its first module in block 1, prompts, and more of others in block 2."""
+    """A subnet of NOAH whose first module, prompts, is in block 1, and whose other modules are in block 2."""
     run = trainer("noah", modality, {"dropout": 0.0}, **recipe)
     noah = run.model.method
     assert isinstance(noah, NOAH)
@@ -61,7 +60,7 @@ def make(kind: str, modality: str, **recipe: Any) -> Trainer:
 
 @EACH
 @pytest.mark.parametrize(("kind", "block"), [("linear", 3), ("hf:lora", 2), ("noah", 1)])
-def test_training_from_the_kept_prefix_gives_the_same_results(kind: str, block: int, modality: str) -> None:
+def test_training_from_cached_blocks_gives_the_same_results(kind: str, block: int, modality: str) -> None:
     kept, direct = make(kind, modality), make(kind, modality)
     samples = len(direct.x)
     kept.keep_prefix()
@@ -95,11 +94,8 @@ def test_blocks_before_the_prefix_are_run_once() -> None:
     assert run.model.method.report(run)["prefix"] == run.prefix
 
 
-@EACH
-@pytest.mark.parametrize("name", sorted(methods.METHODS))
-def test_a_method_that_leaves_no_block_alone_is_trained_on_inputs(name: str, modality: str) -> None:
-    if modality not in methods.get(name).modalities or name == "linear":
-        return
+@pytest.mark.parametrize(("name", "modality"), [pair for pair in tiny.PAIRS if pair[0] != "linear"])
+def test_a_method_that_changes_the_first_block_trains_on_inputs(name: str, modality: str) -> None:
     run = trainer(name, modality)
     run.keep_prefix()
     assert run.prefix == {}
@@ -116,18 +112,21 @@ def test_whatever_trains_in_the_backbone_ends_the_prefix(changed: str, left: int
     assert prefix.unchanged_blocks(run.model) == left
 
 
-def test_a_block_that_drops_its_path_ends_the_prefix_unless_the_backbone_stays_in_eval_mode() -> None:
-    for kind, left in (("hf:lora", 1), ("linear", tiny.DEPTH)):
-        run = make(kind, "image")
-        for block in run.model.backbone.blocks[1:]:  # type: ignore[index]
-            block.drop_path2 = DropPath(0.1)
-        assert prefix.unchanged_blocks(run.model) == left
+@pytest.mark.parametrize(("kind", "left"), [("hf:lora", 1), ("linear", tiny.DEPTH)])
+def test_drop_path_ends_the_prefix_if_the_backbone_is_in_training_mode(kind: str, left: int) -> None:
+    run = make(kind, "image")
+    for block in run.model.backbone.blocks[1:]:  # type: ignore[index]
+        block.drop_path2 = DropPath(0.1)
+    assert prefix.unchanged_blocks(run.model) == left
 
 
-def test_nothing_is_kept_of_augmented_inputs_or_beyond_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_cached_of_augmented_inputs() -> None:
     run = make("linear", "points", augment="rotate")
     run.keep_prefix()
     assert run.prefix == {}
+
+
+def test_nothing_is_cached_that_does_not_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     run = make("linear", "points")
     inputs = run.x
     monkeypatch.setattr(prefix, "SHARE", 10**12)
@@ -149,7 +148,7 @@ def test_groups_are_the_input_to_the_bit() -> None:
 
 
 @pytest.mark.parametrize(("augmentation", "shape"), [("none", (5, 3)), ("rotate", (5, 3)), ("scale_translate", (3,))])
-def test_clouds_are_grouped_once_where_the_augmentation_keeps_distances(
+def test_clouds_are_grouped_once_if_augmentation_keeps_distances(
     augmentation: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = trainer("lora", "points", augment=augmentation, train_split="train")
@@ -160,10 +159,3 @@ def test_clouds_are_grouped_once_where_the_augmentation_keeps_distances(
     run.train()
     # validation clouds once, and every batch of every epoch where clouds are stretched
     assert sum(searched) == 1 + 6 + (0 if len(shape) == 2 else 3 * 6)
-
-
-def test_groups_rotate_as_the_clouds_that_they_are_of_do() -> None:
-    body, x = tiny.backbone("points"), tiny.inputs("points")
-    assert isinstance(body, PointTransformer)
-    turned, moved = (augment(points, "rotate", torch.Generator().manual_seed(0)) for points in (x, body.prepare(x)))
-    torch.testing.assert_close(moved, body.prepare(turned), rtol=0, atol=1e-6)

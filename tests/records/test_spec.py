@@ -1,0 +1,102 @@
+"""Spec: what decides a run's key, and what JSON keeps of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.records.spec import Dtype, Recipe, Spec
+from benchmarks.sweeps import sweep
+from methods.errors import UserError
+from methods.options import as_json
+
+
+@pytest.fixture
+def solids(specs: Callable[..., list[Spec]]) -> Spec:
+    return specs("lora", tasks=("solids",))[0]
+
+
+@pytest.fixture
+def recorded(root: Path) -> dict[str, Any]:
+    """A record that is older than the recipe's ``votes``."""
+    record: dict[str, Any] = json.loads(next((root / "results/runs/offline/solids").glob("lora-s0-*.json")).read_text())
+    assert "votes" not in record["spec"]["recipe"]
+    return record
+
+
+def test_a_spec_survives_json(solids: Spec) -> None:
+    again = Spec.from_json(json.loads(json.dumps(solids.to_json())))
+    assert (again, again.key) == (solids, solids.key)
+
+
+CHANGES: dict[str, Callable[[Spec], dict[str, Any]]] = {
+    "seed": lambda spec: {"seed": 1},
+    "dtype": lambda spec: {"dtype": "bfloat16"},
+    "data": lambda spec: {"data_fingerprint": "other"},
+    "task": lambda spec: {"task": "solids_hard"},
+    "weights": lambda spec: {"backbone": replace(spec.backbone, sha256="other")},
+    "epochs": lambda spec: {"recipe": replace(spec.recipe, epochs=9)},
+    "votes": lambda spec: {"recipe": replace(spec.recipe, votes=2)},
+    "compile": lambda spec: {"recipe": replace(spec.recipe, compile=True)},
+    "options": lambda spec: {"config": replace(spec.config, lr=0.5)},
+}
+
+
+@pytest.mark.parametrize("changed", CHANGES)
+def test_whatever_decides_the_number_changes_the_key(changed: str, solids: Spec) -> None:
+    assert replace(solids, **CHANGES[changed](solids)).key != solids.key
+
+
+def test_the_place_of_the_weights_and_the_tuning_do_not_change_the_key(solids: Spec) -> None:
+    moved = replace(solids.backbone, name=f"{solids.backbone.name}@elsewhere.safetensors")
+    assert replace(solids, backbone=moved, tuning={"study": "s"}).key == solids.key
+
+
+def test_a_record_older_than_a_field_keeps_its_key_and_its_json(recorded: dict[str, Any]) -> None:
+    old = Spec.from_json(recorded["spec"])
+    assert (old.recipe.votes, old.key) == (1, recorded["key"])
+    assert json.loads(json.dumps(old.to_json())) == recorded["spec"]
+
+
+def test_a_later_field_off_its_default_is_in_the_json(recorded: dict[str, Any]) -> None:
+    old = Spec.from_json(recorded["spec"])
+    new = replace(old, recipe=replace(old.recipe, votes=10))
+    assert new.to_json()["recipe"]["votes"] == 10
+    assert Spec.from_json(json.loads(json.dumps(new.to_json()))) == new
+
+
+def test_fields_added_later_are_left_out_of_json_at_their_defaults() -> None:
+    assert {"votes", "compile"}.isdisjoint(as_json(Recipe()))
+
+
+def test_each_backbone_may_have_its_own_dtype() -> None:
+    types: dict[str, Dtype] = {"vit_nano": "float32", "point_nano": "bfloat16"}
+    asked = sweep.Sweep(methods=("lora",), tasks=("digits", "solids"))
+    assert [one.dtype for one in sweep.specs(asked, types.__getitem__)] == ["float32", "bfloat16"]
+
+
+def test_votes_on_images_are_refused(specs: Callable[..., list[Spec]]) -> None:
+    with pytest.raises(UserError, match=r"^recipe: votes=10 is for point clouds, but task 'digits' has images"):
+        specs("lora", recipe={"votes": 10})
+
+
+def test_points_may_have_votes(specs: Callable[..., list[Spec]]) -> None:
+    assert [one.recipe.votes for one in specs("lora", tasks=("solids",), recipe={"votes": 10})] == [10]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"votes": 0}, "votes=0 must be at least 1"),
+        ({"epochs": 2, "warmup_epochs": 2}, "warmup_epochs=2 must be from 0 to epochs - 1 = 1"),
+        ({"checkpoint_rule": "best_val"}, "add train_split=train"),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_is_refused(recipe: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Recipe(**recipe)

@@ -1,0 +1,16 @@
+"""A pickle that shows whether it was executed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class Bait:
+    """Unpickling this makes the folder ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.mkdir, (str(self.path),))
