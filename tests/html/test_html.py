@@ -1,4 +1,4 @@
-"""The page of the leaderboard, driven in a real browser: what it shows, what it does, and that it asks nobody."""
+"""The page of the leaderboard in a real browser: its content, its controls, and that it sends no request."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def records() -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Made:
-    """A page, and what it was made of."""
+    """A page, and the runs and tables behind it."""
 
     groups: list[pd.DataFrame]
     tables: list[Table]
@@ -83,7 +83,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def at(browser: Any, path: Path) -> Iterator[Open]:
-    """Opens the page; at the end, it has asked for nothing but itself and complained of nothing."""
+    """Open the page. At the end it must have requested nothing but itself, without a complaint."""
     opened: list[Watched] = []
 
     def open_(route: str = "", **context: Any) -> Watched:
@@ -105,7 +105,7 @@ def shared(browser: Any, path: Path) -> Iterator[Watched]:
 
 @pytest.fixture
 def watched(shared: Watched, path: Path) -> Iterator[Watched]:
-    """A page that tests share, as reading the plots' code takes longest: at its overview, nothing chosen or sorted."""
+    """A shared page at its overview without filters, because loading the code of the plots takes longest."""
     shared.page.evaluate("""() => {
         location.hash = '';
         for (const choice of document.querySelectorAll('select, #method')) {
@@ -127,7 +127,7 @@ def section(watched: Watched, title: str) -> Any:
 
 
 def cells(of: Any) -> pd.DataFrame:
-    """The texts of a table, by the heads of its columns."""
+    """Read the texts of a table, with the heads of its columns."""
     found = of.evaluate("""of => ['thead', 'tbody'].map(part => [...of.querySelectorAll(`${part} tr`)].map(
         row => [...row.children].map(cell => cell.textContent.trim())))""")
     (heads,), rows = found
@@ -141,7 +141,7 @@ def column(of: Any, name: str) -> list[str]:
 OFFLINE, POINTS = "offline: image, vit_nano", "scanobjectnn: points, point_mae"
 
 
-def test_tables_are_those_of_the_records(watched: Watched, made: Made) -> None:
+def test_the_page_shows_the_tables_with_their_notes_and_best_cells(watched: Watched, made: Made) -> None:
     assert TUNED in column(section(watched, OFFLINE), "method")
     for table in made.tables:
         shown = section(watched, table.title)
@@ -152,19 +152,23 @@ def test_tables_are_those_of_the_records(watched: Watched, made: Made) -> None:
         assert best == list(expected)
 
 
-def test_a_header_sorts_numbers_as_numbers_and_back(at: Open) -> None:
+def test_a_header_sorts_numbers_by_value_in_both_directions(at: Open) -> None:
     watched = at()
     shown = section(watched, OFFLINE)
     params = shown.get_by_role("button", name="params", exact=True)
     params.click()
     ascending = [int(text.replace(",", "")) for text in column(shown, "params")]
     assert ascending == sorted(ascending)
-    assert [str(n) for n in ascending] != sorted(str(n) for n in ascending)  # as texts they would stand otherwise
+    assert [str(n) for n in ascending] != sorted(str(n) for n in ascending)  # texts would have another order
     params.focus()
     watched.page.keyboard.press("Enter")
     assert [int(text.replace(",", "")) for text in column(shown, "params")] == ascending[::-1]
     assert shown.locator("th[aria-sort=descending]").inner_text().strip() == "params"
-    shown.get_by_role("button", name="mean", exact=True).click()  # of accuracies the best comes first
+
+
+def test_a_header_of_accuracies_sorts_the_best_first(at: Open) -> None:
+    shown = section(at(), OFFLINE)
+    shown.get_by_role("button", name="mean", exact=True).click()
     means = [float(text.split()[0]) for text in column(shown, "mean")]
     assert means == sorted(means, reverse=True)
 
@@ -177,7 +181,7 @@ FACETS = {
 }
 
 
-def test_a_filter_leaves_what_it_names(watched: Watched, made: Made) -> None:
+def test_a_filter_shows_the_matching_comparisons_only(watched: Watched, made: Made) -> None:
     page = watched.page
     pairs = list(zip(made.tables, made.groups, strict=False))  # these tables come first
     for (label, value), (field, title) in FACETS.items():
@@ -190,7 +194,7 @@ def test_a_filter_leaves_what_it_names(watched: Watched, made: Made) -> None:
     assert page.locator("section.comparison:visible").count() == len(made.tables)
 
 
-def test_the_search_leaves_rows_that_contain_it(watched: Watched) -> None:
+def test_the_search_shows_the_rows_that_contain_it(watched: Watched) -> None:
     watched.page.get_by_label("Method", exact=True).fill("RANK=2")
     assert set(column(section(watched, OFFLINE), "method")) == {"lora rank=2", "fact_tt rank=2"}
     watched.page.get_by_label("Method", exact=True).fill("nothing at all")
@@ -206,7 +210,7 @@ def drawn(watched: Watched, title: str) -> Any:
 
 
 def points(shown: Any) -> dict[str, tuple[float, float, float]]:
-    """What the plot holds, by the names that it shows on hover."""
+    """Read the points of a plot by the names that it shows on hover."""
     traces = shown.locator(".plot").evaluate("plot => plot.data.filter(trace => trace.mode.startsWith('markers'))")
     return {
         re.findall("<b>(.*)</b>", text)[0]: (x, y, error)
@@ -233,7 +237,7 @@ def test_hovering_names_a_point_and_its_numbers(watched: Watched) -> None:
     assert f"{accuracy:.1f} ± {error:.1f} %" in hover.text_content()
 
 
-def test_of_many_points_the_frontier_alone_has_bars_and_names(watched: Watched, made: Made) -> None:
+def test_with_many_points_only_the_frontier_has_bars_and_names(watched: Watched, made: Made) -> None:
     shown, expected = drawn(watched, "crowd: image, vit_nano"), pareto.points(made.group("crowd"))
     edge = {point.name for point in pareto.frontier(expected)}
     found = points(shown)
@@ -243,7 +247,7 @@ def test_of_many_points_the_frontier_alone_has_bars_and_names(watched: Watched, 
     assert names and names <= edge
 
 
-def test_the_buttons_of_a_plot_keep_it_to_the_page(watched: Watched) -> None:
+def test_a_plot_has_no_button_that_sends_it_elsewhere(watched: Watched) -> None:
     buttons = drawn(watched, OFFLINE).locator(".modebar-btn")
     titles = buttons.evaluate_all("buttons => buttons.map(button => button.dataset.title)")
     assert set(titles) == {"Download plot as a PNG", "Zoom", "Pan", "Reset axes"}
@@ -266,7 +270,7 @@ def test_the_axes_can_be_chosen(watched: Watched, made: Made) -> None:
         shown.get_by_label("Horizontal").select_option(label=label)
         shown.locator(".plot .xtitle", has_text=label).wait_for()
         cost = group.groupby("row")[column].median()
-        low = min(y for _, y, _ in points(shown).values())  # points far below stand at the edge
+        low = min(y for _, y, _ in points(shown).values())  # lower points are drawn at the end of the axis
         assert {name: (x, y) for name, (x, y, _) in points(shown).items()} == {
             row: pytest.approx((cost[row], max(accuracy[row], low)), rel=1e-5) for row in accuracy.index
         }
@@ -292,30 +296,32 @@ def test_a_row_leads_to_its_runs_and_a_run_to_its_page(watched: Watched) -> None
     assert page.locator("#overview").is_visible() and not detail.is_visible()
 
 
-def test_a_tuned_run_says_how_it_was_tuned(watched: Watched) -> None:
+def test_a_tuned_run_shows_its_study(watched: Watched) -> None:
     detail = watched.page.locator("#detail")
     section(watched, OFFLINE).get_by_role("link", name=TUNED, exact=True).click()
     detail.get_by_role("heading", name=TUNED).wait_for()
     detail.locator("tbody a").first.click()
     tuning = detail.locator(".fields section", has=watched.page.get_by_role("heading", name="Tuning"))
     tuning.wait_for()
-    told = dict(zip(*(tuning.locator(tag).all_text_contents() for tag in ("dt", "dd")), strict=True))
-    assert told["trials"] == "12" and told["study"] == "offline/vit_nano/repadapter/task_00"
+    fields = dict(zip(*(tuning.locator(tag).all_text_contents() for tag in ("dt", "dd")), strict=True))
+    assert fields["trials"] == "12" and fields["study"] == "offline/vit_nano/repadapter/task_00"
 
 
-def test_a_run_can_be_opened_by_its_address_and_one_that_is_not_there_says_so(at: Open) -> None:
+def test_a_run_can_be_opened_by_its_address(at: Open) -> None:
     last = records()[-2]
     watched = at(f"#run/{last['key']}")
-    detail = watched.page.locator("#detail")
-    text = detail.inner_text()
+    text = watched.page.locator("#detail").inner_text()
     assert f"{last['spec']['method']} on {last['spec']['task']}, seed {last['spec']['seed']}" in text
     assert last["spec"]["data_fingerprint"] in text and last["environment"]["packages"]["timm"] in text
-    for route, said in (("#run/0123", "No such run"), ("#runs/99/0", "No such row")):
-        watched.page.evaluate("route => { location.hash = route; }", route)
-        detail.get_by_role("heading", name=said).wait_for()
 
 
-def test_markup_in_records_is_text_everywhere(watched: Watched) -> None:
+@pytest.mark.parametrize(("route", "message"), [("#run/0123", "No such run"), ("#runs/99/0", "No such row")])
+def test_an_address_of_nothing_shows_a_message(route: str, message: str, watched: Watched) -> None:
+    watched.page.evaluate("route => { location.hash = route; }", route)
+    watched.page.locator("#detail").get_by_role("heading", name=message).wait_for()
+
+
+def test_markup_in_records_is_shown_as_text(watched: Watched) -> None:
     title = f"{HOSTILE}: image, vit_base_patch16_224.orig_in21k"
     shown = section(watched, title)
     assert shown.locator("h2").text_content() == title
@@ -332,7 +338,7 @@ def test_markup_in_records_is_text_everywhere(watched: Watched) -> None:
     assert watched.page.locator("img").count() == 0
 
 
-def test_nothing_can_leave_the_page(browser: Any, path: Path) -> None:
+def test_the_page_cannot_send_a_request(browser: Any, path: Path) -> None:
     watched = Watched(browser, path)
     asked = "fetch('https://example.org/x').then(() => 'left', () => 'refused')"
     assert watched.page.evaluate(asked) == "refused"
@@ -349,7 +355,7 @@ def test_nothing_can_leave_the_page(browser: Any, path: Path) -> None:
 
 
 def luminance(watched: Watched, selector: str, what: str) -> float:
-    """Relative luminance as WCAG defines it."""
+    """Return the relative luminance that WCAG defines."""
     text = watched.page.locator(selector).first.evaluate(f"e => getComputedStyle(e).{what}")
     parts = [int(part) / 255 for part in re.findall(r"\d+", text)[:3]]
     linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
@@ -357,7 +363,7 @@ def luminance(watched: Watched, selector: str, what: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_both_themes_are_legible_and_the_button_goes_to_the_other(scheme: str, at: Open) -> None:
+def test_both_themes_have_the_contrast_of_wcag(scheme: str, at: Open) -> None:
     watched = at(color_scheme=scheme)
     drawn(watched, OFFLINE)
     ground = luminance(watched, "body", "backgroundColor")
@@ -372,13 +378,18 @@ def test_both_themes_are_legible_and_the_button_goes_to_the_other(scheme: str, a
     for selector, what in texts:
         one, other = sorted([ground, luminance(watched, selector, what)])
         assert (other + 0.05) / (one + 0.05) >= 4.5, selector
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_button_changes_the_theme_and_a_reload_keeps_it(scheme: str, at: Open) -> None:
+    watched = at(color_scheme=scheme)
     watched.page.get_by_role("button", name="Light" if scheme == "dark" else "Dark").click()
     assert (luminance(watched, "body", "backgroundColor") < 0.1) == (scheme == "light")
     watched.page.reload()
     assert (luminance(watched, "body", "backgroundColor") < 0.1) == (scheme == "light")
 
 
-def test_on_a_phone_tables_scroll_in_their_box_beside_the_names(at: Open) -> None:
+def test_on_a_phone_a_table_scrolls_beside_its_names(at: Open) -> None:
     watched = at(size={"width": 390, "height": 844})
     assert watched.page.evaluate("document.documentElement.scrollWidth") == 390
     shown = section(watched, OFFLINE)
@@ -391,12 +402,12 @@ def test_on_a_phone_tables_scroll_in_their_box_beside_the_names(at: Open) -> Non
     assert plot["x"] >= 0 and plot["x"] + plot["width"] <= 390
 
 
-def test_the_same_records_make_the_same_page() -> None:
+def test_equal_records_make_equal_pages() -> None:
     some = records()[:40]
     assert built(some).html == built(some).html
 
 
-def test_the_page_is_data_and_code_that_names_no_address() -> None:
+def test_the_page_refers_to_no_other_file() -> None:
     html = built(records()[-1:]).html
     assert not re.findall(r"<(?:link|img|iframe|object|embed)\b", html)
     assert re.findall(r"""\b(?:src|href)=["'](?!#)""", html.split('id="data"')[0]) == []
@@ -406,7 +417,6 @@ def test_the_page_is_data_and_code_that_names_no_address() -> None:
 
 
 def test_pieces_hold_every_field_and_curve_of_every_run() -> None:
-    """What the page opens of each run, read without a browser."""
     some = [*records()[:300], records()[-1]]
     sections, order = overview(comparable(to_frame(some)), built(some).tables)
     assert sections and sorted(order) == list(range(len(some)))

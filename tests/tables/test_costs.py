@@ -59,7 +59,7 @@ def test_costs_are_medians_over_runs_in_the_units_of_their_columns() -> None:
     }
 
 
-def test_the_table_of_costs_names_what_was_measured_where_and_marks_no_best_cell() -> None:
+def test_the_table_of_costs_names_its_device_and_marks_no_best_cell() -> None:
     _, table = tables(measured())
     assert table.title == "offline: what runs cost, image, vit_nano"
     assert table.notes[-1] == "Measured on cpu: one, threads 2, float32."

@@ -45,8 +45,8 @@ async function found(key) {
 const TILES = [
   ["test accuracy", (one) => `${percent(one["accuracy.test"])} %`],
   ["val accuracy", (one) => (one["accuracy.val"] == null ? null : `${percent(one["accuracy.val"])} %`)],
-  ["parameters of the method", (one) => amount(one["params.method"])],
-  ["parameters of the head", (one) => amount(one["params.head"])],
+  ["method parameters", (one) => amount(one["params.method"])],
+  ["head parameters", (one) => amount(one["params.head"])],
   ["task file", (one) => amount(one["params.task_file_bytes"], "B")],
   ["training time", (one) => amount(one["cost.train_seconds"], "s")],
   ["peak memory", (one) => amount(one["cost.peak_memory_bytes"], "B")],
