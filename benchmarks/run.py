@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from benchmarks.cli import add_results, command_parser, console, guarded, progress, warn
 from benchmarks.files.root import use_data_root
 from benchmarks.sweeps import arguments, options
-from benchmarks.tables.leaderboard import tables
 from benchmarks.tracking.address import add_tracking
 from methods.errors import UserError
 
@@ -138,9 +137,10 @@ def _execute(todo: Sequence[Spec], results: Path, place: Place, *, again: bool, 
 
 
 def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, results: Path) -> None:
-    from benchmarks import leaderboard
     from benchmarks.records import store
+    from benchmarks.sweeps import report
     from benchmarks.tables.formats import to_rich
+    from benchmarks.tables.leaderboard import tables
     from benchmarks.tables.reader import load
 
     out = console()
@@ -149,7 +149,7 @@ def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, resul
         frame = load(results)
         for table in tables(frame[frame["key"].isin({spec.key for spec in done})]):
             out.print(to_rich(table))
-        written = leaderboard.save(frame, results)
+        written = report.save(frame, results)
         out.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True)
     out.print(f"records: {results / store.RUNS}, task files: {results / store.ADAPTERS}", soft_wrap=True)
     trained = len(set(todo) & set(done) - set(outcome.failed) - set(outcome.others))

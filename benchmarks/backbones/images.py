@@ -9,6 +9,7 @@ from pathlib import Path
 
 import timm
 import torch
+from huggingface_hub import try_to_load_from_cache
 from timm.data import resolve_model_data_config
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from timm.models.vision_transformer_hybrid import ConvStem, HybridEmbed
@@ -70,8 +71,6 @@ def is_downloaded(name: str) -> bool:
     Raises:
         UserError: timm has no such model.
     """
-    from huggingface_hub import try_to_load_from_cache
-
     with torch.device("meta"):
         config = _create(name, pretrained=False, drop_path=0.0).pretrained_cfg
     repository = config.get("hf_hub_id") if isinstance(config, dict) else None

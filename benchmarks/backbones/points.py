@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +18,8 @@ from torch.utils.checkpoint import checkpoint
 
 from benchmarks.backbones import checkpoints
 from benchmarks.backbones.grouping import nearest
+from methods.base import Modality
 from methods.errors import UserError, unknown
-
-if TYPE_CHECKING:
-    from methods.base import Modality
 
 
 class Tokenizer(nn.Module):

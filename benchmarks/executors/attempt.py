@@ -7,9 +7,9 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from filelock import SoftFileLease
 
 from benchmarks.executors import claims
 from benchmarks.files.writing import WriteError
@@ -18,9 +18,6 @@ from benchmarks.records.spec import Result, Spec
 from benchmarks.training.run import run
 from benchmarks.training.train import Epoch
 from methods.errors import UserError
-
-if TYPE_CHECKING:
-    from filelock import SoftFileLease
 
 OnEpoch = Callable[[Spec, Epoch], None]
 OnEnd = Callable[[Spec], None]

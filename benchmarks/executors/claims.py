@@ -13,15 +13,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import SoftFileLease, Timeout
 
 from benchmarks.files.writing import writing
+from benchmarks.records.spec import Spec
 from benchmarks.records.store import UNFINISHED
-
-if TYPE_CHECKING:
-    from benchmarks.records.spec import Spec
 
 LEASE_SECONDS = 60.0  # the same for every process that shares a folder; each claim file holds the value
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from rich.progress import Progress, TaskID
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-    from benchmarks.records.spec import Spec
-    from benchmarks.training.train import Epoch
+from benchmarks.records.spec import Spec
+from benchmarks.training.train import Epoch
 
 
 class Display:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import ray
 import torch
 
 from benchmarks import backbones, suites
@@ -22,10 +23,8 @@ from benchmarks.executors.attempt import Failure
 from benchmarks.records import store
 from benchmarks.records.spec import Result, Spec
 from benchmarks.training.run import run
+from benchmarks.training.train import Epoch
 from methods.errors import check
-
-if TYPE_CHECKING:
-    from benchmarks.training.train import Epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +77,6 @@ class Reports:
 
 
 def _report(reports: Any, key: str, epoch: Epoch) -> None:
-    import ray
-
     with suppress(ray.exceptions.RayError):  # a run must not fail because its progress cannot be shown
         reports.put.remote(key, epoch)  # without waiting: Ray lends the CPU of a waiting task to another task
 

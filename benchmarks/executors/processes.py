@@ -7,10 +7,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from multiprocessing.context import SpawnProcess
+from multiprocessing.context import SpawnProcess
+from typing import Any
 
 
 def start(target: Callable[..., None], *args: Any) -> SpawnProcess:

@@ -11,26 +11,25 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from filelock import SoftFileLease
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import benchmarks
 import methods
 from benchmarks.executors import attempt, claims, node
 from benchmarks.executors.attempt import Failure, OnEnd, OnEpoch, Outcome
 from benchmarks.executors.node import Task
+from benchmarks.executors.place import Place
 from benchmarks.files import writing
 from benchmarks.files.contents import CACHE
 from benchmarks.files.root import DATA_ROOT, data_root
 from benchmarks.records import store
 from benchmarks.records.spec import Result, Spec
 from benchmarks.training.environment import environment
+from benchmarks.training.train import Epoch
 from methods.errors import UserError, check
-
-if TYPE_CHECKING:
-    from filelock import SoftFileLease
-
-    from benchmarks.executors.place import Place
-    from benchmarks.training.train import Epoch
 
 RETRIES = 3  # per run, if its process or node is lost
 POLL_SECONDS = 0.5
@@ -217,8 +216,6 @@ def _needs(place: Place) -> dict[str, float]:
 
 def _reports(ray: Any) -> Any:
     """Start the actor that collects epochs. It runs on the driver's node, and so lives as long as the driver."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(node.Reports).remote()
 

@@ -6,13 +6,10 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.records import store
-from benchmarks.records.spec import Recipe
-
-if TYPE_CHECKING:
-    from benchmarks.records.spec import Spec
+from benchmarks.records.spec import Recipe, Spec
 
 # The time of a run depends mostly on these: method, SHA-256 of the backbone's weights, recipe.
 Kind = tuple[str, str, Recipe]

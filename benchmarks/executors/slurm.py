@@ -12,21 +12,20 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from submitit.helpers import DelayedSubmission
 
 from benchmarks.executors import attempt, queue
 from benchmarks.executors.attempt import OnEnd, OnEpoch, Outcome
 from benchmarks.executors.claims import AlreadyClaimed
+from benchmarks.executors.place import Place
 from benchmarks.files.root import data_root, use_data_root
 from benchmarks.records import store
+from benchmarks.records.spec import Spec
+from benchmarks.training.train import Epoch
 from methods.errors import UserError, check
-
-if TYPE_CHECKING:
-    from benchmarks.executors.place import Place
-    from benchmarks.records.spec import Spec
-    from benchmarks.training.train import Epoch
 
 FOLDER = "slurm"  # scripts and logs, in the folder of unfinished runs
 ARRAY = 1000  # elements per array: Slurm's default MaxArraySize is 1001
@@ -58,8 +57,6 @@ class Element:
 
     def checkpoint(self) -> Any:
         """Return what Slurm executes after a preemption or a time limit: the same element, which resumes its run."""
-        from submitit.helpers import DelayedSubmission
-
         return DelayedSubmission(self)
 
 

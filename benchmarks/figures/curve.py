@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from benchmarks.figures import drawing
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PANELS = {
     "training loss": {"train_loss": ""},
@@ -19,12 +20,7 @@ PANELS = {
 
 def draw(record: Mapping[str, Any]) -> Figure:
     """Draw one panel per quantity in the history of the record."""
-    import matplotlib
-
     matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
     history = record["history"]
     measured = {title: [n for n in names if history[0].get(n) is not None] for title, names in PANELS.items()}
     shown = {title: names for title, names in measured.items() if names}

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from torch import Tensor
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.manifold import TSNE
+from torch import Tensor
 
 SEED = 0
 
 
 def tsne(features: Tensor) -> Any:
     """Map features (B, F) to points (B, 2) by the t-SNE of scikit-learn."""
-    from sklearn.manifold import TSNE
-
     return TSNE(init="pca", perplexity=30, random_state=SEED).fit_transform(features.numpy())
 
 
 def draw(panels: Mapping[str, Any], classes: list[int], labels: Sequence[str], heading: str) -> Figure:
     """One panel per entry of ``panels``, which are points (B, 2); one color per class."""
-    import matplotlib
-    import numpy as np
-
     matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-
     colors = matplotlib.colormaps["tab20" if len(labels) > 10 else "tab10"]
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     figure.suptitle(heading, fontsize=10)

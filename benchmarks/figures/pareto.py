@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import median
+from typing import Any
+
+import matplotlib
+import matplotlib.pyplot as plt
+import pandas as pd
+from adjustText import adjust_text
+from matplotlib.axes import Axes
 
 from benchmarks.figures import drawing
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
+from benchmarks.tables.rows import in_figures
+from benchmarks.tables.statistics import half_width
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C564B", "#7F7F7F", "#BCBD22")
 MARKERS = "osD^vP*Xph"
@@ -44,8 +49,6 @@ class Panel:
 
 def points(frame: pd.DataFrame) -> list[Point]:
     """Make one point per row of comparable runs, from the seeds that have every task."""
-    from benchmarks.tables.statistics import half_width
-
     whole = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test").dropna()
     if whole.shape[1] < frame["spec.task"].nunique():
         return []
@@ -71,8 +74,6 @@ def panels(groups: Sequence[pd.DataFrame]) -> list[Panel]:
 
 
 def _panel(frame: pd.DataFrame, made: Sequence[Point]) -> Panel:
-    from benchmarks.tables.rows import in_figures
-
     first, (names, ending) = frame.iloc[0], in_figures(frame["row"].unique())
     return Panel(
         title=f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}{ending}",
@@ -91,11 +92,7 @@ def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
 
 def draw(made: Sequence[Panel], out: Path) -> list[Path]:
     """Write the figure of these panels. Returns the paths; without panels nothing is written."""
-    import matplotlib
-
     matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     if not made:
         return []
     names = sorted({row for panel in made for row in panel.rows})  # a row has the same color and marker in all panels
@@ -198,8 +195,6 @@ def _label(axis: Axes, made: Sequence[Point], places: dict[str, float], floor: f
 
     A line joins a point and a name that is far from it.
     """
-    from adjustText import adjust_text
-
     x, y = [places[p.name] for p in made], [max(p.accuracy, floor) for p in made]
     names = [p.name if p.accuracy >= floor else f"{p.name} {p.accuracy:.1f}" for p in made]
     texts = [axis.text(across, up, name, fontsize=8.5) for across, up, name in zip(x, y, names, strict=True)]
@@ -212,7 +207,5 @@ def _floor(made: Sequence[Point]) -> float:
 
     A point far below most others would squeeze them, so it is drawn at this end with its accuracy beside its name.
     """
-    from statistics import median
-
     middle, best = median(p.accuracy for p in made), max(p.accuracy for p in made)
     return max(min(p.accuracy for p in made), middle - FAR * (best - middle))

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from benchmarks import published
+import matplotlib
+import matplotlib.pyplot as plt
+import pandas as pd
+from adjustText import adjust_text
+from matplotlib.axes import Axes
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-
-    from benchmarks.published import Panel
+from benchmarks import published, suites
+from benchmarks.figures import drawing
+from benchmarks.published import Panel
+from benchmarks.tables import statistics
+from benchmarks.tables.scores import scores, tasks_and_groups, whole_seeds
 
 COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
 MARKERS = "sD^vP"
@@ -36,16 +39,12 @@ class Points:
 
 def panels() -> dict[str, Panel]:
     """Return the panel of each suite that has one."""
-    from benchmarks import suites
-
     found = {name: suites.get(name) for name in suites.table()}
     return {name: suite.panel for name, suite in found.items() if suite.panel and suite.published}
 
 
 def theirs(suite: str, panel: Panel) -> Points:
     """Return the points of the paper's figure."""
-    from benchmarks import suites
-
     numbers = published.numbers(suites.get(suite).published)
     drawn = (numbers["suite"] == suite) & (numbers["task"] == panel.task) & numbers["params_percent"].notna()
     found = numbers[drawn]
@@ -60,10 +59,6 @@ def theirs(suite: str, panel: Panel) -> Points:
 
 def ours(suite: str, panel: Panel, frame: pd.DataFrame) -> Points | None:
     """Return our points of one group of comparable runs, or None if it lacks a task of the paper's aggregate."""
-    from benchmarks import suites
-    from benchmarks.tables import statistics
-    from benchmarks.tables.scores import scores, tasks_and_groups, whole_seeds
-
     tasks, groups = tasks_and_groups(frame)
     images = panel.task == published.GROUP_MEAN
     if not (set(suites.get(suite).tasks) if images else {panel.task}) <= set(tasks):
@@ -97,13 +92,7 @@ def series(suite: str, groups: Sequence[pd.DataFrame]) -> list[Points]:
 
 def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
     """Write the figure as .png, .svg and .pdf into ``out``, with our points of ``groups`` of comparable runs."""
-    import matplotlib
-
     matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    from benchmarks.figures import drawing
-
     with plt.rc_context(drawing.STYLE):
         shown = panels()
         figure, axes = plt.subplots(1, len(shown), figsize=(6 * len(shown), 6.5), layout="constrained", squeeze=False)
@@ -151,8 +140,6 @@ def _color(number: int) -> str:
 
 def _label(axis: Axes, drawn: Sequence[Points]) -> None:
     """Write the name of every point in its color, where it covers neither points nor other names."""
-    from adjustText import adjust_text
-
     texts = [
         axis.text(across, up, name, fontsize=8, color=_color(number))
         for number, points in enumerate(drawn)

@@ -11,14 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import matplotlib
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
 
 from benchmarks.figures import drawing
 from benchmarks.tables import statistics
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
+from benchmarks.tables.rows import in_figures
+from benchmarks.tables.scores import scores, tasks_and_groups, whole_seeds
 
 FEWEST_METHODS, FEWEST_TASKS = 3, 2
 MOST_NAMED, BEST = 30, 20  # of more than 30 methods the best 20 are drawn, with their ranks among all methods
@@ -73,11 +75,6 @@ def panel(frame: pd.DataFrame) -> Panel | None:
 
     Returns None if there are too few methods or tasks, or if no (task, seed) is common to all methods.
     """
-    import pandas as pd
-
-    from benchmarks.tables.rows import in_figures
-    from benchmarks.tables.scores import scores, tasks_and_groups, whole_seeds
-
     tasks, _ = tasks_and_groups(frame)
     whole = whole_seeds(scores(frame, tasks))
     blocks = pd.DataFrame(whole.stack().unstack("row")).dropna()  # (seed and task, row)
@@ -98,11 +95,7 @@ def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
 
 def draw(made: Sequence[Panel], out: Path) -> list[Path]:
     """Write the figure of these panels. Returns the paths; without panels nothing is written."""
-    import matplotlib
-
     matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     if not made:
         return []
     heights = [_height(each) for each in made]

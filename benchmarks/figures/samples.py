@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import matplotlib
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 from benchmarks.figures import drawing
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from benchmarks.suites import Suite
+from benchmarks.suites import Suite
 
 COLUMNS = 8  # samples per class
 ROWS = 40  # the largest number of classes shown
@@ -23,11 +23,7 @@ def draw(suite: Suite, name: str, path: Path) -> None:
     Raises:
         UserError: the file does not end in .png, .svg or .pdf.
     """
-    import matplotlib
-
     matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     drawing.check_ending(path)
     task, shown = suite.tasks[name], suite.tasks[name].labels[:ROWS]
     x, y = suite.load(name, "train", size=PIXELS)

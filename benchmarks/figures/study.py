@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import matplotlib
+import matplotlib.pyplot as plt
+import optuna
+from matplotlib.figure import Figure
 
 from benchmarks.files.writing import writing
-
-if TYPE_CHECKING:
-    import optuna
 
 SEED = 0  # for the forest that computes importances
 SIZE = (7.2, 4.0)  # inches
@@ -20,12 +21,7 @@ def write(study: optuna.Study, title: str, trials: int, stem: Path) -> list[Path
 
     ``title`` names the study, as in "lora on digits"; ``trials`` is the number of trials that were asked for.
     """
-    import matplotlib
-
     matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    import optuna
-
     written = []
     with warnings.catch_warnings(), plt.rc_context():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -46,9 +42,6 @@ def write(study: optuna.Study, title: str, trials: int, stem: Path) -> list[Path
 
 
 def _save(figure: object, path: Path) -> Path:
-    from matplotlib import pyplot as plt
-    from matplotlib.figure import Figure
-
     assert isinstance(figure, Figure)
     figure.set_size_inches(SIZE)
     figure.tight_layout()

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,8 +49,6 @@ def read_file(path: Path, classes: int | None) -> Clouds:
     Raises:
         UserError: there is no such file, or it is damaged, lacks a dataset, has another shape, a NaN or other labels.
     """
-    import h5py
-
     try:
         with h5py.File(path) as file:
             missing = {"data", "label"} - set(file)
@@ -100,8 +99,6 @@ def write(path: Path, clouds: Clouds) -> None:
     Raises:
         WriteError: the file cannot be written.
     """
-    import h5py
-
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         file["data"], file["label"] = clouds

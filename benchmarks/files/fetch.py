@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from benchmarks.files.download import DownloadError, ask, download, sha256
 from benchmarks.files.reading import read_text
 from benchmarks.files.unpack import sealed, unpack
@@ -100,8 +102,6 @@ def _compare(archive: Archive, what: str, digest: str, known: str | None, cure: 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Refuse to write while another command writes the same files."""
-    from filelock import FileLock, Timeout
-
     try:
         with FileLock(path, timeout=0):
             yield

@@ -10,16 +10,14 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Callable, Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from methods.errors import UserError
-
-if TYPE_CHECKING:
-    from io import BufferedReader
 
 BROKEN = (
     pickle.UnpicklingError,

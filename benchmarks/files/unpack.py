@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from benchmarks.cli import progress
 from benchmarks.files.reading import read_text
 from methods.errors import UserError
 
@@ -100,8 +101,6 @@ def _path(member: zipfile.ZipInfo, archive: Path) -> PurePosixPath:
 
 def _extract(source: zipfile.ZipFile, folder: Path, plan: dict[str, zipfile.ZipInfo]) -> None:
     """Write every member. zipfile checks the CRCs and reads no more than the stated sizes."""
-    from benchmarks.cli import progress
-
     made: set[str] = set()
     with progress() as bar:
         shown = bar.add_task(f"unpacking to {folder.parent}", total=len(plan))

@@ -6,15 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.files import layouts
 from benchmarks.files.contents import each
 from benchmarks.files.decoded import decode
+from benchmarks.files.layouts import Layout
 from methods.errors import UserError
-
-if TYPE_CHECKING:
-    from benchmarks.files.layouts import Layout
 
 SHOWN = 3  # examples in a line on many faults of one kind
 SIZE = 8  # pixels; small, because only the decoding is checked

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import gzip
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import orjson
+import pandas as pd
 
 from benchmarks.tables.reader import HISTORY, TEXTS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RUNS = 256  # per piece
 DIGITS = 4  # significant digits of measured numbers; the records have all digits
@@ -42,8 +41,6 @@ def pieces(frame: pd.DataFrame) -> Iterator[str]:
 
 def _values(name: str, column: pd.Series[Any]) -> list[Any]:
     """Return the values of a column for JSON. NaN becomes null, and measured numbers are rounded."""
-    import numpy as np
-
     values = column.tolist()
     if name in TEXTS:
         texts = [text if isinstance(text, str) else "null" for text in values]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd
 
-    from benchmarks.tables.table import Table
+from benchmarks.tables.statistics import half_width
+from benchmarks.tables.table import Table
 
 AXES = (  # column, name, unit, aggregate over the runs of a row
     ("params.method", "trained parameters without the head", "", "mean"),
@@ -132,10 +132,6 @@ def _costs(runs: pd.DataFrame) -> Iterator[tuple[str, str, pd.Series[float]]]:
 
 
 def _intervals(values: pd.DataFrame, rows: Sequence[str]) -> list[dict[str, Any]]:
-    import pandas as pd
-
-    from benchmarks.tables.statistics import half_width
-
     seeds = values.groupby(level="row")
     mean, error, counts = (part.reindex(list(rows)) for part in (seeds.mean(), seeds.sem(), seeds.count()))
     half = pd.DataFrame(half_width(error.to_numpy(), counts.to_numpy() - 1), error.index, error.columns)

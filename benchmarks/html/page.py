@@ -6,26 +6,22 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING
+
+import jinja2
+import orjson
+import pandas as pd
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
 
 from benchmarks.html.details import RUNS, pack, pieces
 from benchmarks.html.overview import overview
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from benchmarks.tables.table import Table
+from benchmarks.tables.table import Table
 
 SCRIPTS = ("data.js", "dom.js", "table.js", "labels.js", "plot.js", "runs.js", "main.js")
 
 
 def render(frame: pd.DataFrame, groups: Sequence[pd.DataFrame], made: Sequence[Table]) -> str:
     """Make the page. ``groups`` are the runs of ``frame`` in groups of comparable runs, ``made`` their tables."""
-    import jinja2
-    import orjson
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
-
     sections, order = overview(groups, made)
     runs = frame.loc[order]
     data = {"sections": sections, "piece": RUNS}

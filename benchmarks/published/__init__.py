@@ -13,12 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from methods.errors import UserError, check
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FOLDER = Path(__file__).parent
 CELLS = "cells"  # the aggregate of a number of one task, as a table prints it
@@ -54,15 +52,11 @@ def numbers(paths: tuple[Path, ...] | None = None) -> pd.DataFrame:
     Raises:
         UserError: a file is missing, is no CSV, or lacks a column.
     """
-    import pandas as pd
-
     chosen = sorted(FOLDER.glob("*.csv")) if paths is None else paths
     return pd.concat([_read(path) for path in chosen], ignore_index=True)
 
 
 def _read(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
     try:
         found = pd.read_csv(path)
     except (OSError, ValueError) as error:  # pandas raises ValueErrors for what is no CSV

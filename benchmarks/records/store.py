@@ -8,14 +8,13 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from socket import gethostname
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import orjson
 
 from benchmarks.files.writing import write_atomic
-from benchmarks.records.spec import SCHEMA_VERSION
+from benchmarks.records.spec import SCHEMA_VERSION, Result, Spec
 from methods.errors import UserError
-
-if TYPE_CHECKING:
-    from benchmarks.records.spec import Result, Spec
 
 RUNS, ADAPTERS, UNFINISHED = "runs", "adapters", "unfinished"
 
@@ -156,8 +155,6 @@ def records(results: Path) -> list[dict[str, Any]]:
 
 def _parsed(text: bytes) -> Any:
     """Parse JSON. What orjson refuses goes to Python's parser, which accepts NaN and has clearer errors."""
-    import orjson
-
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:

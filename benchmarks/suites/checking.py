@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from benchmarks.files.root import Missing
 from benchmarks.suites import Suite
 from methods.errors import check, unknown
@@ -20,8 +22,6 @@ def faults(suite: Suite, name: str) -> list[str]:
     """What is wrong with a task's data, one line per fault."""
     if suite.faults is not None:
         return suite.faults(name)
-    import torch
-
     task, lines = suite.tasks[name], []
     for split, expected in (("train", task.train), ("val", task.val), ("test", task.test)):
         x, y = suite.load(name, split, size=PIXELS)

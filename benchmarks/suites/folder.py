@@ -6,19 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from benchmarks.files import clouds, contents, decoded, layouts, verify
 from benchmarks.files.holdout import hold_out
+from benchmarks.files.layouts import Layout
 from benchmarks.files.root import Missing
 from benchmarks.suites import Suite, Task, names
+from methods.base import Modality
 from methods.errors import UserError, check
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from benchmarks.files.layouts import Layout
-    from methods.base import Modality
 
 SHARED: dict[str, object] = {"warmup_epochs": 10, "drop_path": 0.1}
 RECIPES: dict[Modality, dict[str, object]] = {
@@ -122,8 +121,6 @@ def _points(folder: Path) -> Data:
     check(len(val) > 0, f"{folder}: no class has a second training cloud, which validation needs; add clouds")
 
     def load(split: str, size: int | None) -> tuple[Tensor, Tensor]:
-        import torch
-
         x, y = clouds.read(folder, "test" if split == "test" else "train")
         chosen: Any = {"train": train, "val": val, "test": slice(None)}[split]
         return torch.from_numpy(x[chosen]), torch.from_numpy(y[chosen])

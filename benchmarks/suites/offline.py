@@ -8,20 +8,19 @@ from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+from torch import Tensor
 
 from benchmarks.files.contents import cache_root
 from benchmarks.files.digest import digest
 from benchmarks.files.writing import write_atomic
 from benchmarks.suites import Suite, Task, offline_images, offline_points
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Split = tuple[NDArray[Any], NDArray[np.int64]]  # inputs and labels
 
@@ -83,8 +82,6 @@ def draw(task: str) -> dict[str, Split]:
 
 def load(task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
     """Inputs and labels of a split; images are 32 pixels wide whatever ``size`` is."""
-    import torch
-
     x, y = arrays(task)[split]
     return torch.from_numpy(x), torch.from_numpy(y)
 

@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from benchmarks.files.clouds import Clouds, divided
 from benchmarks.files.digest import digest
 from benchmarks.suites import Task
 from methods.errors import check
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 # of Point-MAE (arXiv:2203.06604), which later papers follow
 RECIPE = {"epochs": 300, "batch_size": 32, "warmup_epochs": 10, "clip_grad": 10.0, "drop_path": 0.1}
@@ -61,8 +60,6 @@ class Reader:
 
     def load(self, task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
         """Clouds and labels of a split; points have no ``size``."""
-        import torch
-
         x, y = splits(self.read, self.find(task), self.tasks[task])[split]
         return torch.from_numpy(x), torch.from_numpy(y)
 

@@ -7,19 +7,16 @@ The files are JPEGs even where the originals are not. The 32-pixel sets lose acc
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from benchmarks import published
 from benchmarks.files import contents, decoded, layouts, verify
 from benchmarks.files.fetch import Archive
+from benchmarks.files.layouts import Layout
 from benchmarks.files.root import Missing, data_root
 from benchmarks.suites import Suite, Task
 from methods.errors import UserError, check
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from benchmarks.files.layouts import Layout
 
 ARCHIVE = Archive(
     repository="XiN0919/VTAB-1k",

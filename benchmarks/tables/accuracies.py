@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
+
+from benchmarks import published, suites
+from benchmarks.tables import statistics
 from benchmarks.tables.rows import recipe_text
 from benchmarks.tables.scores import scores, tasks_and_groups, whole_seeds
+from benchmarks.tables.statistics import RESAMPLES
 from benchmarks.tables.table import Table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 NAMED_RULES = {"best_test": "best_test (the epoch is chosen on the test split; use it only to compare with papers)"}
 UNKNOWN = "-"
@@ -30,8 +32,6 @@ def accuracies(frame: pd.DataFrame) -> Table:
 
     A mean over tasks uses only the seeds that have every task.
     """
-    import pandas as pd
-
     tasks, groups = tasks_and_groups(frame)
     runs = scores(frame, tasks)
     whole = whole_seeds(runs)
@@ -60,8 +60,6 @@ def accuracies(frame: pd.DataFrame) -> Table:
 
 
 def _means(whole: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    import pandas as pd
-
     by_group = {group: whole[list(members)].mean(axis=1) for group, members in groups.items()}
     several = {f"{group} mean": by_group[group] for group, members in groups.items() if len(members) > 1}
     return pd.DataFrame({**several, "mean": whole.mean(axis=1), "group mean": pd.DataFrame(by_group).mean(axis=1)})
@@ -69,10 +67,6 @@ def _means(whole: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.DataF
 
 def _interval(whole: pd.DataFrame) -> pd.Series[str]:
     """Return the 95 % interval of each row's mean as text."""
-    import pandas as pd
-
-    from benchmarks.tables import statistics
-
     seeds = whole.mean(axis=1).unstack()
     ends = zip(*statistics.intervals(seeds.to_numpy()), strict=True)
     texts = [UNKNOWN if math.isnan(low) else f"{low:.1f} to {high:.1f}" for low, high in ends]
@@ -81,10 +75,6 @@ def _interval(whole: pd.DataFrame) -> pd.Series[str]:
 
 def _evidence(whole: pd.DataFrame) -> dict[str, pd.Series[Any]]:
     """Compare the rows that have every task; the columns are empty if there are fewer than two such rows."""
-    import pandas as pd
-
-    from benchmarks.tables import statistics
-
     empty = pd.Series(dtype=object)
     if whole.index.get_level_values("row").nunique() < 2:
         return {"against best": empty, "rank": empty}
@@ -112,8 +102,6 @@ def _seeds(runs: pd.DataFrame) -> pd.Series[Any]:
 
 def _published(frame: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.Series[str]:
     """Return what papers report for the method of each row, whatever its options here; empty if no paper does."""
-    from benchmarks import published, suites
-
     first = frame.iloc[0]
     conditions = {"backbone": str(first["spec.backbone.name"]), "augment": str(first["spec.recipe.augment"])}
     methods = frame.groupby("row")["spec.method"].first()
@@ -126,8 +114,6 @@ def _published(frame: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.S
 
 
 def _notes(frame: pd.DataFrame, tasks: Sequence[str], groups: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    from benchmarks.tables.statistics import RESAMPLES
-
     first = frame.iloc[0]
     rule = first["accuracy.checkpoint_rule"]
     full = int(first["params.backbone"])

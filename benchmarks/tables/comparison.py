@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from benchmarks.tables.rows import comparable
+from benchmarks.tables.scores import scores, tasks_and_groups
 from benchmarks.tables.statistics import MANY_RESAMPLES, Comparison, compare
 from methods.errors import UserError, unknown
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def lines(frame: pd.DataFrame, first: str, second: str) -> list[str]:
@@ -21,8 +21,6 @@ def lines(frame: pd.DataFrame, first: str, second: str) -> list[str]:
     Raises:
         UserError: the two names are equal, or no group of comparable runs has such a row.
     """
-    from benchmarks.tables.rows import comparable
-
     if first == second:
         raise UserError(f"--compare got '{first}' twice; give two different rows of the leaderboard")
     groups = comparable(frame)
@@ -60,8 +58,6 @@ def _differences(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
 
     The result is (task, seed) in percentage points, and NaN where either row has no run.
     """
-    from benchmarks.tables.scores import scores, tasks_and_groups
-
     tasks, _ = tasks_and_groups(frame)
     runs = scores(frame, tasks)
     gaps = (

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from benchmarks.tables.table import Table, nothing_best
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 NOTES = (
     "Every number is the median over all runs of a row (all tasks and seeds).",
@@ -38,8 +36,6 @@ def costs(frame: pd.DataFrame) -> list[Table]:
 
 
 def _costs(frame: pd.DataFrame, device: str) -> Table:
-    import pandas as pd
-
     known = {name: (column, text) for name, (column, text) in _columns().items() if column in frame}
     medians = frame.groupby("row")[[column for column, _ in known.values()]].median()
     cells = pd.DataFrame(
@@ -79,8 +75,6 @@ def searches(frame: pd.DataFrame) -> list[Table]:
 
     The list is empty if no run has searched.
     """
-    import pandas as pd
-
     reports = {place: json.loads(text) for place, text in frame["report"].dropna().items()}
     reports = {place: report for place, report in reports.items() if "search" in report}
     if not reports:
@@ -99,8 +93,6 @@ def searches(frame: pd.DataFrame) -> list[Table]:
 
 
 def _searches(runs: pd.DataFrame, spent: pd.DataFrame) -> Table:
-    import pandas as pd
-
     keys = [runs["row"].str.split().str[0], runs["spec.task"]]
     means = spent.groupby(keys).mean()
     cells = means.map("{:,.0f}".format)

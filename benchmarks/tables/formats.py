@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from typing import TYPE_CHECKING
+
+import pandas as pd
+from rich.markup import escape
+from rich.table import Table as RichTable
 
 from benchmarks.tables.table import Table
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from rich.table import Table as RichTable
 
 COMMAND = "python -m benchmarks.leaderboard"
 SECONDARY = ("head", "PPT", "%", "published", "backward ms", "optimizer ms")  # not shown in a terminal
@@ -25,8 +24,6 @@ def to_page(made: Sequence[Table]) -> str:
 
 def _marked(cells: pd.DataFrame, best: pd.DataFrame, mark: str) -> pd.DataFrame:
     """Put the best cells of every column into ``mark``, a template with {}."""
-    import pandas as pd
-
     texts, where = cells.to_numpy(dtype=object, copy=True), best.to_numpy()
     texts[where] = [mark.format(text) for text in texts[where]]
     return pd.DataFrame(texts, cells.index, cells.columns)
@@ -66,8 +63,6 @@ def to_tex(made: Sequence[Table]) -> str:
 
 def to_csv(made: Sequence[Table]) -> str:
     """Write all tables as one CSV file, whose first column names the table."""
-    import pandas as pd
-
     parts = [table.cells.reset_index().assign(table=table.title) for table in made]
     frame = pd.concat(parts)
     return str(frame[["table", *[c for c in frame.columns if c != "table"]]].to_csv(index=False, lineterminator="\n"))
@@ -78,9 +73,6 @@ def to_rich(table: Table, hidden: Container[str] | None = None) -> RichTable:
 
     By default the secondary columns are hidden. So are the means of groups, or the tasks if there are many.
     """
-    from rich.markup import escape
-    from rich.table import Table as RichTable
-
     if hidden is None:
         means = [str(column) for column in table.cells if str(column).endswith(" mean")]
         hidden = {*SECONDARY, *(table.tasks if len(table.tasks) > MANY_TASKS else means)}

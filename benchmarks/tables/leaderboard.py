@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from benchmarks.tables.accuracies import accuracies
 from benchmarks.tables.costs import costs, searches
 from benchmarks.tables.rows import comparable
 from benchmarks.tables.table import Table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def tables(frame: pd.DataFrame) -> list[Table]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import orjson
+import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
 
 from benchmarks.tables.reader import TEXTS
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
 
 # Every file has these columns with these types, even where no run has a value.
 KINDS: dict[str, tuple[str, ...]] = {
@@ -46,9 +47,6 @@ def to_parquet(frame: pd.DataFrame) -> bytes:
     A value that a run lacks is null. An object is JSON text. A column of the history holds a list of floats per run,
     with one float per epoch.
     """
-    import pyarrow as pa
-    from pyarrow import parquet
-
     known = {name: _type(kind) for kind, names in KINDS.items() for name in names}
     missing = [None] * len(frame)
     columns = {name: pa.array(frame.get(name, missing), kind, from_pandas=True) for name, kind in known.items()}
@@ -59,16 +57,11 @@ def to_parquet(frame: pd.DataFrame) -> bytes:
 
 
 def _type(kind: str) -> pa.DataType:
-    import pyarrow as pa
-
     return pa.list_(pa.float64()) if kind == "list" else pa.type_for_alias(kind)
 
 
 def _inferred(values: pd.Series[Any]) -> pa.Array:
     """Make a column with the type of its values, or with their JSON text if they have several types."""
-    import orjson
-    import pyarrow as pa
-
     try:
         return pa.array(values, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError):

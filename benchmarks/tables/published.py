@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Mapping, Sequence, Sized
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmarks import published
+import pandas as pd
+
+from benchmarks import published, suites
+from benchmarks.suites import Suite
 from benchmarks.tables.accuracies import accuracies, ppt
 from benchmarks.tables.table import Table, nothing_best
 from methods.errors import UserError, unknown
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from benchmarks.suites import Suite
 
 FOLDER = "published"  # the folder below the results for tables and figures with published numbers
 PAPER, HERE = "paper", "here"
@@ -23,8 +21,6 @@ ABOUT = ("from", "rule", "aggregate", "seeds", "backbone", "augment")
 
 def suites_with_numbers() -> list[str]:
     """The names of all suites that have published numbers."""
-    from benchmarks import suites
-
     return sorted(name for name in suites.table() if suites.get(name).published)
 
 
@@ -45,10 +41,6 @@ def table(suite: str, groups: Sequence[pd.DataFrame]) -> Table:
     Rows are sorted by backbone and augmentation; rows that agree in both start with the highest accuracy. No cell is
     marked as the best of its column.
     """
-    import pandas as pd
-
-    from benchmarks import suites
-
     numbers = published.numbers(suites.get(suite).published)
     numbers = numbers[numbers["suite"] == suite]
     tasks = _tasks(suites.get(suite), set(numbers["task"]))

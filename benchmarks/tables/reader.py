@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import orjson
+import pandas as pd
+
+from benchmarks.records import store
 from methods.errors import UserError, unknown
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # The fields of these objects differ from run to run, so each object is one column of JSON text.
 TEXTS = ("spec.config", "spec.recipe", "environment.packages", "report", "tuning")
@@ -22,8 +24,6 @@ def load(results: Path, suite: str | None = None) -> pd.DataFrame:
     Raises:
         UserError: there is no record, a record cannot be read, or the suite has no record.
     """
-    from benchmarks.records import store
-
     frame = to_frame(store.each(results))
     if frame.empty:
         raise UserError(f"no run records below {results / store.RUNS}; make some with: python -m benchmarks.run")
@@ -43,8 +43,6 @@ def to_frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     ``history.FIELD`` of arrays, which hold one float per epoch. A run whose history lacks
     the field has None.
     """
-    import pandas as pd
-
     return pd.DataFrame([_row(record) for record in records])
 
 
@@ -59,8 +57,6 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _put(row: dict[str, Any], name: str, value: Any) -> None:
-    import orjson
-
     if name in TEXTS:
         row[name] = orjson.dumps(value).decode() if value else None
         if name != "spec.recipe":  # its fields also become columns, for tables and figures
@@ -73,8 +69,6 @@ def _put(row: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _curves(history: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
-    import numpy as np
-
     curves = {}
     for field in dict.fromkeys(name for epoch in history for name in epoch):
         numbers = [epoch.get(field) for epoch in history]

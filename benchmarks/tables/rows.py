@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
+
+import methods
 from methods.errors import UserError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MOST_OPTIONS = 3  # a row with more options is named by a letter
 SAME = ("spec.suite", "spec.backbone.modality", "spec.backbone.name", "spec.backbone.sha256", "recipe", "spec.dtype")
@@ -68,8 +68,6 @@ def _names(frame: pd.DataFrame) -> list[str]:
 
 def _defaults(method: str) -> dict[str, Any]:
     """Return the default options of a method, or no options if the method is not installed."""
-    import methods
-
     try:
         return methods.defaults(method)
     except UserError:

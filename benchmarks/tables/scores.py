@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
+from benchmarks import suites
 
 
 def scores(frame: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
@@ -24,8 +23,6 @@ def tasks_and_groups(frame: pd.DataFrame) -> tuple[list[str], dict[str, list[str
 
     If the suite is not installed, tasks are sorted by name and form one group.
     """
-    from benchmarks import suites
-
     present = sorted(frame["spec.task"].unique())
     suite = frame["spec.suite"].iloc[0]
     if suite not in suites.names():

@@ -12,6 +12,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.special import stdtrit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,8 +71,6 @@ def intervals(samples: Floats) -> tuple[Floats, Floats]:
 
     ``samples`` is (rows, seeds), with NaN for a missing seed. The ends are NaN if a row has fewer than two seeds.
     """
-    import pandas as pd
-
     rows = pd.DataFrame(samples)
     return _student(rows.mean(axis=1).to_numpy(), rows.sem(axis=1).to_numpy(), rows.count(axis=1).to_numpy() - 1)
 
@@ -84,8 +85,6 @@ def half_width(error: NDArray[Any], freedom: NDArray[Any]) -> Floats:
 
     ``error`` is the standard error of the mean.
     """
-    from scipy.special import stdtrit  # the source of the quantiles in scipy.stats, which is slow to import
-
     half: Floats = stdtrit(np.where(freedom > 0, freedom, math.nan), TAILS[1]) * error
     return np.where(error == 0, 0.0, half)
 
@@ -110,8 +109,6 @@ def critical_difference(rows: int, tasks: int) -> float:
 @cache
 def _studentized(rows: int) -> float:
     """Return the 95 % quantile of the studentized range. It is cached because it takes 0.1 s."""
-    from scipy import stats
-
     return float(stats.studentized_range.ppf(LEVEL, rows, np.inf))
 
 
@@ -120,8 +117,6 @@ def friedman(blocks: pd.DataFrame) -> float:
 
     The test needs at least three columns.
     """
-    from scipy import stats
-
     return float(stats.friedmanchisquare(*blocks.to_numpy().T).pvalue)
 
 
@@ -204,8 +199,6 @@ def against_best(whole: pd.DataFrame, resamples: int = RESAMPLES) -> pd.Series[s
     Returns "best", "tied" (see ``Comparison.tied``) or "below" per row, or "-" if the row has fewer than two seeds in
     common with the best row.
     """
-    import pandas as pd
-
     rows = whole.index.get_level_values(0)
     best = str(whole.mean(axis=1).groupby(rows).mean().idxmax())
     verdicts = pd.Series("-", index=pd.Index(rows.unique(), name="row"))

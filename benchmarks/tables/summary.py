@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from benchmarks.tables.accuracies import UNKNOWN, accuracies
 from benchmarks.tables.table import Table
 from methods.errors import UserError, unknown
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COLUMNS = {"image": "images", "points": "points"}  # the column of each modality
 
@@ -24,8 +22,6 @@ def summary(groups: Sequence[pd.DataFrame], methods: Iterable[str]) -> Table:
     Raises:
         UserError: a method has no runs or several rows, or one modality has several sets of comparable runs.
     """
-    import pandas as pd
-
     asked = list(dict.fromkeys(methods))
     known = {str(method) for group in groups for method in group["spec.method"]}
     for method in asked:
@@ -60,8 +56,6 @@ def _by_modality(groups: Sequence[pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
 def _rows(group: pd.DataFrame, asked: Sequence[str]) -> pd.DataFrame:
     """What the leaderboard has of each method: its mean as text and as a number, parameters and verdict."""
-    import pandas as pd
-
     table = accuracies(group)
     names = {str(method): sorted(set(rows)) for method, rows in group.groupby("spec.method")["row"]}
     found = {}

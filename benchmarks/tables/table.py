@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,4 @@ class Table:
 
 def nothing_best(cells: pd.DataFrame) -> pd.DataFrame:
     """Return ``values`` for a table in which no cell is marked as the best of its column."""
-    import pandas as pd
-
     return pd.DataFrame(math.nan, index=cells.index, columns=cells.columns)

@@ -6,16 +6,14 @@ Shapes: B samples, T tokens, D token width, H width between fc1 and fc2, L block
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from benchmarks.backbones.points import PointTransformer
 from methods.base import modality
-
-if TYPE_CHECKING:
-    from benchmarks.backbones.points import PointTransformer
 
 BYTES = 4  # per float32
 

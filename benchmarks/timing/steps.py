@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,7 @@ from benchmarks.timing import floor
 from benchmarks.training.model import Classifier
 from benchmarks.training.optimizer import adamw
 from benchmarks.training.precision import autocast
-
-if TYPE_CHECKING:
-    from methods.base import Backbone
+from methods.base import Backbone
 
 Mark = Callable[[str], None]
 Step = Callable[[Mark], None]

@@ -6,21 +6,18 @@ import multiprocessing
 import queue
 import time
 from collections.abc import Sequence
+from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Barrier
 from threading import BrokenBarrierError
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from benchmarks.cli import progress
 from benchmarks.timing import steps
 from benchmarks.timing.steps import Case, Setting
+from benchmarks.timing.turns import Turn
 from methods.errors import UserError
-
-if TYPE_CHECKING:
-    from multiprocessing.context import SpawnProcess
-    from multiprocessing.synchronize import Barrier
-
-    from benchmarks.timing.turns import Turn
 
 WARM_UP = 3  # steps before the first round
 SECONDS = 5.0  # per round

@@ -10,16 +10,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from benchmarks.cli import progress
 from benchmarks.files.writing import write_atomic
+from benchmarks.timing.steps import Step
+from benchmarks.training.environment import device_name
 from benchmarks.training.measure import StepClock
-
-if TYPE_CHECKING:
-    import torch
-
-    from benchmarks.timing.steps import Step
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 Turn = tuple[str, dict[str, float]]  # the name of a step, and the milliseconds of each of its parts
@@ -86,8 +85,6 @@ class Timing:
 
 def interleaved(steps: Mapping[str, Step], rounds: int, device: torch.device, clock: str) -> list[Turn]:
     """A warm-up turn of each step, then rounds. In a round, each other step has its turn between two of the first."""
-    import torch
-
     base, *others = steps
     order = [*steps, *[name for other in others for name in (base, other)] * rounds, base]
     timed = StepClock(device, CLOCKS[clock])
@@ -106,10 +103,6 @@ def interleaved(steps: Mapping[str, Step], rounds: int, device: torch.device, cl
 
 def machine(device: torch.device, load: float) -> dict[str, Any]:
     """Where a timing was made; ``load`` is the load average of the last minute before it."""
-    import torch
-
-    from benchmarks.training.environment import device_name
-
     return {
         "device": device_name(device),
         "threads": torch.get_num_threads(),

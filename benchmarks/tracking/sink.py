@@ -11,16 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from benchmarks.cli import progress
 from benchmarks.records import store
+from benchmarks.records.spec import Spec
 from benchmarks.tracking import fields
 from benchmarks.tracking.address import shown
-
-if TYPE_CHECKING:
-    from benchmarks.records.spec import Spec
-    from benchmarks.training.train import Epoch
+from benchmarks.training.train import Epoch
 
 PATIENCE_SECONDS = 60.0  # without a message from the uploader, at the end of a sweep
 

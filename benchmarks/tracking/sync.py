@@ -6,7 +6,9 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from mlflow.entities import Run
 
 from benchmarks.cli import progress
 from benchmarks.records import store
@@ -14,9 +16,6 @@ from benchmarks.tracking import fields
 from benchmarks.tracking.address import shown
 from benchmarks.tracking.mirror import Mirror, failures, files, origin, reason
 from methods.errors import UserError
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
 
 Records = dict[str, dict[str, Any]]  # by stem: suite/task/method-sSEED-KEY
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from benchmarks.training.augment import random_scale
-
-if TYPE_CHECKING:
-    from benchmarks.training.model import Classifier
+from benchmarks.training.model import Classifier
 
 
 @torch.inference_mode()

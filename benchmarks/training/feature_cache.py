@@ -11,22 +11,19 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
+from torch import Tensor
 
 import benchmarks
 import methods
 from benchmarks.files.contents import cache_root
 from benchmarks.files.writing import write_atomic
+from benchmarks.records.spec import Spec
 from benchmarks.training import measure
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from benchmarks.records.spec import Spec
 
 # the code that computes and stores features, below ``benchmarks``
 SOURCES = ("backbones/*.py", "training/model.py", "training/prefix.py", "training/feature_cache.py")
@@ -63,8 +60,6 @@ class FeatureCache:
 
     def _compute_alone(self, path: Path, compute: Callable[[], Tensor]) -> Features:
         """Compute and store features, while other processes on this machine that need the same features wait."""
-        from filelock import FileLock
-
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             locked = FileLock(path.with_suffix(".lock")).acquire()  # the system releases it if this process dies

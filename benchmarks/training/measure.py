@@ -12,14 +12,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
-if TYPE_CHECKING:
-    from benchmarks.training.model import Classifier
+from benchmarks.training.model import Classifier
 
 Shape = Any  # torch.Size; torch's formulas have no annotations
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,12 +17,8 @@ import methods
 from benchmarks import backbones
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Spec
+from methods.base import Backbone, Method
 from methods.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from methods.base import Backbone, Method
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 

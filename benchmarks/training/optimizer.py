@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import torch
 from timm.optim import create_optimizer_v2
 from timm.scheduler.cosine_lr import CosineLRScheduler
 
-if TYPE_CHECKING:
-    import torch
-
-    from benchmarks.training.model import Classifier
+from benchmarks.training.model import Classifier
 
 
 def adamw(model: Classifier, lr: float) -> torch.optim.Optimizer:

@@ -6,18 +6,15 @@ Shapes: B samples, T tokens, D token width, F pooled features, L blocks.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
+from benchmarks.training.model import Classifier
 from methods.base import modality
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from benchmarks.training.model import Classifier
 
 SHARE = 8  # a cache takes at most 1/8 of the free memory
 AFTER = ("norm", "fc_norm", "head", "head_drop")  # modules of a backbone that come after its blocks

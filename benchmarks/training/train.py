@@ -8,23 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
+from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import Tensor, nn
 
+from benchmarks.records.spec import Recipe
 from benchmarks.training import evaluate, prefix, stages
 from benchmarks.training.augment import KEEP_DISTANCES, augment
+from benchmarks.training.feature_cache import FeatureCache
 from benchmarks.training.measure import StepClock
+from benchmarks.training.model import Classifier
 from benchmarks.training.optimizer import adamw, cosine
 from benchmarks.training.precision import autocast
-
-if TYPE_CHECKING:
-    from timm.scheduler.cosine_lr import CosineLRScheduler
-
-    from benchmarks.records.spec import Recipe
-    from benchmarks.training.feature_cache import FeatureCache
-    from benchmarks.training.model import Classifier
 
 Epoch = dict[str, Any]
 Load = Callable[[str], tuple[Tensor, Tensor]]

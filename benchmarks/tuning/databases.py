@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from methods.errors import UserError
-
-if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
-
 
 # Seconds between attempts: if two processes create the tables at once, one of them fails at first.
 PAUSES = (0.5, 1.0, 0.0)
@@ -34,8 +35,6 @@ class StudyDatabase:
         Raises:
             UserError: the database cannot be opened.
         """
-        import optuna
-
         waits = {"connect_args": {"timeout": 60}} if self.url.startswith("sqlite") else {"pool_pre_ping": True}
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         optuna.logging.set_verbosity(optuna.logging.CRITICAL)
@@ -68,9 +67,6 @@ class StudyDatabase:
 
     def __str__(self) -> str:
         """The URL without its password."""
-        from sqlalchemy.engine import make_url
-        from sqlalchemy.exc import ArgumentError
-
         try:
             return make_url(self.url).render_as_string(hide_password=True)
         except ArgumentError:
@@ -78,9 +74,6 @@ class StudyDatabase:
 
 
 def _failures(*others: type[Exception]) -> tuple[type[Exception], ...]:
-    from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import SQLAlchemyError
-
     return StorageInternalError, SQLAlchemyError, *others
 
 

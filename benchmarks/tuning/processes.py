@@ -9,19 +9,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from multiprocessing.context import SpawnProcess
+from typing import Any
 
 import torch
 
 from benchmarks.executors import processes
 from benchmarks.tuning import studies
+from benchmarks.tuning.databases import StudyDatabase
+from benchmarks.tuning.studies import Search
 from methods.errors import UserError
-
-if TYPE_CHECKING:
-    from multiprocessing.context import SpawnProcess
-
-    from benchmarks.tuning.databases import StudyDatabase
-    from benchmarks.tuning.studies import Search
 
 WAIT_SECONDS = 0.5
 OnTrial = Callable[["Search"], None]

@@ -13,22 +13,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 import torch
 from optuna.trial import TrialState
+from torch import Tensor
 
 from benchmarks.executors.attempt import Failure
 from benchmarks.records.spec import Spec
 from benchmarks.training.run import loader, prepare
-from benchmarks.training.train import Diverged, Epoch
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from benchmarks.training.train import Load, Trainer
-    from benchmarks.tuning.databases import StudyDatabase
+from benchmarks.training.train import Diverged, Epoch, Load, Trainer
+from benchmarks.tuning.databases import StudyDatabase
 
 RANDOM_TRIALS = 5  # before TPE draws from what it has seen
 UNPRUNED_TRIALS = 4  # finished trials before the median pruner compares any

@@ -6,16 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from optuna.trial import FrozenTrial
 
 import methods
+from benchmarks.files.writing import write_atomic
+from benchmarks.records.spec import Recipe, Spec
+from benchmarks.training.environment import environment
+from benchmarks.tuning.studies import Search
 from methods.errors import UserError, check
-
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
-    from benchmarks.records.spec import Recipe, Spec
-    from benchmarks.tuning.studies import Search
 
 CONFIGS = "configs"
 SAME = ("backbone", "data_fingerprint", "recipe")  # a configuration is valid for these alone
@@ -28,9 +28,6 @@ def path(folder: Path, spec: Spec) -> Path:
 
 def write(folder: Path, search: Search, trial: FrozenTrial, trials: dict[str, int]) -> Path:
     """Write the configuration of a study's best trial, and how it was found; ``trials`` counts them by state."""
-    from benchmarks.files.writing import write_atomic
-    from benchmarks.training.environment import environment
-
     found = {
         "study": search.name,
         "method": search.base.method,
@@ -69,8 +66,6 @@ def apply(specs: Sequence[Spec], folder: Path) -> list[Spec]:
 
 
 def _tuned(spec: Spec, file: Path) -> Spec:
-    from benchmarks.records.spec import Recipe
-
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         config = methods.config(spec.method, found["config"])

@@ -1,0 +1,62 @@
+"""The files of a leaderboard: tables, the page, the run table and figures, written from the records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.figures import pareto, ranks
+from benchmarks.figures import published as figure
+from benchmarks.files.writing import write_atomic
+from benchmarks.html.page import render
+from benchmarks.records import store
+from benchmarks.tables import published as beside
+from benchmarks.tables.formats import COMMAND, to_csv, to_markdown, to_page, to_tex
+from benchmarks.tables.leaderboard import of_groups
+from benchmarks.tables.parquet import to_parquet
+from benchmarks.tables.reader import load
+from benchmarks.tables.rows import comparable
+from benchmarks.tables.table import Table
+
+
+def save(frame: pd.DataFrame, results: Path, show: Callable[[Table], None] = lambda table: None) -> list[Path]:
+    """Write the tables, the page, runs.parquet and the figures of the runs in ``frame`` into ``results``.
+
+    Calls ``show`` with every table. Returns the paths of the written files.
+    """
+    groups = comparable(frame)
+    made = of_groups(groups)
+    for table in made:
+        show(table)
+    contents: dict[str, str | bytes] = {
+        "leaderboard.md": to_page(made),
+        "leaderboard.csv": to_csv(made),
+        "leaderboard.tex": to_tex(made),
+        "leaderboard.html": render(frame, groups, made),
+        "runs.parquet": to_parquet(frame),
+    }
+    for name, content in contents.items():
+        write_atomic(results / name, content)
+    figures = results / "figures"
+    return [*(results / name for name in contents), *pareto.write(groups, figures), *ranks.write(groups, figures)]
+
+
+def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
+    """Write the numbers that papers report beside ours: published/SUITE.md, .csv and a figure below ``results``.
+
+    Raises:
+        UserError: no published numbers of that suite are known.
+    """
+    beside.check(suite)
+    recorded = any((results / store.RUNS).rglob("*.json"))
+    groups = comparable(load(results)) if recorded else []
+    table = beside.table(suite, groups)
+    made = f"Made from `benchmarks/published/*.csv` and the run records by `{COMMAND} --published {suite}`."
+    texts = {"md": f"{to_markdown(table)}\n\n{made}\n", "csv": to_csv([table])}
+    paths = [results / beside.FOLDER / f"{suite}.{ending}" for ending in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        write_atomic(path, text)
+    drawn = figure.write(groups, results / beside.FOLDER) if suite in figure.panels() else []
+    return table, [*paths, *drawn]
