@@ -85,13 +85,8 @@ def ray(workers: int | None) -> str:
     plain, node.work = node.work, timed
     try:
         with TemporaryDirectory() as folder:
-            listeners = Listeners(
-                on_epoch=lambda *_: None,
-                on_end=lambda _: ends.append(time.perf_counter()),
-                on_wait=lambda *_: None,
-                on_other=lambda _: None,
-            )
-            outcome = driver.complete(specs, Path(folder), place, listeners)
+            listeners = Listeners(on_end=lambda _: ends.append(time.perf_counter()))
+            outcome = driver.complete(specs, Path(folder), place, listeners, again=False, fail_fast=False)
             assert outcome.failed == {}, outcome
             ran = statistics.mean(r["environment"]["seconds"] for r in store.records(Path(folder))[RAY_WARM_UP:])
     finally:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from filelock import SoftFileLease
@@ -21,9 +22,9 @@ from methods.errors import UserError
 
 OnEpoch = Callable[[Spec, Epoch], None]
 OnEnd = Callable[[Spec], None]
+Ending: TypeAlias = claims.AlreadyClaimed | str | None  # another driver has the run, why it failed, or None: a record
 UNDERWAY = "still running, or killed"
 TRACE_SECONDS = 2.0  # at least, between two updates of a trace
-SHOWN = ("stage", "epoch", "epochs")  # the fields of an epoch that a trace keeps for other drivers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,24 +51,39 @@ class Outcome:
     failed: dict[Spec, str] = field(default_factory=dict)
     others: list[Spec] = field(default_factory=list)
 
+    def add(self, spec: Spec, ending: Ending, on_end: OnEnd) -> None:
+        """Note how a run ended. Call ``on_end`` unless another driver has the run."""
+        if isinstance(ending, claims.AlreadyClaimed):
+            self.others.append(spec)
+            return
+        on_end(spec)
+        if ending is not None:
+            self.failed[spec] = ending
+
 
 def attempt(
     spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epoch], None], *, again: bool = False
-) -> str | None:
+) -> Ending:
     """Run a spec and store its record. If the run fails, write a trace and return the reason.
 
+    Returns ``AlreadyClaimed`` if another driver has claimed the run, or has finished it and ``again`` is false.
+
     Raises:
-        AlreadyClaimed: another driver has claimed the run, or has finished it and ``again`` is false.
         WriteError: the results folder cannot be written.
     """
-    claim = begin(spec, results, again=again)
+    try:
+        claim = begin(spec, results, again=again)
+    except claims.AlreadyClaimed as error:
+        return error
     try:
         return end(run(spec, results, device, _Progress(spec, results, claim, on_epoch)), spec, results, claim)
     except KeyboardInterrupt:
         store.write_trace(results, spec, "interrupted", "Ctrl-C")
         raise
-    except (WriteError, claims.AlreadyClaimed):
+    except WriteError:
         raise
+    except claims.AlreadyClaimed as error:
+        return error
     except Exception as error:  # one failed run must not stop the others; the trace keeps its traceback
         return end(Failure.from_error(error), spec, results, claim)
     finally:
@@ -91,13 +107,13 @@ def begin(spec: Spec, results: Path, *, again: bool) -> SoftFileLease:
     return claim
 
 
-def end(outcome: Result | Failure, spec: Spec, results: Path, claim: SoftFileLease) -> str | None:
+def end(outcome: Result | Failure, spec: Spec, results: Path, claim: SoftFileLease) -> Ending:
     """Store a run's record. If the run failed, write a trace and return the reason.
 
-    Raises:
-        AlreadyClaimed: this process lost its claim, and another one has the run.
+    Returns ``AlreadyClaimed`` if this process lost its claim, and another one has the run.
     """
-    claims.check(claim)
+    if claims.lost(claim):
+        return claims.AlreadyClaimed()
     if isinstance(outcome, Failure):
         store.write_trace(results, spec, "failed", outcome.reason, traceback=outcome.traceback)
         return outcome.reason
@@ -113,10 +129,10 @@ class _Progress:
         self._written = time.monotonic()
 
     def __call__(self, epoch: Epoch) -> None:
-        claims.check(self._claim)
+        if claims.lost(self._claim):
+            raise claims.AlreadyClaimed
         self._on_epoch(epoch)
         if time.monotonic() - self._written >= TRACE_SECONDS:
             self._written = time.monotonic()
-            store.write_trace(
-                self._results, self._spec, "started", UNDERWAY, progress={name: epoch[name] for name in SHOWN}
-            )
+            shown = {name: epoch[name] for name in ("stage", "epoch", "epochs")}
+            store.write_trace(self._results, self._spec, "started", UNDERWAY, progress=shown)

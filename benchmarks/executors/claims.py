@@ -49,14 +49,9 @@ def take(results: Path, spec: Spec) -> SoftFileLease:
     return lease
 
 
-def check(lease: SoftFileLease) -> None:
-    """Check that this process still holds a claim. It loses one if it is suspended for longer than the lease.
-
-    Raises:
-        AlreadyClaimed: another process has taken the claim over.
-    """
-    if lease.compromise is not None:
-        raise AlreadyClaimed
+def lost(lease: SoftFileLease) -> bool:
+    """Whether another process has taken a claim over, because this one was suspended for longer than the lease."""
+    return lease.compromise is not None
 
 
 def visible(results: Path, spec: Spec, token: str | None) -> bool:

@@ -20,10 +20,7 @@ class Display:
         if spec not in self._shown:
             self._shown[spec] = self._bar.add_task(str(spec))
         self._bar.update(
-            self._shown[spec],
-            description=f"{spec}: {epoch['stage']}",
-            completed=epoch["epoch"],
-            total=epoch["epochs"],
+            self._shown[spec], description=f"{spec}: {epoch['stage']}", completed=epoch["epoch"], total=epoch["epochs"]
         )
 
     def end(self, spec: Spec) -> None:

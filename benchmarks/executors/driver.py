@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +14,17 @@ from benchmarks.executors.attempt import OnEpoch, Outcome
 from benchmarks.executors.claims import Watch
 from benchmarks.executors.place import Listeners, Place
 from benchmarks.records import store
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     from benchmarks.records.spec import Spec
 
 POLL_SECONDS = 0.5
+PACKAGES = {"ray": "ray", "slurm": "submitit"}  # what an executor needs besides this package
 
 
 def complete(
-    specs: Sequence[Spec],
-    results: Path,
-    place: Place,
-    listeners: Listeners,
-    *,
-    again: bool = False,
-    fail_fast: bool = False,
+    specs: Sequence[Spec], results: Path, place: Place, listeners: Listeners, *, again: bool, fail_fast: bool
 ) -> Outcome:
     """Execute every run once. Wait for the runs that other drivers have claimed, and execute those that become free.
 
@@ -36,18 +33,16 @@ def complete(
 
     Raises:
         WriteError: the results folder cannot be written, so further runs would be lost.
-        UserError: the cluster cannot be reached, or has no room for a run.
+        UserError: the executor's package is missing, or the cluster cannot be reached or has no room for a run.
     """
-    execute = partial(
-        _executor(place), again=again, fail_fast=fail_fast, on_epoch=listeners.on_epoch, on_end=listeners.on_end
-    )
+    execute = executor(place.executor).execute
     total, watch = Outcome(), Watch(results)
     # the order changes nothing for one worker, so it keeps the order of the tables
     todo = list(specs) if place.workers == 1 else schedule.longest_first(specs, results)
     waiting: list[Spec] = []
     while todo or waiting:
         if todo:
-            outcome = execute(todo, results)
+            outcome = execute(todo, results, place, listeners, again=again, fail_fast=fail_fast)
             total.failed.update(outcome.failed)
             waiting += outcome.others
         if total.failed and fail_fast:
@@ -65,25 +60,16 @@ def complete(
     return total
 
 
-def _executor(place: Place) -> Callable[..., Outcome]:
-    if place.executor == "ray":
-        from benchmarks.executors import ray
+def executor(name: str) -> Any:
+    """Return the module of an executor, which has a function ``execute``.
 
-        return partial(ray.execute, place=place)
-    if place.executor == "slurm":
-        from benchmarks.executors import slurm
-
-        return partial(slurm.execute, place=place)
-    return partial(_locally, place=place)
-
-
-def _locally(specs: Sequence[Spec], results: Path, *, place: Place, **how: Any) -> Outcome:
-    from benchmarks.executors import local
-
-    workers = min(place.workers or 1, len(specs))
-    if workers == 1:
-        return local.in_process(specs, results, place.device, **how)
-    return local.side_by_side(specs, results, place.device, workers=workers, **how)
+    Raises:
+        UserError: the package that it needs is not installed.
+    """
+    package = PACKAGES.get(name)
+    if package and find_spec(package) is None:
+        raise UserError(f"--executor {name} needs {package}: pip install '.[{name}]'")
+    return import_module(f"benchmarks.executors.{name}")
 
 
 def _show(spec: Spec, results: Path, on_wait: OnEpoch) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -14,8 +13,9 @@ from pathlib import Path
 import torch
 
 from benchmarks.executors import attempt, processes
-from benchmarks.executors.attempt import OnEnd, OnEpoch, Outcome
+from benchmarks.executors.attempt import Ending, OnEnd, Outcome
 from benchmarks.executors.claims import AlreadyClaimed
+from benchmarks.executors.place import Listeners, Place
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.training.train import Epoch
@@ -38,15 +38,16 @@ def devices(device: torch.device) -> list[torch.device]:
     return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
 
 
+def execute(
+    specs: Sequence[Spec], results: Path, place: Place, listeners: Listeners, *, again: bool, fail_fast: bool
+) -> Outcome:
+    """Execute runs in this process, or in several worker processes if ``place.workers`` and the runs are many."""
+    alone = min(place.workers or 1, len(specs)) == 1
+    return (in_process if alone else side_by_side)(specs, results, place, listeners, again=again, fail_fast=fail_fast)
+
+
 def in_process(
-    specs: Sequence[Spec],
-    results: Path,
-    device: torch.device,
-    *,
-    again: bool,
-    fail_fast: bool,
-    on_epoch: OnEpoch,
-    on_end: OnEnd,
+    specs: Sequence[Spec], results: Path, place: Place, listeners: Listeners, *, again: bool, fail_fast: bool
 ) -> Outcome:
     """Execute runs one after the other. With ``again`` a run that has a record is executed again.
 
@@ -55,41 +56,27 @@ def in_process(
     """
     outcome = Outcome()
     for spec in specs:
-        try:
-            reason = attempt.attempt(spec, results, device, partial(on_epoch, spec), again=again)
-        except AlreadyClaimed:
-            outcome.others.append(spec)
-            continue
-        on_end(spec)
-        if reason is not None:
-            outcome.failed[spec] = reason
-            if fail_fast:
-                break
+        ending = attempt.attempt(spec, results, place.device, partial(listeners.on_epoch, spec), again=again)
+        outcome.add(spec, ending, listeners.on_end)
+        if fail_fast and outcome.failed:
+            break
     return outcome
 
 
 def side_by_side(
-    specs: Sequence[Spec],
-    results: Path,
-    device: torch.device,
-    *,
-    workers: int,
-    again: bool,
-    fail_fast: bool,
-    on_epoch: OnEpoch,
-    on_end: OnEnd,
+    specs: Sequence[Spec], results: Path, place: Place, listeners: Listeners, *, again: bool, fail_fast: bool
 ) -> Outcome:
     """Execute runs as ``in_process`` does, in worker processes, each with a device and torch's number of threads.
 
     If a worker dies, a new one takes its place, and its run is started once more after all the others.
     """
-    found, threads = devices(device), torch.get_num_threads()
-    settings = [
-        Settings(results=results, device=found[n % len(found)], threads=threads, again=again) for n in range(workers)
-    ]
-    pool = _Pool(specs, results, settings)
+    found, threads = devices(place.device), torch.get_num_threads()
+    workers = min(place.workers or 1, len(specs))
+    pool = _Pool(
+        specs, results, [partial(_serve, results, found[n % len(found)], threads, again) for n in range(workers)]
+    )
     try:
-        return pool.work(fail_fast, on_epoch, on_end)
+        return pool.work(fail_fast, listeners)
     except KeyboardInterrupt:
         pool.kill()
         for worker in pool.busy.values():
@@ -99,25 +86,15 @@ def side_by_side(
         pool.kill()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What a worker needs to know; with ``again`` it executes runs that have a record."""
-
-    results: Path
-    device: torch.device
-    threads: int
-    again: bool
-
-
 class Worker:
     """A process that executes one run at a time; ``spec`` is the last run that it was given."""
 
     spec: Spec
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, serve: Callable[[Connection], None]) -> None:
+        self.serve = serve
         self.connection, theirs = multiprocessing.Pipe()
-        self.process = processes.start(_serve, settings, theirs)
+        self.process = processes.start(serve, theirs)
         theirs.close()  # then the connection ends when the process dies
 
     def give(self, spec: Spec) -> None:
@@ -126,35 +103,31 @@ class Worker:
         with suppress(BrokenPipeError):  # the process has just died; ``_receive`` will notice
             self.connection.send(spec)
 
-    def replacement(self) -> Worker:
-        """Start a new worker with the same settings."""
-        return Worker(self.settings)
-
 
 class _Pool:
     """The workers, the runs that wait for one, and the outcome of the runs that have ended."""
 
-    def __init__(self, specs: Sequence[Spec], results: Path, settings: Sequence[Settings]) -> None:
+    def __init__(self, specs: Sequence[Spec], results: Path, serve: Sequence[Callable[[Connection], None]]) -> None:
         self.results, self.waiting, self.outcome = results, list(specs), Outcome()
         self.deaths: Counter[Spec] = Counter()
         self.busy: dict[Connection, Worker] = {}
-        self.idle = [Worker(each) for each in settings]
+        self.idle = [Worker(each) for each in serve]
 
-    def work(self, fail_fast: bool, on_epoch: OnEpoch, on_end: OnEnd) -> Outcome:
+    def work(self, fail_fast: bool, listeners: Listeners) -> Outcome:
         while self.waiting or self.busy:
             while self.waiting and self.idle:
                 worker = self.idle.pop()
                 if not worker.process.is_alive():  # it died while it had no run
-                    worker = worker.replacement()
+                    worker = Worker(worker.serve)
                 worker.give(self.waiting.pop(0))
                 self.busy[worker.connection] = worker
             for connection in wait(list(self.busy)):
                 worker = self.busy[connection]  # type: ignore[index]
                 message = self._receive(worker)
                 if isinstance(message, dict):
-                    on_epoch(worker.spec, message)
-                elif self._ended(worker, message, fail_fast):
-                    on_end(worker.spec)
+                    listeners.on_epoch(worker.spec, message)
+                else:
+                    self._end(worker, message, fail_fast, listeners.on_end)
         return self.outcome
 
     def kill(self) -> None:
@@ -162,14 +135,14 @@ class _Pool:
             worker.process.kill()
             worker.process.join()
 
-    def _receive(self, worker: Worker) -> Epoch | AlreadyClaimed | str | None:
-        """Return an epoch, or how the run ended: None if it has a record, else the reason.
+    def _receive(self, worker: Worker) -> Epoch | Ending:
+        """Return an epoch, or how the run ended.
 
         Raises:
             UserError: the worker could not write into the results folder, or read what is there.
         """
         try:
-            message: Epoch | AlreadyClaimed | UserError | str | None = worker.connection.recv()
+            message: Epoch | Ending | UserError = worker.connection.recv()
         except (EOFError, OSError):  # OSError if the process died before it read what was sent
             worker.process.join()
             reason = f"its process died with exit code {worker.process.exitcode}; -9 often means that memory ran out"
@@ -179,37 +152,28 @@ class _Pool:
             raise message
         return message
 
-    def _ended(self, worker: Worker, message: AlreadyClaimed | str | None, fail_fast: bool) -> bool:
-        """Record how a run ended; return whether this driver is done with it."""
+    def _end(self, worker: Worker, ending: Ending, fail_fast: bool, on_end: OnEnd) -> None:
+        """Note how a run ended. A run whose process died waits again, behind all others: there may be more memory."""
         del self.busy[worker.connection]
         died = not worker.process.is_alive()
-        self.idle.append(worker.replacement() if died else worker)
+        self.idle.append(Worker(worker.serve) if died else worker)
         self.deaths[worker.spec] += died
-        if isinstance(message, AlreadyClaimed):
-            self.outcome.others.append(worker.spec)
-            return False
-        if died and self.deaths[worker.spec] < DEATHS and not fail_fast:
-            self.waiting.append(worker.spec)  # behind all others: there may be more memory then
-            return False
-        if message is not None:
-            self.outcome.failed[worker.spec] = message
-            self.waiting = [] if fail_fast else self.waiting
-        return True
+        if died and self.deaths[worker.spec] < DEATHS and not fail_fast and not isinstance(ending, AlreadyClaimed):
+            self.waiting.append(worker.spec)
+            return
+        self.outcome.add(worker.spec, ending, on_end)
+        if fail_fast and self.outcome.failed:
+            self.waiting = []
 
 
-def _serve(settings: Settings, connection: Connection) -> None:
+def _serve(results: Path, device: torch.device, threads: int, again: bool, connection: Connection) -> None:
     """Execute the runs that arrive; send every epoch, and how each run ended."""
-    torch.set_num_threads(settings.threads)
-    if settings.device.type == "cuda":
-        torch.cuda.set_device(settings.device)
-    send = partial(_send, connection)
+    torch.set_num_threads(threads)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     while True:
         spec: Spec = connection.recv()
         try:
-            connection.send(attempt.attempt(spec, settings.results, settings.device, send, again=settings.again))
-        except (AlreadyClaimed, UserError) as error:
+            connection.send(attempt.attempt(spec, results, device, connection.send, again=again))
+        except UserError as error:
             connection.send(error)
-
-
-def _send(connection: Connection, epoch: Epoch) -> None:
-    connection.send(epoch)

@@ -20,6 +20,7 @@ import torch
 from benchmarks import backbones, suites
 from benchmarks.executors import claims
 from benchmarks.executors.attempt import Failure
+from benchmarks.executors.place import Place
 from benchmarks.records import store
 from benchmarks.records.spec import Result, Spec
 from benchmarks.training.run import run
@@ -29,13 +30,12 @@ from methods.errors import check
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a node needs for a run: the driver's folders, the token of its claim, and the commit of the code."""
+    """What a node needs for a run; ``folder`` is the driver's folder, ``token`` is that of its claim."""
 
     spec: Spec
     results: Path
     token: str | None
-    device: str
-    threads: int
+    place: Place
     folder: Path
     code: dict[str, Any]
 
@@ -45,7 +45,7 @@ def work(task: Task, reports: Any) -> tuple[Result | Failure, bytes | None]:
 
     ``reports`` is the handle of a ``Reports`` actor.
     """
-    torch.set_num_threads(task.threads)
+    torch.set_num_threads(task.place.cpus)
     if task.folder.is_dir():
         os.chdir(task.folder)  # relative paths of weights start there
     try:
@@ -53,7 +53,8 @@ def work(task: Task, reports: Any) -> tuple[Result | Failure, bytes | None]:
         with TemporaryDirectory() as own:
             shared = claims.visible(task.results, task.spec, task.token)
             results = task.results if shared else Path(own)
-            result = run(task.spec, results, torch.device(task.device), partial(_report, reports, task.spec.key))
+            device, on_epoch = torch.device(task.place.device.type), partial(_report, reports, task.spec.key)
+            result = run(task.spec, results, device, on_epoch)
             file = None if shared else store.adapter_path(results, task.spec).read_bytes()
     except Exception as error:  # the driver stores it in the run's trace, with the traceback
         return Failure.from_error(error), None
@@ -82,11 +83,7 @@ def _report(reports: Any, key: str, epoch: Epoch) -> None:
 
 
 def _check_files(spec: Spec) -> None:
-    """Check that this node has the weights and the data of the spec.
-
-    Raises:
-        UserError: the weights or the data differ.
-    """
+    """Check that this node has the weights and the data of the spec."""
     node = f"node {os.uname().nodename}"
     weights = backbones.source(spec.backbone.name).sha256
     check(
@@ -94,10 +91,7 @@ def _check_files(spec: Spec) -> None:
         f"{node} has other weights of {spec.backbone.name} than the driver; copy them to it",
     )
     data = _fingerprint(spec.suite, spec.task)
-    check(
-        data == spec.data_fingerprint,
-        f"{node} has other data of {spec.task} than the driver; copy it there",
-    )
+    check(data == spec.data_fingerprint, f"{node} has other data of {spec.task} than the driver; copy it there")
 
 
 @cache

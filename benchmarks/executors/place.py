@@ -28,6 +28,10 @@ class Place:
     address: str | None = None
 
 
+def ignore(*_: object) -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Listeners:
     """Functions that a driver calls.
@@ -36,7 +40,7 @@ class Listeners:
     and the end of runs that another driver executes.
     """
 
-    on_epoch: OnEpoch
-    on_end: OnEnd
-    on_wait: OnEpoch
-    on_other: OnEnd
+    on_epoch: OnEpoch = ignore
+    on_end: OnEnd = ignore
+    on_wait: OnEpoch = ignore
+    on_other: OnEnd = ignore

@@ -9,19 +9,20 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import ray
 from filelock import SoftFileLease
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import benchmarks
 import methods
 from benchmarks.executors import attempt, claims, node
-from benchmarks.executors.attempt import Failure, OnEnd, OnEpoch, Outcome
+from benchmarks.executors.attempt import Failure, OnEnd, Outcome
 from benchmarks.executors.node import Task
-from benchmarks.executors.place import Place
+from benchmarks.executors.place import Listeners, Place
 from benchmarks.files import writing
 from benchmarks.files.contents import CACHE
 from benchmarks.files.root import DATA_ROOT, data_root
@@ -43,43 +44,33 @@ AHEAD = 2  # tasks sent per run that has room: the next one is there when a run 
 
 
 def execute(
-    specs: Sequence[Spec],
-    results: Path,
-    place: Place,
-    *,
-    again: bool,
-    fail_fast: bool,
-    on_epoch: OnEpoch,
-    on_end: OnEnd,
+    specs: Sequence[Spec], results: Path, place: Place, listeners: Listeners, *, again: bool, fail_fast: bool
 ) -> Outcome:
     """Execute runs as ``local.in_process`` does, on a cluster.
 
     Raises:
         WriteError: the results folder cannot be written, so further runs would be lost.
-        UserError: Ray is not installed or cannot be reached, or no node has room for a run.
+        UserError: Ray cannot be reached, or no node has room for a run.
     """
-    ray = _connect(place)
-    try:
-        tasks = _Tasks(ray, specs, results, place, again)
-        try:
-            return tasks.work(fail_fast, on_epoch, on_end)
-        finally:
-            tasks.release()
-    finally:
-        ray.shutdown()
+    _connect(place)
+    with ExitStack() as stack:
+        stack.callback(ray.shutdown)
+        tasks = _Tasks(specs, results, place, again)
+        stack.callback(tasks.release)
+        return tasks.work(fail_fast, listeners)
 
 
 class _Tasks:
     """The runs that were sent to the cluster, the runs that wait, and the outcome of the runs that have ended."""
 
-    def __init__(self, ray: Any, specs: Sequence[Spec], results: Path, place: Place, again: bool) -> None:
-        self.ray, self.results, self.place, self.again = ray, results.resolve(), place, again
+    def __init__(self, specs: Sequence[Spec], results: Path, place: Place, again: bool) -> None:
+        self.results, self.place, self.again = results.resolve(), place, again
         self.waiting, self.outcome = list(specs), Outcome()
         self.sent: dict[Any, tuple[Spec, SoftFileLease]] = {}
         self.specs = {spec.key: spec for spec in specs}
-        self.reports, self.task = _reports(ray), _task(ray, place)
+        self.reports, self.task = _reports(), _task(place)
 
-    def work(self, fail_fast: bool, on_epoch: OnEpoch, on_end: OnEnd) -> Outcome:
+    def work(self, fail_fast: bool, listeners: Listeners) -> Outcome:
         room = self._room()
         check(room > 0, f"no node of the Ray cluster has room for a run, which needs {_needs(self.place)}")
         while self.waiting or self.sent:
@@ -87,11 +78,13 @@ class _Tasks:
             limit = AHEAD * room if self.place.workers is None else self.place.workers
             while self.waiting and len(self.sent) < limit:
                 self._send(self.waiting.pop(0))
-            done, _ = self.ray.wait(list(self.sent), timeout=POLL_SECONDS) if self.sent else ([], [])
+            done, _ = ray.wait(list(self.sent), timeout=POLL_SECONDS) if self.sent else ([], [])
             for key, epoch in self._new_epochs():
-                on_epoch(self.specs[key], epoch)
+                listeners.on_epoch(self.specs[key], epoch)
             for reference in done:
-                self._take(reference, fail_fast, on_end)
+                self._take(reference, listeners.on_end)
+            if fail_fast and self.outcome.failed:
+                self.waiting = []
         return self.outcome
 
     def release(self) -> None:
@@ -108,48 +101,34 @@ class _Tasks:
             self.outcome.others.append(spec)
             return
         code = {name: environment()[name] for name in ("commit", "dirty")}
-        task = Task(
-            spec=spec,
-            results=self.results,
-            token=claim.token,
-            device=self.place.device.type,
-            threads=self.place.cpus,
-            folder=Path.cwd(),
-            code=code,
-        )
+        task = Task(spec=spec, results=self.results, token=claim.token, place=self.place, folder=Path.cwd(), code=code)
         self.sent[self.task.options(name=str(spec)).remote(task, self.reports)] = spec, claim
 
-    def _take(self, reference: Any, fail_fast: bool, on_end: OnEnd) -> None:
+    def _take(self, reference: Any, on_end: OnEnd) -> None:
         spec, claim = self.sent[reference]
         outcome, file = self._result(reference)
         try:
             if file is not None:
                 writing.write_atomic(store.adapter_path(self.results, spec), file)
-            reason = attempt.end(outcome, spec, self.results, claim)
-        except claims.AlreadyClaimed:
-            self.outcome.others.append(spec)
-            return
+            ending = attempt.end(outcome, spec, self.results, claim)
         finally:
             claim.release()
             del self.sent[reference]
-        on_end(spec)
-        if reason is not None:
-            self.outcome.failed[spec] = reason
-            self.waiting = [] if fail_fast else self.waiting
+        self.outcome.add(spec, ending, on_end)
 
     def _result(self, reference: Any) -> tuple[Result | Failure, bytes | None]:
         try:
-            found: tuple[Result | Failure, bytes | None] = self.ray.get(reference)
-        except self.ray.exceptions.RayTaskError as error:
+            found: tuple[Result | Failure, bytes | None] = ray.get(reference)
+        except ray.exceptions.RayTaskError as error:
             return Failure(reason=str(error).strip().splitlines()[-1], traceback=str(error)), None
-        except self.ray.exceptions.RayError as error:
+        except ray.exceptions.RayError as error:
             return Failure(reason=f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"), None
         return found
 
     def _new_epochs(self) -> list[tuple[str, Epoch]]:
         try:
-            epochs: list[tuple[str, Epoch]] = self.ray.get(self.reports.take.remote(), timeout=REPORTS_SECONDS)
-        except self.ray.exceptions.RayError:  # a run must not fail because its progress cannot be shown
+            epochs: list[tuple[str, Epoch]] = ray.get(self.reports.take.remote(), timeout=REPORTS_SECONDS)
+        except ray.exceptions.RayError:  # a run must not fail because its progress cannot be shown
             return []
         sent = {spec.key for spec, _ in self.sent.values()}
         return [(key, epoch) for key, epoch in epochs if key in sent]
@@ -157,21 +136,17 @@ class _Tasks:
     def _room(self) -> int:
         """Return how many runs would fit on the live nodes if these were empty."""
         needs, room = _needs(self.place), 0
-        for each in self.ray.nodes():
+        for each in ray.nodes():
             resources = each["Resources"] if each["Alive"] else {}
             room += int(min(resources.get(name, 0) / amount for name, amount in needs.items()))
         return room
 
 
-def _connect(place: Place) -> Any:
-    """Import Ray and connect it to the cluster. Without an address it starts a cluster on this machine."""
+def _connect(place: Place) -> None:
+    """Connect Ray to the cluster. Without an address it starts a cluster on this machine."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")  # 30 s each; Ray's default is 20
     os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # Ray's default is endless
-    try:
-        import ray
-    except ImportError:
-        raise UserError("--executor ray needs Ray: pip install '.[ray]'") from None
     _check_answers(place.address)
     variables = {DATA_ROOT: str(data_root())}
     if CACHE in os.environ:
@@ -189,7 +164,6 @@ def _connect(place: Place) -> Any:
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(_unreached(place.address or "this machine", reason)) from None
-    return ray
 
 
 def _check_answers(address: str | None) -> None:
@@ -214,13 +188,13 @@ def _needs(place: Place) -> dict[str, float]:
     return {name: amount for name, amount in amounts.items() if amount > 0}
 
 
-def _reports(ray: Any) -> Any:
+def _reports() -> Any:
     """Start the actor that collects epochs. It runs on the driver's node, and so lives as long as the driver."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(node.Reports).remote()
 
 
-def _task(ray: Any, place: Place) -> Any:
+def _task(place: Place) -> Any:
     """Make the remote function that executes a run. Ray starts a new process per GPU task, which frees GPU memory."""
     needs = _needs(place)
     options: dict[str, Any] = {"num_cpus": needs.pop("CPU", 0), "num_gpus": needs.pop("GPU", 0)}

@@ -11,8 +11,7 @@ from typing import Any
 from benchmarks.records import store
 from benchmarks.records.spec import Recipe, Spec
 
-# The time of a run depends mostly on these: method, SHA-256 of the backbone's weights, recipe.
-Kind = tuple[str, str, Recipe]
+Kind = tuple[str, str, Recipe]  # method, SHA-256 of the backbone's weights, recipe: they decide the time of a run
 
 
 def longest_first(specs: Sequence[Spec], results: Path) -> list[Spec]:

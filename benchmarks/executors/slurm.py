@@ -7,24 +7,24 @@ job of the first command still executes one of them, its claim keeps the new job
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import redirect_stderr
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import submitit
 import torch
+from submitit.core.utils import FailedSubmissionError, UncompletedJobError
 from submitit.helpers import DelayedSubmission
 
 from benchmarks.executors import attempt, queue
-from benchmarks.executors.attempt import OnEnd, OnEpoch, Outcome
-from benchmarks.executors.claims import AlreadyClaimed
-from benchmarks.executors.place import Place
+from benchmarks.executors.attempt import Ending, Outcome
+from benchmarks.executors.place import Listeners, Place, ignore
 from benchmarks.files.root import data_root, use_data_root
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
-from benchmarks.training.train import Epoch
 from methods.errors import UserError, check
 
 FOLDER = "slurm"  # scripts and logs, in the folder of unfinished runs
@@ -41,19 +41,15 @@ class Element:
 
     spec: Spec
     results: Path
-    device: str
-    threads: int
+    place: Place
     again: bool
     data_root: Path
 
-    def __call__(self) -> tuple[bool, str | None]:
-        """Execute the run. Return whether another driver has it, and the reason if it failed."""
-        torch.set_num_threads(self.threads)
+    def __call__(self) -> Ending:
+        """Execute the run and return how it ended. The driver reads the run's progress from its trace."""
+        torch.set_num_threads(self.place.cpus)
         use_data_root(self.data_root)
-        try:
-            return False, attempt.attempt(self.spec, self.results, torch.device(self.device), _ignore, again=self.again)
-        except AlreadyClaimed:
-            return True, None
+        return attempt.attempt(self.spec, self.results, torch.device(self.place.device.type), ignore, again=self.again)
 
     def checkpoint(self) -> Any:
         """Return what Slurm executes after a preemption or a time limit: the same element, which resumes its run."""
@@ -64,27 +60,26 @@ def execute(
     specs: Sequence[Spec],
     results: Path,
     place: Place,
+    listeners: Listeners,
     *,
     again: bool,
     fail_fast: bool,
-    on_epoch: OnEpoch,
-    on_end: OnEnd,
     cluster: str = "slurm",
 ) -> Outcome:
     """Execute runs as ``local.in_process`` does, on a cluster; ``cluster`` is submitit's name of an executor.
 
     Raises:
-        UserError: submitit or Slurm is missing, or refuses the resources.
+        UserError: Slurm is missing, or refuses the resources.
     """
-    executor = _executor(results, place, cluster)
-    elements = [_element(spec, results, place, again) for spec in specs]
+    executor, whole, root = _executor(results, place, cluster), results.resolve(), data_root()
+    elements = [Element(spec=spec, results=whole, place=place, again=again, data_root=root) for spec in specs]
     jobs: dict[Spec, Any] = {}
     try:
         for start in range(0, len(specs), ARRAY):
             part = slice(start, start + ARRAY)
             jobs.update(zip(specs[part], _submit(executor, elements[part]), strict=True))
         ended = queue.Queue().ended if cluster == "slurm" and not queue.has_accounts() else queue.done
-        return _follow(jobs, ended, results, fail_fast, on_epoch, on_end)
+        return _follow(jobs, ended, results, fail_fast, listeners)
     except KeyboardInterrupt:
         _cancel(jobs)
         raise
@@ -92,18 +87,15 @@ def execute(
 
 def script(specs: Sequence[Spec], results: Path, place: Place) -> str:
     """Return the script that would be submitted, for a dry run. Needs no Slurm."""
-    submitit = _submitit()
 
-    class Anywhere(submitit.SlurmExecutor):  # type: ignore[misc,name-defined]
+    class Anywhere(submitit.SlurmExecutor):
         @classmethod
         def affinity(cls) -> int:
             return 1
 
     executor = Anywhere(folder=_folder(results))
-    try:
+    with _refused():
         executor.update_parameters(**executor._convert_parameters(_parameters(place)))
-    except (TypeError, ValueError) as error:
-        raise UserError(f"--resources: {' '.join(str(error).split())}") from None
     if len(specs) > 1:
         executor.parameters["map_count"] = min(len(specs), ARRAY)
     text: str = executor._make_submission_file_text(executor._submitit_command_str, "")
@@ -111,35 +103,24 @@ def script(specs: Sequence[Spec], results: Path, place: Place) -> str:
 
 
 def _submit(executor: Any, elements: Sequence[Element]) -> list[Any]:
-    submitit = _submitit()
     try:
         with redirect_stderr(StringIO()):  # submitit also prints the error that it raises
             jobs: list[Any] = executor.submit_array(elements)
-    except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedSubmissionError) as error:
+    except (UncompletedJobError, FailedSubmissionError) as error:
         raise UserError(f"Slurm refused the jobs: {_last_line(error)}; --dry-run shows the script") from None
     return jobs
 
 
-def _follow(
-    jobs: dict[Spec, Any], ended: queue.Ended, results: Path, fail_fast: bool, on_epoch: OnEpoch, on_end: OnEnd
-) -> Outcome:
+def _follow(jobs: dict[Spec, Any], ended: queue.Ended, results: Path, fail_fast: bool, listeners: Listeners) -> Outcome:
     outcome = Outcome()
     while jobs:
         over = ended(jobs.values())
         for spec, job in list(jobs.items()):
-            if job.job_id not in over:
-                trace = store.read_trace(results, spec) or {}
-                if trace.get("progress"):
-                    on_epoch(spec, trace["progress"])
-                continue
-            del jobs[spec]
-            elsewhere, reason = _result(job, spec, results)
-            if elsewhere:
-                outcome.others.append(spec)
-                continue
-            on_end(spec)
-            if reason is not None:
-                outcome.failed[spec] = reason
+            if job.job_id in over:
+                del jobs[spec]
+                outcome.add(spec, _ending(job, spec, results), listeners.on_end)
+            elif progress := (store.read_trace(results, spec) or {}).get("progress"):
+                listeners.on_epoch(spec, progress)
         if fail_fast and outcome.failed:
             _cancel(jobs)
             break
@@ -147,19 +128,17 @@ def _follow(
     return outcome
 
 
-def _result(job: Any, spec: Spec, results: Path) -> tuple[bool, str | None]:
-    """Return whether another driver has the run, and the reason if it failed."""
-    submitit = _submitit()
+def _ending(job: Any, spec: Spec, results: Path) -> Ending:
     try:
         if job.done():
-            result: tuple[bool, str | None] = job.result()
-            return result
+            ending: Ending = job.result()
+            return ending
         how, trace = f"job {job.job_id} ended without a result", ""
-    except submitit.core.utils.UncompletedJobError as error:
+    except UncompletedJobError as error:
         how, trace = f"job {job.job_id} ended as {job.state}: {_last_line(error)}", str(error)
     reason = f"{how}; its log is {job.paths.stderr}"
     store.write_trace(results, spec, "failed", reason, traceback=trace)
-    return False, reason
+    return reason
 
 
 def _last_line(error: Exception) -> str:
@@ -174,51 +153,33 @@ def _cancel(jobs: dict[Spec, Any]) -> None:
 
 
 def _executor(results: Path, place: Place, cluster: str) -> Any:
-    submitit = _submitit()
     parameters = {name if name in GENERIC else f"slurm_{name}": value for name, value in _parameters(place).items()}
     try:
-        executor = submitit.AutoExecutor(folder=_folder(results), cluster=cluster)
-        executor.update_parameters(**parameters)
+        with _refused():
+            executor = submitit.AutoExecutor(folder=_folder(results), cluster=cluster)
+            executor.update_parameters(**parameters)
     except RuntimeError as error:
         raise UserError(f"no Slurm here: {error}; --dry-run shows the script without it") from None
+    return executor
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Turn an error of submitit about unknown or wrong parameters into one line."""
+    try:
+        yield
     except (NameError, TypeError, ValueError) as error:
         raise UserError(f"--resources: {' '.join(str(error).split())}") from None
-    return executor
 
 
 def _parameters(place: Place) -> dict[str, Any]:
     """Return what a run needs, under submitit's names."""
     check(place.gpus == int(place.gpus), f"--gpus-per-run {place.gpus}: Slurm gives whole GPUs; give a whole number")
     own: dict[str, Any] = {"cpus_per_task": place.cpus, "additional_parameters": {"requeue": True}}
-    if place.gpus:
-        own["gpus_per_node"] = int(place.gpus)
-    if place.workers is not None:
-        own["array_parallelism"] = place.workers
+    asked = {"gpus_per_node": int(place.gpus) or None, "array_parallelism": place.workers}
+    own |= {name: value for name, value in asked.items() if value is not None}
     return {**DEFAULTS, **own, **place.resources}
-
-
-def _element(spec: Spec, results: Path, place: Place, again: bool) -> Element:
-    return Element(
-        spec=spec,
-        results=results.resolve(),
-        device=place.device.type,
-        threads=place.cpus,
-        again=again,
-        data_root=data_root(),
-    )
 
 
 def _folder(results: Path) -> Path:
     return results.resolve() / store.UNFINISHED / FOLDER / "%A"
-
-
-def _submitit() -> Any:
-    try:
-        import submitit
-    except ImportError:
-        raise UserError("--executor slurm needs submitit: pip install '.[slurm]'") from None
-    return submitit
-
-
-def _ignore(epoch: Epoch) -> None:
-    """Do nothing: the driver reads a run's progress from its trace."""

@@ -16,7 +16,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks import backbones, cli, published, suites
-from benchmarks.executors import schedule, slurm
+from benchmarks.executors import driver, schedule
 from benchmarks.executors.place import Place
 from benchmarks.files.root import data_root
 from benchmarks.records import store
@@ -57,7 +57,8 @@ def show(specs: Sequence[Spec], results: Path, place: Place) -> int:
     for line in _missing(specs):
         out.print(line, soft_wrap=True)
     if place.executor == "slurm":
-        out.print(slurm.script([s for s in specs if not store.finished(results, s)], results, place), soft_wrap=True)
+        todo = [spec for spec in specs if not store.finished(results, spec)]
+        out.print(driver.executor("slurm").script(todo, results, place), soft_wrap=True)
     at_a_time = f"with {place.workers} at a time" if place.workers else "if only one ran at a time"
     time_left = duration(total / (place.workers or 1))
     out.print(f"{len(specs)} runs, about {time_left} on {timed} {at_a_time}; nothing was run")

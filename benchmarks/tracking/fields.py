@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 KEY = "peft_bench.key"  # the key of the run's spec
@@ -74,9 +74,5 @@ def digest(record: Values) -> str:
 
 def sweep(specs: Sequence[Values]) -> dict[str, str]:
     """Return the params of a sweep's own run, which is the parent of the sweep's other runs in MLflow."""
-    parts = {f"{part}s": _listed(spec[part] for spec in specs) for part in ("method", "task", "seed")}
-    return {"runs": str(len(specs)), **parts}
-
-
-def _listed(values: Iterable[Any]) -> str:
-    return text(", ".join(str(value) for value in dict.fromkeys(values)))
+    named = {f"{part}s": dict.fromkeys(str(spec[part]) for spec in specs) for part in ("method", "task", "seed")}
+    return {"runs": str(len(specs)), **{name: text(", ".join(values)) for name, values in named.items()}}

@@ -18,10 +18,10 @@ from benchmarks.tracking.address import sqlite_path, without_secret
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Run
 
 # MLflow's limits per request
-METRICS_A_BATCH, PARAMS_A_BATCH, RUNS_A_PAGE = 1000, 100, 1000
+BATCH, RUNS_A_PAGE = {"metrics": 1000, "params": 100}, 1000
 SETTINGS = {
     # give up a server that does not answer after half a minute; MLflow's defaults take a quarter of an hour
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -43,38 +43,45 @@ class Mirror:
         self.client = MlflowClient(tracking_uri=uri)
         self.experiment = _experiment(self.client, uri, suite)
 
-    def start(self, name: str, *, tags: Mapping[str, str], params: Mapping[str, str], start_ms: int) -> str:
+    def start(self, name: str, tags: Mapping[str, str], params: Mapping[str, str], start_ms: int) -> str:
         """Start a run and return its id in MLflow."""
+        from mlflow.entities import Param
+
         source = {"mlflow.source.name": "peft-vision-bench", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
         run = self.client.create_run(self.experiment, start_time=start_ms, run_name=name, tags={**source, **tags})
         run_id = str(run.info.run_id)
-        self._log_params(run_id, params)
+        self._log(run_id, "params", [Param(name, value) for name, value in params.items()])
         return run_id
+
+    def start_run(self, key: str, spec: Mapping[str, Any], tags: Mapping[str, str], start_ms: int) -> str:
+        """Start the run of a spec and return its id in MLflow. It gets ``tags`` and the tags of the spec."""
+        return self.start(fields.name(spec), {**tags, **fields.tags(key, spec)}, fields.params(spec), start_ms)
 
     def log(self, run_id: str, rows: Iterable[Mapping[str, Any]], times_ms: Iterable[int]) -> None:
         """Log epochs of a record's history, each with its time."""
         from mlflow.entities import Metric
 
-        self._log_metrics(
-            run_id,
-            [
-                Metric(name, value, time, row["epoch"])
-                for row, time in zip(rows, times_ms, strict=True)
-                for name, value in fields.per_epoch(row).items()
-            ],
-        )
+        metrics = [
+            Metric(name, value, time, row["epoch"])
+            for row, time in zip(rows, times_ms, strict=True)
+            for name, value in fields.per_epoch(row).items()
+        ]
+        self._log(run_id, "metrics", metrics)
 
     def finish(self, run_id: str, record: Mapping[str, Any], files: Iterable[Path], end_ms: int) -> None:
         """Log everything in a record except its history. A run is complete once this returns."""
         from mlflow.entities import Metric, RunTag
 
-        metrics = [Metric(name, value, end_ms, 0) for name, value in fields.final(record).items()]
-        self._log_metrics(run_id, metrics)
-        tags = [RunTag(name, value) for name, value in fields.outcome(record).items()]
-        self.client.log_batch(run_id, tags=tags)
+        from benchmarks.figures import curve
+
+        self._log(run_id, "metrics", [Metric(name, value, end_ms, 0) for name, value in fields.final(record).items()])
+        self.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in fields.outcome(record).items()])
         for path in files:
             self.client.log_artifact(run_id, str(path))
-        self._log_curve(run_id, record)
+        with tempfile.TemporaryDirectory() as folder:
+            picture = f"{folder}/training.png"
+            curve.draw(record).savefig(picture)
+            self.client.log_artifact(run_id, picture)
         self.end(run_id, "FINISHED", end_ms, complete=fields.digest(record))
 
     def finish_sweep(self, run_id: str, results: Path, end_ms: int) -> None:
@@ -106,24 +113,11 @@ class Mirror:
             yield from page
             token = page.token or ""
 
-    def _log_params(self, run_id: str, params: Mapping[str, str]) -> None:
-        from mlflow.entities import Param
-
-        made = [Param(name, value) for name, value in params.items()]
-        for i in range(0, len(made), PARAMS_A_BATCH):
-            self.client.log_batch(run_id, params=made[i : i + PARAMS_A_BATCH])
-
-    def _log_metrics(self, run_id: str, metrics: Sequence[Metric]) -> None:
-        for i in range(0, len(metrics), METRICS_A_BATCH):
-            self.client.log_batch(run_id, metrics=metrics[i : i + METRICS_A_BATCH])
-
-    def _log_curve(self, run_id: str, record: Mapping[str, Any]) -> None:
-        from benchmarks.figures import curve
-
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "training.png"
-            curve.draw(record).savefig(path)
-            self.client.log_artifact(run_id, str(path))
+    def _log(self, run_id: str, kind: str, entries: Sequence[Any]) -> None:
+        size = BATCH[kind]
+        for i in range(0, len(entries), size):
+            batch: dict[str, Any] = {kind: entries[i : i + size]}
+            self.client.log_batch(run_id, **batch)
 
 
 def prepare() -> None:
@@ -166,18 +160,17 @@ def _experiment(client: MlflowClient, uri: str, suite: str) -> str:
     """Return the id of the suite's experiment; create it if it is missing."""
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(suite)
-    if found is None:
-        database = sqlite_path(uri)
-        # artifacts lie beside the database, whatever the current folder is
-        place = (database.parent / "mlartifacts" / suite).as_uri() if database else None
-        try:
-            return str(client.create_experiment(suite, artifact_location=place))
-        except MlflowException:  # another sweep has created it meanwhile
-            found = client.get_experiment_by_name(suite)
-            if found is None:
-                raise
-    return str(found.experiment_id)
+    if (found := client.get_experiment_by_name(suite)) is not None:
+        return str(found.experiment_id)
+    database = sqlite_path(uri)
+    # artifacts lie beside the database, whatever the current folder is
+    place = (database.parent / "mlartifacts" / suite).as_uri() if database else None
+    try:
+        return str(client.create_experiment(suite, artifact_location=place))
+    except MlflowException:  # another sweep may have created it meanwhile
+        if (found := client.get_experiment_by_name(suite)) is None:
+            raise
+        return str(found.experiment_id)
 
 
 def _user() -> str:

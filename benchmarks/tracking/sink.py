@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -56,16 +57,14 @@ class Sink:
         self._start(spec)
         if "train_loss" in epoch:
             self._started[spec] = epoch["epoch"]
-            self._send(
-                event="epoch", run=spec.stem, row={name: epoch.get(name) for name in ("epoch", *fields.PER_EPOCH)}
-            )
+            row = {name: epoch.get(name) for name in ("epoch", *fields.PER_EPOCH)}
+            self._send(event="epoch", run=spec.stem, row=row)
 
     def end(self, spec: Spec) -> None:
         """Send that a run has its record, or why it has none."""
         self._start(spec)
-        trace = store.trace_path(self._results, spec)
-        failure = json.loads(trace.read_text(encoding="utf-8"))["reason"] if trace.exists() else None
-        self._send(event="end", run=spec.stem, failure=failure)
+        trace = store.read_trace(self._results, spec) or {}
+        self._send(event="end", run=spec.stem, failure=trace.get("reason"))
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +77,9 @@ class Sink:
             self._wait(self._process)
         with self._lock:
             self._over = True  # the driver stops: no warning after this
-        self._close_stdin()
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # the uploader has ended; the rest of the buffer is lost
+            self._process.stdin.close()
 
     def _start(self, spec: Spec) -> None:
         if spec in self._started or self._process is None:
@@ -92,11 +93,9 @@ class Sink:
         if self._process is None or self._over:
             return
         assert self._process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # ``_listen`` receives the reason
             self._process.stdin.write(json.dumps({"time_ms": int(time.time() * 1000), **event}) + "\n")
             self._process.stdin.flush()
-        except BrokenPipeError:  # ``_listen`` receives the reason
-            return
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -132,13 +131,6 @@ class Sink:
                     self._give_up(f"nothing was uploaded in {PATIENCE_SECONDS:.0f} seconds")
                     process.kill()
                     return
-
-    def _close_stdin(self) -> None:
-        assert self._process is not None and self._process.stdin is not None
-        try:
-            self._process.stdin.close()
-        except BrokenPipeError:  # the uploader has ended; the rest of the buffer is lost
-            return
 
 
 def _spawn(uri: str) -> subprocess.Popen[str]:

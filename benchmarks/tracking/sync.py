@@ -6,9 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-from mlflow.entities import Run
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli import progress
 from benchmarks.records import store
@@ -16,6 +14,9 @@ from benchmarks.tracking import fields
 from benchmarks.tracking.address import shown
 from benchmarks.tracking.mirror import Mirror, failures, files, origin, reason
 from methods.errors import UserError
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 Records = dict[str, dict[str, Any]]  # by stem: suite/task/method-sSEED-KEY
 
@@ -71,8 +72,10 @@ class Folder:
 
     def upload(self, on_run: Callable[[], None]) -> int:
         """Upload the missing records, then end the sweeps that were interrupted. Return the number of records."""
-        if self.missing and not self.sweeps:
-            self.sweeps.append(self._start_sweep())
+        now_ms, specs = int(time.time() * 1000), [record["spec"] for record in self.missing.values()]
+        if specs and not self.sweeps:
+            name, tags = f"records of {self.results.name} ({len(specs)} runs)", self.tags | {"suite": specs[0]["suite"]}
+            self.sweeps.append(self.mirror.start(name, tags, fields.sweep(specs), now_ms))
         for stem, record in self.missing.items():
             self._upload(stem, record)
             on_run()
@@ -80,20 +83,14 @@ class Folder:
             self.mirror.finish_sweep(sweep, self.results, int(time.time() * 1000))
         return len(self.missing)
 
-    def _start_sweep(self) -> str:
-        specs = [record["spec"] for record in self.missing.values()]
-        name, tags = f"records of {self.results.name} ({len(specs)} runs)", self.tags | {"suite": specs[0]["suite"]}
-        return self.mirror.start(name, tags=tags, params=fields.sweep(specs), start_ms=int(time.time() * 1000))
-
     def _upload(self, stem: str, record: Mapping[str, Any]) -> None:
-        spec, paths, incomplete = record["spec"], files(self.results, stem), self.incomplete[record["key"]]
+        paths, incomplete = files(self.results, stem), self.incomplete[record["key"]]
         sweeps = [run.data.tags.get(fields.PARENT) for run in incomplete]
         parent = next((sweep for sweep in self.sweeps if sweep in sweeps), self.sweeps[0])
-        tags = {**self.tags, **fields.tags(record["key"], spec), fields.PARENT: parent}
         # a record has no time of day; its file was written right after training
         end_ms = int(paths[0].stat().st_mtime * 1000)
         start_ms = end_ms - int(record["cost"]["train_seconds"] * 1000)
-        run_id = self.mirror.start(fields.name(spec), tags=tags, params=fields.params(spec), start_ms=start_ms)
+        run_id = self.mirror.start_run(record["key"], record["spec"], self.tags | {fields.PARENT: parent}, start_ms)
         history = record["history"]
         times_ms = [start_ms + (end_ms - start_ms) * (i + 1) // len(history) for i in range(len(history))]
         self.mirror.log(run_id, history, times_ms)

@@ -28,9 +28,6 @@ from methods.errors import UserError
 
 FLUSH_SECONDS = 2.0  # epochs that arrive within this time are uploaded together
 BEAT_SECONDS = 5.0
-NICENESS = 5  # training goes first if no core is idle, because its time is measured
-
-TRACEBACK = "tracking-traceback.txt"  # in the folder of unfinished runs
 
 Event = dict[str, Any]
 FLUSH: Event = {"event": "flush"}
@@ -59,59 +56,52 @@ class Uploader:
         ours = f"attributes.status != 'FINISHED' and tags.`{fields.ORIGIN}` = '{self.tags[fields.ORIGIN]}'"
         for run in self.mirror.runs(ours):
             self.incomplete.setdefault(run.data.tags.get(fields.KEY, ""), []).append(run.info.run_id)
-        self.sweep = self.mirror.start(
-            opened["name"], tags=self.tags, params=opened["params"], start_ms=opened["time_ms"]
-        )
+        self.sweep = self.mirror.start(opened["name"], self.tags, opened["params"], opened["time_ms"])
 
     def follow(self, inbox: queue.SimpleQueue[Event | None]) -> bool:
         """Upload until the sweep ends; return False if the driver died or was interrupted."""
         due = time.monotonic() + FLUSH_SECONDS
         while (event := _next(inbox, due)) is not None:
-            if event == FLUSH:
-                for live in self.live.values():
-                    self._flush(live)
-                due = time.monotonic() + FLUSH_SECONDS
-            elif event["event"] == "close":
-                self._stop()  # runs that another driver has taken over
-                self.mirror.finish_sweep(self.sweep, self.results, event["time_ms"])
-                return True
-            else:
-                self._take(event)
-        self._abandon()
+            match event["event"]:
+                case "flush":
+                    for live in self.live.values():
+                        self._flush(live)
+                    due = time.monotonic() + FLUSH_SECONDS
+                case "start":
+                    self._start(event["run"], event)
+                case "epoch":
+                    self.live[event["run"]].rows.append(event["row"])
+                    self.live[event["run"]].times_ms.append(event["time_ms"])
+                case "end":
+                    self._end(event["run"], event)
+                case "close":
+                    self._stop()  # runs that another driver has taken over
+                    self.mirror.finish_sweep(self.sweep, self.results, event["time_ms"])
+                    return True
+        self._stop()
+        self.mirror.end(self.sweep, "KILLED", int(time.time() * 1000), complete="sweep")
         return False
-
-    def _take(self, event: Event) -> None:
-        stem = event["run"]
-        match event["event"]:
-            case "start":
-                self._start(stem, event)
-            case "epoch":
-                self.live[stem].rows.append(event["row"])
-                self.live[stem].times_ms.append(event["time_ms"])
-            case "end":
-                self._end(stem, event)
 
     def _start(self, stem: str, event: Event) -> None:
         if stem in self.live:  # the run starts again
             self.mirror.delete([self.live[stem].run_id])
-        key, spec = event["key"], event["spec"]
-        tags = {**self.tags, **fields.tags(key, spec), fields.PARENT: self.sweep}
-        run_id = self.mirror.start(fields.name(spec), tags=tags, params=fields.params(spec), start_ms=event["time_ms"])
+        key, spec, time_ms = event["key"], event["spec"], event["time_ms"]
+        run_id = self.mirror.start_run(key, spec, self.tags | {fields.PARENT: self.sweep}, time_ms)
         self.live[stem] = Live(run_id=run_id, key=key)
 
     def _end(self, stem: str, event: Event) -> None:
-        live = self.live.pop(stem)
+        live, time_ms = self.live.pop(stem), event["time_ms"]
         self._flush(live)
         if event["failure"] is None:
             paths = files(self.results, stem)
             record = store.read(paths[0])
             uploaded = {row["epoch"] for row in live.rows}
             rest = [row for row in record["history"] if row["epoch"] not in uploaded]  # a cluster may skip epochs
-            self.mirror.log(live.run_id, rest, [event["time_ms"]] * len(rest))
-            self.mirror.finish(live.run_id, record, paths, event["time_ms"])
+            self.mirror.log(live.run_id, rest, [time_ms] * len(rest))
+            self.mirror.finish(live.run_id, record, paths, time_ms)
             self.mirror.delete(self.incomplete.pop(live.key, []))
         else:
-            self.mirror.end(live.run_id, "FAILED", event["time_ms"], reason=event["failure"])
+            self.mirror.end(live.run_id, "FAILED", time_ms, reason=event["failure"])
         self.uploaded += 1
         self.report({"uploaded": self.uploaded})
 
@@ -119,12 +109,8 @@ class Uploader:
         self.mirror.log(live.run_id, live.rows[live.logged :], live.times_ms[live.logged :])
         live.logged = len(live.rows)
 
-    def _abandon(self) -> None:
-        """Upload what there is of the runs, and mark them as killed."""
-        self._stop()
-        self.mirror.end(self.sweep, "KILLED", int(time.time() * 1000), complete="sweep")
-
     def _stop(self) -> None:
+        """Upload the epochs of the runs that have not ended, and mark these runs as killed."""
         for live in self.live.values():
             self._flush(live)
             self.mirror.end(live.run_id, "KILLED", int(time.time() * 1000))
@@ -132,7 +118,7 @@ class Uploader:
 
 def main() -> int:
     """Upload the sweep whose events come on stdin. A failure becomes a warning of the driver and ends this process."""
-    os.nice(NICENESS)
+    os.nice(5)  # training goes first if no core is idle, because its time is measured
     inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(inbox,), daemon=True).start()
     uri, messages = os.environ["MLFLOW_TRACKING_URI"], os.dup(sys.stdout.fileno())
@@ -157,7 +143,7 @@ def main() -> int:
 def _keep_traceback(error: Exception, opened: Event | None, uri: str) -> str:
     """Write a bug's traceback to a file, because this process has no stderr; return where it is."""
     assert opened is not None
-    path = Path(opened["results"]) / store.UNFINISHED / TRACEBACK
+    path = Path(opened["results"]) / store.UNFINISHED / "tracking-traceback.txt"
     write_atomic(path, without_secret("".join(traceback.format_exception(error)), uri))
     return f"; its traceback is in {path}"
 

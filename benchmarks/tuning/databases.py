@@ -19,6 +19,7 @@ from methods.errors import UserError
 
 # Seconds between attempts: if two processes create the tables at once, one of them fails at first.
 PAUSES = (0.5, 1.0, 0.0)
+FAILURES = (StorageInternalError, SQLAlchemyError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ class StudyDatabase:
                     heartbeat_interval=max(1, self.grace_seconds // 4),
                     grace_period=self.grace_seconds,
                 )
-            except _failures(ImportError, RuntimeError) as error:
+            except (*FAILURES, ImportError, RuntimeError) as error:
                 failure = _reason(error)
                 time.sleep(pause)
         raise UserError(f"cannot use storage {self}: {failure}; give another with --storage")
@@ -60,7 +61,7 @@ class StudyDatabase:
         """
         try:
             yield
-        except _failures() as error:
+        except FAILURES as error:
             raise UserError(
                 f"storage {self} failed: {_reason(error)}; finished trials are kept; repeat the command to continue"
             ) from None
@@ -71,10 +72,6 @@ class StudyDatabase:
             return make_url(self.url).render_as_string(hide_password=True)
         except ArgumentError:
             return self.url
-
-
-def _failures(*others: type[Exception]) -> tuple[type[Exception], ...]:
-    return StorageInternalError, SQLAlchemyError, *others
 
 
 def _reason(error: Exception) -> str:

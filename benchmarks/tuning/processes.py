@@ -21,7 +21,7 @@ from benchmarks.tuning.studies import Search
 from methods.errors import UserError
 
 WAIT_SECONDS = 0.5
-OnTrial = Callable[["Search"], None]
+OnTrial = Callable[[Search], None]
 
 
 def in_process(
@@ -57,8 +57,7 @@ def side_by_side(
     children: list[SpawnProcess] = []
     broken: dict[Search, str] = {}
     try:
-        for n in starts:
-            children.append(processes.start(serve, [*searches[n:], *searches[:n]]))
+        children.extend(processes.start(serve, [*searches[n:], *searches[:n]]) for n in starts)
         while any(child.is_alive() for child in children) or not messages.empty():
             try:
                 search, reason = messages.get(timeout=WAIT_SECONDS)
@@ -69,8 +68,7 @@ def side_by_side(
             on_trial(search)
     finally:
         _end(children)
-    dead = [child.exitcode for child in children if child.exitcode]
-    if dead:
+    if dead := [child.exitcode for child in children if child.exitcode]:
         reason = f"a process died with exit code {dead[0]}; -9 often means that memory ran out; repeat the command"
         broken[searches[0]] = reason
     return broken

@@ -23,7 +23,7 @@ from torch import Tensor
 from benchmarks.executors.attempt import Failure
 from benchmarks.records.spec import Spec
 from benchmarks.training.run import loader, prepare
-from benchmarks.training.train import Diverged, Epoch, Load, Trainer
+from benchmarks.training.train import Diverged, Epoch, Load
 from benchmarks.tuning.databases import StudyDatabase
 
 RANDOM_TRIALS = 5  # before TPE draws from what it has seen
@@ -68,13 +68,7 @@ def study(search: Search, database: StudyDatabase) -> optuna.Study:
     )
 
 
-def work(
-    search: Search,
-    database: StudyDatabase,
-    device: torch.device,
-    *,
-    on_trial: Callable[[], None],
-) -> None:
+def work(search: Search, database: StudyDatabase, device: torch.device, *, on_trial: Callable[[], None]) -> None:
     """Run trials of a study until no slot is free, and call ``on_trial`` after each.
 
     Raises:
@@ -116,8 +110,8 @@ def best(search: Search, database: StudyDatabase) -> optuna.trial.FrozenTrial | 
 
 def default_value(search: Search, database: StudyDatabase) -> float | None:
     """Return the validation accuracy of the method's default configuration, the first trial; None if it was pruned."""
-    first = [t for t in _of_slots(study(search, database), search) if t.user_attrs["slot"] == 0]
-    return next((t.value for t in first if t.state == TrialState.COMPLETE), None)
+    trials = _of_slots(study(search, database), search)
+    return next((t.value for t in trials if t.user_attrs["slot"] == 0 and t.state == TrialState.COMPLETE), None)
 
 
 def _objective(search: Search, device: torch.device, ran: list[int], trial: optuna.Trial) -> float:
@@ -127,12 +121,10 @@ def _objective(search: Search, device: torch.device, ran: list[int], trial: optu
         spec = suggested(search, trial)
         trial.set_user_attr("config", spec.to_json()["config"])
         return _validated(spec, device, trial)
-    except optuna.TrialPruned:
-        raise
     except Diverged:
         raise optuna.TrialPruned from None  # a bad configuration is a result, not a failure
-    except optuna.exceptions.UpdateFinishedTrialError:
-        raise  # another process took this trial for dead, and its slot is free again
+    except (optuna.TrialPruned, optuna.exceptions.UpdateFinishedTrialError):
+        raise  # pruned; or another process took this trial for dead, and its slot is free again
     except Exception as error:
         failure = Failure.from_error(error)
         trial.set_user_attr("error", failure.reason)
@@ -149,16 +141,14 @@ def suggested(search: Search, trial: optuna.trial.BaseTrial) -> Spec:
 
 def _validated(spec: Spec, device: torch.device, trial: optuna.Trial) -> float:
     """Train on the training split and return the accuracy on the validation split. Reports every epoch to Optuna."""
-    trainers: list[Trainer] = []
 
     def on_epoch(epoch: Epoch) -> None:
         if epoch["stage"] == "train":
-            trial.report(trainers[0].history[-1]["val_accuracy"], epoch["epoch"])
+            trial.report(trainer.history[-1]["val_accuracy"], epoch["epoch"])
             if epoch["epoch"] < epoch["epochs"] and trial.should_prune():
                 raise optuna.TrialPruned
 
     trainer = prepare(spec, _without_test(spec), device, on_epoch)
-    trainers.append(trainer)
     trainer.model.method.fit(trainer)
     return float(trainer.history[-1]["val_accuracy"])
 
@@ -205,8 +195,7 @@ def _slots(own: optuna.Study, search: Search, states: tuple[TrialState, ...]) ->
 
 
 def _of_slots(own: optuna.Study, search: Search) -> list[optuna.trial.FrozenTrial]:
-    trials = own.get_trials(deepcopy=False)
-    return [trial for trial in trials if trial.user_attrs.get("slot", search.trials) < search.trials]
+    return [t for t in own.get_trials(deepcopy=False) if t.user_attrs.get("slot", search.trials) < search.trials]
 
 
 def _claim(trial: optuna.Trial) -> None:

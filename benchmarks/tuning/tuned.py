@@ -18,7 +18,6 @@ from benchmarks.tuning.studies import Search
 from methods.errors import UserError, check
 
 CONFIGS = "configs"
-SAME = ("backbone", "data_fingerprint", "recipe")  # a configuration is valid for these alone
 
 
 def path(folder: Path, spec: Spec) -> Path:
@@ -70,7 +69,7 @@ def _tuned(spec: Spec, file: Path) -> Spec:
         found = json.loads(file.read_text(encoding="utf-8"))
         config = methods.config(spec.method, found["config"])
         tuning = {name: found[name] for name in ("study", "trials", "split", "val_accuracy", "fixed", "search_seed")}
-        conditions = {name: found[name] for name in SAME}
+        conditions = {name: found[name] for name in ("backbone", "data_fingerprint")}
         conditions["recipe"] = _recipe(Recipe(**found["recipe"]))  # defaults fill newer fields
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"cannot read {file}: {error}; tune again, or remove the file") from None
@@ -84,8 +83,8 @@ def _tuned(spec: Spec, file: Path) -> Spec:
 
 def _conditions(spec: Spec) -> dict[str, Any]:
     """Return what must be the same when a tuned configuration is used."""
-    digests = {"backbone": spec.backbone.sha256, "data_fingerprint": spec.data_fingerprint}
-    return {**digests, "recipe": _recipe(spec.recipe)}
+    recipe = _recipe(spec.recipe)
+    return {"backbone": spec.backbone.sha256, "data_fingerprint": spec.data_fingerprint, "recipe": recipe}
 
 
 def _recipe(recipe: Recipe) -> dict[str, Any]:

@@ -10,7 +10,13 @@ import torch
 
 from benchmarks.executors import local
 from benchmarks.executors.attempt import Outcome
+from benchmarks.executors.place import Listeners, Place
+from benchmarks.records import store
 from benchmarks.records.spec import Spec
+
+Numbers = Callable[[Path], dict[str, object]]
+Same = Callable[[Path, Path], bool]
+InProcess = Callable[[list[Spec], Path], Path]
 
 
 @pytest.fixture(scope="session")
@@ -25,14 +31,30 @@ def tables() -> Callable[[Path], str]:
     return read
 
 
+@pytest.fixture(scope="session")
+def same(numbers: Numbers, tables: Callable[[Path], str]) -> Same:
+    """Whether two results folders have the same numbers and tables."""
+    return lambda first, second: (numbers(first), tables(first)) == (numbers(second), tables(second))
+
+
+@pytest.fixture(scope="session")
+def same_files(numbers: Numbers) -> Same:
+    """Whether two results folders have the same numbers and the same task files, to the byte."""
+
+    def read(results: Path) -> dict[Path, bytes]:
+        files = (results / store.ADAPTERS).rglob("*.safetensors")
+        return {path.relative_to(results): path.read_bytes() for path in files}
+
+    return lambda first, second: (numbers(first), read(first)) == (numbers(second), read(second))
+
+
 @pytest.fixture
-def in_process(one_thread: None) -> Callable[[list[Spec], Path], Path]:
+def in_process(one_thread: None) -> InProcess:
     """Execute runs one after the other in this process, with one thread; return the results folder."""
 
     def execute(todo: list[Spec], results: Path) -> Path:
-        quiet = {"on_epoch": lambda spec, epoch: None, "on_end": lambda spec: None}
-        found = local.in_process(todo, results, torch.device("cpu"), again=False, fail_fast=False, **quiet)  # type: ignore[arg-type]
-        assert found == Outcome()
+        place = Place(executor="local", device=torch.device("cpu"), workers=1)
+        assert local.in_process(todo, results, place, Listeners(), again=False, fail_fast=False) == Outcome()
         return results
 
     return execute

@@ -9,12 +9,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from pytest import TempPathFactory
 
 from benchmarks.records import store
+from tests.executors.conftest import Numbers, Same
 
 pytestmark = pytest.mark.slow
 
@@ -43,10 +45,6 @@ if __name__ == "__main__":
 """
 
 
-Numbers = Callable[[Path], dict[str, object]]
-Tables = Callable[[Path], str]
-
-
 def execute(command: Sequence[str], folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     path = {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=os.environ | path)
@@ -68,7 +66,7 @@ def left(results: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory, numbers: Numbers) -> Path:
+def alone(tmp_path_factory: TempPathFactory, numbers: Numbers) -> Path:
     """The results of a single undisturbed driver."""
     results = tmp_path_factory.mktemp("alone")
     assert execute([*COMMAND, *SWEEP, *ALONE, str(results)]).returncode == 0
@@ -76,27 +74,15 @@ def alone(tmp_path_factory: pytest.TempPathFactory, numbers: Numbers) -> Path:
     return results
 
 
-@pytest.mark.parametrize("clock", ["steady", "jumping"])
-def test_two_drivers_at_once_do_every_run_once(
-    clock: str, alone: Path, tmp_path: Path, numbers: Numbers, tables: Tables
-) -> None:
-    other = COMMAND if clock == "steady" else [sys.executable, "-c", JUMPY]
-    assert at_once([*COMMAND, *SWEEP, *ALONE, str(tmp_path)], [*other, *SWEEP, *ALONE, str(tmp_path)]) == 2
-    assert numbers(tmp_path) == numbers(alone)
-    assert tables(tmp_path) == tables(alone)
+@pytest.mark.parametrize("clock", [COMMAND, [sys.executable, "-c", JUMPY]], ids=["steady", "jumping"])
+def test_two_drivers_at_once_do_every_run_once(clock: list[str], alone: Path, tmp_path: Path, same: Same) -> None:
+    assert at_once(*[[*clock, *SWEEP, *ALONE, str(tmp_path)]] * 2) == 2
+    assert same(tmp_path, alone)
     assert left(tmp_path) == []
-
-
-def test_a_clock_that_jumps_changes_no_number_and_no_time(
-    alone: Path, tmp_path: Path, numbers: Numbers, tables: Tables
-) -> None:
-    assert execute([sys.executable, "-c", JUMPY, *SWEEP, *ALONE, str(tmp_path)]).returncode == 0
-    assert numbers(tmp_path) == numbers(alone)
-    assert tables(tmp_path) == tables(alone)
     assert all(0 < record["cost"]["train_seconds"] < 3600 for record in store.records(tmp_path))
 
 
-def test_two_drivers_do_each_of_many_tiny_runs_once(tmp_path: Path, numbers: Numbers, tables: Tables) -> None:
+def test_two_drivers_do_each_of_many_tiny_runs_once(tmp_path: Path, numbers: Numbers, same: Same) -> None:
     from PIL import Image
 
     for split, label, value in ((s, c, v) for s in ("train", "test") for c in "ab" for v in range(8)):
@@ -111,12 +97,11 @@ def test_two_drivers_do_each_of_many_tiny_runs_once(tmp_path: Path, numbers: Num
     one = execute([*COMMAND, *argv, "--workers", "2", "--results", str(tmp_path / "one")])
     assert f"{RUNS} trained" in one.stdout
     assert len(numbers(tmp_path / "one")) == RUNS
-    assert numbers(tmp_path / "both") == numbers(tmp_path / "one")
-    assert tables(tmp_path / "both") == tables(tmp_path / "one")
+    assert same(tmp_path / "both", tmp_path / "one")
 
 
 def test_a_run_that_lacks_memory_fails_and_is_done_when_there_is_more(
-    tmp_path: Path, numbers: Numbers, tables: Tables
+    tmp_path: Path, numbers: Numbers, same: Same
 ) -> None:
     # the prompts and a batch of all samples take 1.6 GiB, the rest less than a third of that
     argv = ["--methods", "linear", "vpt_deep", "--set", "vpt_deep.prompts=100", "--tasks", "digits", "--workers", "2"]
@@ -131,8 +116,7 @@ def test_a_run_that_lacks_memory_fails_and_is_done_when_there_is_more(
     assert execute([*COMMAND, *argv, str(tmp_path / "limited")]).returncode == 0
     assert execute([*COMMAND, *argv, str(tmp_path / "alone")]).returncode == 0
     assert kept.items() <= numbers(tmp_path / "limited").items()
-    assert numbers(tmp_path / "limited") == numbers(tmp_path / "alone")
-    assert tables(tmp_path / "limited") == tables(tmp_path / "alone")
+    assert same(tmp_path / "limited", tmp_path / "alone")
 
 
 MOUNT = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
@@ -153,7 +137,7 @@ def on_a_disk(options: str, tmp_path: Path, command: Sequence[str]) -> subproces
 
 
 def test_a_full_disk_ends_the_sweep_with_one_line_and_keeps_finished_runs(
-    alone: Path, tmp_path: Path, numbers: Numbers, tables: Tables
+    alone: Path, tmp_path: Path, numbers: Numbers, same: Same
 ) -> None:
     page = os.sysconf("SC_PAGE_SIZE")
     pages = [-(-path.stat().st_size // page) for path in alone.rglob("linear*") if path.is_file()]
@@ -166,8 +150,7 @@ def test_a_full_disk_ends_the_sweep_with_one_line_and_keeps_finished_runs(
     assert len(kept) == 1
     assert kept.items() <= numbers(alone).items()
     assert execute([*COMMAND, *SWEEP, *ALONE, str(tmp_path / "kept")]).returncode == 0
-    assert numbers(tmp_path / "kept") == numbers(alone)
-    assert tables(tmp_path / "kept") == tables(alone)
+    assert same(tmp_path / "kept", alone)
 
 
 def test_a_read_only_results_folder_is_one_line(tmp_path: Path) -> None:

@@ -5,41 +5,35 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from pytest import MonkeyPatch, TempPathFactory
 
 from benchmarks.executors import attempt, claims, driver, schedule
 from benchmarks.executors.attempt import OnEpoch, Outcome
-from benchmarks.executors.place import Listeners, Place
+from benchmarks.executors.place import Listeners, Place, ignore
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from tests.conftest import Specs
+from tests.executors.conftest import Numbers
 
 PLACE = Place(executor="local", device=torch.device("cpu"), workers=1)
 
 
-Numbers = Callable[[Path], dict[str, object]]
-
-
-def nothing(*_: object) -> None:
-    """Ignore an event."""
-
-
 def complete(
-    todo: list[Spec], results: Path, *, on_wait: OnEpoch = nothing, again: bool = False
+    todo: list[Spec], results: Path, *, on_wait: OnEpoch = ignore, again: bool = False
 ) -> tuple[Outcome, list[Spec], list[Spec]]:
     """Return the outcome, the runs that ended here, and the runs that another driver finished."""
     ended, elsewhere = list[Spec](), list[Spec]()
-    listeners = Listeners(on_epoch=nothing, on_end=ended.append, on_wait=on_wait, on_other=elsewhere.append)
-    return driver.complete(todo, results, PLACE, listeners, again=again), ended, elsewhere
+    listeners = Listeners(on_end=ended.append, on_wait=on_wait, on_other=elsewhere.append)
+    return driver.complete(todo, results, PLACE, listeners, again=again, fail_fast=False), ended, elsewhere
 
 
 @pytest.fixture(scope="module")
-def alone(specs: Specs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def alone(specs: Specs, tmp_path_factory: TempPathFactory) -> Path:
     """The results of a single driver."""
     results = tmp_path_factory.mktemp("alone")
     assert complete(specs("linear", "norm"), results)[0] == Outcome()
@@ -64,15 +58,12 @@ def test_the_driver_waits_for_a_claimed_run_and_does_not_repeat_it(
     linear, norm = specs("linear", "norm")
     lease, shown = claims.take(tmp_path, linear), list[str]()
     store.write_trace(tmp_path, linear, "started", "", progress={"stage": "train", "epoch": 3, "epochs": 7})
-    path = store.record_path(tmp_path, linear)
-
-    def other_driver() -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(store.record_path(alone, linear), path)
 
     def on_wait(spec: Spec, epoch: dict[str, object]) -> None:
         shown.append(f"{epoch['stage']} {epoch['epoch']}/{epoch['epochs']}")
-        other_driver()
+        path = store.record_path(tmp_path, linear)  # the other driver writes it
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(store.record_path(alone, linear), path)
 
     outcome, ended, elsewhere = complete([linear, norm], tmp_path, on_wait=on_wait)
     lease.release()
@@ -112,7 +103,7 @@ def test_a_record_that_appeared_meanwhile_is_only_made_again_on_request(
     assert path.stat().st_mtime_ns > before
 
 
-def test_the_trace_of_a_run_shows_its_last_epoch(tmp_path: Path, specs: Specs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_trace_of_a_run_shows_its_last_epoch(tmp_path: Path, specs: Specs, monkeypatch: MonkeyPatch) -> None:
     monkeypatch.setattr(attempt, "TRACE_SECONDS", 0)
     (short,) = specs("norm")
     norm, shown = replace(short, recipe=replace(short.recipe, epochs=2)), list[object]()

@@ -7,19 +7,23 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+from pytest import MonkeyPatch
 from torch import Tensor, nn
 
 from benchmarks.executors import node
 from benchmarks.executors.attempt import Failure
+from benchmarks.executors.place import Place
 from benchmarks.records.spec import Spec
 from tests.conftest import Specs
 
 pytest.importorskip("ray", reason="needs the extra ray")
+PLACE = Place(executor="ray", device=torch.device("cpu"), workers=1)
 REPORTS = SimpleNamespace(put=SimpleNamespace(remote=lambda key, epoch: None))
 
 
 def work(spec: Spec, folder: Path) -> Failure:
-    task = node.Task(spec=spec, results=folder, token=None, device="cpu", threads=1, folder=folder, code={})
+    task = node.Task(spec=spec, results=folder, token=None, place=PLACE, folder=folder, code={})
     outcome, file = node.work(task, REPORTS)
     assert isinstance(outcome, Failure)
     assert file is None
@@ -27,13 +31,13 @@ def work(spec: Spec, folder: Path) -> Failure:
 
 
 @pytest.fixture
-def spec(specs: Specs, one_thread: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Spec:
+def spec(specs: Specs, one_thread: None, monkeypatch: MonkeyPatch, tmp_path: Path) -> Spec:
     monkeypatch.chdir(tmp_path)  # a node changes its folder
     return specs("adapter")[0]
 
 
 def test_a_bug_in_a_method_returns_a_failure_with_its_traceback(
-    spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spec: Spec, tmp_path: Path, monkeypatch: MonkeyPatch
 ) -> None:
     def forward(self: nn.Module, x: Tensor) -> Tensor:
         return x @ x.new_ones(3, 5)

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from pytest import MonkeyPatch
 
 from benchmarks import run
 from benchmarks.executors import driver
@@ -23,34 +24,22 @@ from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from methods.errors import UserError
 from tests.conftest import Complaint, Specs
+from tests.executors.conftest import InProcess, Numbers, Same
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
-QUIET: dict[str, Any] = {"on_epoch": lambda spec, epoch: None, "on_end": lambda spec: None}
-
-
-Numbers = Callable[[Path], dict[str, object]]
-InProcess = Callable[[list[Spec], Path], Path]
-
-
-def task_files(results: Path) -> dict[Path, bytes]:
-    return {path.relative_to(results): path.read_bytes() for path in (results / store.ADAPTERS).rglob("*.safetensors")}
 
 
 def complete(todo: list[Spec], results: Path, address: str | None = None, **options: Any) -> Outcome:
     place = Place(executor="ray", device=CPU, workers=None, address=address)
-    return driver.complete(todo, results, place, listeners(**options))
-
-
-def listeners(**options: Any) -> Listeners:
-    return Listeners(**(QUIET | {"on_wait": QUIET["on_epoch"], "on_other": QUIET["on_end"]} | options))
+    return driver.complete(todo, results, place, Listeners(**options), again=False, fail_fast=False)
 
 
 def test_runs_on_ray_equal_those_of_one_process(
-    tmp_path: Path, specs: Specs, numbers: Numbers, in_process: InProcess
+    tmp_path: Path, specs: Specs, same_files: Same, in_process: InProcess
 ) -> None:
     todo = specs("linear", "norm")
     alone, epochs = in_process(todo, tmp_path / "alone"), list[tuple[Spec, int]]()
@@ -62,8 +51,7 @@ def test_runs_on_ray_equal_those_of_one_process(
     assert list(outcome.failed) == [broken]
     assert "loss was nan" in outcome.failed[broken]
     assert set(epochs) == {(spec, 1) for spec in todo}
-    assert numbers(tmp_path / "ray") == numbers(alone)
-    assert task_files(tmp_path / "ray") == task_files(alone)
+    assert same_files(tmp_path / "ray", alone)
     here, there = (store.records(folder)[0]["environment"] for folder in (alone, tmp_path / "ray"))
     assert here == there
     left = [path for path in (tmp_path / "ray" / store.UNFINISHED).rglob("*") if path.is_file()]
@@ -72,7 +60,7 @@ def test_runs_on_ray_equal_those_of_one_process(
 
 
 def test_a_run_that_the_memory_monitor_kills_fails_and_is_done_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, specs: Specs, numbers: Numbers, in_process: InProcess
+    tmp_path: Path, monkeypatch: MonkeyPatch, specs: Specs, same_files: Same, in_process: InProcess
 ) -> None:
     (norm,) = specs("norm", recipe={"epochs": 200})
     (tmp_path / "ray").mkdir()
@@ -87,7 +75,7 @@ def test_a_run_that_the_memory_monitor_kills_fails_and_is_done_later(
     assert (trace["status"], trace["reason"]) == ("failed", outcome.failed[norm])
     (short,) = specs("norm")
     assert complete([short], tmp_path / "ray") == Outcome()
-    assert numbers(tmp_path / "ray") == numbers(in_process([short], tmp_path / "alone"))
+    assert same_files(tmp_path / "ray", in_process([short], tmp_path / "alone"))
 
 
 def test_no_cluster_is_one_line(tmp_path: Path, complaint: Complaint) -> None:
@@ -110,7 +98,7 @@ def cluster() -> Iterator[Any]:
 
 
 def test_a_node_that_dies_costs_no_run(
-    cluster: Any, tmp_path: Path, specs: Specs, numbers: Numbers, in_process: InProcess
+    cluster: Any, tmp_path: Path, specs: Specs, same_files: Same, in_process: InProcess
 ) -> None:
     todo, killed = specs("norm", seeds=(0, 1, 2), recipe={"epochs": 8}), list[object]()
     alone = in_process(todo, tmp_path / "alone")
@@ -123,8 +111,7 @@ def test_a_node_that_dies_costs_no_run(
     (tmp_path / "ray").mkdir()
     assert complete(todo, tmp_path / "ray", cluster.address, on_epoch=kill) == Outcome()
     assert len(killed) == 1
-    assert numbers(tmp_path / "ray") == numbers(alone)
-    assert task_files(tmp_path / "ray") == task_files(alone)
+    assert same_files(tmp_path / "ray", alone)
 
 
 def test_a_command_whose_driver_died_is_repeated(
@@ -150,30 +137,17 @@ def test_a_command_whose_driver_died_is_repeated(
 
 
 def test_nodes_without_the_results_folder_send_their_files(
-    cluster: Any,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    specs: Specs,
-    numbers: Numbers,
-    in_process: InProcess,
+    cluster: Any, tmp_path: Path, monkeypatch: MonkeyPatch, specs: Specs, same_files: Same, in_process: InProcess
 ) -> None:
     todo = specs("linear", "norm")
     alone = in_process(todo, tmp_path / "alone")
     sent = on_ray.Task
     monkeypatch.setattr(on_ray, "Task", lambda **fields: sent(**(fields | {"token": None})))
     assert complete(todo, tmp_path / "ray", cluster.address) == Outcome()
-    assert numbers(tmp_path / "ray") == numbers(alone)
-    assert task_files(tmp_path / "ray") == task_files(alone)
-
-
-def test_a_node_with_other_data_fails_the_run(cluster: Any, tmp_path: Path, specs: Specs) -> None:
-    (linear,) = specs("linear")
-    other = replace(linear, data_fingerprint="0" * 64)
-    outcome = complete([other], tmp_path, cluster.address)
-    assert "has other data of digits than the driver" in outcome.failed[other]
+    assert same_files(tmp_path / "ray", alone)
 
 
 def test_a_run_that_fits_no_node_is_one_line(cluster: Any, tmp_path: Path, specs: Specs) -> None:
     place = Place(executor="ray", device=CPU, workers=None, cpus=2, address=cluster.address)
     with pytest.raises(UserError, match=r"no node of the Ray cluster has room.*CPU"):
-        driver.complete(specs("linear"), tmp_path, place, listeners())
+        driver.complete(specs("linear"), tmp_path, place, Listeners(), again=False, fail_fast=False)

@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from pytest import CaptureFixture, MonkeyPatch
 
 from benchmarks import run
 from benchmarks.executors import attempt, queue, slurm
-from benchmarks.executors.place import Place
+from benchmarks.executors.attempt import Outcome
+from benchmarks.executors.claims import AlreadyClaimed
+from benchmarks.executors.place import Listeners, Place
+from benchmarks.files.root import data_root
 from benchmarks.records import store
+from benchmarks.records.spec import Spec
 from tests.conftest import Complaint, Specs
 
 pytest.importorskip("submitit", reason="needs the extra slurm")
@@ -21,7 +26,15 @@ PLACE = Place(executor="slurm", device=torch.device("cpu"), workers=None)
 QUICK = ["--methods", "linear", "norm", "--tasks", "digits", "--recipe", "epochs=1", "warmup_epochs=0"]
 
 
-def test_a_dry_run_shows_the_script_of_the_job_array(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def execute(todo: list[Spec], results: Path, listeners: Listeners) -> Outcome:
+    return slurm.execute(todo, results, PLACE, listeners, again=False, fail_fast=False, cluster="local")
+
+
+def element_of(spec: Spec, results: Path) -> slurm.Element:
+    return slurm.Element(spec=spec, results=results, place=PLACE, again=False, data_root=data_root())
+
+
+def test_a_dry_run_shows_the_script_of_the_job_array(tmp_path: Path, capsys: CaptureFixture[str]) -> None:
     resources = ["--cpus-per-run", "3", "--workers", "7", "--resources", "partition=gpu", "timeout_min=90", "mem_gb=16"]
     argv = [*QUICK, "--seeds", *map(str, range(20)), "--executor", "slurm", *resources, "--results", str(tmp_path)]
     assert run.main([*argv, "--dry-run"]) == 0
@@ -40,16 +53,7 @@ def test_array_elements_store_records_and_report_failures(tmp_path: Path, specs:
     linear, full = specs("linear", "full", recipe={"clip_grad": 0})
     broken = replace(full, config=replace(full.config, lr=1e30), recipe=replace(full.recipe, epochs=3))
     ended: list[object] = []
-    outcome = slurm.execute(
-        [linear, broken],
-        tmp_path,
-        PLACE,
-        again=False,
-        fail_fast=False,
-        on_epoch=lambda spec, epoch: None,
-        on_end=ended.append,
-        cluster="local",
-    )
+    outcome = execute([linear, broken], tmp_path, Listeners(on_end=ended.append))
     assert list(outcome.failed) == [broken]
     assert "loss was nan" in outcome.failed[broken]
     assert set(ended) == {linear, broken}
@@ -61,9 +65,8 @@ def test_array_elements_store_records_and_report_failures(tmp_path: Path, specs:
 @pytest.mark.slow
 def test_a_job_that_crashes_outside_of_its_run_leaves_its_traceback(tmp_path: Path, specs: Specs) -> None:
     (linear,) = specs("linear")
-    quiet = {"on_epoch": lambda spec, epoch: None, "on_end": lambda spec: None}
     (tmp_path / store.RUNS).write_text("")  # where the job needs a folder
-    outcome = slurm.execute([linear], tmp_path, PLACE, again=False, fail_fast=False, cluster="local", **quiet)  # type: ignore[arg-type]
+    outcome = execute([linear], tmp_path, Listeners())
     assert "WriteError: cannot write " in outcome.failed[linear]
     trace = store.read_trace(tmp_path, linear)
     assert trace is not None
@@ -72,16 +75,16 @@ def test_a_job_that_crashes_outside_of_its_run_leaves_its_traceback(tmp_path: Pa
 
 def test_an_element_skips_a_run_that_is_claimed_or_has_a_record(tmp_path: Path, specs: Specs, one_thread: None) -> None:
     (linear,) = specs("linear")
-    element = slurm._element(linear, tmp_path, PLACE, again=False)
+    element = element_of(linear, tmp_path)
     lease = attempt.begin(linear, tmp_path, again=False)
-    assert element() == (True, None)
+    assert isinstance(element(), AlreadyClaimed)
     lease.release()
-    assert element() == (False, None)
-    assert element() == (True, None)
+    assert element() is None
+    assert isinstance(element(), AlreadyClaimed)
 
 
 def test_an_element_is_repeated_after_a_time_limit(tmp_path: Path, specs: Specs) -> None:
-    element = slurm._element(specs("linear")[0], tmp_path, PLACE, again=False)
+    element = element_of(specs("linear")[0], tmp_path)
     assert element.checkpoint().function == element
 
 
@@ -102,23 +105,21 @@ def test_an_element_is_repeated_after_a_time_limit(tmp_path: Path, specs: Specs)
     ],
 )
 def test_wrong_options_are_one_line(
-    argv: list[str], parts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    argv: list[str], parts: list[str], tmp_path: Path, capsys: CaptureFixture[str]
 ) -> None:
     assert run.main([*QUICK, *argv, "--results", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert [part for part in parts if part not in line] == []
 
 
-def test_no_slurm_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: Complaint) -> None:
+def test_no_slurm_is_one_line(tmp_path: Path, monkeypatch: MonkeyPatch, complaint: Complaint) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     line = complaint(run.main, *QUICK, "--executor", "slurm", "--results", str(tmp_path / "results"))
     assert line.startswith("no Slurm here: ")
     assert "--dry-run" in line
 
 
-def test_a_slurm_that_refuses_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
-) -> None:
+def test_a_slurm_that_refuses_is_one_line(tmp_path: Path, monkeypatch: MonkeyPatch, complaint: Complaint) -> None:
     for name in ("srun", "sbatch"):
         (tmp_path / name).write_text("#!/bin/sh\necho warning >&2\necho no such partition >&2\nexit 1\n")
         (tmp_path / name).chmod(0o755)
@@ -128,7 +129,7 @@ def test_a_slurm_that_refuses_is_one_line(
 
 
 def test_without_accounting_a_killed_job_is_found_by_the_queue(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: MonkeyPatch, capsys: CaptureFixture[str]
 ) -> None:
     commands = {"srun": "", "sbatch": "echo Submitted batch job 7", "sacct": "exit 1", "squeue": "echo 8_0"}
     for name, command in commands.items():
@@ -144,7 +145,7 @@ def test_without_accounting_a_killed_job_is_found_by_the_queue(
 
 @pytest.mark.parametrize(("executor", "package"), [("slurm", "submitit"), ("ray", "ray")])
 def test_a_missing_extra_is_one_line_with_the_command_that_installs_it(
-    executor: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
+    executor: str, package: str, tmp_path: Path, monkeypatch: MonkeyPatch, complaint: Complaint
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     line = complaint(run.main, *QUICK, "--executor", executor, "--results", str(tmp_path))

@@ -9,36 +9,44 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from pytest import TempPathFactory
 
 from benchmarks.executors import local, processes
+from benchmarks.executors.attempt import OnEpoch
+from benchmarks.executors.place import Listeners, Place, ignore
 from benchmarks.files.writing import WriteError
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from methods.errors import UserError
 from tests.conftest import Specs
+from tests.executors.conftest import InProcess, Numbers, Same
 
 TASKS, RECIPE = ("digits", "texture"), {"epochs": 2, "warmup_epochs": 0}
 COMMAND = [sys.executable, "-m", "benchmarks.run", "--methods", "linear", "lora", "--tasks", *TASKS]
 QUICK = [*COMMAND, "--recipe", *(f"{name}={value}" for name, value in RECIPE.items()), "--workers", "2", "--results"]
+PLACE = Place(executor="local", device=torch.device("cpu"), workers=2)
 KILLS = int(os.environ.get("PEFT_BENCH_KILLS", "1"))
-Numbers = Callable[[Path], dict[str, object]]
 
 
-def execute(todo: list[Spec], results: Path, **options: object) -> tuple[dict[Spec, str], list[Spec]]:
+def execute(todo: list[Spec], results: Path, on_epoch: OnEpoch = ignore) -> tuple[dict[Spec, str], list[Spec]]:
     ended: list[Spec] = []
-    quiet = {"on_epoch": lambda spec, epoch: None, "again": False, "fail_fast": False, "workers": 2} | options
-    outcome = local.side_by_side(todo, results, torch.device("cpu"), on_end=ended.append, **quiet)  # type: ignore[arg-type]
+    listeners = Listeners(on_epoch=on_epoch, on_end=ended.append)
+    outcome = local.side_by_side(todo, results, PLACE, listeners, again=False, fail_fast=False)
     return outcome.failed, ended
+
+
+def traces(results: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in (results / store.UNFINISHED).rglob("*.json")]
 
 
 @pytest.mark.slow
 def test_runs_side_by_side_equal_those_of_one_process_with_as_many_threads(
-    tmp_path: Path, specs: Specs, numbers: Numbers, in_process: Callable[[list[Spec], Path], Path]
+    tmp_path: Path, specs: Specs, numbers: Numbers, in_process: InProcess
 ) -> None:
     todo = specs("linear", "norm")
     alone = in_process(todo, tmp_path / "one")
@@ -48,7 +56,7 @@ def test_runs_side_by_side_equal_those_of_one_process_with_as_many_threads(
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(tmp_path_factory: TempPathFactory) -> Path:
     results = tmp_path_factory.mktemp("undisturbed")
     subprocess.run([*QUICK, str(results)], check=True, capture_output=True)
     return results
@@ -56,7 +64,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_a_sweep_killed_at_a_random_moment_ends_like_an_undisturbed_one(
-    undisturbed: Path, tmp_path: Path, numbers: Numbers, tables: Callable[[Path], str]
+    undisturbed: Path, tmp_path: Path, numbers: Numbers, same: Same
 ) -> None:
     command, moments = [*QUICK, str(tmp_path)], random.Random(0)
     for _ in range(KILLS):
@@ -67,8 +75,7 @@ def test_a_sweep_killed_at_a_random_moment_ends_like_an_undisturbed_one(
         process.wait()
         assert kept.items() <= numbers(tmp_path).items()
     assert subprocess.run(command, capture_output=True).returncode == 0
-    assert numbers(tmp_path) == numbers(undisturbed)
-    assert tables(tmp_path) == tables(undisturbed)
+    assert same(tmp_path, undisturbed)
 
 
 @pytest.mark.slow
@@ -88,8 +95,7 @@ def test_a_run_whose_process_keeps_dying_fails_and_the_others_finish(tmp_path: P
     assert "exit code -9" in failed[victim]
     assert sorted(map(str, ended)) == sorted(map(str, [victim, *others]))
     assert [r["key"] for r in store.records(tmp_path)] == [spec.key for spec in others]
-    (trace,) = (json.loads(path.read_text()) for path in (tmp_path / store.UNFINISHED).rglob("*.json"))
-    assert trace["status"] == "failed"
+    assert [trace["status"] for trace in traces(tmp_path)] == ["failed"]
 
 
 @pytest.mark.slow
@@ -97,14 +103,12 @@ def test_ctrl_c_leaves_traces_and_no_process(tmp_path: Path, specs: Specs) -> No
     pids: list[int] = []
 
     def ctrl_c(spec: Spec, epoch: object) -> None:
-        traces = [json.loads(path.read_text()) for path in (tmp_path / store.UNFINISHED).rglob("*.json")]
-        pids.extend(trace["pid"] for trace in traces)
+        pids.extend(trace["pid"] for trace in traces(tmp_path))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         execute(specs("full", tasks=TASKS, recipe={"epochs": 50}), tmp_path, on_epoch=ctrl_c)
-    traces = [json.loads(path.read_text()) for path in (tmp_path / store.UNFINISHED).rglob("*.json")]
-    assert {trace["status"] for trace in traces} == {"interrupted"}
+    assert {trace["status"] for trace in traces(tmp_path)} == {"interrupted"}
     assert pids
     for pid in pids:
         with pytest.raises(ProcessLookupError):

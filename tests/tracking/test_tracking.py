@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest import CaptureFixture, MonkeyPatch, TempPathFactory
 
 from benchmarks import run
 from benchmarks.executors import attempt as attempts
@@ -28,11 +29,8 @@ from tests.support.mlflow_server import Server, client, mirrored, recorded, runs
 RECIPE = {"epochs": 2, "warmup_epochs": 0}
 QUICK = ["--workers", "1", "--tasks", "digits", "--recipe", *(f"{name}={value}" for name, value in RECIPE.items())]
 BROKEN = ["--methods", "linear", "full", *QUICK, "clip_grad=0", "--set", "full.lr=1e30"]
+Default, Record = tuple[Path, str], dict[str, Any]
 ROW = {"epoch": 1, "train_loss": 2.5, "lr": 0.1}
-
-
-def lines(text: str, start: str) -> list[str]:
-    return [line for line in text.splitlines() if line.startswith(start)]
 
 
 def artifacts(folder: Path, run_id: str) -> set[str]:
@@ -41,11 +39,16 @@ def artifacts(folder: Path, run_id: str) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*.*")}
 
 
+def copy_record(spec: Spec, source: Path, results: Path) -> None:
+    store.record_path(results, spec).parent.mkdir(parents=True)
+    shutil.copy(store.record_path(source, spec), store.record_path(results, spec))
+
+
 @pytest.fixture(scope="module")
-def default(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def default(tmp_path_factory: TempPathFactory) -> Default:
     """A folder where one run finished and one failed, without ``--tracking``; the URI of its database."""
     folder = tmp_path_factory.mktemp("default")
-    with pytest.MonkeyPatch.context() as patch:
+    with MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI")
         patch.chdir(folder)
         assert run.main(BROKEN) == 1
@@ -53,7 +56,13 @@ def default(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 @pytest.fixture(scope="module")
-def server(default: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def done(default: Default) -> Record:
+    """The record of the run that finished in the default folder."""
+    return store.records(default[0] / "results")[0]
+
+
+@pytest.fixture(scope="module")
+def server(default: Default, tmp_path_factory: TempPathFactory) -> Iterator[Server]:
     """A server on a copy of an existing database, because creating one takes seconds."""
     folder = tmp_path_factory.mktemp("server")
     shutil.copy(default[0] / "mlflow.db", folder)
@@ -63,32 +72,26 @@ def server(default: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) 
     made.kill()
 
 
-def test_by_default_runs_are_tracked_in_a_database_in_the_current_folder(default: tuple[Path, str]) -> None:
+def test_by_default_runs_are_tracked_in_a_database_in_the_current_folder(default: Default, done: Record) -> None:
     folder, uri = default
     assert mirrored(uri, folder / "results") == recorded(folder / "results")
-    (record,) = store.records(folder / "results")
     found = {r.data.tags.get("method", "sweep"): r for r in runs(uri, folder / "results")}
-    assert {name: r.info.status for name, r in found.items()} == {
-        "sweep": "FINISHED",
-        "linear": "FINISHED",
-        "full": "FAILED",
-    }
+    statuses = {name: r.info.status for name, r in found.items()}
+    assert statuses == {"sweep": "FINISHED", "linear": "FINISHED", "full": "FAILED"}
     assert "loss was nan" in found["full"].data.tags["reason"]
     parent, child = found["sweep"].info.run_id, found["linear"]
     assert {found[name].data.tags[fields.PARENT] for name in ("linear", "full")} == {parent}
     tags = {name: child.data.tags[name] for name in ("method", "task", "suite", "backbone", "commit")}
     wanted = {"method": "linear", "task": "digits", "suite": "offline", "backbone": "vit_nano"}
-    assert tags == wanted | {"commit": record["environment"]["commit"]}
-    stem = f"linear-s0-{record['key']}"
+    assert tags == wanted | {"commit": done["environment"]["commit"]}
+    stem = f"linear-s0-{done['key']}"
     assert artifacts(folder, child.info.run_id) == {f"{stem}.json", f"{stem}.safetensors", "training.png"}
-    assert artifacts(folder, parent) == {
-        *(f"leaderboard.{ending}" for ending in ("csv", "html", "md", "tex")),
-        *(f"figures/pareto.{ending}" for ending in ("pdf", "png", "svg")),
-    }
+    tables = {f"leaderboard.{ending}" for ending in ("csv", "html", "md", "tex")}
+    assert artifacts(folder, parent) == tables | {f"figures/pareto.{ending}" for ending in ("pdf", "png", "svg")}
 
 
 def test_nothing_to_upload_starts_no_process(
-    default: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, specs: Specs
+    default: Default, tmp_path: Path, monkeypatch: MonkeyPatch, specs: Specs
 ) -> None:
     monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: pytest.fail("a process was started"))
     argv = ["--methods", "linear", *QUICK, "clip_grad=0", "--results", str(default[0] / "results")]
@@ -103,7 +106,7 @@ def test_nothing_to_upload_starts_no_process(
 
 @pytest.mark.slow
 def test_after_one_warning_about_a_killed_server_sync_uploads_the_rest_once(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], specs: Specs
+    server: Server, tmp_path: Path, monkeypatch: MonkeyPatch, capsys: CaptureFixture[str], specs: Specs
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     methods, plain = ("linear", "bitfit", "norm"), attempts.attempt
@@ -112,7 +115,7 @@ def test_after_one_warning_about_a_killed_server_sync_uploads_the_rest_once(
     def reached() -> bool:
         return any(r.data.tags.get(fields.KEY) == second.key and r.data.metrics for r in runs(server.uri, tmp_path))
 
-    def attempt(spec: Spec, results: Path, device: Any, on_epoch: Callable[[Any], None], *, again: bool) -> str | None:
+    def attempt(spec: Spec, results: Path, device: Any, on_epoch: Callable[[Any], None], *, again: bool) -> Any:
         def kill(epoch: Any) -> None:
             on_epoch(epoch)
             if spec == second and epoch["epoch"] == 1:
@@ -126,7 +129,7 @@ def test_after_one_warning_about_a_killed_server_sync_uploads_the_rest_once(
     assert run.main(["--methods", *methods, *QUICK, "--results", str(tmp_path)]) == 0
     out, err = capsys.readouterr()
     assert "3 runs: 3 trained, 0 already finished, 0 failed" in out
-    (warning,) = lines(err, "warning:")
+    (warning,) = (line for line in err.splitlines() if line.startswith("warning:"))
     assert "(Connection" in warning or "(RemoteDisconnected" in warning
     assert f"`python -m benchmarks.tracking sync --results {tmp_path} --tracking {server.uri}`" in warning
     assert {r["key"]: len(r["history"]) for r in store.records(tmp_path)} == {s.key: 2 for s in (first, second, third)}
@@ -136,11 +139,8 @@ def test_after_one_warning_about_a_killed_server_sync_uploads_the_rest_once(
     assert capsys.readouterr().err.startswith(f"error: MLflow at {server.uri} failed: ConnectionRefusedError")
     server.start()
     server.wait()
-    assert {r.data.tags.get(fields.KEY): r.info.status for r in runs(server.uri, tmp_path)} == {
-        None: "RUNNING",
-        first.key: "FINISHED",
-        second.key: "RUNNING",  # the third is not there
-    }
+    statuses = {r.data.tags.get(fields.KEY): r.info.status for r in runs(server.uri, tmp_path)}
+    assert statuses == {None: "RUNNING", first.key: "FINISHED", second.key: "RUNNING"}  # the third is not there
     for said in ("2 runs uploaded, 1 already there", "0 runs uploaded, 3 already there"):
         assert command.main(again) == 0
         assert said in capsys.readouterr().out
@@ -157,12 +157,12 @@ def test_after_one_warning_about_a_killed_server_sync_uploads_the_rest_once(
 
 
 def test_sync_uploads_records_of_others_once_with_their_training_time(
-    default: tuple[Path, str], tmp_path: Path, root: Path
+    default: Default, tmp_path: Path, root: Path
 ) -> None:
-    place = tmp_path / store.RUNS / "offline" / "count"
-    place.mkdir(parents=True)
-    for path in (root / "results" / store.RUNS / "offline" / "count").glob("lora-*.json"):
-        shutil.copy(path, place)
+    place = Path(store.RUNS, "offline", "count")
+    (tmp_path / place).mkdir(parents=True)
+    for path in (root / "results" / place).glob("lora-*.json"):
+        shutil.copy(path, tmp_path / place)
     for uploaded in (3, 0):
         assert sync(default[1], tmp_path) == (uploaded, 3 - uploaded)
     assert mirrored(default[1], tmp_path) == recorded(tmp_path)
@@ -173,7 +173,7 @@ def test_sync_uploads_records_of_others_once_with_their_training_time(
 
 @pytest.mark.slow
 def test_a_server_that_never_answers_delays_no_epoch_and_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, specs: Specs
+    tmp_path: Path, monkeypatch: MonkeyPatch, specs: Specs
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -193,9 +193,8 @@ def test_a_server_that_never_answers_delays_no_epoch_and_is_given_up(
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_replaced_by_the_next_driver(default: tuple[Path, str], tmp_path: Path) -> None:
-    (record_path,) = (default[0] / "results" / store.RUNS).rglob("linear-*.json")
-    spec = Spec.from_json(store.read(record_path)["spec"])
+def test_a_killed_run_is_replaced_by_the_next_driver(default: Default, done: Record, tmp_path: Path) -> None:
+    spec = Spec.from_json(done["spec"])
     with pytest.raises(KeyboardInterrupt), Sink(default[1], tmp_path, [spec], warn=pytest.fail) as sink:
         sink.epoch(spec, ROW)
         raise KeyboardInterrupt
@@ -205,10 +204,9 @@ def test_a_killed_run_is_replaced_by_the_next_driver(default: tuple[Path, str], 
 
     until(lambda: statuses() == {"KILLED"})
     with Sink(default[1], tmp_path, [spec], warn=pytest.fail) as sink:
-        for row in store.read(record_path)["history"]:
+        for row in done["history"]:
             sink.epoch(spec, row)
-        store.record_path(tmp_path, spec).parent.mkdir(parents=True)
-        shutil.copy(record_path, store.record_path(tmp_path, spec))
+        copy_record(spec, default[0] / "results", tmp_path)
         sink.end(spec)
     assert sink.uploaded == 1
     assert mirrored(default[1], tmp_path) == recorded(tmp_path)
@@ -216,16 +214,13 @@ def test_a_killed_run_is_replaced_by_the_next_driver(default: tuple[Path, str], 
 
 
 @pytest.mark.slow
-def test_a_run_that_is_started_again_is_one_run_in_mlflow(default: tuple[Path, str], tmp_path: Path) -> None:
-    (record_path,) = (default[0] / "results" / store.RUNS).rglob("linear-*.json")
-    spec = Spec.from_json(store.read(record_path)["spec"])
-    history = store.read(record_path)["history"]
+def test_a_run_that_is_started_again_is_one_run_in_mlflow(default: Default, done: Record, tmp_path: Path) -> None:
+    spec, history = Spec.from_json(done["spec"]), done["history"]
     with Sink(default[1], tmp_path, [spec], warn=pytest.fail) as sink:
         for row in (history[0] | {"train_loss": 99.0}, history[0] | {"train_loss": 98.0}, history[1]):
             sink.epoch(spec, row)
         sink.epoch(spec, history[0])  # the second epoch is missing, as a cluster may skip it
-        store.record_path(tmp_path, spec).parent.mkdir(parents=True)
-        shutil.copy(record_path, store.record_path(tmp_path, spec))
+        copy_record(spec, default[0] / "results", tmp_path)
         sink.end(spec)
     assert mirrored(default[1], tmp_path) == recorded(tmp_path)
     assert len([r for r in runs(default[1], tmp_path) if fields.KEY in r.data.tags]) == 1
@@ -238,9 +233,7 @@ def test_an_impossible_address_is_one_line(uri: str, complaint: Complaint) -> No
     assert complaint(run.main, "--methods", "linear", *QUICK, "--tracking", uri).startswith("--tracking: ")
 
 
-def test_a_file_that_is_no_database_is_one_line(
-    default: tuple[Path, str], tmp_path: Path, complaint: Complaint
-) -> None:
+def test_a_file_that_is_no_database_is_one_line(default: Default, tmp_path: Path, complaint: Complaint) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"nothing of use" * 1000)
     argv = ["sync", "--results", str(default[0] / "results"), "--tracking", f"sqlite:///{tmp_path}/mlflow.db"]
     assert "file is not a database; correct that and repeat the command" in complaint(command.main, *argv)
@@ -248,7 +241,7 @@ def test_a_file_that_is_no_database_is_one_line(
 
 @pytest.mark.slow
 def test_a_bug_in_the_uploader_is_one_warning_and_leaves_its_traceback(
-    default: tuple[Path, str], tmp_path: Path, specs: Specs
+    default: Default, tmp_path: Path, specs: Specs
 ) -> None:
     warnings: list[str] = []
     (linear,) = specs("linear")
@@ -260,11 +253,10 @@ def test_a_bug_in_the_uploader_is_one_warning_and_leaves_its_traceback(
     assert "fields.py" in trace.read_text()
 
 
-def test_the_option_wins_over_the_environment_which_wins_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_option_wins_over_the_environment_which_wins_over_the_default(monkeypatch: MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000")
-    assert address(None) == "http://host:5000"
-    assert address("https://other/path") == "https://other/path"
-    assert address("off") is None
+    asked = (None, "https://other/path", "off")
+    assert [address(uri) for uri in asked] == ["http://host:5000", "https://other/path", None]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense")
     with pytest.raises(UserError, match=r"^MLFLOW_TRACKING_URI: .*'nonsense'"):
         address(None)
@@ -273,16 +265,16 @@ def test_the_option_wins_over_the_environment_which_wins_over_the_default(monkey
 
 
 def test_a_password_is_used_but_not_shown() -> None:
-    assert address("postgresql+psycopg2://me:secret@host/db") == "postgresql+psycopg2://me:secret@host/db"
-    assert shown("postgresql+psycopg2://me:secret@host/db") == "postgresql+psycopg2://***@host/db"
+    uri = "postgresql+psycopg2://me:secret@host/db"
+    assert (address(uri), shown(uri)) == (uri, "postgresql+psycopg2://***@host/db")
 
 
 @pytest.fixture
-def record(root: Path) -> dict[str, Any]:
+def record(root: Path) -> Record:
     return store.read(next((root / "results" / store.RUNS).rglob("adapterx-*.json")))
 
 
-def test_every_field_of_a_spec_is_a_param(record: dict[str, Any]) -> None:
+def test_every_field_of_a_spec_is_a_param(record: Record) -> None:
     params = fields.params(record["spec"])
     assert params["config.lr"] == str(record["spec"]["config"]["lr"])
     assert params["recipe.epochs"] == str(record["spec"]["recipe"]["epochs"])
@@ -293,13 +285,13 @@ def test_a_long_value_is_cut_to_what_mlflow_takes() -> None:
     assert len(fields.text("x" * 9000)) == 5000
 
 
-def test_numbers_that_were_not_measured_are_no_metrics(record: dict[str, Any]) -> None:
+def test_numbers_that_were_not_measured_are_no_metrics(record: Record) -> None:
     assert fields.per_epoch({**ROW, "val_accuracy": None}) == {"train_loss": 2.5, "lr": 0.1}
     assert "accuracy/val" not in fields.final(record)
     assert fields.final(record)["accuracy/test"] == record["accuracy"]["test"]
 
 
-def test_the_digest_depends_on_content_not_on_layout(record: dict[str, Any]) -> None:
+def test_the_digest_depends_on_content_not_on_layout(record: Record) -> None:
     again = dict(reversed(record.items()))
     assert fields.digest(again) == fields.digest(record)
     assert fields.digest(record | {"key": "another"}) != fields.digest(record)
