@@ -35,8 +35,7 @@ def pieces(frame: pd.DataFrame) -> Iterator[str]:
     shown = frame.drop(columns=[name for name in LEFT_OUT if name in frame])
     for start in range(0, len(shown), RUNS):
         runs = shown.iloc[start : start + RUNS]
-        columns = {str(name): _values(str(name), runs[name]) for name in runs}
-        yield pack(orjson.dumps(columns))
+        yield pack(orjson.dumps({str(name): _values(str(name), runs[name]) for name in runs}))
 
 
 def _values(name: str, column: pd.Series[Any]) -> list[Any]:
@@ -44,16 +43,16 @@ def _values(name: str, column: pd.Series[Any]) -> list[Any]:
     values = column.tolist()
     if name in TEXTS:
         texts = [text if isinstance(text, str) else "null" for text in values]
-        return [rounded(orjson.loads(text)) if name == "report" else orjson.Fragment(text) for text in texts]
+        return [_rounded(orjson.loads(text)) if name == "report" else orjson.Fragment(text) for text in texts]
     if name.startswith(HISTORY):
-        return [rounded(curve.tolist()) if isinstance(curve, np.ndarray) else None for curve in values]
-    return [rounded(value) for value in values] if name.startswith("cost.") else values
+        return [_rounded(curve.tolist()) if isinstance(curve, np.ndarray) else None for curve in values]
+    return _rounded(values) if name.startswith("cost.") else values
 
 
-def rounded(value: Any) -> Any:
+def _rounded(value: Any) -> Any:
     """Round every float in a JSON value to DIGITS significant digits."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}")
     if isinstance(value, list):
-        return [rounded(part) for part in value]
-    return {name: rounded(part) for name, part in value.items()} if isinstance(value, dict) else value
+        return [_rounded(part) for part in value]
+    return {name: _rounded(part) for name, part in value.items()} if isinstance(value, dict) else value

@@ -24,7 +24,7 @@ def render(frame: pd.DataFrame, groups: Sequence[pd.DataFrame], made: Sequence[T
     """Make the page. ``groups`` are the runs of ``frame`` in groups of comparable runs, ``made`` their tables."""
     sections, order = overview(groups, made)
     runs = frame.loc[order]
-    data = {"sections": sections, "piece": RUNS}
+    data = orjson.dumps({"sections": sections, "piece": RUNS}).decode()
     script, theme, plotly = "\n".join(map(_file, SCRIPTS)), _file("theme.js"), get_plotlyjs()
     loader = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return loader.from_string(_file("page.html")).render(
@@ -35,16 +35,11 @@ def render(frame: pd.DataFrame, groups: Sequence[pd.DataFrame], made: Sequence[T
         style=Markup(_file("style.css")),
         theme=Markup(theme),
         script=Markup(script),
-        data=Markup(_in_script(orjson.dumps(data).decode())),
+        data=Markup(data.replace("<", "\\u003c")),  # so that it cannot close the script element around it
         plotly=Markup(pack(plotly.encode(), 6)),
         keys=Markup(pack(orjson.dumps(runs["key"].tolist()))),
         pieces=map(Markup, pieces(runs)),
     )
-
-
-def _in_script(json: str) -> str:
-    """Escape JSON so that it cannot close the script element around it."""
-    return json.replace("<", "\\u003c")
 
 
 def _digest(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import pandas as pd
 
@@ -23,5 +24,4 @@ def of_groups(groups: Sequence[pd.DataFrame]) -> list[Table]:
     One table of accuracies per group comes first, in the order of the groups. The costs of runs and the costs of
     searches follow.
     """
-    spent = [table for group in groups for table in costs(group)]
-    return [*map(accuracies, groups), *spent, *(table for group in groups for table in searches(group))]
+    return [*map(accuracies, groups), *chain(*map(costs, groups)), *chain(*map(searches, groups))]

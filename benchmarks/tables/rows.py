@@ -22,7 +22,10 @@ def comparable(frame: pd.DataFrame) -> list[pd.DataFrame]:
     """
     # the digest identifies a backbone; the path of its file, after the @, does not matter
     backbone = frame["spec.backbone.name"].str.partition("@")[0]
-    frame = frame.assign(row=_names(frame), recipe=_recipes(frame), **{"spec.backbone.name": backbone})
+    # equal recipes have equal texts if their fields are sorted
+    recipes = {text: json.dumps(json.loads(text), sort_keys=True) for text in frame["spec.recipe"].unique()}
+    recipe = frame["spec.recipe"].map(recipes)
+    frame = frame.assign(row=_names(frame), recipe=recipe, **{"spec.backbone.name": backbone})
     return [_shortened(_data_apart(group)) for _, group in frame.groupby(list(SAME), sort=True)]
 
 
@@ -58,12 +61,10 @@ def _names(frame: pd.DataFrame) -> list[str]:
     only the options that the study held fixed. Runs of equal method, configuration and study are named once.
     """
     defaults = {method: _defaults(str(method)) for method in frame["spec.method"].unique()}
-    runs = [frame["spec.method"], *(frame[column].fillna("{}") for column in ("spec.config", "tuning"))]
-    named = {
-        (method, config, study): _name(method, json.loads(config), json.loads(study), defaults[method])
-        for method, config, study in set(zip(*runs, strict=True))
-    }
-    return [named[run] for run in zip(*runs, strict=True)]
+    config, tuning = frame["spec.config"].fillna("{}"), frame["tuning"].fillna("{}")
+    runs = list(zip(frame["spec.method"], config, tuning, strict=True))
+    named = {run: _name(*run, defaults[run[0]]) for run in set(runs)}
+    return [named[run] for run in runs]
 
 
 def _defaults(method: str) -> dict[str, Any]:
@@ -74,22 +75,15 @@ def _defaults(method: str) -> dict[str, Any]:
         return {}
 
 
-def _recipes(frame: pd.DataFrame) -> pd.Series[str]:
-    """Return each run's recipe as text with sorted fields, so that equal recipes have equal texts."""
-    recipes = frame["spec.recipe"]
-    return recipes.map({text: json.dumps(json.loads(text), sort_keys=True) for text in recipes.unique()})
-
-
-def _name(method: str, config: Mapping[str, Any], study: Mapping[str, Any], default: Mapping[str, Any]) -> str:
-    given = {option: value for option, value in sorted(config.items()) if value is not None}
+def _name(method: str, config: str, tuning: str, default: Mapping[str, Any]) -> str:
+    given = {option: value for option, value in sorted(json.loads(config).items()) if value is not None}
+    study = json.loads(tuning)
     named = study["fixed"] if study else given
-    changed = [f"{k}={v}" for k, v in given.items() if k in named and _plain(default.get(k)) != _plain(v)]
-    return " ".join([method, *changed, *([_search(study)] if study else [])])
-
-
-def _search(study: Mapping[str, Any]) -> str:
-    seed = study["search_seed"]
-    return f"tuned, {study['trials']} trials" + (f" of seed {seed}" if seed else "")
+    words = [method, *(f"{k}={v}" for k, v in given.items() if k in named and _plain(default.get(k)) != _plain(v))]
+    if study:
+        seed = study["search_seed"]
+        words.append(f"tuned, {study['trials']} trials" + (f" of seed {seed}" if seed else ""))
+    return " ".join(words)
 
 
 def in_figures(rows: Iterable[str]) -> tuple[dict[str, str], str]:
@@ -103,11 +97,6 @@ def in_figures(rows: Iterable[str]) -> tuple[dict[str, str], str]:
     if not ending.startswith(" tuned"):
         return {row: row for row in rows}, ""
     return {row: row.removesuffix(ending) for row in rows}, f",{ending}"
-
-
-def recipe_text(run: pd.Series[Any]) -> str:
-    """List every field of a run's recipe. A record has a newer field only if its value is not the default."""
-    return ", ".join(f"{name} {value}" for name, value in json.loads(run["spec.recipe"]).items())
 
 
 def _plain(value: Any) -> Any:

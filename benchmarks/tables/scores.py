@@ -8,14 +8,12 @@ from benchmarks import suites
 
 
 def scores(frame: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
-    """Return test accuracies in percent as (row and seed, task); NaN where a run is missing."""
+    """Return test accuracies in percent as (row and seed, task); NaN where a run is missing.
+
+    ``dropna`` keeps the seeds of each row that have every task.
+    """
     found = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test")
     return found.reindex(columns=tasks) * 100
-
-
-def whole_seeds(runs: pd.DataFrame) -> pd.DataFrame:
-    """Keep the seeds of each row that have every task."""
-    return runs.dropna()
 
 
 def tasks_and_groups(frame: pd.DataFrame) -> tuple[list[str], dict[str, list[str]]]:
