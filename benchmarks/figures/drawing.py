@@ -50,12 +50,12 @@ def check_ending(path: Path) -> None:
         raise UserError(f"cannot draw '{path}': its name must end in .png, .svg or .pdf")
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure, and make its folder if there is none."""
+def save(figure: Figure, path: Path, **options: Any) -> None:
+    """Write a figure with ``options`` of ``savefig``, and make its folder if there is none."""
     check_ending(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI)
+        figure.savefig(path, **{"dpi": DPI, **options})
 
 
 def write(figure: Figure, name: str, out: Path) -> list[Path]:
@@ -68,9 +68,7 @@ def write(figure: Figure, name: str, out: Path) -> list[Path]:
     paths = [out / f"{name}{ending}" for ending in ENDINGS]
     dpi = FINE if figure.get_figheight() <= TALL else DPI
     for path, metadata in zip(paths, ({}, {"Date": None}, {"CreationDate": None}), strict=True):
-        with writing(path):
-            out.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=dpi, metadata=metadata)
+        save(figure, path, dpi=dpi, metadata=metadata)
     plt.close(figure)
     return paths
 

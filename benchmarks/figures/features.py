@@ -11,12 +11,10 @@ from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 from torch import Tensor
 
-SEED = 0
-
 
 def tsne(features: Tensor) -> Any:
     """Map features (B, F) to points (B, 2) by the t-SNE of scikit-learn."""
-    return TSNE(init="pca", perplexity=30, random_state=SEED).fit_transform(features.numpy())
+    return TSNE(init="pca", perplexity=30, random_state=0).fit_transform(features.numpy())
 
 
 def draw(panels: Mapping[str, Any], classes: list[int], labels: Sequence[str], heading: str) -> Figure:

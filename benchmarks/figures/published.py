@@ -17,7 +17,7 @@ from benchmarks import published, suites
 from benchmarks.figures import drawing
 from benchmarks.published import Panel
 from benchmarks.tables import statistics
-from benchmarks.tables.scores import scores, tasks_and_groups
+from benchmarks.tables.rows import scores, tasks_and_groups
 
 COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
 MARKERS = "sD^vP"
@@ -110,10 +110,7 @@ def _panel(axis: Axes, panel: Panel, drawn: Sequence[Points]) -> None:
     looks: dict[str, Any] = {"markersize": 6, "capsize": 2.5, "elinewidth": 0.8}
     for number, points in enumerate(drawn):
         color = _color(number)
-        if number == 0:  # the paper
-            looks |= {"fmt": "o", "markerfacecolor": "white"}
-        else:
-            looks |= {"fmt": MARKERS[(number - 1) % len(MARKERS)], "markerfacecolor": color}
+        looks |= {"fmt": MARKERS[(number - 1) % len(MARKERS)], "mfc": color} if number else {"fmt": "o", "mfc": "white"}
         axis.errorbar(points.x, points.y, yerr=points.error or None, color=color, label=points.label, **looks)
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter("{x:g}")

@@ -19,8 +19,7 @@ from matplotlib.axes import Axes
 
 from benchmarks.figures import drawing
 from benchmarks.tables import statistics
-from benchmarks.tables.rows import in_figures
-from benchmarks.tables.scores import scores, tasks_and_groups
+from benchmarks.tables.rows import in_figures, scores, tasks_and_groups
 
 FEWEST_METHODS, FEWEST_TASKS = 3, 2
 MOST_NAMED, BEST = 30, 20  # of more than 30 methods the best 20 are drawn, with their ranks among all methods

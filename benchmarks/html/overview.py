@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
 from typing import Any
 
 import pandas as pd
@@ -10,17 +12,8 @@ import pandas as pd
 from benchmarks.tables.statistics import half_width
 from benchmarks.tables.table import Table
 
-AXES = (  # column, name, unit, aggregate over the runs of a row
-    ("params.method", "trained parameters without the head", "", "mean"),
-    ("params.trainable", "trained parameters with the head", "", "mean"),
-    ("params.task_file_bytes", "size of the task file", "B", "median"),
-    ("cost.train_seconds", "training time", "s", "median"),
-    ("cost.flops_per_image.training", "training FLOPs per sample", "", "median"),
-    ("cost.flops_per_image.forward", "inference FLOPs per sample", "", "median"),
-    ("cost.latency_ms.unmerged", "latency, unmerged", "ms", "median"),
-    ("cost.latency_ms.merged", "latency, merged", "ms", "median"),
-    ("cost.peak_memory_bytes", "peak memory during training", "B", "median"),
-)
+# column, name, unit, aggregate over the runs of a row
+AXES = tuple(csv.reader((files("benchmarks.html") / "axes.csv").read_text().splitlines()[1:]))
 PER_DEVICE = {name for name, *_ in AXES if name.startswith("cost.") and "flops" not in name}
 FACTS = (
     *("row", "spec.suite", "spec.backbone.modality", "spec.backbone.name", "accuracy.checkpoint_rule"),

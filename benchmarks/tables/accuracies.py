@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks import published, suites
 from benchmarks.tables import statistics
-from benchmarks.tables.scores import scores, tasks_and_groups
+from benchmarks.tables.rows import scores, tasks_and_groups
 from benchmarks.tables.table import Table, counted, notes
 
 NAMED_RULES = {"best_test": "best_test (the epoch is chosen on the test split; use it only to compare with papers)"}

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from benchmarks.tables.rows import comparable
-from benchmarks.tables.scores import scores, tasks_and_groups
+from benchmarks.tables.rows import comparable, scores, tasks_and_groups
 from benchmarks.tables.statistics import MANY_RESAMPLES, Comparison, compare
 from methods.errors import UserError, unknown
 
@@ -66,9 +65,8 @@ def _differences(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
 
 def _result(found: Comparison, differences: pd.DataFrame, rows: list[str]) -> list[str]:
     pairs = found.wins + found.ties + found.losses
-    used = f"  pairs: {pairs}, of tasks {_listed(differences.index)} and seeds {_listed(differences.columns)}" + (
-        "; some combinations are missing" if pairs < differences.size else ""
-    )
+    missing = "; some combinations are missing" if pairs < differences.size else ""
+    used = f"  pairs: {pairs}, of tasks {_listed(differences.index)} and seeds {_listed(differences.columns)}{missing}"
     counted = f"  {rows[0]} wins {found.wins}, ties {found.ties}, loses {found.losses}"
     difference = f"  difference {found.difference:+.2f} points"
     superiority = f"  probability of superiority on one task and seed {found.superiority:.2f}"

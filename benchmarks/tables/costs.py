@@ -50,10 +50,9 @@ def costs(frame: pd.DataFrame) -> list[Table]:
 
     Costs on different devices are not compared. A cost that no record has gets no column.
     """
-    where = "environment.device"
-    if where not in frame:
+    if "environment.device" not in frame:
         return []
-    return [_costs(runs, str(device)) for device, runs in frame.groupby(where)]
+    return [_costs(runs, str(device)) for device, runs in frame.groupby("environment.device")]
 
 
 def _costs(frame: pd.DataFrame, device: str) -> Table:

@@ -19,9 +19,5 @@ def tables(frame: pd.DataFrame) -> list[Table]:
 
 
 def of_groups(groups: Sequence[pd.DataFrame]) -> list[Table]:
-    """Make the tables of groups of comparable runs.
-
-    One table of accuracies per group comes first, in the order of the groups. The costs of runs and the costs of
-    searches follow.
-    """
+    """Make the tables of groups of comparable runs: accuracies per group, then costs of runs, then of searches."""
     return [*map(accuracies, groups), *chain(*map(costs, groups)), *chain(*map(searches, groups))]

@@ -21,11 +21,7 @@ ABOUT = ("from", "rule", "aggregate", "seeds", "backbone", "augment")
 
 
 def check(suite: str) -> None:
-    """Raise an error for a suite without published numbers.
-
-    Raises:
-        UserError: the message names the suites that have some.
-    """
+    """Raise a ``UserError`` that names the suites with published numbers if ``suite`` is none of them."""
     known = [name for name in suites.table() if suites.get(name).published]
     if suite not in known:
         raise UserError(unknown("suite with published numbers", suite, known))

@@ -1,14 +1,16 @@
-"""Groups of comparable runs, and the name of the table row that each run belongs to."""
+"""Groups of comparable runs, the table row that each run belongs to, and the accuracies by row and task."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 
 import methods
+from benchmarks import suites
 from methods.errors import UserError
 
 MOST_OPTIONS = 3  # a row with more options is named by a letter
@@ -69,10 +71,9 @@ def _names(frame: pd.DataFrame) -> list[str]:
 
 def _defaults(method: str) -> dict[str, Any]:
     """Return the default options of a method, or no options if the method is not installed."""
-    try:
+    with suppress(UserError):
         return methods.defaults(method)
-    except UserError:
-        return {}
+    return {}
 
 
 def _name(method: str, config: str, tuning: str, default: Mapping[str, Any]) -> str:
@@ -101,3 +102,29 @@ def in_figures(rows: Iterable[str]) -> tuple[dict[str, str], str]:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def scores(frame: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
+    """Return test accuracies in percent as (row and seed, task); NaN where a run is missing.
+
+    ``dropna`` keeps the seeds of each row that have every task.
+    """
+    found = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test")
+    return found.reindex(columns=tasks) * 100
+
+
+def tasks_and_groups(frame: pd.DataFrame) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the tasks in the order of the suite, and the tasks of each group.
+
+    If the suite is not installed, tasks are sorted by name and form one group.
+    """
+    present = sorted(frame["spec.task"].unique())
+    suite = frame["spec.suite"].iloc[0]
+    if suite not in suites.names():
+        return present, {"all": present}
+    known = suites.get(suite).tasks
+    ordered = [task for task in known if task in present] + [task for task in present if task not in known]
+    groups: dict[str, list[str]] = {}
+    for task in ordered:
+        groups.setdefault(known[task].group if task in known else "other", []).append(task)
+    return ordered, groups

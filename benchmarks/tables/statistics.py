@@ -102,10 +102,7 @@ def critical_difference(rows: int, tasks: int) -> float:
 
 
 def friedman(blocks: pd.DataFrame) -> float:
-    """Return the p-value of Friedman's test that all columns of ``blocks`` (task, row) rank alike.
-
-    The test needs at least three columns.
-    """
+    """Return the p-value of Friedman's test that all columns of ``blocks`` (task, row), at least three, rank alike."""
     return float(stats.friedmanchisquare(*blocks.to_numpy().T).pvalue)
 
 
