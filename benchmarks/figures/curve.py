@@ -22,8 +22,8 @@ def draw(record: Mapping[str, Any]) -> Figure:
     """Draw one panel per quantity in the history of the record."""
     matplotlib.use("Agg")
     history = record["history"]
-    measured = {title: [n for n in names if history[0].get(n) is not None] for title, names in PANELS.items()}
-    shown = {title: names for title, names in measured.items() if names}
+    known = {name for name, value in history[0].items() if value is not None}
+    shown = {title: measured for title, names in PANELS.items() if (measured := [n for n in names if n in known])}
     height = 1.0 + 1.9 * len(shown)
     figure = Figure(figsize=(6.4, height), dpi=100)
     # fixed margins: matplotlib would take twice as long to compute them, and every run has a picture

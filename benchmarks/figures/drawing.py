@@ -40,27 +40,22 @@ def title(record: Mapping[str, Any]) -> str:
     """Describe a run by its method, task, backbone, seed and key."""
     spec = record["spec"]
     backbone = spec["backbone"]["name"].partition("@")[0]
-    return (
-        f"{spec['method']} on {spec['suite']} / {spec['task']}, {backbone}, seed {spec['seed']} ({record['key'][:8]})"
-    )
+    run = f"{spec['method']} on {spec['suite']} / {spec['task']}, {backbone}"
+    return f"{run}, seed {spec['seed']} ({record['key'][:8]})"
 
 
 def check_ending(path: Path) -> None:
-    """Raise an error if a file cannot be a picture. Call it before any work is done.
-
-    Raises:
-        UserError: the file does not end in .png, .svg or .pdf.
-    """
+    """Raise a ``UserError`` if a file does not end in .png, .svg or .pdf. Call this before any work is done."""
     if path.suffix not in ENDINGS:
         raise UserError(f"cannot draw '{path}': its name must end in .png, .svg or .pdf")
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure, and make its folder if there is none."""
+def save(figure: Figure, path: Path, **options: Any) -> None:
+    """Write a figure with ``options`` of ``savefig``, and make its folder if there is none."""
     check_ending(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI)
+        figure.savefig(path, **{"dpi": DPI, **options})
 
 
 def write(figure: Figure, name: str, out: Path) -> list[Path]:
@@ -73,19 +68,13 @@ def write(figure: Figure, name: str, out: Path) -> list[Path]:
     paths = [out / f"{name}{ending}" for ending in ENDINGS]
     dpi = FINE if figure.get_figheight() <= TALL else DPI
     for path, metadata in zip(paths, ({}, {"Date": None}, {"CreationDate": None}), strict=True):
-        with writing(path):
-            out.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=dpi, metadata=metadata)
+        save(figure, path, dpi=dpi, metadata=metadata)
     plt.close(figure)
     return paths
 
 
 def heatmaps(
-    panels: Mapping[str, Sequence[Sequence[float]]],
-    *,
-    rows: Sequence[str],
-    form: str,
-    heading: str,
+    panels: Mapping[str, Sequence[Sequence[float]]], *, rows: Sequence[str], form: str, heading: str
 ) -> Figure:
     """Draw one panel per entry of ``panels``: values (rows, blocks) as colors and as numbers in ``form``.
 
@@ -112,6 +101,5 @@ def heatmaps(
         axis.set_yticks(range(len(rows)), rows)
         axis.tick_params(length=0)
         axis.set_xlabel("block")
-        for spine in axis.spines.values():
-            spine.set_visible(False)
+        axis.spines[:].set_visible(False)
     return figure

@@ -11,12 +11,10 @@ from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 from torch import Tensor
 
-SEED = 0
-
 
 def tsne(features: Tensor) -> Any:
     """Map features (B, F) to points (B, 2) by the t-SNE of scikit-learn."""
-    return TSNE(init="pca", perplexity=30, random_state=SEED).fit_transform(features.numpy())
+    return TSNE(init="pca", perplexity=30, random_state=0).fit_transform(features.numpy())
 
 
 def draw(panels: Mapping[str, Any], classes: list[int], labels: Sequence[str], heading: str) -> Figure:
@@ -25,11 +23,10 @@ def draw(panels: Mapping[str, Any], classes: list[int], labels: Sequence[str], h
     colors = matplotlib.colormaps["tab20" if len(labels) > 10 else "tab10"]
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     figure.suptitle(heading, fontsize=10)
-    index = np.array(classes)
     axes = figure.subplots(1, len(panels))
     for axis, (name, points) in zip(axes, panels.items(), strict=True):
         for i, label in enumerate(labels):
-            own = points[index == i]
+            own = points[np.array(classes) == i]
             axis.scatter(*own.T, s=9, color=colors(i % colors.N), linewidths=0, label=label.replace("_", " "))
         axis.set_title(name, loc="left", fontsize=9)
         axis.set(xticks=[], yticks=[])

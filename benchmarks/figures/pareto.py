@@ -22,6 +22,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#00
 MARKERS = "osD^vP*Xph"
 MOST_NAMED = 25  # with more points, only those of the frontier have a color, a name and an interval
 WIDTH, AXIS, LEFT, RIGHT, TOP, BOTTOM = 9.6, 4.6, 0.68, 0.1, 0.32, 0.48  # inches: a panel and the margins of its axes
+EACH: dict[str, Any] = {"ms": 6, "capsize": 2.5, "linewidth": 1, "elinewidth": 0.8, "alpha": 0.9, "linestyle": ""}
 FAR = 3.5  # the axis ends this many times as far below the median as the best point is above it
 
 
@@ -40,11 +41,10 @@ class Panel:
     """The content of one plot: the points of a group of comparable runs, and the names of all its rows."""
 
     title: str
-    points: tuple[Point, ...]
-    rows: tuple[str, ...]
-    tasks: tuple[str, ...]
-    seeds: int
-    rule: str
+    points: list[Point]
+    rows: list[str]
+    accuracy: str  # what the vertical axis shows
+    note: str
 
 
 def points(frame: pd.DataFrame) -> list[Point]:
@@ -68,31 +68,26 @@ def frontier(made: Sequence[Point]) -> list[Point]:
     return best
 
 
-def panels(groups: Sequence[pd.DataFrame]) -> list[Panel]:
-    """Make one panel per group of comparable runs in which some row has every task."""
-    return [_panel(group, made) for group in groups if (made := points(group))]
-
-
 def _panel(frame: pd.DataFrame, made: Sequence[Point]) -> Panel:
     first, (names, ending) = frame.iloc[0], in_figures(frame["row"].unique())
+    tasks, seeds = frame["spec.task"].nunique(), frame["spec.seed"].nunique()
+    bars = f"bars: 95 % t-interval over {seeds} seeds" if seeds > 1 else "1 seed"
     return Panel(
         title=f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}{ending}",
-        points=tuple(sorted((replace(point, name=names[point.name]) for point in made), key=lambda p: p.name)),
-        rows=tuple(names.values()),
-        tasks=tuple(sorted(frame["spec.task"].unique())),
-        seeds=frame["spec.seed"].nunique(),
-        rule=str(first["accuracy.checkpoint_rule"]),
+        points=sorted((replace(point, name=names[point.name]) for point in made), key=lambda p: p.name),
+        rows=list(names.values()),
+        accuracy=f"test accuracy, {f'mean of {tasks} tasks' if tasks > 1 else first['spec.task']} (%)",
+        note=f"{bars}; checkpoint rule {first['accuracy.checkpoint_rule']}; dashed line: Pareto frontier",
     )
 
 
 def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
-    """Write pareto.png, .svg and .pdf into ``out``, with one panel per group of comparable runs. Returns the paths."""
-    return draw(panels(groups), out)
+    """Write pareto.png, .svg and .pdf into ``out``, with one panel per group of comparable runs that has points.
 
-
-def draw(made: Sequence[Panel], out: Path) -> list[Path]:
-    """Write the figure of these panels. Returns the paths; without panels nothing is written."""
+    Returns the paths; without a panel nothing is written.
+    """
     matplotlib.use("Agg")
+    made = [_panel(group, found) for group in groups if (found := points(group))]
     if not made:
         return []
     names = sorted({row for panel in made for row in panel.rows})  # a row has the same color and marker in all panels
@@ -120,8 +115,9 @@ def _draw(axis: Axes, panel: Panel, names: Sequence[str]) -> None:
     steps = [*[(places[p.name], p.accuracy) for p in best], (max(trained) * 2.5, best[-1].accuracy)]
     axis.step(*zip(*steps, strict=True), where="post", color="0.6", linewidth=1.2, linestyle="--", zorder=1)
     floor = _floor(made)
-    if _crowded(panel):
-        _crowd(axis, panel, places, floor)
+    crowded = len(made) > MOST_NAMED
+    if crowded:
+        _crowd(axis, made, places, floor)
     else:
         _each(axis, made, names, places, floor)
     axis.set_xscale("log")
@@ -131,15 +127,12 @@ def _draw(axis: Axes, panel: Panel, names: Sequence[str]) -> None:
         axis.text(left, 0.01, "head only", transform=axis.get_xaxis_transform(), ha="center", va="bottom", color="0.4")
     height = max(best[-1].accuracy - floor, 1.0)
     axis.set_ylim(floor - 0.1 * height, best[-1].accuracy + 0.2 * height)
-    if not _crowded(panel):
+    if not crowded:
         _label(axis, made, places, floor)
     axis.set_title(panel.title, loc="left")
     axis.set_xlabel("trained parameters without the head")
-    several = len(panel.tasks) > 1
-    axis.set_ylabel(f"test accuracy, {f'mean of {len(panel.tasks)} tasks' if several else panel.tasks[0]} (%)")
-    seeds = f"bars: 95 % t-interval over {panel.seeds} seeds" if panel.seeds > 1 else "1 seed"
-    note = f"{seeds}; checkpoint rule {panel.rule}; dashed line: Pareto frontier"
-    axis.text(1, 1.0, note, transform=axis.transAxes, ha="right", va="bottom", fontsize=7, color="0.4")
+    axis.set_ylabel(panel.accuracy)
+    axis.text(1, 1.0, panel.note, transform=axis.transAxes, ha="right", va="bottom", fontsize=7, color="0.4")
     axis.grid(True, color="0.93", zorder=0)
 
 
@@ -154,34 +147,23 @@ def _each(axis: Axes, made: Sequence[Point], names: Sequence[str], places: dict[
             color=COLORS[i % len(COLORS)],
             marker="v" if below else MARKERS[i % len(MARKERS)],
             label=point.name,
-            markersize=6,
-            capsize=2.5,
-            linewidth=1,
-            elinewidth=0.8,
-            alpha=0.9,
-            linestyle="",
+            **EACH,
         )
 
 
-def _crowded(panel: Panel) -> bool:
-    return len(panel.points) > MOST_NAMED
-
-
-def _crowd(axis: Axes, panel: Panel, places: dict[str, float], floor: float) -> None:
+def _crowd(axis: Axes, made: Sequence[Point], places: dict[str, float], floor: float) -> None:
     """Draw many points: those of the frontier with intervals and with numbers that a list explains, others in grey."""
-    best = frontier(panel.points)
-    others = [point for point in panel.points if point not in best]
-    grey: dict[str, Any] = {"color": "0.75", "markersize": 3}
-    blue: dict[str, Any] = {"color": COLORS[0], "markersize": 4, "capsize": 2, "elinewidth": 0.6}
+    best = frontier(made)
+    others = [point for point in made if point not in best]
+    grey: dict[str, Any] = {"color": "0.75", "markersize": 3, "zorder": 0.5}
+    blue: dict[str, Any] = {"color": COLORS[0], "markersize": 4, "capsize": 2, "elinewidth": 0.6, "zorder": 1.5}
     for chosen, style in ((others, grey), (best, blue)):
         for below, marker in ((False, "o"), (True, "v")):
             some = [p for p in chosen if (p.accuracy < floor) == below]
             if some:
                 across, up = [places[p.name] for p in some], [max(p.accuracy, floor) for p in some]
                 errors = [p.error for p in some] if chosen is best and not below else None
-                axis.errorbar(
-                    across, up, yerr=errors, marker=marker, linestyle="", zorder=0.5 + (chosen is best), **style
-                )
+                axis.errorbar(across, up, yerr=errors, marker=marker, linestyle="", **style)
     for number, point in enumerate(best, start=1):
         spot = places[point.name], max(point.accuracy, floor)
         axis.annotate(str(number), spot, (-3, 3), textcoords="offset points", fontsize=7, ha="right")

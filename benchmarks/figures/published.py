@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -16,7 +17,7 @@ from benchmarks import published, suites
 from benchmarks.figures import drawing
 from benchmarks.published import Panel
 from benchmarks.tables import statistics
-from benchmarks.tables.scores import scores, tasks_and_groups, whole_seeds
+from benchmarks.tables.rows import scores, tasks_and_groups
 
 COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
 MARKERS = "sD^vP"
@@ -27,7 +28,7 @@ class Points:
     """The points of a paper, or of one group of our comparable runs.
 
     ``x`` is in percent of the full model's parameters, ``y`` the accuracy in percent, and ``error`` half of its 95 %
-    interval over seeds, which is NaN for one seed.
+    interval over seeds: NaN for one seed, an empty list for a paper.
     """
 
     label: str
@@ -45,15 +46,14 @@ def panels() -> dict[str, Panel]:
 
 def theirs(suite: str, panel: Panel) -> Points:
     """Return the points of the paper's figure."""
-    numbers = published.numbers(suites.get(suite).published)
-    drawn = (numbers["suite"] == suite) & (numbers["task"] == panel.task) & numbers["params_percent"].notna()
-    found = numbers[drawn]
+    numbers = published.numbers(suites.get(suite).published).dropna(subset="params_percent")
+    found = numbers[(numbers["suite"] == suite) & (numbers["task"] == panel.task)]
     return Points(
         label="Adapter-X, figure 1 (digitised; rule and seeds not said)",
         names=list(found["method"]),
         x=list(found["params_percent"]),
         y=list(found["accuracy"]),
-        error=[float("nan")] * len(found),
+        error=[],
     )
 
 
@@ -63,19 +63,19 @@ def ours(suite: str, panel: Panel, frame: pd.DataFrame) -> Points | None:
     images = panel.task == published.GROUP_MEAN
     if not (set(suites.get(suite).tasks) if images else {panel.task}) <= set(tasks):
         return None
-    runs = whole_seeds(scores(frame, tasks)) if images else scores(frame, [panel.task]).dropna()
+    runs = scores(frame, tasks if images else [panel.task]).dropna()
     by_group = [runs[members].mean(axis=1) for members in groups.values()] if images else [runs.mean(axis=1)]
     seeds = (sum(by_group[1:], by_group[0]) / len(by_group)).unstack()
     low, high = statistics.intervals(seeds.to_numpy())
     rows = frame.groupby("row")[["params.method", "params.head", "params.backbone"]].mean().loc[seeds.index]
     method, head, body = (rows[f"params.{part}"] for part in ("method", "head", "backbone"))
     share = method.where(method > 0, head) / body if images else (method + head) / (body + head)
-    first = frame.iloc[0]
-    setting = [str(first["spec.backbone.name"]), *([] if images else [f"augment {first['spec.recipe.augment']}"])]
-    counts = sorted(set(seeds.notna().sum(axis=1)))
+    first, counts = frame.iloc[0], seeds.notna().sum(axis=1)
+    augment = "" if images else f", augment {first['spec.recipe.augment']}"
+    most = f" to {counts.max()}" if counts.max() > counts.min() else ""
     return Points(
-        label=f"here: {', '.join(setting)}, rule {first['accuracy.checkpoint_rule']}, "
-        f"seeds {' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))}",
+        label=f"here: {first['spec.backbone.name']}{augment}, rule {first['accuracy.checkpoint_rule']}, "
+        f"seeds {counts.min()}{most}",
         names=list(map(str, seeds.index)),
         x=list(100 * share),
         y=list(seeds.mean(axis=1)),
@@ -86,8 +86,8 @@ def ours(suite: str, panel: Panel, frame: pd.DataFrame) -> Points | None:
 def series(suite: str, groups: Sequence[pd.DataFrame]) -> list[Points]:
     """Return the points of the paper, then our points of each group of comparable runs that has the tasks."""
     panel = panels()[suite]
-    own = [ours(suite, panel, group) for group in groups if group["spec.suite"].iloc[0] == suite]
-    return [theirs(suite, panel), *(each for each in own if each is not None)]
+    own = (ours(suite, panel, group) for group in groups if group["spec.suite"].iloc[0] == suite)
+    return [theirs(suite, panel), *filter(None, own)]
 
 
 def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
@@ -107,21 +107,11 @@ def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
 
 
 def _panel(axis: Axes, panel: Panel, drawn: Sequence[Points]) -> None:
+    looks: dict[str, Any] = {"markersize": 6, "capsize": 2.5, "elinewidth": 0.8}
     for number, points in enumerate(drawn):
         color = _color(number)
-        marker = "o" if number == 0 else MARKERS[(number - 1) % len(MARKERS)]
-        axis.errorbar(
-            points.x,
-            points.y,
-            yerr=None if number == 0 else points.error,
-            fmt=marker,
-            color=color,
-            markerfacecolor="white" if number == 0 else color,
-            markersize=6,
-            capsize=2.5,
-            elinewidth=0.8,
-            label=points.label,
-        )
+        looks |= {"fmt": MARKERS[(number - 1) % len(MARKERS)], "mfc": color} if number else {"fmt": "o", "mfc": "white"}
+        axis.errorbar(points.x, points.y, yerr=points.error or None, color=color, label=points.label, **looks)
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter("{x:g}")
     axis.margins(x=0.12, y=0.12)

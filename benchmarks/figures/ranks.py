@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import matplotlib
@@ -19,8 +19,7 @@ from matplotlib.axes import Axes
 
 from benchmarks.figures import drawing
 from benchmarks.tables import statistics
-from benchmarks.tables.rows import in_figures
-from benchmarks.tables.scores import scores, tasks_and_groups, whole_seeds
+from benchmarks.tables.rows import in_figures, scores, tasks_and_groups
 
 FEWEST_METHODS, FEWEST_TASKS = 3, 2
 MOST_NAMED, BEST = 30, 20  # of more than 30 methods the best 20 are drawn, with their ranks among all methods
@@ -34,9 +33,10 @@ class Panel:
 
     Attributes:
         ranks: mean ranks over (task, seed), ascending.
-        p: the p-value of Friedman's test over tasks.
+        drawn: the ranks of the methods in the diagram.
         critical: Nemenyi's critical difference over tasks; seeds are repeats of a task.
         critical_blocks: the critical difference if every (task, seed) counted as a task.
+        bars: the first and last place in ``drawn`` of each set of methods without a significant difference.
     """
 
     title: str
@@ -51,33 +51,32 @@ class Panel:
     def ranks(self) -> pd.Series[float]:
         return statistics.mean_ranks(self.blocks).sort_values(kind="stable")
 
-    @cached_property
-    def p(self) -> float:
-        return statistics.friedman(self.blocks.groupby(level=1).mean())
+    @property
+    def drawn(self) -> pd.Series[float]:
+        return self.ranks if len(self.ranks) <= MOST_NAMED else self.ranks.iloc[:BEST]
 
-    @cached_property
+    @property
     def critical(self) -> float:
         return statistics.critical_difference(self.blocks.shape[1], self.tasks)
 
-    @cached_property
+    @property
     def critical_blocks(self) -> float:
         return statistics.critical_difference(self.blocks.shape[1], len(self.blocks))
+
+    @property
+    def bars(self) -> list[tuple[int, int]]:
+        return statistics.cliques(self.drawn, self.critical)
 
 
 def panels(groups: Sequence[pd.DataFrame]) -> list[Panel]:
     """Make one panel per group of comparable runs that has enough methods and tasks."""
-    found = map(panel, groups)
-    return [each for each in found if each is not None]
+    return list(filter(None, map(_panel, groups)))
 
 
-def panel(frame: pd.DataFrame) -> Panel | None:
-    """Make the panel of comparable runs.
-
-    Returns None if there are too few methods or tasks, or if no (task, seed) is common to all methods.
-    """
+def _panel(frame: pd.DataFrame) -> Panel | None:
+    """Make a panel; None if methods or tasks are too few, or if no (task, seed) is common to all methods."""
     tasks, _ = tasks_and_groups(frame)
-    whole = whole_seeds(scores(frame, tasks))
-    blocks = pd.DataFrame(whole.stack().unstack("row")).dropna()  # (seed and task, row)
+    blocks = pd.DataFrame(scores(frame, tasks).dropna().stack().unstack("row")).dropna()  # (seed and task, row)
     if len(tasks) < FEWEST_TASKS or blocks.shape[1] < FEWEST_METHODS or blocks.empty:
         return None
     first, (names, ending) = frame.iloc[0], in_figures(map(str, blocks))
@@ -90,16 +89,12 @@ def panel(frame: pd.DataFrame) -> Panel | None:
 
 def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
     """Write ranks.png, .svg and .pdf into ``out``. Returns the paths; without a panel nothing is written."""
-    return draw(panels(groups), out)
-
-
-def draw(made: Sequence[Panel], out: Path) -> list[Path]:
-    """Write the figure of these panels. Returns the paths; without panels nothing is written."""
     matplotlib.use("Agg")
+    made = panels(groups)
     if not made:
         return []
-    heights = [_height(each) for each in made]
-    margin = EDGE + LETTER * max(len(str(name)) + 6 for each in made for name in _drawn(each).index)
+    heights = [TOP + BAR * (len(p.bars) + 1) + NAME * ((len(p.drawn) + 1) // 2) + 0.25 for p in made]
+    margin = EDGE + LETTER * max(len(str(name)) + 6 for each in made for name in each.drawn.index)
     with plt.rc_context(drawing.STYLE):
         figure = plt.figure(figsize=(SCALE + 2 * margin, sum(heights)))
         top = 1.0
@@ -113,24 +108,13 @@ def draw(made: Sequence[Panel], out: Path) -> list[Path]:
         return drawing.write(figure, "ranks", out)
 
 
-def _drawn(each: Panel) -> pd.Series[float]:
-    return each.ranks if len(each.ranks) <= MOST_NAMED else each.ranks.iloc[:BEST]
-
-
 def _ends(each: Panel) -> tuple[int, int]:
     """Return the ranks at the ends of the axis: all possible ranks, or the range of the methods drawn."""
-    drawn = _drawn(each)
-    whole = len(drawn) == len(each.ranks)
-    low, high = math.floor(drawn.iloc[0]), math.ceil(drawn.iloc[-1])
-    return (1, len(drawn)) if whole else (low, max(high, low + 1))  # equal methods may all have the same rank
-
-
-def _bars(each: Panel) -> list[tuple[int, int]]:
-    return statistics.cliques(_drawn(each), each.critical)
-
-
-def _height(each: Panel) -> float:
-    return TOP + BAR * (len(_bars(each)) + 1) + NAME * ((len(_drawn(each)) + 1) // 2) + 0.25
+    drawn = each.drawn
+    if len(drawn) == len(each.ranks):
+        return 1, len(drawn)
+    low = math.floor(drawn.iloc[0])
+    return low, max(math.ceil(drawn.iloc[-1]), low + 1)  # equal methods may all have the same rank
 
 
 def _draw(axis: Axes, each: Panel) -> None:
@@ -139,7 +123,11 @@ def _draw(axis: Axes, each: Panel) -> None:
     Coordinates are inches from the left end of the axis and from the top of the panel.
     """
     margin, (low, high) = axis.get_xlim()[0], _ends(each)
-    drawn, across = _drawn(each), partial(_across, ends=(low, high))
+    drawn = each.drawn
+
+    def across(rank: float) -> float:
+        return (rank - low) / (high - low) * SCALE
+
     axis.text(margin + EDGE / 2, 0.25, each.title, fontsize=10, va="center")
     axis.text(margin + EDGE / 2, 0.38, _note(each), fontsize=7, color="0.4", va="top")
     axis.plot([0, SCALE], [TOP, TOP], color="black", linewidth=1)
@@ -152,10 +140,10 @@ def _draw(axis: Axes, each: Panel) -> None:
     axis.plot([0, across(low + shown)], [TOP - 0.37] * 2, color="black", linewidth=1, marker="|", markersize=6)
     more = "" if shown == each.critical else ", longer than the axis: no two methods differ significantly"
     axis.text(0, TOP - 0.43, f"critical difference {each.critical:.1f}{more}", fontsize=7.5, va="bottom")
-    for number, (first, last) in enumerate(_bars(each)):
+    for number, (first, last) in enumerate(each.bars):
         ends = [across(drawn.iloc[first]) - 0.05, across(drawn.iloc[last]) + 0.05]
         axis.plot(ends, [TOP + BAR * (number + 1)] * 2, color="black", linewidth=2.6, solid_capstyle="butt")
-    _names(axis, drawn, TOP + BAR * (len(_bars(each)) + 1) + 0.1, across)
+    _names(axis, drawn, TOP + BAR * (len(each.bars) + 1) + 0.1, across)
 
 
 def _names(axis: Axes, ranks: pd.Series[float], top: float, place_of: Callable[[float], float]) -> None:
@@ -170,16 +158,12 @@ def _names(axis: Axes, ranks: pd.Series[float], top: float, place_of: Callable[[
         axis.text(end, line, text, ha="right" if better else "left", va="center")
 
 
-def _across(rank: float, ends: tuple[int, int]) -> float:
-    low, high = ends
-    return (rank - low) / (high - low) * SCALE
-
-
 def _note(each: Panel) -> str:
     seeds = f"{each.seeds} seed{'s' * (each.seeds > 1)}"
-    some = "" if len(_drawn(each)) == len(each.ranks) else f"the best {BEST} of {len(each.ranks)}; "
+    some = "" if len(each.drawn) == len(each.ranks) else f"the best {BEST} of {len(each.ranks)}; "
+    p = statistics.friedman(each.blocks.groupby(level=1).mean())
     return (
-        f"{some}mean rank over {each.tasks} tasks x {seeds}, 1 is best; Friedman p = {each.p:.1g}\n"
+        f"{some}mean rank over {each.tasks} tasks x {seeds}, 1 is best; Friedman p = {p:.1g}\n"
         f"a bar joins methods without a significant difference over {each.tasks} tasks (Nemenyi, 5 %; critical "
         f"difference {each.critical_blocks:.1f} if seeds counted as tasks)"
     )

@@ -18,23 +18,18 @@ PIXELS = 224  # per side, of images that are decoded from files
 
 
 def draw(suite: Suite, name: str, path: Path) -> None:
-    """Draw some training samples of every class, one row per class.
-
-    Raises:
-        UserError: the file does not end in .png, .svg or .pdf.
-    """
+    """Draw some training samples of every class, one row per class. ``path`` must end in .png, .svg or .pdf."""
     matplotlib.use("Agg")
     drawing.check_ending(path)
     task, shown = suite.tasks[name], suite.tasks[name].labels[:ROWS]
     x, y = suite.load(name, "train", size=PIXELS)
     space = {"projection": "3d"} if task.modality == "points" else {}
-    figure = plt.figure(figsize=(1.1 * COLUMNS + 1.6, 1.1 * len(shown) + 0.6))
+    height = 1.1 * len(shown) + 0.6
+    figure = plt.figure(figsize=(1.1 * COLUMNS + 1.6, height))
     more = f", {ROWS} here" if task.classes > ROWS else ""
     counts = f"{task.classes} classes{more}, {task.train} + {task.val} + {task.test} samples"
     figure.suptitle(f"{suite.name} / {name}: {counts}", y=0.995)
-    grid = figure.add_gridspec(
-        len(shown), COLUMNS, left=0.16, right=0.99, bottom=0.01, top=1 - 0.5 / (1.1 * len(shown) + 0.6)
-    )
+    grid = figure.add_gridspec(len(shown), COLUMNS, left=0.16, right=0.99, bottom=0.01, top=1 - 0.5 / height)
     for row, label in enumerate(shown):
         for column, index in enumerate((y == row).nonzero().flatten()[:COLUMNS].tolist()):
             axis = figure.add_subplot(grid[row, column], **space)

@@ -10,10 +10,7 @@ import matplotlib.pyplot as plt
 import optuna
 from matplotlib.figure import Figure
 
-from benchmarks.files.writing import writing
-
-SEED = 0  # for the forest that computes importances
-SIZE = (7.2, 4.0)  # inches
+from benchmarks.figures.drawing import save
 
 
 def write(study: optuna.Study, title: str, trials: int, stem: Path) -> list[Path]:
@@ -31,9 +28,8 @@ def write(study: optuna.Study, title: str, trials: int, stem: Path) -> list[Path
         written.append(_save(history.figure, stem.with_name(f"{stem.name}-history.png")))
         complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
         if len({trial.value for trial in complete}) > 1:
-            evaluator = optuna.importance.FanovaImportanceEvaluator(seed=SEED)
             axes = optuna.visualization.matplotlib.plot_param_importances(
-                study, evaluator=evaluator, target_name="validation accuracy"
+                study, optuna.importance.FanovaImportanceEvaluator(seed=0), target_name="validation accuracy"
             )
             axes.set_title("", loc="left")  # removes the title of Optuna
             axes.set_title(f"{title}: what mattered in {trials} trials")
@@ -43,10 +39,8 @@ def write(study: optuna.Study, title: str, trials: int, stem: Path) -> list[Path
 
 def _save(figure: object, path: Path) -> Path:
     assert isinstance(figure, Figure)
-    figure.set_size_inches(SIZE)
+    figure.set_size_inches(7.2, 4.0)
     figure.tight_layout()
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=100)
+    save(figure, path, dpi=100)
     plt.close(figure)
     return path

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
 from typing import Any
 
 import pandas as pd
@@ -10,17 +12,8 @@ import pandas as pd
 from benchmarks.tables.statistics import half_width
 from benchmarks.tables.table import Table
 
-AXES = (  # column, name, unit, aggregate over the runs of a row
-    ("params.method", "trained parameters without the head", "", "mean"),
-    ("params.trainable", "trained parameters with the head", "", "mean"),
-    ("params.task_file_bytes", "size of the task file", "B", "median"),
-    ("cost.train_seconds", "training time", "s", "median"),
-    ("cost.flops_per_image.training", "training FLOPs per sample", "", "median"),
-    ("cost.flops_per_image.forward", "inference FLOPs per sample", "", "median"),
-    ("cost.latency_ms.unmerged", "latency, unmerged", "ms", "median"),
-    ("cost.latency_ms.merged", "latency, merged", "ms", "median"),
-    ("cost.peak_memory_bytes", "peak memory during training", "B", "median"),
-)
+# column, name, unit, aggregate over the runs of a row
+AXES = tuple(csv.reader((files("benchmarks.html") / "axes.csv").read_text().splitlines()[1:]))
 PER_DEVICE = {name for name, *_ in AXES if name.startswith("cost.") and "flops" not in name}
 FACTS = (
     *("row", "spec.suite", "spec.backbone.modality", "spec.backbone.name", "accuracy.checkpoint_rule"),
@@ -34,7 +27,7 @@ def overview(groups: Sequence[pd.DataFrame], made: Sequence[Table]) -> tuple[lis
     Returns the sections, and the index labels of the runs in that order. The runs of row i of a section are those from
     ``spans[i]`` to ``spans[i + 1]`` in that order.
     """
-    left, facts = [(set(group["row"].unique()), group) for group in groups], list(map(_facts, groups))
+    left, facts = [(set(group["row"]), group) for group in groups], list(map(_facts, groups))
     sections: list[dict[str, Any]] = []
     order: list[int] = []
     for table in made:
@@ -44,7 +37,8 @@ def overview(groups: Sequence[pd.DataFrame], made: Sequence[Table]) -> tuple[lis
         of_table = next((number for number, (names, _) in enumerate(left) if names == set(rows)), None)
         if of_table is not None:
             runs = _in_order(left.pop(of_table)[1], rows)
-            section |= _facts(runs) | {"spans": _spans(runs, len(order)), **_points(runs, rows)}
+            ends = len(order) + runs["place"].value_counts().sort_index().cumsum()
+            section |= _facts(runs) | {"spans": [len(order), *ends.tolist()], **_points(runs, rows)}
             order += runs.index.tolist()
         sections.append(section)
     return sections, order
@@ -53,9 +47,8 @@ def overview(groups: Sequence[pd.DataFrame], made: Sequence[Table]) -> tuple[lis
 def _named(title: str, facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Find suite, modality and backbone in the title of a table, and the checkpoint rule if these leave only one."""
     words = title.replace(": ", ", ").split(", ")
-    named = {
-        name: word for name in ("suite", "modality", "backbone") for word in words if word in {f[name] for f in facts}
-    }
+    fields = ("suite", "modality", "backbone")
+    named = {name: word for name in fields for word in words if word in {f[name] for f in facts}}
     rules = {f["rule"] for f in facts if named.items() <= f.items()}
     return named | ({"rule": rules.pop()} if len(rules) == 1 else {})
 
@@ -83,11 +76,6 @@ def _in_order(group: pd.DataFrame, rows: Sequence[str]) -> pd.DataFrame:
     needed = [name for name in (*FACTS, *(column for column, *_ in AXES)) if name in group]
     place = group["row"].map({row: number for number, row in enumerate(rows)})
     return group[needed].assign(place=place).sort_values(["place", "spec.task", "spec.seed"], kind="stable")
-
-
-def _spans(runs: pd.DataFrame, start: int) -> list[int]:
-    counts = runs["place"].value_counts().sort_index()
-    return [start, *(start + counts.cumsum()).tolist()]
 
 
 def _facts(runs: pd.DataFrame) -> dict[str, Any]:

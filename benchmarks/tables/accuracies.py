@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from benchmarks import published, suites
 from benchmarks.tables import statistics
-from benchmarks.tables.rows import recipe_text
-from benchmarks.tables.scores import scores, tasks_and_groups, whole_seeds
-from benchmarks.tables.statistics import RESAMPLES
-from benchmarks.tables.table import Table
+from benchmarks.tables.rows import scores, tasks_and_groups
+from benchmarks.tables.table import Table, counted, notes
 
 NAMED_RULES = {"best_test": "best_test (the epoch is chosen on the test split; use it only to compare with papers)"}
 UNKNOWN = "-"
@@ -34,7 +33,7 @@ def accuracies(frame: pd.DataFrame) -> Table:
     """
     tasks, groups = tasks_and_groups(frame)
     runs = scores(frame, tasks)
-    whole = whole_seeds(runs)
+    whole = runs.dropna()
     seeds = runs.join(_means(whole, groups)).groupby("row")
     mean, deviation = seeds.mean(), seeds.std()
     text: dict[Any, pd.Series[Any]] = {
@@ -46,8 +45,8 @@ def accuracies(frame: pd.DataFrame) -> Table:
     pairs = zip(mean["mean"] / 100, frame.groupby("row")["params.method"].mean(), strict=True)
     values["PPT"] = [round(ppt(accuracy, params), 3) for accuracy, params in pairs]
     ppt_text = values["PPT"].map("{:.3f}".format, na_action="ignore")
-    interval = {"95 % interval": _interval(whole)}
-    cells = pd.DataFrame({"seeds": _seeds(runs), **text, **interval, **last, "PPT": ppt_text})
+    text = {"seeds": _seeds(runs), **text, "95 % interval": _interval(whole), **last, "PPT": ppt_text}
+    cells = pd.DataFrame(text)
     reported = _published(frame, groups)
     if (reported != "").any():
         cells["published"] = reported.replace("", UNKNOWN)
@@ -87,28 +86,26 @@ def _parameters(frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
     """Count the parameters of each row, as a range where runs differ: a search finds a new number in every run."""
     rows = frame.groupby("row")[["params.method", "params.head", "params.backbone"]]
     low, high, mean = rows.min(), rows.max(), rows.mean()
-    ranges = {
-        name: low[column].combine(high[column], _range)
-        for name, column in (("params", "params.method"), ("head", "params.head"))
+    return {
+        "params": low["params.method"].combine(high["params.method"], _range),
+        "head": low["params.head"].combine(high["params.head"], _range),
+        "%": (100 * mean["params.method"] / mean["params.backbone"]).map("{:.2f}".format),
     }
-    return {**ranges, "%": (100 * mean["params.method"] / mean["params.backbone"]).map("{:.2f}".format)}
 
 
 def _seeds(runs: pd.DataFrame) -> pd.Series[Any]:
-    counts = runs.groupby("row").count()
-    counts = counts.where(counts > 0)
+    counts = runs.groupby("row").count().replace(0, math.nan)
     return counts.min(axis=1).combine(counts.max(axis=1), _range)
 
 
 def _published(frame: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.Series[str]:
     """Return what papers report for the method of each row, whatever its options here; empty if no paper does."""
-    first = frame.iloc[0]
-    conditions = {"backbone": str(first["spec.backbone.name"]), "augment": str(first["spec.recipe.augment"])}
-    methods = frame.groupby("row")["spec.method"].first()
+    first, methods = frame.iloc[0], frame.groupby("row")["spec.method"].first()
     suite = str(first["spec.suite"])
     files = suites.get(suite).published if suite in suites.table() else ()
     if not files:
         return methods.map(lambda method: "")
+    conditions = {"backbone": str(first["spec.backbone.name"]), "augment": str(first["spec.recipe.augment"])}
     found = {method: published.find(suite, method, files, **conditions) for method in set(methods)}
     return methods.map({method: published.summary(numbers, groups) for method, numbers in found.items()})
 
@@ -116,26 +113,18 @@ def _published(frame: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.S
 def _notes(frame: pd.DataFrame, tasks: Sequence[str], groups: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     first = frame.iloc[0]
     rule = first["accuracy.checkpoint_rule"]
-    full = int(first["params.backbone"])
-    return (
-        "A task's column shows the test accuracy in percent: mean ± sample standard deviation over seeds. The "
-        f"checkpoint rule is {NAMED_RULES.get(rule, rule)}.",
-        f"mean: the mean over {_counted(tasks, 'task')}. group mean: the mean of the means of "
-        f"{_counted(groups, 'group')} ({', '.join(groups)}). A mean is computed per seed; its deviation and its 95 % "
-        "interval (Student's t) are over seeds.",
-        "params: the number of trained parameters without the head. %: params in percent of the backbone's "
-        f"{full:,} parameters. PPT: V-PETL Bench's score of accuracy against params.",
-        f"Recipe: {recipe_text(first)}, {first['spec.dtype']}.",
-        "against best: compares the row with the best row, which has the highest mean. tied: at least one of two 95 % "
-        f"intervals of the difference (paired bootstrap over tasks and seeds with {RESAMPLES:,} resamples, or "
-        "Student's t over seeds) includes zero. below: neither does. -: fewer than two seeds are common to both rows.",
-        "rank: the mean rank over all (task, seed) pairs among the rows that have all tasks; rank 1 is the best.",
-        *(f"{row}: {text}." for row, text in frame.groupby("row")["options"].first().items() if text),
+    # a record has a newer field of the recipe only if its value is not the default
+    recipe = [f"{name} {value}" for name, value in json.loads(first["spec.recipe"]).items()]
+    own = notes(
+        "accuracies",
+        rule=NAMED_RULES.get(rule, rule),
+        tasks=counted(tasks, "task"),
+        groups=f"{counted(groups, 'group')} ({', '.join(groups)})",
+        full=int(first["params.backbone"]),
+        recipe=", ".join([*recipe, first["spec.dtype"]]),
+        resamples=statistics.RESAMPLES,
     )
-
-
-def _counted(names: Collection[str], noun: str) -> str:
-    return f"{len(names)} {noun}{'s' * (len(names) > 1)}"
+    return (*own, *(f"{row}: {text}." for row, text in frame.groupby("row")["options"].first().items() if text))
 
 
 def _spread(mean: float, deviation: float) -> str:

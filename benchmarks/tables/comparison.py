@@ -7,8 +7,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from benchmarks.tables.rows import comparable
-from benchmarks.tables.scores import scores, tasks_and_groups
+from benchmarks.tables.rows import comparable, scores, tasks_and_groups
 from benchmarks.tables.statistics import MANY_RESAMPLES, Comparison, compare
 from methods.errors import UserError, unknown
 
@@ -60,27 +59,22 @@ def _differences(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     """
     tasks, _ = tasks_and_groups(frame)
     runs = scores(frame, tasks)
-    gaps = (
-        (runs.loc[[first]].droplevel(0) - runs.loc[[second]].droplevel(0)).dropna(how="all").dropna(how="all", axis=1)
-    )
-    return gaps.T
+    gaps = runs.loc[[first]].droplevel(0) - runs.loc[[second]].droplevel(0)
+    return gaps.dropna(how="all").dropna(how="all", axis=1).T
 
 
 def _result(found: Comparison, differences: pd.DataFrame, rows: list[str]) -> list[str]:
     pairs = found.wins + found.ties + found.losses
-    used = f"  pairs: {pairs}, of tasks {_listed(differences.index)} and seeds {_listed(differences.columns)}" + (
-        "; some combinations are missing" if pairs < differences.size else ""
-    )
+    missing = "; some combinations are missing" if pairs < differences.size else ""
+    used = f"  pairs: {pairs}, of tasks {_listed(differences.index)} and seeds {_listed(differences.columns)}{missing}"
     counted = f"  {rows[0]} wins {found.wins}, ties {found.ties}, loses {found.losses}"
     difference = f"  difference {found.difference:+.2f} points"
     superiority = f"  probability of superiority on one task and seed {found.superiority:.2f}"
     if math.isnan(found.over_tasks_and_seeds[0]):
-        single = "no interval and no verdict, because a task has fewer than two seeds in common"
-        return [used, counted, difference, superiority, f"  {single}"]
+        single = "  no interval and no verdict, because a task has fewer than two seeds in common"
+        return [used, counted, difference, superiority, single]
     ahead, behind = rows if found.difference > 0 else rows[::-1]
-    verdict = (
-        "tied: at least one interval of the difference includes zero" if found.tied else f"{ahead} is above {behind}"
-    )
+    tied = "tied: at least one interval of the difference includes zero"
     return [
         used,
         counted,
@@ -91,7 +85,7 @@ def _result(found: Comparison, differences: pd.DataFrame, rows: list[str]) -> li
         f"  95 % interval of the difference over seeds, on these tasks alone (Student's t): "
         f"{_interval(found.over_seeds)}",
         f"{superiority}, 95 % interval {found.superiority_interval[0]:.2f} to {found.superiority_interval[1]:.2f}",
-        f"  {verdict}",
+        f"  {tied if found.tied else f'{ahead} is above {behind}'}",
     ]
 
 

@@ -8,20 +8,41 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from benchmarks.tables.table import Table, nothing_best
+from benchmarks.tables.table import Table, notes, nothing_best
 
-NOTES = (
-    "Every number is the median over all runs of a row (all tasks and seeds).",
-    "file: the size of the task file of a run, which holds method and head. FLOPs are per sample, and a multiply-add "
-    "counts as two: forward FLOPs are those of inference before merging, training FLOPs those of one forward and one "
-    "backward pass.",
-    "peak memory: the highest memory use during training. forward ms, backward ms, optimizer ms: the time of each part "
-    "of a training step. samples/s: the batch size divided by the sum of these three times. latency ms, merged latency "
-    "ms: the time of inference on one sample, before and after merging.",
-    "seconds: the training time of a run. For a method whose features are computed once (linear), step times and "
-    "training time are those of the head alone.",
-    "Other work on the machine may have slowed these runs. To compare speeds, use `python -m benchmarks.speed`.",
-)
+
+def _two(value: float) -> str:
+    return f"{value:,.2f}" if value < 10 else f"{value:,.1f}"
+
+
+def _bytes(size: float) -> str:
+    """Write 1,234,567 as "1.23 MB"."""
+    if size < 1e6:
+        return f"{size / 1e3:.1f} kB"
+    return f"{size / 1e6:.2f} MB" if size < 1e9 else f"{size / 1e9:.2f} GB"
+
+
+def _count(count: float) -> str:
+    """Write 1,234,567 as "1.23 M", with three digits."""
+    for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count:.0f}"
+
+
+COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {  # name -> field of a run, text
+    "file": ("params.task_file_bytes", _bytes),
+    "forward FLOPs": ("cost.flops_per_image.forward", _count),
+    "training FLOPs": ("cost.flops_per_image.training", _count),
+    "peak memory": ("cost.peak_memory_bytes", _bytes),
+    "forward ms": ("cost.step_ms.forward", _two),
+    "backward ms": ("cost.step_ms.backward", _two),
+    "optimizer ms": ("cost.step_ms.optimizer", _two),
+    "samples/s": ("cost.images_per_second", "{:,.0f}".format),
+    "latency ms": ("cost.latency_ms.unmerged", _two),
+    "merged latency ms": ("cost.latency_ms.merged", _two),
+    "seconds": ("cost.train_seconds", "{:,.1f}".format),
+}
 
 
 def costs(frame: pd.DataFrame) -> list[Table]:
@@ -29,14 +50,13 @@ def costs(frame: pd.DataFrame) -> list[Table]:
 
     Costs on different devices are not compared. A cost that no record has gets no column.
     """
-    where = "environment.device"
-    if where not in frame:
+    if "environment.device" not in frame:
         return []
-    return [_costs(runs, str(device)) for device, runs in frame.groupby(where)]
+    return [_costs(runs, str(device)) for device, runs in frame.groupby("environment.device")]
 
 
 def _costs(frame: pd.DataFrame, device: str) -> Table:
-    known = {name: (column, text) for name, (column, text) in _columns().items() if column in frame}
+    known = {name: (column, text) for name, (column, text) in COLUMNS.items() if column in frame}
     medians = frame.groupby("row")[[column for column, _ in known.values()]].median()
     cells = pd.DataFrame(
         {
@@ -50,24 +70,8 @@ def _costs(frame: pd.DataFrame, device: str) -> Table:
     title = f"{first['spec.suite']}: what runs cost, {first['spec.backbone.modality']}, {first['spec.backbone.name']}"
     threads = sorted(frame["environment.threads"].unique()) if "environment.threads" in frame else []
     spread = f", threads {', '.join(map(str, threads))}" if threads else ""
-    notes = (*NOTES, f"Measured on {device}{spread}, {first['spec.dtype']}.")
-    return Table(title, notes, cells, nothing_best(cells))
-
-
-def _columns() -> dict[str, tuple[str, Callable[[float], str]]]:
-    return {
-        "file": ("params.task_file_bytes", byte_text),
-        "forward FLOPs": ("cost.flops_per_image.forward", count_text),
-        "training FLOPs": ("cost.flops_per_image.training", count_text),
-        "peak memory": ("cost.peak_memory_bytes", byte_text),
-        "forward ms": ("cost.step_ms.forward", _two),
-        "backward ms": ("cost.step_ms.backward", _two),
-        "optimizer ms": ("cost.step_ms.optimizer", _two),
-        "samples/s": ("cost.images_per_second", "{:,.0f}".format),
-        "latency ms": ("cost.latency_ms.unmerged", _two),
-        "merged latency ms": ("cost.latency_ms.merged", _two),
-        "seconds": ("cost.train_seconds", "{:,.1f}".format),
-    }
+    about = notes("costs", measured=f"on {device}{spread}, {first['spec.dtype']}")
+    return Table(title, about, cells, nothing_best(cells))
 
 
 def searches(frame: pd.DataFrame) -> list[Table]:
@@ -101,28 +105,4 @@ def _searches(runs: pd.DataFrame, spent: pd.DataFrame) -> Table:
     cells.index = pd.Index([f"{method} on {task}" for method, task in cells.index], name="search")
     first = runs.iloc[0]
     title = f"{first['spec.suite']}: what searches cost, {first['spec.backbone.modality']}"
-    note = (
-        "Every number is the mean over seeds. A run first trains the supernet, then searches in it, then trains the "
-        "best subnet; the seconds of the run cover all three."
-    )
-    return Table(title, (note,), cells, nothing_best(cells))
-
-
-def byte_text(size: float) -> str:
-    """Write 1,234,567 as "1.23 MB"."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB")):
-        if size >= unit:
-            return f"{size / unit:.2f} {name}"
-    return f"{size / 1e3:.1f} kB"
-
-
-def count_text(count: float) -> str:
-    """Write 1,234,567 as "1.23 M", with three digits."""
-    for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= unit:
-            return f"{count / unit:.3g} {name}"
-    return f"{count:.0f}"
-
-
-def _two(value: float) -> str:
-    return f"{value:,.2f}" if value < 10 else f"{value:,.1f}"
+    return Table(title, notes("searches"), cells, nothing_best(cells))

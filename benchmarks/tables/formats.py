@@ -31,29 +31,22 @@ def _marked(cells: pd.DataFrame, best: pd.DataFrame, mark: str) -> pd.DataFrame:
 
 def to_markdown(table: Table) -> str:
     """Write a heading, the table with the best cells in bold, and one list item per note."""
-    cells = _marked(table.cells, table.best(), "**{}**")
+    cells, notes = _marked(table.cells, table.best(), "**{}**"), list(table.notes)
     # the column of the head is wide, and in most tables every row has the same head
-    alike = [name for name in ("head",) if name in cells and cells[name].nunique() == 1 < len(cells)]
-    common = [f"{name}: {cells[name].iloc[0]} in every row." for name in alike]
-    notes = "\n".join(f"- {note}" for note in (*table.notes, *common))
-    return f"### {table.title}\n\n{cells.drop(columns=alike).to_markdown(disable_numparse=True)}\n\n{notes}"
+    if "head" in cells and cells["head"].nunique() == 1 < len(cells):
+        notes.append(f"head: {cells.pop('head').iloc[0]} in every row.")
+    listed = "\n".join(f"- {note}" for note in notes)
+    return f"### {table.title}\n\n{cells.to_markdown(disable_numparse=True)}\n\n{listed}"
 
 
 def to_latex(table: Table) -> str:
     """Write a tabular, which needs the package booktabs, below its notes as comments."""
-    cells = table.cells.map(_escape)
-    cells = _marked(cells, table.best(), "\\textbf{{{}}}")
-    cells.index, cells.columns = cells.index.map(_escape), cells.columns.map(_escape)
-    body = [
-        " & ".join([str(name), *map(str, row)]) + " \\\\" for name, row in zip(cells.index, cells.values, strict=True)
-    ]
-    head = " & ".join(["method", *map(str, cells.columns)]) + " \\\\"
-    lines = [
-        f"% {table.title}",
-        *(f"% {note}" for note in table.notes),
-        f"\\begin{{tabular}}{{l{'r' * len(cells.columns)}}}",
-    ]
-    return "\n".join([*lines, "\\toprule", head, "\\midrule", *body, "\\bottomrule", "\\end{tabular}"])
+    cells = _marked(table.cells.map(_escape), table.best(), "\\textbf{{{}}}")
+    rows = [["method", *map(_escape, cells)], *cells.rename(index=_escape).itertuples()]
+    head, *body = (" & ".join(row) + " \\\\" for row in rows)
+    about = [f"% {line}" for line in (table.title, *table.notes)]
+    begin = f"\\begin{{tabular}}{{l{'r' * len(cells.columns)}}}"
+    return "\n".join([*about, begin, "\\toprule", head, "\\midrule", *body, "\\bottomrule", "\\end{tabular}"])
 
 
 def to_tex(made: Sequence[Table]) -> str:
@@ -63,9 +56,9 @@ def to_tex(made: Sequence[Table]) -> str:
 
 def to_csv(made: Sequence[Table]) -> str:
     """Write all tables as one CSV file, whose first column names the table."""
-    parts = [table.cells.reset_index().assign(table=table.title) for table in made]
-    frame = pd.concat(parts)
-    return str(frame[["table", *[c for c in frame.columns if c != "table"]]].to_csv(index=False, lineterminator="\n"))
+    frame = pd.concat([table.cells.reset_index().assign(table=table.title) for table in made])
+    frame.insert(0, "table", frame.pop("table"))
+    return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
 def to_rich(table: Table, hidden: Container[str] | None = None) -> RichTable:
@@ -85,9 +78,8 @@ def to_rich(table: Table, hidden: Container[str] | None = None) -> RichTable:
         rich.add_column(column, justify="right")
     marked = _marked(table.cells.head(rows), table.best().head(rows), "[bold]{}[/bold]")[shown]
     for name, row in zip(marked.index, marked.values, strict=True):
-        rich.add_row(
-            escape(str(name)), *map(str, row)
-        )  # without escape, rich would take "[a]" in "noah [a]" for a style
+        # without escape, rich would take "[a]" in "noah [a]" for a style
+        rich.add_row(escape(str(name)), *map(str, row))
     return rich
 
 

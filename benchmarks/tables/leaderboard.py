@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import pandas as pd
 
@@ -18,10 +19,5 @@ def tables(frame: pd.DataFrame) -> list[Table]:
 
 
 def of_groups(groups: Sequence[pd.DataFrame]) -> list[Table]:
-    """Make the tables of groups of comparable runs.
-
-    One table of accuracies per group comes first, in the order of the groups. The costs of runs and the costs of
-    searches follow.
-    """
-    spent = [table for group in groups for table in costs(group)]
-    return [*map(accuracies, groups), *spent, *(table for group in groups for table in searches(group))]
+    """Make the tables of groups of comparable runs: accuracies per group, then costs of runs, then of searches."""
+    return [*map(accuracies, groups), *chain(*map(costs, groups)), *chain(*map(searches, groups))]

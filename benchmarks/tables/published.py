@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping, Sequence, Sized
+from collections.abc import Container, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -11,26 +12,17 @@ import pandas as pd
 from benchmarks import published, suites
 from benchmarks.suites import Suite
 from benchmarks.tables.accuracies import accuracies, ppt
-from benchmarks.tables.table import Table, nothing_best
+from benchmarks.tables.table import Table, counted, notes, nothing_best
 from methods.errors import UserError, unknown
 
 FOLDER = "published"  # the folder below the results for tables and figures with published numbers
-PAPER, HERE = "paper", "here"
+MEANS = ("mean", "group mean")
 ABOUT = ("from", "rule", "aggregate", "seeds", "backbone", "augment")
 
 
-def suites_with_numbers() -> list[str]:
-    """The names of all suites that have published numbers."""
-    return sorted(name for name in suites.table() if suites.get(name).published)
-
-
 def check(suite: str) -> None:
-    """Raise an error for a suite without published numbers.
-
-    Raises:
-        UserError: the message names the suites that have some.
-    """
-    known = suites_with_numbers()
+    """Raise a ``UserError`` that names the suites with published numbers if ``suite`` is none of them."""
+    known = [name for name in suites.table() if suites.get(name).published]
     if suite not in known:
         raise UserError(unknown("suite with published numbers", suite, known))
 
@@ -46,7 +38,8 @@ def table(suite: str, groups: Sequence[pd.DataFrame]) -> Table:
     tasks = _tasks(suites.get(suite), set(numbers["task"]))
     sources = list(dict.fromkeys(numbers["source"]))
     keys = ["method", "backbone", "augment", "checkpoint_rule", "source", "aggregate"]
-    digits = {source: max(map(_decimals, own)) for source, own in numbers.groupby("source")["accuracy"]}
+    decimals = numbers["accuracy"].map(lambda number: len(f"{number:g}".partition(".")[2]))
+    digits = decimals.groupby(numbers["source"]).max()
     rows = [
         _theirs(found, tasks, sources, digits[found["source"].iloc[0]])
         for _, found in numbers.groupby(keys, sort=False)
@@ -55,17 +48,18 @@ def table(suite: str, groups: Sequence[pd.DataFrame]) -> Table:
     rows += [row for group in own for row in _ours(group, tasks)]
     rows.sort(key=lambda row: (row["backbone"], row["augment"], -row["order"], row["method"]))
     cells = pd.DataFrame(rows).set_index("method").drop(columns="order")
+    columns = [*ABOUT, *chain(*tasks.values()), *(f"{group} mean" for group in tasks), *MEANS, "params", "PPT"]
     one = [name for name in ("backbone", "augment") if cells[name].nunique() == 1]
     title = ", ".join([f"{suite}: published and ours", *(cells[name].iloc[0] for name in one if name == "backbone")])
-    cells = cells.reindex(columns=[name for name in _columns(tasks) if name not in one]).astype(object).fillna("-")
+    cells = cells.reindex(columns=[name for name in columns if name not in one]).astype(object).fillna("-")
     cells = cells.loc[:, (cells != "-").any()]
-    notes = (*_notes(tasks, bool(own), suite), *(f"[{i + 1}]: {source}." for i, source in enumerate(sources)))
-    return Table(title, notes, cells, nothing_best(cells))
-
-
-def _columns(tasks: Mapping[str, Sequence[str]]) -> list[str]:
-    members = [task for own in tasks.values() for task in own]
-    return [*ABOUT, *members, *(f"{group} mean" for group in tasks), "mean", "group mean", "params", "PPT"]
+    about = list(notes("published", head="without" if len(tasks) > 1 else "with"))
+    if len(tasks) > 1:
+        about[1:1] = notes("published_means", count=sum(map(len, tasks.values())), groups=", ".join(tasks))
+    if not own:
+        about.append(f"We have no run records on {suite}.")
+    about += [f"[{i + 1}]: {source}." for i, source in enumerate(sources)]
+    return Table(title, tuple(about), cells, nothing_best(cells))
 
 
 def _tasks(suite: Suite, reported: Container[str]) -> dict[str, list[str]]:
@@ -77,10 +71,6 @@ def _tasks(suite: Suite, reported: Container[str]) -> dict[str, list[str]]:
     return groups
 
 
-def _decimals(number: float) -> int:
-    return len(f"{number:g}".partition(".")[2])
-
-
 def _theirs(
     found: pd.DataFrame, tasks: Mapping[str, Sequence[str]], sources: Sequence[str], digits: int
 ) -> dict[str, Any]:
@@ -88,7 +78,7 @@ def _theirs(
     first = found.iloc[0]
     by_task = found.set_index("task")["accuracy"]
     cells: dict[str, Any] = {str(task): f"{accuracy:.{digits}f}" for task, accuracy in by_task.items()}
-    means = aggregates(by_task, tasks)
+    means = _aggregates(by_task, tasks)
     cells |= {name: f"{mean:.2f}" for name, mean in means.items()}
     params = "-" if math.isnan(first["params_m"]) else f"{first['params_m']:g} M"
     if not math.isnan(first["params_percent"]):
@@ -97,9 +87,9 @@ def _theirs(
         cells["PPT"] = f"{ppt(means['mean'] / 100, first['params_m'] * 1e6):.3f}"
     about = {
         "method": first["method"],
-        "from": f"{PAPER} [{sources.index(first['source']) + 1}]",
+        "from": f"paper [{sources.index(first['source']) + 1}]",
         "rule": first["checkpoint_rule"],
-        "aggregate": first["aggregate"] if published.GROUP_MEAN in by_task else _counted(by_task),
+        "aggregate": first["aggregate"] if published.GROUP_MEAN in by_task else counted(by_task, "task"),
         "seeds": "not said",
         "backbone": first["backbone"],
         "augment": first["augment"],
@@ -108,16 +98,12 @@ def _theirs(
     return {**about, **cells, "params": params}
 
 
-def _counted(tasks: Sized) -> str:
-    return f"{len(tasks)} task{'s' * (len(tasks) > 1)}"
-
-
-def aggregates(by_task: pd.Series[float], tasks: Mapping[str, Sequence[str]]) -> dict[str, float]:
+def _aggregates(by_task: pd.Series[float], tasks: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """Compute the group means, the mean over all tasks and the mean of the group means.
 
     The result is empty if a task is missing or if all tasks are one group.
     """
-    members = [task for group in tasks.values() for task in group]
+    members = list(chain(*tasks.values()))
     if len(tasks) < 2 or not set(members) <= set(by_task.index):
         return {}
     groups = {f"{group} mean": float(by_task[list(own)].mean()) for group, own in tasks.items()}
@@ -127,12 +113,12 @@ def aggregates(by_task: pd.Series[float], tasks: Mapping[str, Sequence[str]]) ->
 def _ours(group: pd.DataFrame, tasks: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """Make the rows of one group of comparable runs; they have means only if their tasks are those of the papers."""
     made, run = accuracies(group), group.iloc[0]
-    members = [task for own in tasks.values() for task in own]
+    members = list(chain(*tasks.values()))
     same = len(tasks) > 1 and set(members) == set(group["spec.task"])
     points = run["spec.backbone.modality"] == "points"
     trained = group["params.method"] + (group["params.head"] if points else 0)
     params = trained.groupby(group["row"]).mean()
-    wanted = [*members, *([*(f"{name} mean" for name in tasks), "mean", "group mean", "PPT"] if same else [])]
+    wanted = [*members, *([*(f"{name} mean" for name in tasks), *MEANS, "PPT"] if same else [])]
     rows = []
     for name, cells in made.cells.to_dict("index").items():
         kept = {column: cells[column] for column in wanted if column in cells}
@@ -142,9 +128,9 @@ def _ours(group: pd.DataFrame, tasks: Mapping[str, Sequence[str]]) -> list[dict[
         order = float(made.values["group mean" if same else there[-1]][str(name)])
         about = {
             "method": name,
-            "from": HERE,
+            "from": "here",
             "rule": run["accuracy.checkpoint_rule"],
-            "aggregate": _counted(there),
+            "aggregate": counted(there, "task"),
             "seeds": cells["seeds"],
             "backbone": run["spec.backbone.name"],
             "augment": run["spec.recipe.augment"],
@@ -152,26 +138,3 @@ def _ours(group: pd.DataFrame, tasks: Mapping[str, Sequence[str]]) -> list[dict[
         }
         rows.append({**about, **kept, "params": f"{params[str(name)] / 1e6:.2f} M"})
     return rows
-
-
-def _notes(tasks: Mapping[str, Sequence[str]], own: bool, suite: str) -> list[str]:
-    count = sum(map(len, tasks.values()))
-    several = len(tasks) > 1
-    counted = "without the head" if several else "with the head"
-    notes = [
-        f"Test accuracy in percent. Rows from '{PAPER}' are as printed there; rows from '{HERE}' are made from run "
-        "records, mean ± sample standard deviation over seeds. No cell is marked as the best, because rules, seeds and "
-        "tuning differ.",
-        "rule: the checkpoint rule. best_test: the epoch was chosen on the test split. unknown: the source does not "
-        "name its rule. aggregate: the tasks that a row's numbers cover.",
-        f"params: the number of trained parameters in millions, {counted}. A number read from a figure is in percent "
-        "of the full model.",
-    ]
-    if several:
-        notes.insert(
-            1,
-            f"mean: the mean over {count} tasks. group mean: the mean of the means of the groups {', '.join(tasks)}. "
-            "PPT: V-PETL Bench's score of the mean against params. All three are computed here from the cells, except "
-            "a group mean that the source prints itself; its aggregate says so.",
-        )
-    return notes if own else [*notes, f"We have no run records on {suite}."]

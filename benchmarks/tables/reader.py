@@ -40,8 +40,7 @@ def to_frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
     Nested fields become columns with dotted names, such as ``accuracy.test`` and ``spec.recipe.epochs``. The objects
     named in TEXTS become JSON text, and None where they are empty. Each field of the history becomes a column
-    ``history.FIELD`` of arrays, which hold one float per epoch. A run whose history lacks
-    the field has None.
+    ``history.FIELD`` of arrays, which hold one float per epoch, or None.
     """
     return pd.DataFrame([_row(record) for record in records])
 

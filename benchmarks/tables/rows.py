@@ -1,14 +1,16 @@
-"""Groups of comparable runs, and the name of the table row that each run belongs to."""
+"""Groups of comparable runs, the table row that each run belongs to, and the accuracies by row and task."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 
 import methods
+from benchmarks import suites
 from methods.errors import UserError
 
 MOST_OPTIONS = 3  # a row with more options is named by a letter
@@ -22,7 +24,10 @@ def comparable(frame: pd.DataFrame) -> list[pd.DataFrame]:
     """
     # the digest identifies a backbone; the path of its file, after the @, does not matter
     backbone = frame["spec.backbone.name"].str.partition("@")[0]
-    frame = frame.assign(row=_names(frame), recipe=_recipes(frame), **{"spec.backbone.name": backbone})
+    # equal recipes have equal texts if their fields are sorted
+    recipes = {text: json.dumps(json.loads(text), sort_keys=True) for text in frame["spec.recipe"].unique()}
+    recipe = frame["spec.recipe"].map(recipes)
+    frame = frame.assign(row=_names(frame), recipe=recipe, **{"spec.backbone.name": backbone})
     return [_shortened(_data_apart(group)) for _, group in frame.groupby(list(SAME), sort=True)]
 
 
@@ -58,38 +63,28 @@ def _names(frame: pd.DataFrame) -> list[str]:
     only the options that the study held fixed. Runs of equal method, configuration and study are named once.
     """
     defaults = {method: _defaults(str(method)) for method in frame["spec.method"].unique()}
-    runs = [frame["spec.method"], *(frame[column].fillna("{}") for column in ("spec.config", "tuning"))]
-    named = {
-        (method, config, study): _name(method, json.loads(config), json.loads(study), defaults[method])
-        for method, config, study in set(zip(*runs, strict=True))
-    }
-    return [named[run] for run in zip(*runs, strict=True)]
+    config, tuning = frame["spec.config"].fillna("{}"), frame["tuning"].fillna("{}")
+    runs = list(zip(frame["spec.method"], config, tuning, strict=True))
+    named = {run: _name(*run, defaults[run[0]]) for run in set(runs)}
+    return [named[run] for run in runs]
 
 
 def _defaults(method: str) -> dict[str, Any]:
     """Return the default options of a method, or no options if the method is not installed."""
-    try:
+    with suppress(UserError):
         return methods.defaults(method)
-    except UserError:
-        return {}
+    return {}
 
 
-def _recipes(frame: pd.DataFrame) -> pd.Series[str]:
-    """Return each run's recipe as text with sorted fields, so that equal recipes have equal texts."""
-    recipes = frame["spec.recipe"]
-    return recipes.map({text: json.dumps(json.loads(text), sort_keys=True) for text in recipes.unique()})
-
-
-def _name(method: str, config: Mapping[str, Any], study: Mapping[str, Any], default: Mapping[str, Any]) -> str:
-    given = {option: value for option, value in sorted(config.items()) if value is not None}
+def _name(method: str, config: str, tuning: str, default: Mapping[str, Any]) -> str:
+    given = {option: value for option, value in sorted(json.loads(config).items()) if value is not None}
+    study = json.loads(tuning)
     named = study["fixed"] if study else given
-    changed = [f"{k}={v}" for k, v in given.items() if k in named and _plain(default.get(k)) != _plain(v)]
-    return " ".join([method, *changed, *([_search(study)] if study else [])])
-
-
-def _search(study: Mapping[str, Any]) -> str:
-    seed = study["search_seed"]
-    return f"tuned, {study['trials']} trials" + (f" of seed {seed}" if seed else "")
+    words = [method, *(f"{k}={v}" for k, v in given.items() if k in named and _plain(default.get(k)) != _plain(v))]
+    if study:
+        seed = study["search_seed"]
+        words.append(f"tuned, {study['trials']} trials" + (f" of seed {seed}" if seed else ""))
+    return " ".join(words)
 
 
 def in_figures(rows: Iterable[str]) -> tuple[dict[str, str], str]:
@@ -105,10 +100,31 @@ def in_figures(rows: Iterable[str]) -> tuple[dict[str, str], str]:
     return {row: row.removesuffix(ending) for row in rows}, f",{ending}"
 
 
-def recipe_text(run: pd.Series[Any]) -> str:
-    """List every field of a run's recipe. A record has a newer field only if its value is not the default."""
-    return ", ".join(f"{name} {value}" for name, value in json.loads(run["spec.recipe"]).items())
-
-
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def scores(frame: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
+    """Return test accuracies in percent as (row and seed, task); NaN where a run is missing.
+
+    ``dropna`` keeps the seeds of each row that have every task.
+    """
+    found = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test")
+    return found.reindex(columns=tasks) * 100
+
+
+def tasks_and_groups(frame: pd.DataFrame) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the tasks in the order of the suite, and the tasks of each group.
+
+    If the suite is not installed, tasks are sorted by name and form one group.
+    """
+    present = sorted(frame["spec.task"].unique())
+    suite = frame["spec.suite"].iloc[0]
+    if suite not in suites.names():
+        return present, {"all": present}
+    known = suites.get(suite).tasks
+    ordered = [task for task in known if task in present] + [task for task in present if task not in known]
+    groups: dict[str, list[str]] = {}
+    for task in ordered:
+        groups.setdefault(known[task].group if task in known else "other", []).append(task)
+    return ordered, groups

@@ -9,23 +9,20 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import stdtrit
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-
+Floats = NDArray[np.float64]
 LEVEL = 0.95
 TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 RESAMPLES = 2000  # per row of a table
 MANY_RESAMPLES = 20_000  # for a comparison of only two rows
+_studentized_range = cache(stats.studentized_range.ppf)  # takes 0.1 s
 SEED = 0  # fixed, so that equal records give equal intervals
 FEWEST_SEEDS = 2  # the fewest seeds that have a deviation, and so an interval
 
@@ -72,11 +69,8 @@ def intervals(samples: Floats) -> tuple[Floats, Floats]:
     ``samples`` is (rows, seeds), with NaN for a missing seed. The ends are NaN if a row has fewer than two seeds.
     """
     rows = pd.DataFrame(samples)
-    return _student(rows.mean(axis=1).to_numpy(), rows.sem(axis=1).to_numpy(), rows.count(axis=1).to_numpy() - 1)
-
-
-def _student(mean: Floats, error: Floats, freedom: NDArray[Any]) -> tuple[Floats, Floats]:
-    half = half_width(error, freedom)
+    mean = rows.mean(axis=1).to_numpy()
+    half = half_width(rows.sem(axis=1).to_numpy(), rows.count(axis=1).to_numpy() - 1)
     return mean - half, mean + half
 
 
@@ -103,20 +97,12 @@ def critical_difference(rows: int, tasks: int) -> float:
     The test is Nemenyi's (1963), as in Demsar 2006. ``tasks`` is the number of independent blocks. Seeds are repeats of
     a task and no further blocks.
     """
-    return _studentized(rows) / math.sqrt(2) * math.sqrt(rows * (rows + 1) / (6 * tasks))
-
-
-@cache
-def _studentized(rows: int) -> float:
-    """Return the 95 % quantile of the studentized range. It is cached because it takes 0.1 s."""
-    return float(stats.studentized_range.ppf(LEVEL, rows, np.inf))
+    quantile = _studentized_range(LEVEL, rows, np.inf)
+    return float(quantile / math.sqrt(2) * math.sqrt(rows * (rows + 1) / (6 * tasks)))
 
 
 def friedman(blocks: pd.DataFrame) -> float:
-    """Return the p-value of Friedman's test that all columns of ``blocks`` (task, row) rank alike.
-
-    The test needs at least three columns.
-    """
+    """Return the p-value of Friedman's test that all columns of ``blocks`` (task, row), at least three, rank alike."""
     return float(stats.friedmanchisquare(*blocks.to_numpy().T).pvalue)
 
 
@@ -163,7 +149,9 @@ def over_seeds(gaps: Floats) -> tuple[Floats, Floats]:
         warnings.simplefilter("ignore", RuntimeWarning)  # numpy warns about a task with a single seed
         variances = np.nanvar(gaps, axis=1, ddof=1) / counts
         freedom = variances.sum(axis=1) ** 2 / (variances**2 / (counts - 1)).sum(axis=1)
-    return _student(np.nanmean(gaps, axis=1).mean(axis=1), np.sqrt(variances.sum(axis=1)) / gaps.shape[2], freedom)
+    mean = np.nanmean(gaps, axis=1).mean(axis=1)
+    half = half_width(np.sqrt(variances.sum(axis=1)) / gaps.shape[2], freedom)
+    return mean - half, mean + half
 
 
 def compare(differences: pd.DataFrame, resamples: int = MANY_RESAMPLES) -> Comparison:
@@ -222,9 +210,6 @@ def _tied(gaps: Floats, resamples: int) -> NDArray[np.bool_]:
     rows, seeds, tasks = gaps.shape
     weights = resampling(np.ones((tasks, seeds), dtype=bool), resamples)
     means = weights @ gaps.transpose(2, 1, 0).reshape(tasks * seeds, rows)
-    drawn, measured = np.quantile(means, TAILS, axis=0), over_seeds(gaps)
-    return _includes_zero(*drawn) | _includes_zero(*measured)
-
-
-def _includes_zero(low: Floats, high: Floats) -> NDArray[np.bool_]:
-    return (low <= 0) & (high >= 0)
+    lows, highs = np.stack([np.quantile(means, TAILS, axis=0), over_seeds(gaps)], axis=1)
+    tied: NDArray[np.bool_] = ((lows <= 0) & (highs >= 0)).any(axis=0)
+    return tied

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from benchmarks.tables.accuracies import UNKNOWN, accuracies
-from benchmarks.tables.table import Table
+from benchmarks.tables.table import Table, notes
 from methods.errors import UserError, unknown
 
 COLUMNS = {"image": "images", "points": "points"}  # the column of each modality
@@ -27,7 +27,8 @@ def summary(groups: Sequence[pd.DataFrame], methods: Iterable[str]) -> Table:
     for method in asked:
         if method not in known:
             raise UserError(unknown("method", method, known))
-    parts = {COLUMNS[modality]: _rows(group, asked) for modality, group in _by_modality(groups).items()}
+    of_column = _by_modality(groups)
+    parts = {column: _rows(group, asked) for column, group in of_column.items()}
     means = pd.DataFrame({column: part["value"] for column, part in parts.items()}, index=asked)
     both, mean = means.notna().all(axis=1), means.mean(axis=1)
     order = sorted(asked, key=lambda method: (not both[method], -mean[method]))
@@ -37,21 +38,22 @@ def summary(groups: Sequence[pd.DataFrame], methods: Iterable[str]) -> Table:
     cells["against best"] = [" / ".join(part["against best"][method] for part in parts.values()) for method in asked]
     cells = cells.loc[order].rename_axis("method")
     values = means.loc[order].reindex(columns=cells.columns).rename_axis("method")
-    return Table(_title(groups), _notes(groups, list(parts)), cells, values)
+    suites = dict.fromkeys(str(group["spec.suite"].iloc[0]) for group in groups)
+    return Table(f"{', '.join(suites)}: images and points side by side", _notes(of_column), cells, values)
 
 
 def _by_modality(groups: Sequence[pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The one set of comparable runs of each modality, images first."""
+    """Return the one set of comparable runs of each modality by its column, images first."""
     found: dict[str, pd.DataFrame] = {}
     for group in groups:
-        modality = str(group["spec.backbone.modality"].iloc[0])
-        if modality in found:
+        column = COLUMNS[str(group["spec.backbone.modality"].iloc[0])]
+        if column in found:
             raise UserError(
-                f"--summary needs runs that may be compared, and {COLUMNS[modality]} have several suites, backbones or "
+                f"--summary needs runs that may be compared, and {column} have several suites, backbones or "
                 "recipes here; choose one suite with --suite NAME, or another folder with --results DIR"
             )
-        found[modality] = group
-    return {modality: found[modality] for modality in COLUMNS if modality in found}
+        found[column] = group
+    return {column: found[column] for column in COLUMNS.values() if column in found}
 
 
 def _rows(group: pd.DataFrame, asked: Sequence[str]) -> pd.DataFrame:
@@ -69,20 +71,9 @@ def _rows(group: pd.DataFrame, asked: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(found, orient="index", columns=["mean", "value", "params", "against best"])
 
 
-def _title(groups: Sequence[pd.DataFrame]) -> str:
-    suites = dict.fromkeys(str(group["spec.suite"].iloc[0]) for group in groups)
-    return f"{', '.join(suites)}: images and points side by side"
-
-
-def _notes(groups: Sequence[pd.DataFrame], columns: Sequence[str]) -> tuple[str, ...]:
+def _notes(parts: Mapping[str, pd.DataFrame]) -> tuple[str, ...]:
     tests = []
-    for modality, group in _by_modality(groups).items():
+    for column, group in parts.items():
         tasks, backbone = group["spec.task"].nunique(), group["spec.backbone.name"].iloc[0]
-        tests.append(f"{COLUMNS[modality].capitalize()}: {tasks} tasks on {backbone}.")
-    return (
-        f"Mean test accuracy in percent ± sample standard deviation over seeds. {' '.join(tests)}",
-        "Parameters: those that train on the image backbone (else the point backbone), without the head. Rows are in "
-        "the order of the mean of both columns; methods of one modality come last.",
-        f"Against best: compared with the best of all recorded methods, on {' / on '.join(columns)}. A row is tied if "
-        "a 95 % interval of the difference includes zero.",
-    )
+        tests.append(f"{column.capitalize()}: {tasks} tasks on {backbone}.")
+    return notes("summary", tests=" ".join(tests), columns=" / on ".join(parts))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sized
 from dataclasses import dataclass
+from importlib.resources import files
 
 import pandas as pd
 
@@ -30,3 +32,14 @@ class Table:
 def nothing_best(cells: pd.DataFrame) -> pd.DataFrame:
     """Return ``values`` for a table in which no cell is marked as the best of its column."""
     return pd.DataFrame(math.nan, index=cells.index, columns=cells.columns)
+
+
+def notes(name: str, **values: object) -> tuple[str, ...]:
+    """Return the lines of the file notes/NAME.txt, with ``values`` in their places."""
+    text = (files("benchmarks.tables") / "notes" / f"{name}.txt").read_text(encoding="utf-8")
+    return tuple(line.format(**values) for line in text.splitlines())
+
+
+def counted(names: Sized, noun: str) -> str:
+    """Write "1 task" or "2 tasks"."""
+    return f"{len(names)} {noun}{'s' * (len(names) > 1)}"

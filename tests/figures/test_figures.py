@@ -15,17 +15,14 @@ from benchmarks import architecture, features, routing
 from benchmarks.executors import attempt
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
-from benchmarks.sweeps import sweep
 
-RECIPE = {"epochs": 1, "warmup_epochs": 0}
 SEARCH = {"supernet_epochs": 1, "population": 3, "parents": 2, "mutants": 1, "crossovers": 1, "rounds": 1}
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(tmp_path_factory: pytest.TempPathFactory, specs: Callable[..., list[Spec]]) -> Path:
     folder = tmp_path_factory.mktemp("results")
-    asked = sweep.Sweep(methods=("adapterx", "noah", "linear"), tasks=("digits",), recipe=RECIPE, set={"noah": SEARCH})
-    for spec in sweep.specs(asked, "float32"):
+    for spec in specs("adapterx", "noah", "linear", set={"noah": SEARCH}):
         assert attempt.attempt(spec, folder, torch.device("cpu"), lambda epoch: None) is None
     return folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from pathlib import Path
@@ -24,20 +25,11 @@ def test_pareto_points_carry_the_95_percent_t_interval() -> None:
 
 
 def test_frontier_holds_exactly_the_points_that_none_beats() -> None:
-    made = [
-        pareto.Point(n, p, a, 0.0)
-        for n, p, a in [("a", 0, 50), ("b", 10, 40), ("c", 20, 60), ("d", 20, 55), ("e", 30, 60)]
-    ]
-    beaten = {
-        p.name
-        for p in made
-        for q in made
-        if q.params <= p.params
-        and q.accuracy >= p.accuracy
-        and q is not p
-        and (q.params < p.params or q.accuracy > p.accuracy)
-    }
-    assert {p.name for p in pareto.frontier(made)} == {"a", "b", "c", "d", "e"} - beaten == {"a", "c"}
+    placed = {"a": (0, 50), "b": (10, 40), "c": (20, 60), "d": (20, 55), "e": (30, 60)}
+    pairs = itertools.permutations(placed.items(), 2)
+    beaten = {name for (name, own), (_, other) in pairs if other[0] <= own[0] and other[1] >= own[1]}
+    frontier = pareto.frontier([pareto.Point(name, *place, 0.0) for name, place in placed.items()])
+    assert {point.name for point in frontier} == set(placed) - beaten == {"a", "c"}
 
 
 def test_plot_is_written_in_three_formats_and_its_svg_is_repeatable(tmp_path: Path) -> None:

@@ -16,9 +16,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.figures import pareto
-from benchmarks.html.details import pieces
 from benchmarks.html.overview import overview
-from benchmarks.html.page import render
+from benchmarks.html.page import pieces, render
 from benchmarks.tables.leaderboard import tables
 from benchmarks.tables.reader import to_frame
 from benchmarks.tables.rows import comparable
@@ -340,15 +339,15 @@ def test_markup_in_records_is_shown_as_text(watched: Watched) -> None:
 
 def test_the_page_cannot_send_a_request(browser: Any, path: Path) -> None:
     watched = Watched(browser, path)
-    asked = "fetch('https://example.org/x').then(() => 'left', () => 'refused')"
-    assert watched.page.evaluate(asked) == "refused"
-    image = """new Promise(done => Object.assign(new Image(), {
-        onload: () => done('left'), onerror: () => done('refused'), src: 'https://example.org/i' }))"""
-    assert watched.page.evaluate(image) == "refused"
-    inline = """() => {
-        document.head.append(Object.assign(document.createElement('script'), { textContent: 'window.ran = 1' }));
-        return window.ran ?? 'refused'; }"""
-    assert watched.page.evaluate(inline) == "refused"
+    attempts = (
+        "fetch('https://example.org/x').then(() => 'left', () => 'refused')",
+        """new Promise(done => Object.assign(new Image(), {
+            onload: () => done('left'), onerror: () => done('refused'), src: 'https://example.org/i' }))""",
+        """() => {
+            document.head.append(Object.assign(document.createElement('script'), { textContent: 'window.ran = 1' }));
+            return window.ran ?? 'refused'; }""",
+    )
+    assert [watched.page.evaluate(attempt) for attempt in attempts] == ["refused"] * 3
     assert set(watched.requests) - set(watched.refused) == {path.as_uri()}
     assert sum("Content Security Policy" in text for text in watched.complaints) >= 3
     watched.close()
@@ -368,25 +367,19 @@ def test_both_themes_have_the_contrast_of_wcag(scheme: str, at: Open) -> None:
     drawn(watched, OFFLINE)
     ground = luminance(watched, "body", "backgroundColor")
     assert (ground < 0.1) == (scheme == "dark")
-    texts = [
-        (".lead", "color"),
-        ("td", "color"),
-        (".spread", "color"),
-        (".plot .xtick text", "fill"),
-        (".plot .textpoint text", "fill"),
-    ]
-    for selector, what in texts:
+    texts = [(".plot .xtick text", "fill"), (".plot .textpoint text", "fill")]
+    for selector, what in [*((name, "color") for name in (".lead", "td", ".spread")), *texts]:
         one, other = sorted([ground, luminance(watched, selector, what)])
         assert (other + 0.05) / (one + 0.05) >= 4.5, selector
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_button_changes_the_theme_and_a_reload_keeps_it(scheme: str, at: Open) -> None:
+@pytest.mark.parametrize(("scheme", "other"), [("light", "Dark"), ("dark", "Light")])
+def test_the_button_changes_the_theme_and_a_reload_keeps_it(scheme: str, other: str, at: Open) -> None:
     watched = at(color_scheme=scheme)
-    watched.page.get_by_role("button", name="Light" if scheme == "dark" else "Dark").click()
-    assert (luminance(watched, "body", "backgroundColor") < 0.1) == (scheme == "light")
+    watched.page.get_by_role("button", name=other).click()
+    assert (luminance(watched, "body", "backgroundColor") < 0.1) == (other == "Dark")
     watched.page.reload()
-    assert (luminance(watched, "body", "backgroundColor") < 0.1) == (scheme == "light")
+    assert (luminance(watched, "body", "backgroundColor") < 0.1) == (other == "Dark")
 
 
 def test_on_a_phone_a_table_scrolls_beside_its_names(at: Open) -> None:

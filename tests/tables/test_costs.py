@@ -1,7 +1,8 @@
-"""The tables of costs: medians over runs, one table per device."""
+"""The tables of what runs cost (medians over runs, one table per device) and of what searches cost."""
 
 from __future__ import annotations
 
+import json
 import statistics
 
 import pandas as pd
@@ -38,24 +39,20 @@ def measured(device: str = "cpu: one") -> pd.DataFrame:
 def test_costs_are_medians_over_runs_in_the_units_of_their_columns() -> None:
     runs = measured()
     (table,) = costs.costs(comparable(runs)[0])
-    lora = runs[runs["spec.method"] == "lora"]
-
-    def median(column: str) -> float:
-        return statistics.median(lora[column])
-
+    median = {column: statistics.median(values) for column, values in runs[:6].filter(regex="bytes|cost").items()}
     assert dict(table.cells.loc["lora"]) == {
         "runs": "6",
-        "file": f"{median('params.task_file_bytes') / 1e3:.1f} kB",
+        "file": f"{median['params.task_file_bytes'] / 1e3:.1f} kB",
         "forward FLOPs": "50.4 M",
         "training FLOPs": "4.76 G",
-        "peak memory": f"{median('cost.peak_memory_bytes') / 1e9:.2f} GB",
-        "forward ms": f"{median('cost.step_ms.forward'):.1f}",
-        "backward ms": f"{median('cost.step_ms.backward'):.1f}",
+        "peak memory": f"{median['cost.peak_memory_bytes'] / 1e9:.2f} GB",
+        "forward ms": f"{median['cost.step_ms.forward']:.1f}",
+        "backward ms": f"{median['cost.step_ms.backward']:.1f}",
         "optimizer ms": "3.25",
-        "samples/s": f"{median('cost.images_per_second'):,.0f}",
-        "latency ms": f"{median('cost.latency_ms.unmerged'):.2f}",
+        "samples/s": f"{median['cost.images_per_second']:,.0f}",
+        "latency ms": f"{median['cost.latency_ms.unmerged']:.2f}",
         "merged latency ms": "4.50",
-        "seconds": f"{median('cost.train_seconds'):.1f}",
+        "seconds": f"{median['cost.train_seconds']:.1f}",
     }
 
 
@@ -79,3 +76,18 @@ def test_a_cost_without_a_record_has_no_column_and_one_without_a_run_is_a_dash()
     (table,) = costs.costs(comparable(runs)[0])
     assert "merged latency ms" not in table.cells
     assert table.cells.loc["linear", "backward ms"] == "-" != table.cells.loc["lora", "backward ms"]
+
+
+def test_searches_have_a_table_of_their_cost() -> None:
+    found = frame({("norm", "digits"): [0.5, 0.7]})
+    spent = [(0.5, 110, 0.1, 900, 0.71), (0.3, 114, 0.3, 1100, 0.72)]
+    names = ("subnets", "seconds", "params", "val_accuracy")
+    reports = [
+        {"supernet": {"steps": 300, "seconds": first}, "search": dict(zip(names, search, strict=True))}
+        for first, *search in spent
+    ]
+    both = pd.concat([frame(ACCURACY), found.assign(report=list(map(json.dumps, reports)))], ignore_index=True)
+    _, table = tables(both)
+    assert table.title == "offline: what searches cost, image"
+    assert list(table.cells.index) == ["norm on digits"]
+    assert list(table.cells.loc["norm on digits"]) == ["2", "300", "0", "112", "0", "60", "1,000", "71.5"]

@@ -32,9 +32,7 @@ def printed(table: Table) -> str:
     return console.export_text()
 
 
-def test_a_terminal_shows_the_first_rows_and_says_how_many_it_leaves_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_terminal_shows_the_first_rows_and_says_how_many_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
     (table,) = tables(frame(ACCURACY))
     assert "more row" not in printed(table) and "linear" in printed(table)
     monkeypatch.setattr(formats, "MOST_ROWS", 1)

@@ -11,7 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from benchmarks.records import store
-from benchmarks.tables.parquet import KINDS, to_parquet
+from benchmarks.tables.parquet import schema, to_parquet
 from benchmarks.tables.reader import TEXTS, to_frame
 from tests.support import many_records
 
@@ -34,7 +34,7 @@ def test_every_value_of_the_committed_records_is_in_its_row(root: Path) -> None:
     rows = table(records).to_pylist()
     assert len(rows) == len(records)
     for row, record in zip(rows, records, strict=True):
-        for name in (name for names in KINDS.values() for name in names):
+        for name in schema():
             if name in TEXTS:
                 assert (json.loads(row[name]) if row[name] else None) == (at(record, name) or None)
             elif not name.startswith("history."):

@@ -51,8 +51,7 @@ def test_equal_values_share_the_mean_of_their_ranks() -> None:
 
 # Demsar 2006, table 5a
 @pytest.mark.parametrize(
-    ("rows", "q"),
-    list(enumerate([1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164], start=2)),
+    ("rows", "q"), list(enumerate([1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164], start=2))
 )
 def test_the_critical_difference_equals_that_of_demsars_table(rows: int, q: float) -> None:
     for tasks in (5, 19):
@@ -152,15 +151,8 @@ def test_against_best_agrees_with_the_comparison_of_two_rows() -> None:
 
 
 def test_only_common_seeds_are_compared_and_two_are_needed() -> None:
-    frame = whole(
-        {
-            "a": [[9.0, 9.0], [9.1, 9.0], [9.0, 9.2]],
-            "b": [[1.0, 1.0], [1.1, 1.0]],
-            "c": [[9.1, 8.9]],
-            "d": [[8, 8]] * 2,
-        },
-        {"b": [1, 2], "d": [2, 7]},
-    )
+    values = {"b": [[1.0, 1.0], [1.1, 1.0]], "c": [[9.1, 8.9]], "d": [[8.0, 8.0]] * 2}
+    frame = whole({"a": [[9.0, 9.0], [9.1, 9.0], [9.0, 9.2]], **values}, {"b": [1, 2], "d": [2, 7]})
     assert dict(statistics.against_best(frame)) == {"a": "best", "b": "below", "c": "-", "d": "-"}
 
 
@@ -174,10 +166,9 @@ def wins_of_equals(tasks: int, seeds: int, between: float) -> tuple[float, float
     generator = np.random.default_rng(0)
     gaps = generator.normal(size=(2000, seeds, tasks)) + between * generator.normal(size=(2000, 1, tasks))
     weights = statistics.resampling(np.ones((tasks, seeds), bool), 2000)
-    low, high = np.quantile(weights @ gaps.transpose(2, 1, 0).reshape(tasks * seeds, -1), statistics.TAILS, axis=0)
-    drawn = (low > 0) | (high < 0)
-    low, high = statistics.over_seeds(gaps)
-    measured = (low > 0) | (high < 0)
+    means = weights @ gaps.transpose(2, 1, 0).reshape(tasks * seeds, -1)
+    ends = (np.quantile(means, statistics.TAILS, axis=0), statistics.over_seeds(gaps))
+    drawn, measured = ((low > 0) | (high < 0) for low, high in ends)
     return float(drawn.mean()), float(measured.mean()), float((drawn & measured).mean())
 
 

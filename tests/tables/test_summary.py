@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from benchmarks import leaderboard
 from benchmarks.tables import summary
 from benchmarks.tables.rows import comparable
 from benchmarks.tables.table import Table
 from methods.errors import UserError
-from tests.conftest import Complaint
 from tests.support.made_records import ACCURACY, frame
 
 POINTS = {
@@ -62,19 +59,15 @@ def test_a_method_without_runs_is_refused() -> None:
         made(ACCURACY, "lora", "ssf")
 
 
-def test_a_method_with_two_rows_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"set": {"lora": {"rank": 4}}}, "one row per method, and lora has 2: lora, lora rank=4"),
+        ({"recipe": {"epochs": 20}}, "images have several suites, backbones or recipes here; choose one suite"),
+    ],
+)
+def test_two_rows_of_a_method_and_two_recipes_are_refused(asked: dict[str, object], message: str) -> None:
     lora = {place: values for place, values in ACCURACY.items() if place[0] == "lora"}
-    both = pd.concat([frame(lora), frame(lora, set={"lora": {"rank": 4}})], ignore_index=True)
-    with pytest.raises(UserError, match=r"one row per method, and lora has 2: lora, lora rank=4"):
+    both = pd.concat([frame(lora), frame(lora, **asked)], ignore_index=True)
+    with pytest.raises(UserError, match=message):
         summary.summary(comparable(both), ["lora"])
-
-
-def test_two_recipes_of_one_modality_are_refused() -> None:
-    both = pd.concat([frame(ACCURACY), frame(ACCURACY, recipe={"epochs": 20})], ignore_index=True)
-    with pytest.raises(UserError, match=r"images have several suites, backbones or recipes here; choose one suite"):
-        summary.summary(comparable(both), ["lora"])
-
-
-def test_the_command_complains_in_one_line(root: Path, complaint: Complaint) -> None:
-    line = complaint(leaderboard.main, "--results", str(root / "results" / "realdata"), "--summary", "lora")
-    assert line.startswith("--summary needs runs that may be compared")
