@@ -35,10 +35,7 @@ def load(layout: Layout, split: str, size: int | None) -> tuple[Tensor, Tensor]:
     import numpy as np
     import torch
 
-    check(
-        size is not None,
-        f"{layout.folder}: images are decoded from files, so a size is needed",
-    )
+    check(size is not None, f"{layout.folder}: images are decoded from files, so a size is needed")
     assert size is not None
     samples = layout.splits[split]
     path = _file(layout, split, size)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.files.clouds import Clouds, divided
-from benchmarks.files.digest import digest
+from benchmarks.files.contents import digest
 from benchmarks.suites import Task
 from methods.errors import check
 

@@ -75,9 +75,6 @@ SUITE = Suite(
     obtain=OBTAIN,
     published=published.files("pointcloud", published.FIGURE),
     panel=published.Panel(
-        task="pb_t50_rs",
-        title="ScanObjectNN PB_T50_RS",
-        accuracy="overall accuracy (%)",
-        counted="with the head",
+        task="pb_t50_rs", title="ScanObjectNN PB_T50_RS", accuracy="overall accuracy (%)", counted="with the head"
     ),
 )
