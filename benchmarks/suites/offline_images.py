@@ -89,8 +89,7 @@ def location(sizes: Split) -> Data:
     labels = balanced(sizes, len(CELLS), rng)
     images = _strewn(rng, len(labels))
     for image, label in zip(images, labels, strict=True):
-        cells = rng.permutation(np.delete(np.arange(16), label))[: rng.integers(3, 7)]
-        for cell in cells:
+        for cell in rng.permutation(np.delete(np.arange(16), label))[: rng.integers(3, 7)]:
             _stamp(rng, image, int(cell), str(rng.choice(list(GLYPHS))))
         _stamp_large(rng, image, int(label), str(rng.choice(list(GLYPHS))))
     return _to_bytes(images), labels

@@ -30,7 +30,9 @@ ARCHIVE = Archive(
 RECIPE = {"epochs": 100, "batch_size": 64, "warmup_epochs": 10, "drop_path": 0.1}
 BACKBONE = "vit_base_patch16_224.orig_in21k"
 
-_ROWS = list(csv.DictReader(Path(__file__).with_suffix(".csv").read_text(encoding="utf-8").splitlines()))
+_ROWS: list[dict[str, str]] = list(
+    csv.DictReader(Path(__file__).with_suffix(".csv").read_text(encoding="utf-8").splitlines())
+)
 FOLDERS = {row["name"]: tuple(row["folders"].split()) for row in _ROWS}  # every name that a task's folder may have
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.files.reading import read_text
-from benchmarks.files.writing import write_atomic, writing
+from benchmarks.files.writing import read_text, write_atomic, writing
 from methods.errors import UserError
 
 
