@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.files.holdout import hold_out
-from benchmarks.files.reading import read_text
-from benchmarks.files.writing import write_atomic
+from benchmarks.files.writing import read_text, write_atomic
 from methods.errors import UserError, check
 
 Clouds = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -28,10 +26,16 @@ def read(folder: Path, split: Literal["train", "test"]) -> Clouds:
     """All clouds of ``ply_data_{split}*.h5`` in a folder, in the natural order of the files' numbers.
 
     Raises:
-        UserError: there is no such file, or one is damaged or holds something else; the message names it.
+        UserError: there is no such file, or one is damaged, or holds something else, or clouds of another number of
+            points than the first; the message names it.
     """
     known = len(names(folder)) if (folder / NAMES).is_file() else None
-    return joined([(path, read_file(path, known)) for path in _files(folder, split)])
+    paths = _files(folder, split)
+    points, labels = zip(*(read_file(path, known) for path in paths), strict=True)
+    size = points[0].shape[1]
+    for path, found in zip(paths, points, strict=True):
+        check(found.shape[1] == size, f"{path} has clouds of {found.shape[1]} points, {paths[0]} of {size}")
+    return np.concatenate(points), np.concatenate(labels)
 
 
 def names(folder: Path) -> tuple[str, ...]:
@@ -81,18 +85,6 @@ def checked(path: Path, points: NDArray[Any], labels: NDArray[Any], classes: int
     return points.astype(np.float32, copy=False), numbers
 
 
-def joined(parts: Sequence[tuple[Path, Clouds]]) -> Clouds:
-    """The clouds of several files, one file after the other.
-
-    Raises:
-        UserError: a file has clouds of another number of points than the first.
-    """
-    size = parts[0][1][0].shape[1]
-    for path, (points, _) in parts:
-        check(points.shape[1] == size, f"{path} has clouds of {points.shape[1]} points, {parts[0][0]} of {size}")
-    return np.concatenate([points for _, (points, _) in parts]), np.concatenate([labels for _, (_, labels) in parts])
-
-
 def write(path: Path, clouds: Clouds) -> None:
     """Write one HDF5 file that ``read_file`` reads.
 
@@ -127,12 +119,8 @@ def divided(train: Clouds, test: Clouds) -> dict[str, Clouds]:
 
 
 def _files(folder: Path, split: str) -> list[Path]:
-    found = sorted(folder.glob(f"ply_data_{split}*.h5"), key=_natural)
-    check(bool(found), f"{folder} has no file ply_data_{split}*.h5")
-    return found
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """A key that sorts 2 before 10."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    """The files of a split; the parts of names that are no digits alternate with numbers, which sort 2 before 10."""
+    found = folder.glob(f"ply_data_{split}*.h5")
+    paths = sorted(found, key=lambda path: [int(s) if s.isdigit() else s for s in re.split(r"(\d+)", path.name)])
+    check(bool(paths), f"{folder} has no file ply_data_{split}*.h5")
+    return paths

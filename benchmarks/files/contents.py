@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.cli import progress
 from benchmarks.files.layouts import Layout, Sample
@@ -64,6 +67,14 @@ def fingerprint(folder: Path, samples: Sequence[Sample]) -> str:
     with writing(known, f"name a cache folder in ${CACHE}"):
         write_atomic(known, digest.hexdigest())
     return digest.hexdigest()
+
+
+def digest(splits: Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]) -> str:
+    """SHA-256 over the inputs and labels of all splits of a task whose samples are arrays."""
+    sha256 = hashlib.sha256()
+    for split, (x, y) in sorted(splits.items()):
+        sha256.update(f"{split} {x.dtype} {x.shape}".encode() + x.tobytes() + y.tobytes())
+    return sha256.hexdigest()
 
 
 def _stamp(folder: Path, samples: Sequence[Sample]) -> str:

@@ -19,7 +19,6 @@ from methods.errors import UserError, check
 if TYPE_CHECKING:
     from torch import Tensor
 
-INTERPOLATION = "bicubic"
 DEEP = ("I", "F")  # Pillow's modes of more than 8 bits per channel, which it would clip
 
 
@@ -35,10 +34,7 @@ def load(layout: Layout, split: str, size: int | None) -> tuple[Tensor, Tensor]:
     import numpy as np
     import torch
 
-    check(
-        size is not None,
-        f"{layout.folder}: images are decoded from files, so a size is needed",
-    )
+    check(size is not None, f"{layout.folder}: images are decoded from files, so a size is needed")
     assert size is not None
     samples = layout.splits[split]
     path = _file(layout, split, size)
@@ -76,7 +72,7 @@ def _file(layout: Layout, split: str, size: int) -> Path:
     from filelock import FileLock
 
     samples = layout.splits[split]
-    key = hashlib.sha256(f"{fingerprint(layout.folder, samples)} {size} {INTERPOLATION}".encode()).hexdigest()
+    key = hashlib.sha256(f"{fingerprint(layout.folder, samples)} {size} bicubic".encode()).hexdigest()
     name = f"{layout.folder.name}-{split}-{size}-{key[:16]}"
     path, total = cache_root() / "images" / f"{name}.u8", len(samples) * 3 * size * size
     if not _whole(path, total):
@@ -84,7 +80,6 @@ def _file(layout: Layout, split: str, size: int) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock")):  # the system releases it when its holder dies
                 if not _whole(path, total):
-                    _check_space(path, total)
                     _write(path, layout.folder, samples, size)
     return path
 
@@ -93,17 +88,14 @@ def _whole(path: Path, size_bytes: int) -> bool:
     return path.is_file() and path.stat().st_size == size_bytes
 
 
-def _check_space(path: Path, size_bytes: int) -> None:
-    free = shutil.disk_usage(path.parent).free
-    check(
-        size_bytes < free,
-        f"{path.name} needs {size_bytes / 1e9:.1f} GB and {path.parent} has {free / 1e9:.1f} GB free. Free some space "
-        f"and run the command again, or name a cache folder in ${CACHE}.",
-    )
-
-
 def _write(path: Path, folder: Path, samples: Sequence[Sample], size: int) -> None:
     """Write under another name, flush to the disk, rename, so that a file of the final name is whole."""
+    free, total = shutil.disk_usage(path.parent).free, len(samples) * 3 * size * size
+    check(
+        total < free,
+        f"{path.name} needs {total / 1e9:.1f} GB and {path.parent} has {free / 1e9:.1f} GB free. Free some space and "
+        f"run the command again, or name a cache folder in ${CACHE}.",
+    )
     unfinished = path.with_suffix(".partial")  # always the same name, so that files of killed processes do not pile up
     paths = [folder / name for name, _ in samples]
     try:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.cli import progress
 from methods.errors import UserError
 
 
@@ -64,8 +65,7 @@ def download(remote: Remote, target: Path) -> str:
         UserError: the disk has no room for them.
         OSError: they cannot be written.
     """
-    name = f"{target.name}.{hashlib.sha256(remote.etag.encode()).hexdigest()[:8]}.partial"
-    partial = target.with_name(name)
+    partial = target.with_name(f"{target.name}.{hashlib.sha256(remote.etag.encode()).hexdigest()[:8]}.partial")
     for outdated in set(target.parent.glob(f"{target.name}.*.partial")) - {partial}:
         outdated.unlink()
     free, rest = shutil.disk_usage(target.parent).free, remote.size - _size(partial, remote.size)
@@ -83,15 +83,11 @@ def download(remote: Remote, target: Path) -> str:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, with progress in MiB."""
-    from benchmarks.cli import progress
-
-    digest, block = hashlib.sha256(), 2**20
-    with path.open("rb") as file, progress() as bar:
-        shown = bar.add_task("sha256, MiB", total=-(-path.stat().st_size // block))
-        while chunk := file.read(block):
+    """The SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with progress() as bar, bar.open(path, "rb", description="sha256, bytes") as file:
+        while chunk := file.read(2**20):
             digest.update(chunk)
-            bar.advance(shown)
     return digest.hexdigest()
 
 

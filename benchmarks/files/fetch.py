@@ -10,9 +10,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from benchmarks.files.download import DownloadError, ask, download, sha256
-from benchmarks.files.reading import read_text
 from benchmarks.files.unpack import sealed, unpack
-from benchmarks.files.writing import writing
+from benchmarks.files.writing import read_text, writing
 from methods.errors import UserError
 
 
@@ -56,7 +55,10 @@ def _obtain(archive: Archive, root: Path) -> None:
     file, folder, record = root / archive.name, root / archive.folder, root / f"{archive.name}.sha256"
     known = next(iter(read_text(record).split()), None) if record.is_file() else None
     if folder.exists():
-        digest = _made_from(folder, archive)
+        digest = sealed(folder)
+        if digest is None:
+            again = "To fetch them again, move the folder away and run the command again"
+            raise UserError(f"{folder} was not made by this command. '{archive.check}' checks its files. {again}")
         cure = f"delete {folder} and run the command again"
         _compare(archive, f"the archive that {folder} was unpacked from", digest, known, cure)
     else:
@@ -65,16 +67,6 @@ def _obtain(archive: Archive, root: Path) -> None:
         unpack(file, folder, digest, archive.lists)
     if known is None:  # recorded last, so that the record is of an archive that was whole
         record.write_text(f"{digest}  {archive.name}\n")
-
-
-def _made_from(folder: Path, archive: Archive) -> str:
-    digest = sealed(folder)
-    if digest is None:
-        raise UserError(
-            f"{folder} was not made by this command. '{archive.check}' checks its files. To fetch them again, move "
-            "the folder away and run the command again"
-        )
-    return digest
 
 
 def _download(archive: Archive, file: Path, known: str | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.files.holdout import hold_out
-from benchmarks.files.reading import read_text
+from benchmarks.files.writing import read_text
 from methods.errors import UserError, check
 
 Sample = tuple[str, int]  # a path relative to the task's folder, with forward slashes, and a label
@@ -40,9 +40,7 @@ def find(folder: Path) -> Layout | None:
 
 
 def lists(folder: Path) -> Layout:
-    """A task in VTAB-1K's layout; its classes are named by their numbers.
-
-    The lists are ``train800.txt``, ``val200.txt`` and ``test.txt``. They may have any number of lines.
+    """A task in VTAB-1K's layout. Its classes are named by their numbers; its lists may have any number of lines.
 
     Raises:
         UserError: a list is missing or empty, or a line is not an image below the folder and a label.
@@ -100,10 +98,8 @@ def image_folder(folder: Path) -> Layout:
     else:
         samples = splits["train"]
         kept, held = hold_out([label for _, label in samples])
-        check(
-            len(held) > 0,
-            f"{folder}: no class has a second training image, which validation needs; add images or a folder val",
-        )
+        cure = "which validation needs; add images or a folder val"
+        check(len(held) > 0, f"{folder}: no class has a second training image, {cure}")
         splits["train"], splits["val"] = tuple(samples[i] for i in kept), tuple(samples[i] for i in held)
     return Layout(folder=folder, labels=tuple(labels), splits={split: splits[split] for split in LISTS})
 
@@ -115,15 +111,14 @@ def _classes(folder: Path) -> list[str]:
 def _class_samples(folder: Path, split: str, labels: Sequence[str]) -> tuple[Sample, ...]:
     present = _classes(folder / split)
     foreign = [name for name in present if name not in labels]
-    check(
-        not foreign, f"{folder / split}: class '{', '.join(foreign)}' is not among those of train: {', '.join(labels)}"
-    )
+    known = ", ".join(labels)
+    check(not foreign, f"{folder / split}: class '{', '.join(foreign)}' is not among those of train: {known}")
     samples: list[Sample] = []
     for label, name in enumerate(labels):
         paths = _images(folder, f"{split}/{name}") if name in present else []
         check(bool(paths) or name not in present, f"{folder / split / name}: has no image ({', '.join(ENDINGS)})")
         samples += [(path, label) for path in paths]
-    check(bool(samples), f"{folder / split}: has no image of the classes of train: {', '.join(labels)}")
+    check(bool(samples), f"{folder / split}: has no image of the classes of train: {known}")
     return tuple(samples)
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Callable, Mapping
-from io import BufferedReader
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.cli import progress
 from methods.errors import UserError
 
 BROKEN = (
@@ -59,10 +59,6 @@ def _decoded(raw: bytes, kind: Kind, shape: tuple[int, ...], order: str) -> NDAr
     return np.frombuffer(raw, kind.dtype).reshape(shape, order="F" if order == "F" else "C")
 
 
-def _array(*unused: object) -> Array:
-    return Array()
-
-
 def _buffer(raw: bytes, kind: Kind, shape: tuple[int, ...], order: str) -> Array:
     array = Array()
     array.values = _decoded(raw, kind, shape, order)
@@ -79,12 +75,8 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-def _no_bytes() -> bytes:
-    return b""
-
-
 _NUMPY: dict[str, Callable[..., Any]] = {
-    "multiarray._reconstruct": _array,
+    "multiarray._reconstruct": lambda *unused: Array(),
     "multiarray.scalar": _scalar,
     "numeric._frombuffer": _buffer,
 }
@@ -92,7 +84,7 @@ STAND_INS: Mapping[str, Callable[..., Any]] = {
     "numpy.dtype": Kind,
     "numpy.ndarray": Array,
     "_codecs.encode": _latin1,  # how older protocols write bytes
-    "__builtin__.bytes": _no_bytes,  # how they write b""
+    "__builtin__.bytes": lambda: b"",  # how they write b""
     **{f"numpy.{core}.{name}": stand_in for core in ("core", "_core") for name, stand_in in _NUMPY.items()},
 }
 
@@ -105,43 +97,22 @@ class _Unpickler(pickle.Unpickler):
         return found
 
 
-class _Counted:
-    """A file that reports how many bytes were read."""
-
-    def __init__(self, file: BufferedReader, advance: Callable[[int], object]) -> None:
-        self._file, self._advance = file, advance
-
-    def read(self, size: int) -> bytes:
-        return self._counted(self._file.read(size))
-
-    def readline(self) -> bytes:
-        return self._counted(self._file.readline())
-
-    def _counted(self, data: bytes) -> bytes:
-        self._advance(len(data))
-        return data
-
-
-def load(path: Path, advance: Callable[[int], object] = lambda size: None) -> Any:
-    """The data of one pickle. ``advance`` gets the number of bytes after each read.
+def load(path: Path) -> Any:
+    """The data of one pickle.
 
     Raises:
         UserError: the file cannot be read or is damaged, or holds more than plain data, which is not run.
     """
     try:
-        with path.open("rb") as file:
-            return _plain(_Unpickler(_Counted(file, advance)).load())
+        with progress() as bar, bar.open(path, "rb", description=f"reading {path.name}") as file:
+            return _plain(_Unpickler(file).load())
     except (OSError, *BROKEN) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"refused {path}: it is no whole pickle of plain arrays and lists: {reason}") from None
 
 
 def _plain(value: Any) -> Any:
-    """The same value with arrays in place of their stand-ins.
-
-    Raises:
-        UnpicklingError: a part of it is not plain data.
-    """
+    """The same value with arrays in place of their stand-ins."""
     if type(value) in PLAIN:
         return value
     if type(value) in (list, tuple):

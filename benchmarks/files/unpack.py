@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import shutil
 import stat
@@ -12,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from benchmarks.cli import progress
-from benchmarks.files.reading import read_text
+from benchmarks.files.writing import read_text
 from methods.errors import UserError
 
 MOST_BYTES = 20 * 10**9  # four times the largest archive of a suite (VTAB-1K)
@@ -73,19 +72,14 @@ def _plan(members: Collection[zipfile.ZipInfo], archive: Path, lists: Collection
             paths[path] = member
     tops = {path.parent.parent for path in paths if path.name in lists and len(path.parts) > 1}
     if not tops:
-        raise UserError(
-            f"{archive} has no folder with {', '.join(lists)}. It is another archive than expected; delete it"
-        )
+        wanted = ", ".join(lists)
+        raise UserError(f"{archive} has no folder with {wanted}. It is another archive than expected; delete it")
     base = PurePosixPath(posixpath.commonpath([str(top) for top in tops]))
     return {str(path.relative_to(base)): member for path, member in paths.items() if path.is_relative_to(base)}
 
 
 def _path(member: zipfile.ZipInfo, archive: Path) -> PurePosixPath:
-    """A member's path, relative and without '..' on every system.
-
-    Raises:
-        UserError: there is none, or the member is no file or folder.
-    """
+    """A member's path, relative and without '..' on every system."""
     name = PureWindowsPath(member.filename)  # splits at / and \, knows drives
     kind = stat.S_IFMT(member.external_attr >> 16)
     if name.anchor or ".." in name.parts or ":" in member.filename or not member.filename:
@@ -101,15 +95,8 @@ def _path(member: zipfile.ZipInfo, archive: Path) -> PurePosixPath:
 
 def _extract(source: zipfile.ZipFile, folder: Path, plan: dict[str, zipfile.ZipInfo]) -> None:
     """Write every member. zipfile checks the CRCs and reads no more than the stated sizes."""
-    made: set[str] = set()
     with progress() as bar:
-        shown = bar.add_task(f"unpacking to {folder.parent}", total=len(plan))
-        for path, member in plan.items():
-            target = folder / path
-            parent = os.path.dirname(path)
-            if parent not in made:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                made.add(parent)
-            with source.open(member) as packed, target.open("xb") as file:
+        for path, member in bar.track(plan.items(), description=f"unpacking to {folder.parent}"):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            with source.open(member) as packed, (folder / path).open("xb") as file:
                 shutil.copyfileobj(packed, file)
-            bar.advance(shown)

@@ -32,11 +32,9 @@ def images(layout: Layout) -> list[str]:
 
 def points(folder: Path, splits: Mapping[str, tuple[Any, Any]], classes: int) -> list[str]:
     """Classes that have no sample in a split. Other faults of point clouds are found when their files are read."""
-    lines = []
-    for split, (_, y) in splits.items():
-        if missing := sorted(set(range(classes)) - set(y.tolist())):
-            lines.append(f"{folder.name}/{split}: no sample of class {_some(map(str, missing))}")
-    return lines
+    empty = {split: sorted(set(range(classes)) - set(y.tolist())) for split, (_, y) in splits.items()}
+    lines = ((split, _some(map(str, missing))) for split, missing in empty.items() if missing)
+    return [f"{folder.name}/{split}: no sample of class {missing}" for split, missing in lines]
 
 
 def _shared(layout: Layout) -> list[str]:

@@ -1,4 +1,4 @@
-"""Writing of files: a file is whole or not there at all, and an error of the system becomes one line."""
+"""Files that are read and written: each is whole or not there, and an error of the system becomes one line."""
 
 from __future__ import annotations
 
@@ -45,3 +45,17 @@ def write_atomic(path: Path, content: str | bytes) -> None:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8.
+
+    Raises:
+        UserError: the file cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: no text in UTF-8: {error.reason} at byte {error.start}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None

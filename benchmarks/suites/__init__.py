@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
-from importlib.metadata import EntryPoints, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -172,9 +171,8 @@ def _is_own(name: str, known: Mapping[str, str]) -> bool:
 
 
 def _loaded(name: str, place: str) -> Suite:
-    module, _, attribute = place.partition(":")
     try:
-        found = getattr(import_module(module), attribute)
+        found = EntryPoint(name, place, ENTRY_POINT_GROUP).load()
     except (ImportError, AttributeError) as error:
         if name in SUITES:
             raise

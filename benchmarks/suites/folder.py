@@ -13,7 +13,6 @@ from torch import Tensor
 
 from benchmarks.files import clouds, contents, decoded, layouts, verify
 from benchmarks.files.holdout import hold_out
-from benchmarks.files.layouts import Layout
 from benchmarks.files.root import Missing
 from benchmarks.suites import Suite, Task, names
 from methods.base import Modality
@@ -31,6 +30,7 @@ KNOWN = (
 OBTAIN = (
     "folder is a suite of your own files in {root}: nothing is fetched. benchmarks/suites/README.md has the layouts"
 )
+_task = partial(Task, group="own", source="own files", licence="not known")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +57,8 @@ def suite(root: Path) -> Suite:
     found, wrong = _find(root)
     check(not wrong, "; ".join(wrong))
     if not found:
-        raise Missing(
-            f"no task in {root} or in one of its folders; a task has {KNOWN};"
-            " give the folder of your data with --data-root DIR"
-        )
+        cure = "give the folder of your data with --data-root DIR"
+        raise Missing(f"no task in {root} or in one of its folders; a task has {KNOWN}; {cure}")
     present = {data.task.modality for data in found.values()}
     backbones: dict[Modality, str] = {"image": "vit_nano", "points": "point_nano"}
     return Suite(
@@ -97,12 +95,11 @@ def _data(folder: Path) -> Data | None:
     if any(folder.glob("ply_data_*.h5")):
         return _points(folder)
     layout = layouts.find(folder)
-    return _images(layout) if layout else None
-
-
-def _images(layout: Layout) -> Data:
+    if layout is None:
+        return None
+    counts: dict[str, Any] = {split: len(samples) for split, samples in layout.splits.items()}
     return Data(
-        task=_task(layout.folder, "image", layout.labels, *map(len, layout.splits.values())),
+        task=_task(name=folder.name, modality="image", labels=layout.labels, **counts),
         load=partial(decoded.load, layout),
         fingerprint=partial(contents.task_fingerprint, layout),
         faults=partial(verify.images, layout),
@@ -113,10 +110,8 @@ def _points(folder: Path) -> Data:
     files = sorted(folder.glob("ply_data_*.h5"))
     labels = _point_labels(folder, tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
     classes, highest = clouds.names(folder), int(max(y.max() for y in labels.values()))
-    check(
-        highest < len(classes),
-        f"{folder}: a test cloud has label {highest}, but train has labels 0 to {len(classes) - 1}",
-    )
+    known = f"train has labels 0 to {len(classes) - 1}"
+    check(highest < len(classes), f"{folder}: a test cloud has label {highest}, but {known}")
     train, val = hold_out(labels["train"])
     check(len(val) > 0, f"{folder}: no class has a second training cloud, which validation needs; add clouds")
 
@@ -129,7 +124,8 @@ def _points(folder: Path) -> Data:
         splits = {"train": clouds.read(folder, "train"), "test": clouds.read(folder, "test")}
         return verify.points(folder, splits, task.classes)
 
-    task = _task(folder, "points", classes, len(train), len(val), len(labels["test"]))
+    counts: dict[str, Any] = {"train": len(train), "val": len(val), "test": len(labels["test"])}
+    task = _task(name=folder.name, modality="points", labels=classes, **counts)
     fingerprint = partial(contents.fingerprint, folder, [(path.name, 0) for path in files])
     return Data(task=task, load=load, fingerprint=fingerprint, faults=faults)
 
@@ -138,17 +134,3 @@ def _points(folder: Path) -> Data:
 def _point_labels(folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> dict[str, Any]:
     """Labels of the training and test clouds; read once per process, because the points are read with them."""
     return {"train": clouds.read(folder, "train")[1], "test": clouds.read(folder, "test")[1]}
-
-
-def _task(folder: Path, modality: Modality, labels: tuple[str, ...], train: int, val: int, test: int) -> Task:
-    return Task(
-        name=folder.name,
-        modality=modality,
-        labels=labels,
-        group="own",
-        train=train,
-        val=val,
-        test=test,
-        source="own files",
-        licence="not known",
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -10,26 +11,11 @@ from benchmarks.files import clouds
 from benchmarks.files.clouds import Clouds
 from benchmarks.files.root import Missing, data_root
 from benchmarks.suites import Suite, Task, pointclouds
-from benchmarks.suites.modelnet40_convert import convert
-from benchmarks.suites.modelnet40_files import (
-    CONVERTED,
-    FEWSHOT,
-    HDF5,
-    NAMES,
-    POINTS,
-    SPLITS,
-    TEXT,
-    find,
-    list_path,
-    pickle_path,
-    read_fewshot,
-    read_text,
-)
+from benchmarks.suites import modelnet40_files as files
+from benchmarks.suites.modelnet40_files import CONVERTED, FEWSHOT, HDF5, NAMES, SPLITS, TEXT, find
 from methods.errors import UserError, check
 
 FULL = "modelnet40"
-TESTED = 20  # test clouds of every class of a few-shot fold
-LACKING = 3  # training clouds that the copy in HDF5 lacks: it has 9,840
 CONVERT = "python -m benchmarks.data convert modelnet40"
 PAGE, LINKS = "https://modelnet.cs.princeton.edu", "https://github.com/Julie-tang00/Point-BERT/blob/master/DATASET.md"
 OBTAIN = (
@@ -40,13 +26,16 @@ _task = partial(pointclouds.task, source=f"ModelNet40, {PAGE}", licence="academi
 
 
 def _fewshot(way: int, shot: int, fold: int) -> Task:
-    labels = tuple(f"class {number}" for number in range(way))  # every fold has classes of its own
-    return _task(f"{way}way_{shot}shot_{fold}", f"{way}way_{shot}shot", labels, way * shot, way * TESTED)
+    """A fold, which has classes of its own, and 20 test clouds per class."""
+    labels = tuple(f"class {number}" for number in range(way))
+    group = f"{way}way_{shot}shot"
+    return _task(name=f"{group}_{fold}", group=group, labels=labels, train=way * shot, test=way * 20)
 
 
 _FOLDS = [_fewshot(way, shot, fold) for way in (5, 10) for shot in (10, 20) for fold in range(10)]
 FOLDS = {task.name: task for task in _FOLDS}
-TASKS = {FULL: _task(FULL, "full", NAMES, 9843, 2468, lacking=LACKING)} | FOLDS
+# the copy in HDF5 lacks 3 training clouds
+TASKS = {FULL: _task(name=FULL, group="full", labels=NAMES, train=9843, test=2468, lacking=3)} | FOLDS
 
 
 def source(task: str) -> Path:
@@ -62,7 +51,7 @@ def source(task: str) -> Path:
         for folder in find(name):
             if is_there(folder):
                 return folder
-    pickled = [folder for folder in find(TEXT) if all(pickle_path(folder, split).is_file() for split in SPLITS)]
+    pickled = [folder for folder in find(TEXT) if all(files.pickle_path(folder, split).is_file() for split in SPLITS)]
     if pickled:
         raise UserError(f"{pickled[0]} holds pickles of ModelNet40; convert them to HDF5 with: {CONVERT}")
     raise Missing(
@@ -71,19 +60,15 @@ def source(task: str) -> Path:
     )
 
 
-def is_converted(folder: Path) -> bool:
-    return all((folder / f"{split}.h5").is_file() for split in SPLITS)
+def _is_text(folder: Path) -> bool:
+    return all(files.list_path(folder, split).is_file() for split in SPLITS) and (folder / NAMES[0]).is_dir()
 
 
-def is_hdf5(folder: Path) -> bool:
-    return any(folder.glob("ply_data_train*.h5"))
-
-
-def is_text(folder: Path) -> bool:
-    return all(list_path(folder, split).is_file() for split in SPLITS) and (folder / NAMES[0]).is_dir()
-
-
-LAYOUTS = {CONVERTED: is_converted, HDF5: is_hdf5, TEXT: is_text}
+LAYOUTS: dict[str, Callable[[Path], bool]] = {
+    CONVERTED: lambda folder: all((folder / f"{split}.h5").is_file() for split in SPLITS),
+    HDF5: lambda folder: any(folder.glob("ply_data_train*.h5")),
+    TEXT: _is_text,
+}
 
 
 def _fold_path(task: str) -> Path:
@@ -93,36 +78,26 @@ def _fold_path(task: str) -> Path:
             if (folder / name / f"{fold}.pkl").is_file():
                 return folder / name / f"{fold}.pkl"
     wanted = data_root() / FEWSHOT / kind / f"{fold}.pkl"
-    raise Missing(
-        f"the data of modelnet40/{task} are missing: put {wanted.name} of Point-BERT's few-shot data ({LINKS}) at "
-        f"{wanted}"
-    )
+    where = f"put {wanted.name} of Point-BERT's few-shot data ({LINKS}) at {wanted}"
+    raise Missing(f"the data of modelnet40/{task} are missing: {where}")
 
 
 def read(place: Path, task: Task) -> tuple[Clouds, Clouds]:
     """The training and test clouds of a task: the first 1,024 points, centred and scaled to the unit sphere."""
-    train, test = (clouds.unit_sphere(place, part, POINTS) for part in _raw(place, task))
-    return train, test
-
-
-def _raw(place: Path, task: Task) -> tuple[Clouds, Clouds]:
+    parts: Iterable[Clouds]
     if task.name in FOLDS:
-        return read_fewshot(place, task.classes)
-    if place.name == TEXT:
-        train, test = (read_text(place, split, lambda count: None) for split in SPLITS)
+        parts = files.read_fewshot(place, task.classes)
+    elif place.name == TEXT:
+        parts = (files.read_text(place, split) for split in SPLITS)
     elif place.name == HDF5:
-        _check_names(place)
-        train, test = (clouds.read(place, split) for split in SPLITS)
+        listing = place / clouds.NAMES
+        same = not listing.is_file() or clouds.names(place) == NAMES
+        check(same, f"{listing} does not list the classes of ModelNet40 in their order; get the files again")
+        parts = (clouds.read(place, split) for split in SPLITS)
     else:
-        train, test = (clouds.read_file(place / f"{split}.h5", len(NAMES)) for split in SPLITS)
+        parts = (clouds.read_file(place / f"{split}.h5", len(NAMES)) for split in SPLITS)
+    train, test = (clouds.unit_sphere(place, part, files.POINTS) for part in parts)
     return train, test
-
-
-def _check_names(folder: Path) -> None:
-    path = folder / clouds.NAMES
-    if path.is_file():
-        same = clouds.names(folder) == NAMES
-        check(same, f"{path} does not list the classes of ModelNet40 in their order; get the files again")
 
 
 READER = pointclouds.Reader(tasks=TASKS, find=source, read=read)
@@ -134,6 +109,6 @@ SUITE = Suite(
     load=READER.load,
     fingerprint=READER.fingerprint,
     obtain=OBTAIN,
-    convert=convert,
+    convert=files.convert,
     published=published.files("pointcloud"),
 )

@@ -1,22 +1,22 @@
-"""The layouts in which ModelNet40 is published: where they are looked for, and how each is read."""
+"""The layouts in which ModelNet40 is published: where they are looked for, how each is read, and their conversion."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.cli import progress
 from benchmarks.files import clouds, pickles
 from benchmarks.files.clouds import Clouds
-from benchmarks.files.reading import read_text as text_of
 from benchmarks.files.root import data_root
+from benchmarks.files.writing import read_text as text_of
 from methods.errors import UserError, check
 
 Split = Literal["train", "test"]
-Advance = Callable[[int], object]
 
 _LIST = (
     "airplane bathtub bed bench bookshelf bottle bowl car chair cone cup curtain desk door dresser flower_pot "
@@ -47,13 +47,13 @@ def list_path(folder: Path, split: Split) -> Path:
     return folder / f"modelnet40_{split}.txt"
 
 
-def read_pickle(path: Path, advance: Advance) -> Clouds:
-    """Clouds of a pickled pair of lists: points (P, 3 or more) and labels. ``advance`` gets the number of bytes read.
+def read_pickle(path: Path) -> Clouds:
+    """Clouds of a pickled pair of lists: points (P, 3 or more) and labels.
 
     Raises:
         UserError: the pickle holds something else, which is not run.
     """
-    value = pickles.load(path, advance)
+    value = pickles.load(path)
     fits = isinstance(value, (list, tuple)) and len(value) >= 2 and all(isinstance(part, list) for part in value[:2])
     check(fits and len(value[0]) == len(value[1]) > 0, f"{path} does not hold two lists, of points and of labels")
     return _stacked(path, list(zip(value[0], value[1], strict=True)), len(NAMES))
@@ -72,19 +72,19 @@ def read_fewshot(path: Path, way: int) -> tuple[Clouds, Clouds]:
     return train, test
 
 
-def read_text(folder: Path, split: Split, advance: Advance) -> Clouds:
-    """Clouds of text files with x,y,z and more per line. ``advance`` is called with 1 after each file.
+def read_text(folder: Path, split: Split) -> Clouds:
+    """Clouds of text files with x,y,z and more per line.
 
     Raises:
         UserError: a file is missing or holds something else, or a class is unknown.
     """
-    samples = []
-    for name in text_of(list_path(folder, split)).split():
-        label = name.rpartition("_")[0]
-        check(label in NAMES, f"{list_path(folder, split)} lists '{name}', which is of no class of ModelNet40")
-        samples.append((_text_cloud(folder / label / f"{name}.txt"), NAMES.index(label)))
-        advance(1)
-    check(bool(samples), f"{list_path(folder, split)} is empty")
+    listed, samples = list_path(folder, split), []
+    with progress() as bar:
+        for name in bar.track(text_of(listed).split(), description=f"reading {listed.name}"):
+            label = name.rpartition("_")[0]
+            check(label in NAMES, f"{listed} lists '{name}', which is of no class of ModelNet40")
+            samples.append((_text_cloud(folder / label / f"{name}.txt"), NAMES.index(label)))
+    check(bool(samples), f"{listed} is empty")
     return _stacked(folder, samples, len(NAMES))
 
 
@@ -117,3 +117,31 @@ def _array(path: Path, number: int, value: Any) -> NDArray[Any]:
         return np.asarray(value)
     except ValueError as error:  # lists of unequal lengths
         raise UserError(f"{path}: sample {number} is no array: {error}") from None
+
+
+def convert() -> list[Path]:
+    """Write the first 1,024 points of all clouds to train.h5 and test.h5, from pickles or else from text clouds.
+
+    The files load fast and cannot run code. Returns the paths that were written; older files there are replaced.
+
+    Raises:
+        UserError: there are no files to convert, they hold something else, or the results cannot be written.
+    """
+    written = []
+    for split in SPLITS:
+        written.append(data_root() / CONVERTED / f"{split}.h5")
+        clouds.write(written[-1], _unconverted(split))
+    return written
+
+
+def _unconverted(split: Split) -> Clouds:
+    for place in find(TEXT):
+        if pickle_path(place, split).is_file():
+            return read_pickle(pickle_path(place, split))
+    for place in find(TEXT):
+        if list_path(place, split).is_file():
+            return read_text(place, split)
+    raise UserError(
+        f"nothing to convert for split {split}: put {pickle_path(Path(TEXT), split)}, or text clouds and their "
+        f"{list_path(Path(TEXT), split)}, below {data_root()}"
+    )

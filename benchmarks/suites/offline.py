@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 from torch import Tensor
 
-from benchmarks.files.contents import cache_root
-from benchmarks.files.digest import digest
-from benchmarks.files.writing import write_atomic
+from benchmarks.files.contents import digest
 from benchmarks.suites import Suite, Task, offline_images, offline_points
 
 Split = tuple[NDArray[Any], NDArray[np.int64]]  # inputs and labels
@@ -28,7 +20,7 @@ SPLITS = ("train", "val", "test")
 # training sets are small, or pretraining would not matter; the twenty classes of solids need more samples
 SIZES = {"image": (160, 40, 1000), "points": (320, 80, 1000)}
 RECIPE = {"batch_size": 16, "warmup_epochs": 2}
-GENERATORS: dict[str, Callable[[tuple[int, ...]], tuple[Any, Any]]] = {**offline_images.TASKS, **offline_points.TASKS}
+GENERATORS: dict[str, Callable[[tuple[int, ...]], Split]] = {**offline_images.TASKS, **offline_points.TASKS}
 REAL = "scikit-learn digits (UCI, 1,797 real 8 x 8 digits)"
 
 
@@ -56,24 +48,7 @@ _TASKS = (
 
 @cache
 def arrays(task: str) -> dict[str, Split]:
-    """Every split of a task: inputs and labels, the same bytes on every machine.
-
-    They are drawn once per machine and kept in the cache folder. They are drawn again after a change of this code or of
-    the libraries that it draws with.
-    """
-    kept = cache_root() / "offline" / f"{task}-{_stamp()}.safetensors"
-    with suppress(OSError, SafetensorError, KeyError):  # there is no file yet, or it is damaged
-        splits, sha256 = _read(kept)
-        if digest(splits) == sha256:
-            return splits
-    drawn = draw(task)
-    with suppress(OSError):  # they cannot be kept, so they are drawn again next time
-        write_atomic(kept, _bytes(drawn))
-    return drawn
-
-
-def draw(task: str) -> dict[str, Split]:
-    """Every split of a task, drawn without a look at the cache."""
+    """Inputs and labels of every split of a task: the same bytes on every machine."""
     sizes = SIZES[_modality(task)]
     x, y = GENERATORS[task](sizes)
     edges = np.cumsum(sizes)[:-1]
@@ -90,28 +65,6 @@ def load(task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
 def fingerprint(task: str) -> str:
     """The digest of a task's data."""
     return digest(arrays(task))
-
-
-def _bytes(splits: Mapping[str, Split]) -> bytes:
-    """The splits and their digest as a safetensors file."""
-    tensors = {f"{split}.{part}": array for split in SPLITS for part, array in zip("xy", splits[split], strict=True)}
-    return save(tensors, metadata={"sha256": digest(splits)})
-
-
-def _read(path: Path) -> tuple[dict[str, Split], str]:
-    """The splits in a file that ``_bytes`` made, and the digest that they must have."""
-    with safe_open(path, framework="numpy") as file:
-        splits = {s: (file.get_tensor(f"{s}.x"), file.get_tensor(f"{s}.y")) for s in SPLITS}
-        return splits, (file.metadata() or {})["sha256"]
-
-
-@cache
-def _stamp() -> str:
-    """A digest of the code and the libraries that draw the data."""
-    sources = [Path(module.__file__ or "").read_bytes() for module in (offline_images, offline_points)]
-    versions = [version(package) for package in ("numpy", "scikit-learn", "scipy", "pillow")]
-    text = b"".join(sources) + Path(__file__).read_bytes() + " ".join([*versions, str(SIZES)]).encode()
-    return hashlib.sha256(text).hexdigest()[:16]
 
 
 SUITE = Suite(

@@ -51,7 +51,7 @@ def orientation(sizes: Split) -> Data:
     images = images[np.isin(kinds, TURNED)]
     known = sum(sizes[:-1])
     index = np.concatenate([np.arange(known), known + np.arange(sizes[-1]) % (len(images) - known)])
-    labels = _balanced(sizes, len(ANGLES), rng)
+    labels = balanced(sizes, len(ANGLES), rng)
     angles = 45.0 * labels + rng.uniform(-10, 10, len(labels))
     turned = [rotate(images[i], a, reshape=False, order=1) for i, a in zip(index, angles, strict=True)]
     mask = np.clip(np.stack(turned), 0, 1)[:, None]
@@ -62,7 +62,7 @@ def orientation(sizes: Split) -> Data:
 def texture(sizes: Split) -> Data:
     """Procedural textures of ten materials, with random colours, scale, place and direction."""
     rng = np.random.default_rng(103)
-    labels = _balanced(sizes, len(TEXTURES), rng)
+    labels = balanced(sizes, len(TEXTURES), rng)
     values = np.empty((len(labels), SIZE, SIZE))
     for kind, draw in enumerate(TEXTURES.values()):
         mine = labels == kind
@@ -75,7 +75,7 @@ def texture(sizes: Split) -> Data:
 def count(sizes: Split) -> Data:
     """One to eight letters of mixed sizes among strokes of the same brightness; the class is their number."""
     rng = np.random.default_rng(104)
-    labels = _balanced(sizes, len(COUNTS), rng)
+    labels = balanced(sizes, len(COUNTS), rng)
     images = _strewn(rng, len(labels), brightest=0.9)
     for image, label in zip(images, labels, strict=True):
         for cell in rng.permutation(16)[: label + 1]:
@@ -86,51 +86,18 @@ def count(sizes: Split) -> Data:
 def location(sizes: Split) -> Data:
     """One large letter among three to six small ones; the class is the cell of a 4 x 4 grid that has its centre."""
     rng = np.random.default_rng(105)
-    labels = _balanced(sizes, len(CELLS), rng)
+    labels = balanced(sizes, len(CELLS), rng)
     images = _strewn(rng, len(labels))
     for image, label in zip(images, labels, strict=True):
-        cells = rng.permutation(np.delete(np.arange(16), label))[: rng.integers(3, 7)]
-        for cell in cells:
+        for cell in rng.permutation(np.delete(np.arange(16), label))[: rng.integers(3, 7)]:
             _stamp(rng, image, int(cell), str(rng.choice(list(GLYPHS))))
         _stamp_large(rng, image, int(label), str(rng.choice(list(GLYPHS))))
     return _to_bytes(images), labels
 
 
-def _brick(u: Array, v: Array, rng: np.random.Generator) -> Array:
-    row = np.floor(v)
-    return _sharp(0.5 - np.maximum(np.abs((u / 2 + row / 2) % 1 - 0.5), np.abs(v % 1 - 0.5)), 0.08)
-
-
-def _wood(u: Array, v: Array, rng: np.random.Generator) -> Array:
-    bend = 1.5 * _clouds(u / 3, v / 3, rng)
-    return 0.5 + 0.5 * np.sin(2 * np.pi * (np.hypot(u * 0.25, v) + bend))
-
-
-def _marble(u: Array, v: Array, rng: np.random.Generator) -> Array:
-    return 1 - np.abs(np.sin(1.2 * u + 6 * _clouds(u / 2, v / 2, rng))) ** 0.5
-
-
-def _scales(u: Array, v: Array, rng: np.random.Generator) -> Array:
-    row = np.floor(v)
-    return np.clip(np.hypot((u + row / 2) % 1 - 0.5, v % 1) / 0.9, 0, 1) ** 2
-
-
 def _cracks(u: Array, v: Array, rng: np.random.Generator) -> Array:
     first, second = _cells(u, v, rng)
     return _sharp(second - first, 0.12)
-
-
-def _cellular(u: Array, v: Array, rng: np.random.Generator) -> Array:
-    return np.clip(_cells(u, v, rng)[0] / 0.8, 0, 1)
-
-
-def _leopard(u: Array, v: Array, rng: np.random.Generator) -> Array:
-    field = _clouds(u, v, rng) - _clouds(u * 0.4, v * 0.4, rng)
-    return _sharp(np.abs(field) - 0.06, 0.03)
-
-
-def _herringbone(u: Array, v: Array, rng: np.random.Generator) -> Array:
-    return _sharp(np.abs(((u + np.abs((v % 2) - 1) * 2) % 1) - 0.5) - 0.25, 0.1)
 
 
 def _honeycomb(u: Array, v: Array, rng: np.random.Generator) -> Array:
@@ -143,15 +110,20 @@ def _tartan(u: Array, v: Array, rng: np.random.Generator) -> Array:
     return np.asarray(bands[0] + bands[1])
 
 
+# brightness at the coordinates (u, v) of a plane, both (n, 32, 32)
 TEXTURES: dict[str, Callable[[Array, Array, np.random.Generator], Array]] = {
-    "brick": _brick,
-    "wood": _wood,
-    "marble": _marble,
-    "scales": _scales,
+    "brick": lambda u, v, rng: _sharp(
+        0.5 - np.maximum(np.abs((u / 2 + np.floor(v) / 2) % 1 - 0.5), np.abs(v % 1 - 0.5)), 0.08
+    ),
+    "wood": lambda u, v, rng: (
+        0.5 + 0.5 * np.sin(2 * np.pi * (np.hypot(u * 0.25, v) + 1.5 * _clouds(u / 3, v / 3, rng)))
+    ),
+    "marble": lambda u, v, rng: 1 - np.abs(np.sin(1.2 * u + 6 * _clouds(u / 2, v / 2, rng))) ** 0.5,
+    "scales": lambda u, v, rng: np.clip(np.hypot((u + np.floor(v) / 2) % 1 - 0.5, v % 1) / 0.9, 0, 1) ** 2,
     "cracks": _cracks,
-    "cellular": _cellular,
-    "leopard": _leopard,
-    "herringbone": _herringbone,
+    "cellular": lambda u, v, rng: np.clip(_cells(u, v, rng)[0] / 0.8, 0, 1),
+    "leopard": lambda u, v, rng: _sharp(np.abs(_clouds(u, v, rng) - _clouds(u * 0.4, v * 0.4, rng)) - 0.06, 0.03),
+    "herringbone": lambda u, v, rng: _sharp(np.abs(((u + np.abs((v % 2) - 1) * 2) % 1) - 0.5) - 0.25, 0.1),
     "honeycomb": _honeycomb,
     "tartan": _tartan,
 }
@@ -200,7 +172,7 @@ def _real_digits(rng: np.random.Generator) -> tuple[Array, NDArray[np.int64]]:
     return images, data.target[order].astype(np.int64)
 
 
-def _balanced(sizes: Split, classes: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def balanced(sizes: Split, classes: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Labels of all splits in random order; every split has its classes as even as its size allows."""
     return np.concatenate([rng.permutation(np.arange(size) % classes) for size in sizes]).astype(np.int64)
 
@@ -251,10 +223,5 @@ def _to_bytes(images: Array) -> NDArray[np.uint8]:
     return np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
 
 
-TASKS: dict[str, Callable[[Split], Data]] = {
-    "digits": digits,
-    "texture": texture,
-    "orientation": orientation,
-    "count": count,
-    "location": location,
-}
+_TASKS = (digits, texture, orientation, count, location)
+TASKS: dict[str, Callable[[Split], Data]] = {task.__name__: task for task in _TASKS}

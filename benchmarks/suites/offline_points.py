@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Split = tuple[int, ...]
+from benchmarks.suites.offline_images import Array, Split, balanced
+
 Data = tuple[NDArray[np.float32], NDArray[np.int64]]
 Rng = np.random.Generator
 
@@ -50,16 +50,10 @@ def frustum(foot: tuple[float, float, float], height: float, lower: float, upper
     return float(side + cap), sample
 
 
-def _legs(rng: Rng, x: float, z: float, height: float, width: float, y: float = 0.0) -> list[Part]:
-    return [
-        box((sx * (x - width), y + height / 2, sz * (z - width)), (width, height, width))
-        for sx in (-1, 1)
-        for sz in (-1, 1)
-    ]
-
-
 def _seat(rng: Rng, x: float, z: float, height: float, legs: float) -> list[Part]:
-    return [box((0, height, 0), (2 * x, rng.uniform(0.08, 0.14), 2 * z)), *_legs(rng, x, z, height, legs)]
+    corners = [(sx * (x - legs), height / 2, sz * (z - legs)) for sx in (-1, 1) for sz in (-1, 1)]
+    seat = box((0, height, 0), (2 * x, rng.uniform(0.08, 0.14), 2 * z))
+    return [seat, *(box(corner, (legs, height, legs)) for corner in corners)]
 
 
 def table(rng: Rng) -> list[Part]:
@@ -75,11 +69,8 @@ def desk(rng: Rng) -> list[Part]:
 def pedestal_table(rng: Rng) -> list[Part]:
     x, height, foot = rng.uniform(0.5, 0.8), rng.uniform(0.5, 0.8), rng.uniform(0.2, 0.4)
     post = frustum((0, 0, 0), height, rng.uniform(0.07, 0.14), 0.08)
-    return [
-        box((0, height, 0), (2 * x, 0.1, 2 * x * rng.uniform(0.7, 1))),
-        post,
-        box((0, 0, 0), (2 * foot, 0.08, 2 * foot)),
-    ]
+    top = box((0, height, 0), (2 * x, 0.1, 2 * x * rng.uniform(0.7, 1)))
+    return [top, post, box((0, 0, 0), (2 * foot, 0.08, 2 * foot))]
 
 
 def stool(rng: Rng) -> list[Part]:
@@ -115,12 +106,8 @@ def bed(rng: Rng) -> list[Part]:
 
 
 def shelf(rng: Rng) -> list[Part]:
-    x, z, height, boards = (
-        rng.uniform(0.45, 0.7),
-        rng.uniform(0.15, 0.3),
-        rng.uniform(1.2, 1.8),
-        int(rng.integers(4, 7)),
-    )
+    x, z, height = rng.uniform(0.45, 0.7), rng.uniform(0.15, 0.3), rng.uniform(1.2, 1.8)
+    boards = int(rng.integers(4, 7))
     sides = [box((s * x, height / 2, 0), (0.06, height, 2 * z)) for s in (-1, 1)]
     return [*sides, *[box((0, float(y), 0), (2 * x, 0.06, 2 * z)) for y in np.linspace(0, height, boards)]]
 
@@ -149,12 +136,8 @@ def floor_lamp(rng: Rng) -> list[Part]:
 
 
 def desk_lamp(rng: Rng) -> list[Part]:
-    height, reach, shade, foot = (
-        rng.uniform(0.8, 1.3),
-        rng.uniform(0.4, 0.7),
-        rng.uniform(0.2, 0.35),
-        rng.uniform(0.25, 0.4),
-    )
+    height, reach = rng.uniform(0.8, 1.3), rng.uniform(0.4, 0.7)
+    shade, foot = rng.uniform(0.2, 0.35), rng.uniform(0.25, 0.4)
     arm = box((reach / 2, height, 0), (reach, 0.07, 0.07))
     cover = frustum((reach, height - 0.3, 0), 0.3, shade, shade * 0.4)
     return [frustum((0, 0, 0), 0.08, foot, foot), frustum((0, 0, 0), height, 0.05, 0.05), arm, cover]
@@ -210,7 +193,7 @@ def solids_hard(sizes: Split) -> Data:
 
 
 def _build(sizes: Split, rng: Rng, cloud: Callable[[Callable[[Rng], list[Part]]], Array]) -> Data:
-    labels = np.concatenate([rng.permutation(np.arange(size) % len(SOLIDS)) for size in sizes]).astype(np.int64)
+    labels = balanced(sizes, len(SOLIDS), rng)
     makers = list(SOLIDS.values())
     points = np.stack([cloud(makers[label]) for label in labels])
     points -= points.mean(1, keepdims=True)
@@ -230,7 +213,7 @@ def _surface(rng: Rng, kind: Callable[[Rng], list[Part]], count: int) -> Array:
 def _turned(rng: Rng, points: Array, tilt: float) -> Array:
     """Rotated about y by any angle, and about x and z by up to ``tilt`` radians."""
     angles = (rng.uniform(-tilt, tilt), rng.uniform(0, 2 * np.pi), rng.uniform(-tilt, tilt))
-    for (a, b), angle in zip(((1, 2), (0, 2), (0, 1)), (angles[0], angles[1], angles[2]), strict=True):
+    for (a, b), angle in zip(((1, 2), (0, 2), (0, 1)), angles, strict=True):
         cos, sin = np.cos(angle), np.sin(angle)
         first, second = points[:, a].copy(), points[:, b].copy()
         points[:, a], points[:, b] = cos * first - sin * second, sin * first + cos * second

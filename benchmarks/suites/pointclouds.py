@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.files.clouds import Clouds, divided
-from benchmarks.files.digest import digest
+from benchmarks.files.contents import digest
 from benchmarks.suites import Task
 from methods.errors import check
 
@@ -19,31 +20,10 @@ from methods.errors import check
 RECIPE = {"epochs": 300, "batch_size": 32, "warmup_epochs": 10, "clip_grad": 10.0, "drop_path": 0.1}
 
 
-def task(
-    name: str,
-    group: str,
-    labels: tuple[str, ...],
-    train: int,
-    test: int,
-    *,
-    source: str,
-    licence: str,
-    lacking: int = 0,
-) -> Task:
-    """A task with published counts of training and test clouds; a tenth of ``train`` is to validate on."""
+def task(*, train: int, **fields: Any) -> Task:
+    """A task with the published count of training clouds, a tenth of which validates, and other fields of a Task."""
     val = round(train / 10)
-    return Task(
-        name=name,
-        modality="points",
-        labels=labels,
-        group=group,
-        train=train - val,
-        val=val,
-        test=test,
-        source=source,
-        licence=licence,
-        lacking=lacking,
-    )
+    return Task(modality="points", train=train - val, val=val, **fields)
 
 
 @dataclass(frozen=True, kw_only=True)

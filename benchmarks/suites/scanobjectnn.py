@@ -27,11 +27,12 @@ OBTAIN = (
     "with both as *_augmentedrot_scale75.h5, below {root}/scanobjectnn"
 )
 _task = partial(pointclouds.task, labels=NAMES, licence="terms of use")
-TASKS = {
-    "obj_bg": _task("obj_bg", "clean", train=2309, test=581, source=f"ScanObjectNN OBJ_BG, {PAGE}"),
-    "obj_only": _task("obj_only", "clean", train=2309, test=581, source=f"ScanObjectNN OBJ_ONLY, {PAGE}"),
-    "pb_t50_rs": _task("pb_t50_rs", "hard", train=11416, test=2882, source=f"ScanObjectNN PB_T50_RS, {PAGE}"),
-}
+_TASKS = (
+    _task(name="obj_bg", group="clean", train=2309, test=581, source=f"ScanObjectNN OBJ_BG, {PAGE}"),
+    _task(name="obj_only", group="clean", train=2309, test=581, source=f"ScanObjectNN OBJ_ONLY, {PAGE}"),
+    _task(name="pb_t50_rs", group="hard", train=11416, test=2882, source=f"ScanObjectNN PB_T50_RS, {PAGE}"),
+)
+TASKS = {task.name: task for task in _TASKS}
 
 
 def find(task: str) -> Path:
@@ -75,9 +76,6 @@ SUITE = Suite(
     obtain=OBTAIN,
     published=published.files("pointcloud", published.FIGURE),
     panel=published.Panel(
-        task="pb_t50_rs",
-        title="ScanObjectNN PB_T50_RS",
-        accuracy="overall accuracy (%)",
-        counted="with the head",
+        task="pb_t50_rs", title="ScanObjectNN PB_T50_RS", accuracy="overall accuracy (%)", counted="with the head"
     ),
 )

@@ -6,6 +6,8 @@ The files are JPEGs even where the originals are not. The 32-pixel sets lose acc
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -28,54 +30,24 @@ ARCHIVE = Archive(
 RECIPE = {"epochs": 100, "batch_size": 64, "warmup_epochs": 10, "drop_path": 0.1}
 BACKBONE = "vit_base_patch16_224.orig_in21k"
 
-# for each group, rows of: name, classes, test samples, names of the folder, source, licence
-_TABLE: dict[str, tuple[tuple[str, int, int, str, str, str], ...]] = {
-    "natural": (
-        ("cifar100", 100, 10000, "cifar cifar100", "Krizhevsky 2009", "none stated"),
-        ("caltech101", 102, 6084, "caltech101", "Li et al. 2004", "CC BY 4.0"),
-        ("dtd", 47, 1880, "dtd", "Cimpoi et al. 2014", "research only"),
-        ("flowers102", 102, 6149, "oxford_flowers102 flowers102", "Nilsback, Zisserman 2008", "none stated"),
-        ("pets", 37, 3669, "oxford_iiit_pet oxford_pet pets", "Parkhi et al. 2012", "CC BY-SA 4.0"),
-        ("svhn", 10, 26032, "svhn", "Netzer et al. 2011", "non-commercial"),
-        ("sun397", 397, 21750, "sun397", "Xiao et al. 2010", "research only"),
-    ),
-    "specialized": (
-        ("camelyon", 2, 32768, "patch_camelyon camelyon", "Veeling et al. 2018", "CC0 1.0"),
-        ("eurosat", 10, 5400, "eurosat", "Helber et al. 2019", "MIT"),
-        ("resisc45", 45, 6300, "resisc45", "Cheng et al. 2017", "none stated"),
-        ("retinopathy", 5, 42670, "diabetic_retinopathy retinopathy", "Kaggle, EyePACS 2015", "competition rules"),
-    ),
-    "structured": (
-        ("clevr_count", 8, 15000, "clevr_count", "Johnson et al. 2017", "CC BY 4.0"),
-        ("clevr_dist", 6, 15000, "clevr_dist clevr_distance", "Johnson et al. 2017", "CC BY 4.0"),
-        ("dmlab", 6, 22735, "dmlab", "Beattie et al. 2016", "none stated"),
-        ("kitti", 4, 711, "kitti kitti_distance", "Geiger et al. 2013", "CC BY-NC-SA 3.0"),
-        ("dsprites_loc", 16, 73728, "dsprites_loc dsprites_location", "Matthey et al. 2017", "Apache-2.0"),
-        ("dsprites_ori", 16, 73728, "dsprites_ori dsprites_orientation", "Matthey et al. 2017", "Apache-2.0"),
-        ("smallnorb_azi", 18, 12150, "smallnorb_azi smallnorb_azimuth", "LeCun et al. 2004", "research only"),
-        ("smallnorb_ele", 9, 12150, "smallnorb_ele smallnorb_elevation", "LeCun et al. 2004", "research only"),
-    ),
-}
-
-FOLDERS = {row[0]: tuple(row[3].split()) for rows in _TABLE.values() for row in rows}
+_ROWS: list[dict[str, str]] = list(
+    csv.DictReader(Path(__file__).with_suffix(".csv").read_text(encoding="utf-8").splitlines())
+)
+FOLDERS = {row["name"]: tuple(row["folders"].split()) for row in _ROWS}  # every name that a task's folder may have
 
 
-def _tasks() -> dict[str, Task]:
-    return {
-        name: Task(
-            name=name,
-            modality="image",
-            labels=tuple(str(label) for label in range(classes)),
-            group=group,
-            train=800,
-            val=200,
-            test=test,
-            source=source,
-            licence=licence,
-        )
-        for group, rows in _TABLE.items()
-        for name, classes, test, _, source, licence in rows
-    }
+def _task(row: Mapping[str, str]) -> Task:
+    return Task(
+        name=row["name"],
+        modality="image",
+        labels=tuple(map(str, range(int(row["classes"])))),
+        group=row["group"],
+        train=800,
+        val=200,
+        test=int(row["test"]),
+        source=row["source"],
+        licence=row["licence"],
+    )
 
 
 def find(task: str) -> Path:
@@ -136,7 +108,7 @@ def faults(task: str) -> list[str]:
 
 SUITE = Suite(
     name="vtab1k",
-    tasks=_tasks(),
+    tasks={task.name: task for task in map(_task, _ROWS)},
     recipes={"image": RECIPE},
     backbones={"image": BACKBONE},
     load=load,

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import stat
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,9 +54,10 @@ def test_fetch_downloads_and_unpacks_an_archive(hub: Hub, storage: bool, tmp_pat
     hub.storage, root = storage, tmp_path / "data"
     done = fetch(hub.url, root)
     assert (done.returncode, done.stderr) == (0, "")
-    summary, hint = done.stdout.splitlines()
-    assert summary == f"vtab1k: 3 folders in {root / 'vtab-1k'}: caltech101, cifar, dtd"
-    assert hint == f"check it with: python -m benchmarks.data verify vtab1k --data-root {root}"
+    assert done.stdout.splitlines() == [
+        f"vtab1k: 3 folders in {root / 'vtab-1k'}: caltech101, cifar, dtd",
+        f"check it with: python -m benchmarks.data verify vtab1k --data-root {root}",
+    ]
     assert unpacked(root) == files()
     assert (root / "vtab-1k.zip").read_bytes() == hub.content
     digest = hashlib.sha256(hub.content).hexdigest()
@@ -179,34 +177,14 @@ def test_second_command_at_the_same_time_is_refused(hub: Hub, tmp_path: Path) ->
     assert hub.log == []
 
 
-@pytest.mark.parametrize("name", ["../evil", "/evil", "cifar/evil"])
-def test_members_that_leave_the_folder_and_links_are_refused(name: str, hub: Hub, tmp_path: Path) -> None:
-    buffer = io.BytesIO(packed())
-    with zipfile.ZipFile(buffer, "a") as archive:
-        member = zipfile.ZipInfo(name)
-        member.external_attr = (stat.S_IFLNK if name == "cifar/evil" else stat.S_IFREG) << 16
-        archive.writestr(member, str(tmp_path))
-    hub.content, root = buffer.getvalue(), tmp_path / "data"
-    assert f"holds {name!r}, which" in complaint(fetch(hub.url, root))
-    assert {path.name for path in tmp_path.iterdir()} <= {"data", "home"}
-    assert {path.name for path in root.iterdir()} == {"vtab-1k.zip", "vtab-1k.zip.lock"}
-    assert not Path("/evil").exists()
-
-
 @pytest.mark.parametrize(
-    ("status", "part"), [(404, "there is no http://127"), (401, "no permission"), (503, "HTTP 503")]
+    ("status", "part"),
+    [(404, "there is no http://127"), (401, "no permission"), (503, "HTTP 503"), (0, "cannot download http://127")],
 )
 def test_a_refusal_of_the_hub_is_one_line_with_a_way_out(hub: Hub, status: int, part: str, tmp_path: Path) -> None:
     hub.status = status
-    line = complaint(fetch(hub.url, tmp_path))
+    line = complaint(fetch(hub.url if status else "http://127.0.0.1:9", tmp_path))
     assert part in line and "HF_ENDPOINT" in line and f"put it at {tmp_path / 'vtab-1k.zip'}" in line
-
-
-def test_an_unreachable_server_is_one_line_with_a_way_out(hub: Hub, tmp_path: Path) -> None:
-    url = hub.url
-    hub.__exit__()
-    line = complaint(fetch(url, tmp_path))
-    assert "cannot download http://127" in line and f"put it at {tmp_path / 'vtab-1k.zip'}" in line
 
 
 @pytest.mark.parametrize(

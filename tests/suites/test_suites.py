@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks import data, suites
-from benchmarks.files.contents import CACHE
-from benchmarks.files.digest import digest
+from benchmarks.files.contents import digest
 from benchmarks.suites import checking, offline
 from tests.conftest import Complaint
 
@@ -34,45 +32,9 @@ def test_no_sample_is_in_two_splits(task: str) -> None:
 
 def test_data_is_the_same_when_it_is_drawn_again() -> None:
     prints = {task: SUITE.fingerprint(task) for task in SUITE.tasks}
-    assert {task: digest(offline.draw(task)) for task in SUITE.tasks} == prints
+    offline.arrays.cache_clear()
+    assert {task: digest(offline.arrays(task)) for task in SUITE.tasks} == prints
     assert len(set(prints.values())) == len(prints)
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder where drawn data are kept, empty."""
-    monkeypatch.setenv(CACHE, str(tmp_path))
-    offline.arrays.cache_clear()
-    yield tmp_path / "offline"
-    offline.arrays.cache_clear()
-
-
-@pytest.mark.parametrize("task", ["digits", "solids"])
-def test_data_is_drawn_once_per_machine(task: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = offline.arrays(task)
-    offline.arrays.cache_clear()  # as in another process
-    monkeypatch.setattr(offline, "draw", None)
-    kept = offline.arrays(task)
-    assert digest(kept) == digest(drawn) == SUITE.fingerprint(task)
-    assert {(x.dtype, y.dtype) for x, y in kept.values()} == {(x.dtype, y.dtype) for x, y in drawn.values()}
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda data: data[:-9], lambda data: data[:-1] + bytes([data[-1] ^ 1]), lambda data: b""]
-)
-def test_damaged_data_are_drawn_again(damage: Callable[[bytes], bytes], cache: Path) -> None:
-    offline.arrays("digits")
-    (file,) = cache.iterdir()
-    whole = file.read_bytes()
-    file.write_bytes(damage(whole))
-    offline.arrays.cache_clear()
-    assert digest(offline.arrays("digits")) == SUITE.fingerprint("digits")
-    assert file.read_bytes() == whole
-
-
-def test_data_are_drawn_if_the_cache_cannot_be_written(cache: Path) -> None:
-    cache.write_bytes(b"")  # a file in the folder's place
-    assert digest(offline.arrays("digits")) == SUITE.fingerprint("digits")
 
 
 @pytest.mark.parametrize("task", ["digits", "solids"])
