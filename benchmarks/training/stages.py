@@ -15,18 +15,13 @@ from benchmarks.files.writing import write_atomic
 
 def write(folder: Path, name: str, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
     """Write the outcome of the stage ``name``: tensors, and values that JSON can hold."""
-    write_atomic(_path(folder, name), to_bytes(tensors, metadata={"values": json.dumps(values)}))
+    write_atomic(folder / f"{name}.safetensors", to_bytes(tensors, metadata={"values": json.dumps(values)}))
 
 
 def read(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The outcome that ``write`` wrote in an earlier execution of the run; None if there is none."""
-    path = _path(folder, name)
-    if not path.exists():
+    if not (path := folder / f"{name}.safetensors").exists():
         return None
     with safe_open(path, framework="pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         return tensors, json.loads(file.metadata()["values"])
-
-
-def _path(folder: Path, name: str) -> Path:
-    return folder / f"{name}.safetensors"

@@ -138,7 +138,7 @@ class Trainer:
             return
         compute = partial(prefix.block_inputs, self.model, self.x, block, partial(self.tell, "cache"))
         # only pooled features are small enough to be shared with other runs
-        shared = self.cache if block == prefix.depth(self.model.backbone) else None
+        shared = self.cache if block == len(cast(Any, self.model.backbone).blocks) else None
         with autocast(self.device, self.dtype):
             self.x = compute() if shared is None else shared(compute, self.x)
         self.prefix = {"block": block, "bytes": self.x.nbytes}
@@ -146,7 +146,7 @@ class Trainer:
     def batch_loss(self, model: Classifier, x: Tensor, y: Tensor) -> Tensor:
         """The loss of one training batch, as the method defines it."""
         with autocast(self.device, self.dtype):
-            forward = prefix.Resumed(model, self.prefix["block"]) if self.prefix else model
+            forward = partial(prefix.resumed, model, self.prefix["block"]) if self.prefix else model
             return model.method.loss(forward, x, y, self.criterion)
 
     def _epochs(self, x: Tensor, y: Tensor, epochs: int, lr: float) -> Iterator[tuple[int, float, float]]:

@@ -117,7 +117,7 @@ def test_a_checkpoint_is_a_backbone_to_tune_again(task: str, name: str, method: 
 
 def test_a_run_is_found_by_its_record_and_its_key(tmp_path: Path) -> None:
     _, _, spec = saved(tmp_path, "linear")
-    result = Result(spec=spec, history=[], accuracy={}, params={}, cost={}, environment={})
+    result = Result(spec=spec, history=[], accuracy={"test": 0.5}, params={}, cost={}, environment={})
     record = store.write(tmp_path, result)
     for number, run in enumerate([spec.key[:8], str(record)]):
         out = tmp_path / f"{number}.safetensors"
