@@ -30,14 +30,7 @@ def vit_nano(drop_path: float = 0.0) -> VisionTransformer:
     """12 blocks of width 96 over 16 tokens, which a stem of three stride-2 convolutions makes from a 32 x 32 image."""
     width = 96
     stem = ConvStem(
-        in_chans=3,
-        depth=3,
-        channels=(width // 4, width // 2, width),
-        kernel_size=3,
-        stride=(2, 2, 2),
-        padding=(1, 1, 1),
-        norm_layer=nn.BatchNorm2d,
-        act_layer=nn.ReLU,
+        depth=3, channels=(width // 4, width // 2, width), kernel_size=3, stride=(2, 2, 2), padding=(1, 1, 1)
     )
     return VisionTransformer(
         img_size=32,

@@ -148,9 +148,7 @@ class PointTransformer(nn.Module):
 
 
 PUBLISHED: dict[str, dict[str, object]] = {  # by whose weights are loaded; three of them share one architecture
-    "point_mae": {},
-    "point_act": {},
-    "point_recon": {},
+    **{name: {} for name in ("point_mae", "point_act", "point_recon")},
     "point_bert": {"reduced_from": 256, "head_norm": False},
 }
 MODELS: dict[str, dict[str, object]] = {
