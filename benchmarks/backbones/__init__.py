@@ -70,14 +70,10 @@ def source(name: str) -> Source:
         UserError: the name is unknown or the weights are missing.
     """
     path = weights_path(name)
-    if modality(name) == "points":
-        digest = _file_sha256(path) if path else RANDOM
-        return Source(name=name, modality="points", sha256=digest, mean=(), std=(), image_size=None)
-    from benchmarks.backbones.images import image_normalization
-
-    mean, std, size = image_normalization(name)
-    digest = _file_sha256(path) if path else _weights_sha256(name)
-    return Source(name=name, modality="image", sha256=digest, mean=mean, std=std, image_size=size)
+    if path is not None:
+        with path.open("rb") as file:
+            return _source(name, hashlib.file_digest(file, "sha256").hexdigest())
+    return _source(name, RANDOM if modality(name) == "points" else _weights_sha256(name))
 
 
 def source_or_absent(name: str) -> Source:
@@ -89,14 +85,11 @@ def source_or_absent(name: str) -> Source:
     if weights_path(name) is not None:
         return source(name)
     if modality(name) == "points":
-        build(name, pretrained=False)
-        return Source(name=name, modality="points", sha256=ABSENT, mean=(), std=(), image_size=None)
-    from benchmarks.backbones.images import image_normalization, is_downloaded
+        build(name, pretrained=False)  # refuses an unknown name
+        return _source(name, ABSENT)
+    from benchmarks.backbones.images import is_downloaded
 
-    if is_downloaded(name):
-        return source(name)
-    mean, std, size = image_normalization(name)
-    return Source(name=name, modality="image", sha256=ABSENT, mean=mean, std=std, image_size=size)
+    return source(name) if is_downloaded(name) else _source(name, ABSENT)
 
 
 def build(name: str, *, pretrained: bool = True, drop_path: float = 0.0) -> nn.Module:
@@ -105,14 +98,12 @@ def build(name: str, *, pretrained: bool = True, drop_path: float = 0.0) -> nn.M
     Raises:
         UserError: the name is unknown, or the weights are missing or cannot be loaded.
     """
-    path = weights_path(name) if pretrained else None
     if modality(name) == "points":
-        from benchmarks.backbones.points import build_point
-
-        return build_point(name.partition("@")[0], pretrained=pretrained, drop_path=drop_path, weights=path)
-    from benchmarks.backbones.images import build_image
-
-    return build_image(name.partition("@")[0], pretrained=pretrained, drop_path=drop_path, weights=path)
+        from benchmarks.backbones.points import build_point as builder
+    else:
+        from benchmarks.backbones.images import build_image as builder
+    path = weights_path(name) if pretrained else None
+    return builder(name.partition("@")[0], pretrained=pretrained, drop_path=drop_path, weights=path)
 
 
 def make_head(backbone: nn.Module, in_features: int, classes: int) -> nn.Module:
@@ -128,9 +119,13 @@ def make_head(backbone: nn.Module, in_features: int, classes: int) -> nn.Module:
     return linear
 
 
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _source(name: str, sha256: str) -> Source:
+    if modality(name) == "points":
+        return Source(name=name, modality="points", sha256=sha256, mean=(), std=(), image_size=None)
+    from benchmarks.backbones.images import image_normalization
+
+    mean, std, size = image_normalization(name)
+    return Source(name=name, modality="image", sha256=sha256, mean=mean, std=std, image_size=size)
 
 
 def _weights_sha256(name: str) -> str:

@@ -7,7 +7,7 @@ ReCon's weights. It is not ReCon's network, whose blocks add their outputs to no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ DROPPED = (  # parts that are not in the encoder
     *("dvae.", "dvae_tokenizer.", "queue", "img_encoder.", "text_encoder.", "img_proj.", "text_proj.", "cls_proj."),
     *("mask_token", "lm_head.", "cls_head", "head.", "img_token", "text_token", "img_pos", "text_pos"),
 )
-BRANCHES = ("norm1_contrast.", "norm2_contrast.", "attn_contrast.", "mlp_contrast.")  # of ReCon's blocks
+BRANCHES = (".norm1_contrast.", ".norm2_contrast.", ".attn_contrast.", ".mlp_contrast.")  # of ReCon's blocks
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -44,7 +44,8 @@ def translated(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     inner = {name.removeprefix(prefix): tensor for name, tensor in plain.items() if name.startswith(prefix)}
     outer = {name: t for name, t in plain.items() if not name.startswith(prefix) and name not in TOKENS}
     named = {name.replace("blocks.blocks.", "blocks.", 1): t for name, t in (outer | inner).items()}
-    return {name: t for name, t in named.items() if not name.startswith(DROPPED) and not _is_branch(name)}
+    encoder = {name: t for name, t in named.items() if not name.startswith(DROPPED)}
+    return {name: t for name, t in encoder.items() if not any(branch in name for branch in BRANCHES)}
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor]) -> frozenset[str]:
@@ -69,10 +70,5 @@ def fill(model: nn.Module, state: Mapping[str, Tensor]) -> frozenset[str]:
     return TOKENS & missing
 
 
-def _is_branch(name: str) -> bool:
-    return any(f".{branch}" in name for branch in BRANCHES)
-
-
-def _listed(names: Iterable[str]) -> str:
-    first = list(names)
-    return ", ".join(first[:6]) + (f" and {len(first) - 6} more" if len(first) > 6 else "")
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -30,14 +30,7 @@ def vit_nano(drop_path: float = 0.0) -> VisionTransformer:
     """12 blocks of width 96 over 16 tokens, which a stem of three stride-2 convolutions makes from a 32 x 32 image."""
     width = 96
     stem = ConvStem(
-        in_chans=3,
-        depth=3,
-        channels=(width // 4, width // 2, width),
-        kernel_size=3,
-        stride=(2, 2, 2),
-        padding=(1, 1, 1),
-        norm_layer=nn.BatchNorm2d,
-        act_layer=nn.ReLU,
+        depth=3, channels=(width // 4, width // 2, width), kernel_size=3, stride=(2, 2, 2), padding=(1, 1, 1)
     )
     return VisionTransformer(
         img_size=32,
@@ -87,7 +80,7 @@ def build_image(name: str, *, pretrained: bool, drop_path: float, weights: Path 
         UserError: the model is unknown or not a VisionTransformer, or its weights cannot be fetched, read or loaded.
     """
     if name == "vit_nano":
-        model: nn.Module = vit_nano(drop_path)
+        model = vit_nano(drop_path)
     else:
         model = _create(name, pretrained=pretrained and weights is None, drop_path=drop_path)
     if weights is not None:
@@ -95,7 +88,7 @@ def build_image(name: str, *, pretrained: bool, drop_path: float, weights: Path 
     return model.eval()
 
 
-def _create(name: str, *, pretrained: bool, drop_path: float) -> nn.Module:
+def _create(name: str, *, pretrained: bool, drop_path: float) -> VisionTransformer:
     if name == AMBIGUOUS:
         raise UserError(
             f"'{AMBIGUOUS}' now stands for other weights than those in papers; choose vit_base_patch16_224.orig_in21k "
@@ -115,35 +108,16 @@ def _create(name: str, *, pretrained: bool, drop_path: float) -> nn.Module:
     return model
 
 
-def _load(model: nn.Module, name: str, path: Path) -> None:
-    """Load a file of weights into the model. A class head in the file is dropped.
-
-    Raises:
-        UserError: the file cannot be read, asks to run code, or does not fit the model.
-    """
-    if path.suffix == ".npz":
-        _load_npz(model, name, path)
-        return
-    state = tensors.read(path)
+def _load(model: VisionTransformer, name: str, path: Path) -> None:
+    """Load a file of weights into the model. A class head in the file is dropped."""
+    state = {} if path.suffix == ".npz" else tensors.read(path)
     try:
+        if path.suffix == ".npz":
+            model.load_pretrained(str(path))  # timm reads Google's layout, without pickles
+            return
         # timm's own filter: it knows other projects' names, and resamples position embeddings to another image size
-        filtered = checkpoint_filter_fn(state, model) if isinstance(model, VisionTransformer) else state
-    except MISFIT as error:
-        raise UserError(_misfit(name, path, error)) from None
-    weights = {key: value.float() for key, value in filtered.items() if isinstance(value, Tensor)}
-    kept = {key: value for key, value in weights.items() if not key.startswith(("head.", "head_dist."))}
-    try:
-        model.load_state_dict(kept)
-    except RuntimeError as error:  # torch's class for names and shapes that differ
-        raise UserError(_misfit(name, path, error)) from None
-
-
-def _load_npz(model: nn.Module, name: str, path: Path) -> None:
-    try:
-        model.load_pretrained(str(path))  # type: ignore[operator]  # timm reads Google's layout, without pickles
+        filtered = checkpoint_filter_fn(state, model)
+        weights = {key: value.float() for key, value in filtered.items() if isinstance(value, Tensor)}
+        model.load_state_dict({key: t for key, t in weights.items() if not key.startswith(("head.", "head_dist."))})
     except (*UNREADABLE_NPZ, *MISFIT) as error:
-        raise UserError(_misfit(name, path, error)) from None
-
-
-def _misfit(name: str, path: Path, error: Exception) -> str:
-    return f"cannot load {path} into backbone '{name}': {tensors.reason(error)}"
+        raise UserError(f"cannot load {path} into backbone '{name}': {tensors.reason(error)}") from None

@@ -79,9 +79,8 @@ class PointTransformer(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.cls_pos = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.pos_embed = nn.Sequential(nn.Linear(3, pos_width), nn.GELU(), nn.Linear(pos_width, embed_dim))
-        rates = torch.linspace(
-            0, drop_path, depth, device="cpu"
-        ).tolist()  # numbers, even if the weights are on the meta device
+        # numbers, even if the weights are on the meta device
+        rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
         layer_norm: Any = partial(nn.LayerNorm, eps=1e-5)
         self.blocks = nn.ModuleList(
             Block(embed_dim, num_heads, qkv_bias=qkv_bias, drop_path=rate, norm_layer=layer_norm) for rate in rates
@@ -149,9 +148,7 @@ class PointTransformer(nn.Module):
 
 
 PUBLISHED: dict[str, dict[str, object]] = {  # by whose weights are loaded; three of them share one architecture
-    "point_mae": {},
-    "point_act": {},
-    "point_recon": {},
+    **{name: {} for name in ("point_mae", "point_act", "point_recon")},
     "point_bert": {"reduced_from": 256, "head_norm": False},
 }
 MODELS: dict[str, dict[str, object]] = {

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from socket import gethostname
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -94,10 +94,9 @@ def write_trace(
 def read_trace(results: Path, spec: Spec) -> dict[str, Any] | None:
     """The last trace of a run; None if there is none that can be read."""
     try:
-        trace: dict[str, Any] = json.loads(trace_path(results, spec).read_text(encoding="utf-8"))
+        return cast("dict[str, Any]", json.loads(trace_path(results, spec).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
-    return trace
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import torch
 from torch import Tensor
 
@@ -26,12 +24,7 @@ def accuracy(
     scales = [random_scale(x, generator) for _ in range(votes - 1)]
     hits = torch.zeros((), dtype=torch.long, device=device)
     for inputs, labels, *factors in zip(*(part.split(batch_size) for part in (x, y, *scales)), strict=True):
-        logits = _mean_logits(model, inputs.to(device), [scale.to(device) for scale in factors])
-        hits += (logits.argmax(dim=1) == labels.to(device)).sum()
+        plain = inputs.to(device)
+        logits = [model(copy).float() for copy in (plain, *(plain * factor.to(device) for factor in factors))]
+        hits += (torch.stack(logits).mean(dim=0).argmax(dim=1) == labels.to(device)).sum()
     return int(hits) / len(y)
-
-
-def _mean_logits(model: Callable[[Tensor], Tensor], x: Tensor, scales: Sequence[Tensor]) -> Tensor:
-    """Logits (B, classes): the mean over the inputs as they are and copies scaled by each of ``scales`` (B, 1, 3)."""
-    logits = [model(inputs).float() for inputs in (x, *(x * scale for scale in scales))]
-    return torch.stack(logits).mean(dim=0)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from safetensors.torch import save
-from torch import Tensor, nn
 
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Spec
@@ -40,12 +39,8 @@ def card(tuned: Classifier, spec: Spec) -> dict[str, str]:
     if spec.backbone.modality == "points":
         card["qkv_bias"] = str(any(name.endswith("attn.qkv.bias") for name in tuned.backbone.state_dict()))
     if spec.backbone.image_size is not None:
-        size = str(spec.backbone.image_size)
-        card |= {
-            "image_size": size,
-            "mean": str(tuned.mean.flatten().tolist()),
-            "std": str(tuned.std.flatten().tolist()),
-        }
+        mean, std = (str(values.flatten().tolist()) for values in (tuned.mean, tuned.std))
+        card |= {"image_size": str(spec.backbone.image_size), "mean": mean, "std": std}
     return card | {"task": f"{spec.suite}/{spec.task}", "method": spec.method, "run": spec.key}
 
 
@@ -62,18 +57,15 @@ def with_adapter(path: Path, folder: Path) -> tuple[Classifier, Spec]:
     spec = replace(spec, method="lora", config=hf_layout.fitting(adapter.pairs, hint))
     tuned = model.build(spec)
     assert isinstance(tuned.method, LoRA)
+    # what PEFT saved beside the updates must be the head
+    head = {name.removeprefix("head."): tensor for name, tensor in adapter.rest.items()}
+    misfit = f"{folder} does not fit {spec.backbone.name} with {spec.classes} classes"
     try:
         hf_layout.fill(tuned.method, tuned.backbone, adapter.pairs)
-        _fill_head(tuned.head, adapter.rest)
     except UserError as error:
-        raise UserError(f"{folder} does not fit {spec.backbone.name} with {spec.classes} classes: {error}") from None
-    return tuned.eval(), spec
-
-
-def _fill_head(head: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Load the tensors that PEFT saved beside the updates, which must be those of the head."""
-    state = {name.removeprefix("head."): tensor for name, tensor in tensors.items()}
+        raise UserError(f"{misfit}: {error}") from None
     try:
-        head.load_state_dict(state)
+        tuned.head.load_state_dict(head)
     except RuntimeError as error:  # torch's class for names and shapes that differ
-        raise UserError(" ".join(str(error).split())) from None
+        raise UserError(f"{misfit}: {' '.join(str(error).split())}") from None
+    return tuned.eval(), spec

@@ -69,8 +69,9 @@ class FeatureCache:
             found = _read(path)  # another process may have stored them by now
             if found is None:
                 found = self._compute(compute)
+                cost = json.dumps({"seconds": found.seconds, "peak_memory_bytes": found.peak_memory_bytes})
                 with suppress(OSError):  # if they cannot be stored, they are computed again next time
-                    _write(path, found)
+                    write_atomic(path, to_bytes({"features": found.features.cpu()}, metadata={"cost": cost}))
             return found
 
     def _compute(self, compute: Callable[[], Tensor]) -> Features:
@@ -89,11 +90,6 @@ def _read(path: Path) -> Features | None:
     except (OSError, SafetensorError):  # there is no such file, or it is damaged
         return None
     return Features(features=features, **json.loads(metadata["cost"]))
-
-
-def _write(path: Path, found: Features) -> None:
-    cost = json.dumps({"seconds": found.seconds, "peak_memory_bytes": found.peak_memory_bytes})
-    write_atomic(path, to_bytes({"features": found.features.cpu()}, metadata={"cost": cost}))
 
 
 def _key(spec: Spec, device: torch.device, x: Tensor) -> str:

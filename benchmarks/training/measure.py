@@ -8,22 +8,16 @@ import resource
 import statistics
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from benchmarks.training.model import Classifier
-
-Shape = Any  # torch.Size; torch's formulas have no annotations
-
-_CLEAR_PEAK = Path("/proc/self/clear_refs")
-_STATUS = Path("/proc/self/status")
 
 
 class StepClock:
@@ -43,11 +37,8 @@ class StepClock:
 
     def step_ms(self) -> dict[str, float]:
         """The median milliseconds of each part over all steps."""
-        parts = defaultdict(list)
-        for step in self.steps_ms():
-            for name, milliseconds in step.items():
-                parts[name].append(milliseconds)
-        return {name: statistics.median(times) for name, times in parts.items()}
+        steps = self.steps_ms()
+        return {name: statistics.median(step[name] for step in steps) for name in (steps[0] if steps else ())}
 
     def steps_ms(self) -> list[dict[str, float]]:
         """The milliseconds of each part, one dict per step."""
@@ -76,19 +67,17 @@ def reset_peak_memory(device: torch.device) -> None:
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-        return
-    try:
-        _CLEAR_PEAK.write_text("5")
-    except OSError:
-        return  # the peak then covers the process from its start
+    else:
+        with suppress(OSError):  # the peak then covers the process from its start
+            Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory_bytes(device: torch.device) -> int:
     """Peak bytes since ``reset_peak_memory``: allocated on the CUDA device, else resident in this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    if _STATUS.exists():
-        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    if (status := Path("/proc/self/status")).exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
@@ -101,24 +90,13 @@ def counting() -> FlopCounterMode:
     longer counts.
     """
     aten = torch.ops.aten
-    known = {
-        aten.baddbmm_: flop_registry[aten.baddbmm].__wrapped__,
-        aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+    counted_as = {
+        aten.baddbmm_: aten.baddbmm,
+        aten._scaled_dot_product_flash_attention_for_cpu: aten._scaled_dot_product_flash_attention,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: aten._scaled_dot_product_flash_attention_backward,
     }
-    return FlopCounterMode(display=False, custom_mapping=known)
-
-
-def _attention_flops(query: Shape, key: Shape, value: Shape, *_: Any, out_shape: Any = None, **__: Any) -> int:
-    flops: int = sdpa_flop_count(query, key, value)
-    return flops
-
-
-def _attention_backward_flops(
-    gradient: Shape, query: Shape, key: Shape, value: Shape, *_: Any, out_shape: Any = None, **__: Any
-) -> int:
-    flops: int = sdpa_backward_flop_count(gradient, query, key, value)
-    return flops
+    formulas = {lacking: flop_registry[known].__wrapped__ for lacking, known in counted_as.items()}
+    return FlopCounterMode(display=False, custom_mapping=formulas)
 
 
 def forward_flops(model: Classifier, x: Tensor) -> int:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 import methods
@@ -20,7 +21,7 @@ from benchmarks.records.spec import Spec
 from methods.base import Backbone, Method
 from methods.errors import UserError
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+UNCHANGED = ((0.0,), (1.0,))  # the mean and the standard deviation that leave an image as it is
 
 
 class Classifier(nn.Module):
@@ -38,7 +39,7 @@ class Classifier(nn.Module):
         method: Method,
         head: nn.Module,
         *,
-        normalization: tuple[tuple[float, ...], tuple[float, ...]] = ((0.0,), (1.0,)),
+        normalization: tuple[tuple[float, ...], tuple[float, ...]] = UNCHANGED,
         image_size: int | None = None,
     ) -> None:
         super().__init__()
@@ -105,18 +106,16 @@ def build(spec: Spec, *, pretrained: bool = True) -> Classifier:
     pretrained = pretrained and methods.get(spec.method).pretrained
     backbone = backbones.build(spec.backbone.name, pretrained=pretrained, drop_path=spec.recipe.drop_path)
     method = methods.build(spec.method, cast("Backbone", backbone), spec.config)
-    _train_fresh(backbone, method)
-    width = cast("Backbone", backbone).head_hidden_size + method.extra_features
-    head = backbones.make_head(backbone, width, spec.classes)
-    own = (spec.backbone.mean, spec.backbone.std) if spec.backbone.mean else ((0.0,), (1.0,))
-    choices = {"checkpoint": own, "imagenet": IMAGENET, "none": ((0.0,), (1.0,))}
-    normalization = choices[spec.recipe.normalization]
-    return Classifier(backbone, method, head, normalization=normalization, image_size=spec.backbone.image_size)
-
-
-def _train_fresh(backbone: nn.Module, method: Method) -> None:
     fresh: frozenset[str] = getattr(backbone, "fresh", frozenset())
     method.unfreeze(p for name, p in backbone.named_parameters() if name in fresh and not p.requires_grad)
+    width = cast("Backbone", backbone).head_hidden_size + method.extra_features
+    head = backbones.make_head(backbone, width, spec.classes)
+    normalization = {
+        "checkpoint": (spec.backbone.mean, spec.backbone.std) if spec.backbone.mean else UNCHANGED,
+        "imagenet": (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD),
+        "none": UNCHANGED,
+    }[spec.recipe.normalization]
+    return Classifier(backbone, method, head, normalization=normalization, image_size=spec.backbone.image_size)
 
 
 def save(model: Classifier, spec: Spec, path: Path) -> int:

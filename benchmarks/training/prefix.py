@@ -6,7 +6,7 @@ Shapes: B samples, T tokens, D token width, F pooled features, L blocks.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -31,12 +31,12 @@ def unchanged_blocks(model: Classifier) -> int:
     The method states this number. It is reduced to the blocks before the first part of the backbone that is trainable
     or random.
     """
-    backbone, blocks = model.backbone, depth(model.backbone)
+    backbone: Any = model.backbone
+    depth = len(backbone.blocks)
     changing = [name for name, p in backbone.named_parameters() if p.requires_grad]
     if model.method.stochastic_backbone:
         changing += [name for name, module in backbone.named_modules() if _random(module)]
-    declared = model.method.untouched(blocks)
-    return min(declared, _first(changing, blocks))
+    return min(model.method.untouched(depth), depth, *(_block(name, depth) for name in changing))
 
 
 def block_input(model: Classifier, x: Tensor, block: int) -> Tensor:
@@ -46,7 +46,7 @@ def block_input(model: Classifier, x: Tensor, block: int) -> Tensor:
     blocks, it is the pooled features (B, F).
     """
     backbone: Any = model.backbone
-    if block == depth(backbone):
+    if block == len(backbone.blocks):
         return model.pooled(x)
     if modality(backbone) == "points":
         tokens, positions = backbone.embed(x)
@@ -61,24 +61,17 @@ def block_input(model: Classifier, x: Tensor, block: int) -> Tensor:
     return seen[0]
 
 
-class Resumed:
-    """Maps the output of ``block_input`` to logits (B, classes): the rest of the model, from that block on."""
-
-    def __init__(self, model: Classifier, block: int) -> None:
-        self.model, self.block = model, block
-
-    def __call__(self, entered: Tensor) -> Tensor:
-        pooled = entered if entered.ndim == 2 else self._pooled(entered)
-        return cast(Tensor, self.model.head(self.model.method.features(pooled)))
-
-    def _pooled(self, entered: Tensor) -> Tensor:
-        backbone: Any = self.model.backbone
-        blocks = backbone.blocks[self.block :]
-        if entered.ndim == 4:
-            tokens, positions = entered.unbind(1)
-            pooled: Tensor = backbone.pool(backbone.advance(tokens, positions, blocks))[0]
-            return pooled
-        return cast(Tensor, backbone.forward_head(backbone.norm(blocks(entered))))
+def resumed(model: Classifier, block: int, entered: Tensor) -> Tensor:
+    """The logits (B, classes) for the output of ``block_input``: the rest of the model, from that block on."""
+    backbone: Any = model.backbone
+    if entered.ndim == 2:
+        pooled = entered
+    elif entered.ndim == 4:
+        tokens, positions = entered.unbind(1)
+        pooled = backbone.pool(backbone.advance(tokens, positions, backbone.blocks[block:]))[0]
+    else:
+        pooled = backbone.forward_head(backbone.norm(backbone.blocks[block:](entered)))
+    return cast(Tensor, model.head(model.method.features(pooled)))
 
 
 @torch.no_grad()
@@ -127,28 +120,17 @@ def fits(needed_bytes: int, device: torch.device) -> bool:
     return needed_bytes * SHARE <= free
 
 
-def depth(backbone: Any) -> int:
-    """The number of blocks."""
-    return len(backbone.blocks)
+def _block(name: str, depth: int) -> int:
+    """The index of the block of a parameter or module; 0 for a part before the blocks.
 
-
-def _first(names: Iterable[str], depth: int) -> int:
-    """The index of the first block that one of these parameters or modules changes.
-
-    It is 0 if a name belongs to a part before the blocks, and ``depth`` if there are no names. A part after the blocks
-    changes the pooled features, so at most the input of the last block can be cached: ``depth`` - 1.
+    A part after the blocks changes the pooled features, so at most the input of the last block can be cached:
+    ``depth`` - 1.
     """
-    places = [depth]
-    for name in names:
-        head, _, rest = name.partition(".")
-        if head == "blocks":
-            places.append(int(rest.partition(".")[0]))
-        else:
-            places.append(depth - 1 if head in AFTER else 0)
-    return min(places)
+    part, *rest = name.split(".")
+    if part == "blocks":
+        return int(rest[0])
+    return depth - 1 if part in AFTER else 0
 
 
 def _random(module: nn.Module) -> bool:
-    return (isinstance(module, nn.Dropout) and module.p > 0) or (
-        isinstance(module, DropPath) and module.drop_prob is not None and module.drop_prob > 0
-    )
+    return bool((isinstance(module, nn.Dropout) and module.p) or (isinstance(module, DropPath) and module.drop_prob))

@@ -17,7 +17,6 @@ from benchmarks.records.spec import Result, Spec
 from benchmarks.training import measure, model
 from benchmarks.training.environment import device_name, environment
 from benchmarks.training.feature_cache import FeatureCache
-from benchmarks.training.model import Classifier
 from benchmarks.training.train import Epoch, Load, Trainer
 
 
@@ -34,7 +33,9 @@ def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epo
     params["task_file_bytes"] = model.save(classifier, spec, store.adapter_path(results, spec))
     samples = trainer.load("train")[0][:2].to(device)
     cost |= _step_cost(trainer, samples)
-    cost["latency_ms"] = _merge_and_time(classifier, samples[:1])
+    unmerged = measure.latency_ms(classifier, samples[:1])
+    classifier.method.merge()
+    cost["latency_ms"] = {"unmerged": unmerged, "merged": measure.latency_ms(classifier, samples[:1])}
     return Result(
         spec=spec,
         history=trainer.history,
@@ -83,22 +84,13 @@ def _train(trainer: Trainer) -> dict[str, Any]:
 def _step_cost(trainer: Trainer, samples: Tensor) -> dict[str, Any]:
     """Step times and operations of the trained model before it is merged."""
     step_ms, batch = trainer.clock.step_ms(), min(len(trainer.x), trainer.recipe.batch_size)
-    flops = {
-        "forward": measure.forward_flops(trainer.model, samples),
-        "training": measure.training_flops(trainer.model, trainer.x[:2], trainer.y[:2], trainer.batch_loss),
-    }
+    forward = measure.forward_flops(trainer.model, samples)
+    training = measure.training_flops(trainer.model, trainer.x[:2], trainer.y[:2], trainer.batch_loss)
     return {
         "step_ms": step_ms,
         "images_per_second": batch / sum(step_ms.values()) * 1e3,
-        "flops_per_image": flops,
+        "flops_per_image": {"forward": forward, "training": training},
     }
-
-
-def _merge_and_time(classifier: Classifier, sample: Tensor) -> dict[str, float]:
-    """Merge the method into the backbone; returns the milliseconds per sample before and after."""
-    unmerged = measure.latency_ms(classifier, sample)
-    classifier.method.merge()
-    return {"unmerged": unmerged, "merged": measure.latency_ms(classifier, sample)}
 
 
 def _accuracy(trainer: Trainer) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +12,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save as to_bytes
 from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import Tensor, nn
 
+from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Recipe
-from benchmarks.training import evaluate, prefix, stages
+from benchmarks.training import evaluate, prefix
 from benchmarks.training.augment import KEEP_DISTANCES, augment
 from benchmarks.training.feature_cache import FeatureCache
 from benchmarks.training.measure import StepClock
@@ -90,8 +94,7 @@ class Trainer:
         """Train on one split without any evaluation, before ``restart`` and ``train``; returns what the stage cost."""
         assert not self.prefix, "a stage trains on inputs, not on cached block outputs"
         start, losses, (x, y) = time.perf_counter(), [], self._split(split)
-        x = self._trained_on(x)
-        for epoch, loss, _ in self._epochs(x, y, epochs, lr):
+        for epoch, loss, _ in self._epochs(self._trained_on(x), y, epochs, lr):
             losses.append(loss)
             self.tell(name, epoch, epochs)
         steps = epochs * self._steps_per_epoch(x)
@@ -102,13 +105,18 @@ class Trainer:
         self.on_epoch({**(row or {}), "stage": stage, "epoch": done, "epochs": total})
 
     def keep(self, name: str, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Keep the outcome of a stage for a later execution of this run. Without ``scratch`` this does nothing."""
+        """Keep the outcome of a stage, tensors and values for JSON, for a later execution. Needs ``scratch``."""
         if self.scratch is not None:
-            stages.write(self.scratch, name, tensors, values)
+            content = to_bytes(tensors, metadata={"values": json.dumps(values)})
+            write_atomic(self.scratch / f"{name}.safetensors", content)
 
     def kept(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return what ``keep`` kept in an earlier, unfinished execution of this run; None if there is nothing."""
-        return stages.read(self.scratch, name) if self.scratch is not None else None
+        if self.scratch is None or not (path := self.scratch / f"{name}.safetensors").exists():
+            return None
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+            return tensors, json.loads(file.metadata()["values"])
 
     def validate(self) -> float:
         """Accuracy on the validation split, in [0, 1]."""
@@ -138,7 +146,7 @@ class Trainer:
             return
         compute = partial(prefix.block_inputs, self.model, self.x, block, partial(self.tell, "cache"))
         # only pooled features are small enough to be shared with other runs
-        shared = self.cache if block == prefix.depth(self.model.backbone) else None
+        shared = self.cache if block == len(cast(Any, self.model.backbone).blocks) else None
         with autocast(self.device, self.dtype):
             self.x = compute() if shared is None else shared(compute, self.x)
         self.prefix = {"block": block, "bytes": self.x.nbytes}
@@ -146,7 +154,7 @@ class Trainer:
     def batch_loss(self, model: Classifier, x: Tensor, y: Tensor) -> Tensor:
         """The loss of one training batch, as the method defines it."""
         with autocast(self.device, self.dtype):
-            forward = prefix.Resumed(model, self.prefix["block"]) if self.prefix else model
+            forward = partial(prefix.resumed, model, self.prefix["block"]) if self.prefix else model
             return model.method.loss(forward, x, y, self.criterion)
 
     def _epochs(self, x: Tensor, y: Tensor, epochs: int, lr: float) -> Iterator[tuple[int, float, float]]:

@@ -21,17 +21,10 @@ from benchmarks.training.train import Trainer
 from methods.errors import UserError
 from tests.support.bait import Bait
 
-TINY = {
-    "embed_dim": 24,
-    "depth": 2,
-    "num_heads": 3,
-    "num_groups": 6,
-    "group_size": 4,
-    "widths": (8, 8, 8),
-    "pos_width": 8,
-}
+TINY = dict(embed_dim=24, depth=2, num_heads=3, num_groups=6, group_size=4, widths=(8, 8, 8), pos_width=8)
 TOKENS = {"cls_token", "cls_pos"}
 State = dict[str, Tensor]
+Layout = Callable[[State], dict[str, object]]
 Complaint = Callable[..., str]
 
 
@@ -42,7 +35,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(points.MODELS, name, TINY | ({"reduced_from": 16} if name == "point_bert" else {}))
 
 
-def original(name: str) -> PointTransformer:
+def original(name: str = "point_mae") -> PointTransformer:
     torch.manual_seed(7)
     return PointTransformer(**points.MODELS[name]).eval()  # type: ignore[arg-type]
 
@@ -112,9 +105,7 @@ def bare(state: State) -> dict[str, object]:
         ("point_bert", bare),
     ],
 )
-def test_every_published_layout_loads_whole(
-    name: str, layout: Callable[[State], dict[str, object]], tmp_path: Path
-) -> None:
+def test_every_published_layout_loads_whole(name: str, layout: Layout, tmp_path: Path) -> None:
     source = original(name)
     torch.save(layout(source.state_dict()), tmp_path / "w.pth")
     loaded = build_point(name, pretrained=True, drop_path=0.0, weights=tmp_path / "w.pth")
@@ -127,9 +118,7 @@ def test_every_published_layout_loads_whole(
 def test_safetensors_hold_the_same_names(tmp_path: Path) -> None:
     source = original("point_mae")
     half = {name: t.half() if t.is_floating_point() else t for name, t in source.state_dict().items()}
-    save_file(
-        {name: t.contiguous() for name, t in prefixed("MAE_encoder.", nested(half)).items()}, tmp_path / "w.safetensors"
-    )
+    save_file(prefixed("MAE_encoder.", nested(half)), tmp_path / "w.safetensors")
     loaded = build_point("point_mae", pretrained=True, drop_path=0.0, weights=tmp_path / "w.safetensors")
     assert {tensor.dtype for tensor in loaded.parameters()} == {torch.float32}
     assert torch.equal(loaded.norm.weight, half["norm.weight"].float())
@@ -185,12 +174,10 @@ def test_what_does_not_fit_is_listed(change: Callable[[State], object], part: st
 
 
 def spec(method: str, path: Path) -> Spec:
-    asked = sweep.Sweep(methods=(method,), tasks=("solids",), backbone=(f"point_mae@{path}",))
-    (one,) = sweep.specs(asked, "float32")
-    return one
+    return sweep.specs(sweep.Sweep(methods=(method,), tasks=("solids",), backbone=(f"point_mae@{path}",)), "float32")[0]
 
 
-def saved(path: Path, layout: Callable[[State], dict[str, object]]) -> Path:
+def saved(path: Path, layout: Layout) -> Path:
     torch.save(layout(original("point_mae").state_dict()), path)
     return path
 
@@ -243,9 +230,7 @@ def test_fresh_tokens_are_counted_and_loaded_ones_stay_frozen(method: str, tmp_p
 
 
 @pytest.mark.parametrize(("layout", "moves"), [(point_mae, True), (finetuned, False)])
-def test_a_token_that_trains_is_not_behind_cached_features(
-    layout: Callable[[State], dict[str, object]], moves: bool, tmp_path: Path
-) -> None:
+def test_a_token_that_trains_is_not_behind_cached_features(layout: Layout, moves: bool, tmp_path: Path) -> None:
     x, y = torch.randn(8, 64, 3, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 2
     asked = spec("linear", saved(tmp_path / "w.pth", layout))
     tuned, device = model.build(asked), torch.device("cpu")

@@ -94,20 +94,14 @@ def test_multiply_adds_of_linears_and_convolutions_are_the_published_4_76_giga()
 
 def tiny() -> PointTransformer:
     torch.manual_seed(0)
-    return PointTransformer(
-        embed_dim=24, depth=3, num_heads=3, num_groups=6, group_size=4, widths=(8, 8, 8), pos_width=8
-    ).eval()
-
-
-class Append(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([x, torch.full_like(x[:, :2], 100.0)], dim=1)
+    sizes = dict(embed_dim=24, depth=3, num_heads=3, num_groups=6, group_size=4, pos_width=8)
+    return PointTransformer(**sizes, widths=(8, 8, 8)).eval()  # type: ignore[arg-type]
 
 
 def test_prompts_at_the_end_join_the_sequence_but_not_the_pooled_patches() -> None:
     model = tiny()
     lengths = []
-    model.blocks[0].register_forward_hook(lambda module, args, output: Append()(output))
+    model.blocks[0].register_forward_hook(lambda module, args, x: torch.cat([x, torch.full_like(x[:, :2], 100)], dim=1))
     model.blocks[2].register_forward_pre_hook(lambda module, args: lengths.append(args[0].shape[1]))
     pooled, patches = model.forward_tokens(cloud())
     assert lengths == [1 + 6 + 2]

@@ -47,7 +47,7 @@ def test_a_record_replaces_the_trace_and_the_stages_of_its_run(specs: Specs, tmp
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"status": "failed"}, "is not the record of a finished run"),
+        ({"status": "failed"}, "is not that of a finished run"),
         ({"schema_version": 0}, "has schema version 0, not 1"),
     ],
 )

@@ -10,7 +10,9 @@ from torch import nn
 
 import methods
 from benchmarks.backbones.points import PointTransformer
+from benchmarks.records.spec import Recipe
 from benchmarks.training.model import Classifier
+from benchmarks.training.train import Trainer
 
 MODALITIES = ("image", "points")
 PAIRS = [(name, m) for name in sorted(methods.METHODS) for m in MODALITIES if m in methods.get(name).modalities]
@@ -46,6 +48,15 @@ def wire(name, modality, layers=DEPTH, **options):
     torch.manual_seed(2)
     method = methods.build(name, body, methods.config(name, options))
     return Classifier(body, method, nn.Linear(body.head_hidden_size + method.extra_features, 5)).eval()
+
+
+def trainer(name, modality, load, options=None, *, classes=3, **recipe):
+    """A trainer on the CPU of a method on a fresh tiny backbone, with a linear head."""
+    body = backbone(modality)
+    torch.manual_seed(0)
+    method = methods.build(name, body, methods.config(name, options or {}))
+    tuned = Classifier(body, method, nn.Linear(body.head_hidden_size + method.extra_features, classes))
+    return Trainer(tuned, Recipe(**recipe), load, seed=0, device=torch.device("cpu"), dtype=torch.float32)
 
 
 def trained(name, modality, layers=DEPTH, **options):

@@ -11,32 +11,24 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-import methods
 from benchmarks.backbones.points import PointTransformer
-from benchmarks.records.spec import Recipe
 from benchmarks.training import prefix
-from benchmarks.training.model import Classifier
 from benchmarks.training.train import Trainer
 from methods.noah import NOAH
 from tests.support import tiny
 
-CPU, CLASSES = torch.device("cpu"), 3
 EACH = pytest.mark.parametrize("modality", tiny.MODALITIES)
 
 
 def load(modality: str, split: str) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(len(split))
     size = (6, 3, 32, 32) if modality == "image" else (6, 64, 3)
-    return torch.rand(*size, generator=generator) * 2 - 1, torch.arange(6) % CLASSES
+    return torch.rand(*size, generator=generator) * 2 - 1, torch.arange(6) % 3
 
 
 def trainer(name: str, modality: str, options: dict[str, Any] | None = None, **recipe: Any) -> Trainer:
-    body = tiny.backbone(modality)
-    torch.manual_seed(0)
-    method = methods.build(name, body, methods.config(name, {"lr": 1e-2, **(options or {})}))
-    tuned = Classifier(body, method, nn.Linear(body.head_hidden_size + method.extra_features, CLASSES))
-    settings = Recipe(**{"epochs": 3, "batch_size": 4, "warmup_epochs": 0, **recipe})
-    return Trainer(tuned, settings, lambda split: load(modality, split), seed=0, device=CPU, dtype=torch.float32)
+    settings = {"epochs": 3, "batch_size": 4, "warmup_epochs": 0, **recipe}
+    return tiny.trainer(name, modality, partial(load, modality), {"lr": 1e-2, **(options or {})}, **settings)
 
 
 def subnet(modality: str, **recipe: Any) -> Trainer:
@@ -120,24 +112,21 @@ def test_drop_path_ends_the_prefix_if_the_backbone_is_in_training_mode(kind: str
     assert prefix.unchanged_blocks(run.model) == left
 
 
-def test_nothing_is_cached_of_augmented_inputs() -> None:
-    run = make("linear", "points", augment="rotate")
-    run.keep_prefix()
-    assert run.prefix == {}
-
-
-def test_nothing_is_cached_that_does_not_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = make("linear", "points")
+@pytest.mark.parametrize(("augmentation", "share"), [("rotate", prefix.SHARE), ("none", 10**12)])
+def test_nothing_is_cached_that_is_augmented_or_does_not_fit_into_memory(
+    augmentation: str, share: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make("linear", "points", augment=augmentation)
     inputs = run.x
-    monkeypatch.setattr(prefix, "SHARE", 10**12)
+    monkeypatch.setattr(prefix, "SHARE", share)
     run.keep_prefix()
     assert run.prefix == {} and run.x is inputs
 
 
 def test_a_cache_may_take_an_eighth_of_the_free_memory() -> None:
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert prefix.fits(free // 16, CPU)
-    assert not prefix.fits(free // 4, CPU)
+    assert prefix.fits(free // 16, torch.device("cpu"))
+    assert not prefix.fits(free // 4, torch.device("cpu"))
 
 
 def test_groups_are_the_input_to_the_bit() -> None:

@@ -6,12 +6,9 @@ from typing import Any, Self, cast
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import methods
-from benchmarks.records.spec import Recipe
-from benchmarks.training.model import Classifier
 from benchmarks.training.train import Trainer
 from methods import smoa
 from tests.support import tiny
@@ -48,13 +45,8 @@ class Reads(TorchDispatchMode):
 
 def reads(name: str, modality: str, steps: int) -> list[str]:
     """The reads from the device in one epoch of ``steps`` steps."""
-    body = tiny.backbone(modality)
-    torch.manual_seed(0)
-    method = methods.build(name, body, methods.config(name, {}))
-    tuned = Classifier(body, method, nn.Linear(body.head_hidden_size + method.extra_features, 3))
-    recipe = Recipe(epochs=1, batch_size=12 // steps, warmup_epochs=0)
     data = tiny.inputs(modality, 12), torch.arange(12) % 3
-    trainer = Trainer(tuned, recipe, lambda split: data, seed=0, device=torch.device("cpu"), dtype=torch.float32)
+    trainer = tiny.trainer(name, modality, lambda split: data, epochs=1, batch_size=12 // steps, warmup_epochs=0)
     with Reads() as mode:
         trainer.stage("epoch", epochs=1, lr=1e-3, split="train")
     return mode.found
@@ -68,10 +60,7 @@ def test_more_steps_read_no_more_numbers(name: str, modality: str, monkeypatch: 
 
 
 def test_a_step_that_makes_a_list_is_found() -> None:
-    few, many = (
-        reads("adapterx", "image", 2),
-        reads("adapterx", "image", 4),
-    )  # a CPU asks how many tokens experts have
+    few, many = (reads("adapterx", "image", steps) for steps in (2, 4))  # a CPU asks how many tokens experts have
     assert (few.count("tolist"), many.count("tolist")) == (2 * tiny.DEPTH, 4 * tiny.DEPTH)
 
 

@@ -9,17 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import methods
-from benchmarks.records.spec import Recipe
 from benchmarks.training import evaluate
-from benchmarks.training.model import Classifier
 from benchmarks.training.precision import auto_dtype
 from benchmarks.training.train import Diverged, Trainer
-from tests.support.tiny import WIDTH, backbone
+from tests.support import tiny
 
 Load = Callable[[str], tuple[Tensor, Tensor]]
 SameState = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], bool]
-CPU = torch.device("cpu")
 
 
 class Data:
@@ -37,18 +33,9 @@ class Data:
         return x.to(torch.uint8), y
 
 
-def model(name: str = "lora", **options: object) -> Classifier:
-    body = backbone("image")
-    torch.manual_seed(0)
-    return Classifier(body, methods.build(name, body, methods.config(name, options)), nn.Linear(WIDTH, 2))
-
-
-def trainer(
-    name: str = "lora", *, data: Load | None = None, lr: float = 1e-2, scratch: Path | None = None, **recipe: object
-) -> Trainer:
-    settings = Recipe(**{"epochs": 3, "batch_size": 8, "warmup_epochs": 1, **recipe})  # type: ignore[arg-type]
-    tuned, load = model(name, lr=lr), data or Data()
-    return Trainer(tuned, settings, load, seed=0, device=CPU, dtype=torch.float32, scratch=scratch)
+def trainer(name: str = "lora", *, data: Load | None = None, lr: float = 1e-2, **recipe: object) -> Trainer:
+    settings = {"epochs": 3, "batch_size": 8, "warmup_epochs": 1, **recipe}
+    return tiny.trainer(name, "image", data or Data(), {"lr": lr}, classes=2, **settings)
 
 
 def test_test_split_is_read_only_by_test() -> None:
@@ -64,8 +51,7 @@ def test_test_split_is_read_only_by_test() -> None:
 def test_held_out_validation_samples_stay_out_of_training() -> None:
     data = Data()
     run = trainer(data=data, train_split="train")
-    assert data.read == ["train"]
-    assert len(run.x) == 24
+    assert (data.read, len(run.x)) == (["train"], 24)
     run.train()
     assert [row["val_accuracy"] is not None for row in run.history] == [True, True, True]
 
@@ -150,7 +136,8 @@ def test_only_the_test_split_is_judged_by_votes(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_interrupted_run_finds_the_outcomes_of_its_stages(tmp_path: Path) -> None:
-    first, again = (trainer(scratch=tmp_path / "stages") for _ in range(2))
+    first, again = trainer(), trainer()
+    first.scratch = again.scratch = tmp_path / "stages"
     assert first.kept("search") is None
     first.keep("search", {"x": torch.arange(3)}, {"steps": 4})
     tensors, values = again.kept("search") or ({}, {})
@@ -209,4 +196,4 @@ def test_a_cpu_uses_bfloat16_if_it_supports_it_and_the_backbone_is_large(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": units})
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
-    assert auto_dtype(CPU, backbone) == expected
+    assert auto_dtype(torch.device("cpu"), backbone) == expected
