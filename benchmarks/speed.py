@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(args.report, args.out or RECORDS, measured.report(device, dtype, args.repeats, args.clock))
     setting = Setting(backbone=args.backbone, batch_size=args.batch_size, device=device, dtype=dtype)
     if args.what == "harness":
-        timing = measured.harness(setting, args.repeats, args.clock)
+        timing = measured.probe("harness", setting, args.repeats, args.clock)
     elif args.what == "together":
         case = _cases(args.methods[:1], args.set)[-1]
         timing = measured.side_by_side(case, setting, args.side_by_side, args.repeats)

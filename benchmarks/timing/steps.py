@@ -42,6 +42,9 @@ class Case:
         return " ".join([self.method, *options, *([COMPILED] if self.compiled else [])])
 
 
+LORA, FULL = Case(method="lora"), Case(method="full")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """Where steps run: a backbone with random weights, the samples per step, a device, and the type of products."""
