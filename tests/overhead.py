@@ -51,10 +51,8 @@ def tracking() -> str:
     import psutil
 
     with TemporaryDirectory() as folder:
-        argv = [*COMMON, "--tracking", f"sqlite:///{folder}/mlflow.db", "--results", f"{folder}/results"]
-        command, own = [sys.executable, "-m", "benchmarks.run", *argv], {"PEFT_BENCH_CACHE": f"{folder}/cache"}
         spent: dict[int, list[float]] = {}  # finished runs: [training, MLflow]
-        with subprocess.Popen(command, cwd=ROOT, env=os.environ | own, stdout=subprocess.DEVNULL) as process:
+        with _started([*COMMON, "--tracking", f"sqlite:///{folder}/mlflow.db"], folder) as process:
             while process.poll() is None and len(spent) <= COMMON_RUNS:
                 with suppress(psutil.Error):
                     trains = psutil.Process(process.pid)
@@ -85,12 +83,8 @@ def ray(workers: int | None) -> str:
     plain, node.work = node.work, timed
     try:
         with TemporaryDirectory() as folder:
-            listeners = Listeners(
-                on_epoch=lambda *_: None,
-                on_end=lambda _: ends.append(time.perf_counter()),
-                on_wait=lambda *_: None,
-                on_other=lambda _: None,
-            )
+            silent = dict.fromkeys(("on_epoch", "on_wait", "on_other"), lambda *_: None)
+            listeners = Listeners(on_end=lambda _: ends.append(time.perf_counter()), **silent)
             outcome = driver.complete(specs, Path(folder), place, listeners)
             assert outcome.failed == {}, outcome
             ran = statistics.mean(r["environment"]["seconds"] for r in store.records(Path(folder))[RAY_WARM_UP:])
@@ -122,11 +116,16 @@ def timed(task: Any, news: Any) -> Any:
 
 def _seconds(argv: list[str], threads: int) -> float:
     with TemporaryDirectory() as folder:
-        own = {"PEFT_BENCH_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": str(threads)}
-        command = [sys.executable, "-m", "benchmarks.run", *argv, "--results", f"{folder}/results"]
         start = time.perf_counter()
-        subprocess.run(command, cwd=ROOT, env=os.environ | own, check=True, stdout=subprocess.DEVNULL)
+        status = _started(argv, folder, OMP_NUM_THREADS=str(threads)).wait()
+        assert status == 0
         return time.perf_counter() - start
+
+
+def _started(argv: list[str], folder: str, **own: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "benchmarks.run", *argv, "--results", f"{folder}/results"]
+    environment = os.environ | {"PEFT_BENCH_CACHE": f"{folder}/cache", **own}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
 
 
 MEASURES = {"workers": [workers], "ray": [partial(ray, 1), partial(ray, None)], "tracking": [tracking]}

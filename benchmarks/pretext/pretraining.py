@@ -7,7 +7,6 @@ import io
 import math
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,13 +81,13 @@ class Run:
         self.job, self.out, self.device = job, out, device
         torch.manual_seed(job.seed)
         self.pretext: Any = images if job.name == "vit_nano" else points
-        self.backbone = backbones.build(job.name, pretrained=False).to(device)
-        self.heads = _heads(self.backbone, self.pretext, device)
+        self.backbone: Any = backbones.build(job.name, pretrained=False).to(device)
+        width: dict[bool, Any] = {True: self.backbone.num_features, False: self.backbone.head_hidden_size}
+        heads = {n: nn.Linear(width[n.startswith("patch_")], c) for n, c in self.pretext.HEADS.items()}
+        self.heads = nn.ModuleDict(heads).to(device)
         parameters = [*self.backbone.parameters(), *self.heads.parameters()]
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.05},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        wide = {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.05}
+        groups = [wide, {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=job.lr, fused=True)
         self.step, self.seconds, self.rows = 0, 0.0, list[dict[str, float]]()
         self.checkpoint = out / f"{job.name}.checkpoint"
@@ -154,7 +153,11 @@ class Run:
 
     def _logits(self, x: Tensor) -> dict[str, Tensor]:
         """Logits by head: (B, classes) for the whole sample, and (B, T, classes) for its patches."""
-        pooled, tokens = features(self.backbone, x)
+        if hasattr(self.backbone, "forward_tokens"):  # a point backbone
+            pooled, tokens = self.backbone.forward_tokens(x)
+        else:
+            sequence = self.backbone.forward_features(x)
+            pooled, tokens = self.backbone.forward_head(sequence), sequence[:, self.backbone.num_prefix_tokens :]
         return {n: self.heads[n](tokens if n.startswith("patch_") else pooled) for n in self.pretext.HEADS}
 
     def _losses(self, x: Tensor, targets: dict[str, Tensor]) -> list[Tensor]:
@@ -193,17 +196,3 @@ class Run:
             held=HELD_OUT,
             heads=heads,
         )
-
-
-def features(backbone: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Pooled features (B, head_hidden_size) and patch tokens (B, T, D) of an image or a point backbone."""
-    own: Callable[[Tensor], tuple[Tensor, Tensor]] | None = getattr(backbone, "forward_tokens", None)
-    if own is not None:
-        return own(x)
-    tokens = backbone.forward_features(x)  # type: ignore[operator]
-    return backbone.forward_head(tokens), tokens[:, backbone.num_prefix_tokens :]  # type: ignore[operator]
-
-
-def _heads(backbone: Any, pretext: Any, device: torch.device) -> nn.ModuleDict:
-    widths = {True: backbone.num_features, False: backbone.head_hidden_size}
-    return nn.ModuleDict({n: nn.Linear(widths[n.startswith("patch_")], c) for n, c in pretext.HEADS.items()}).to(device)

@@ -74,7 +74,7 @@ def _places(model: Classifier) -> str:
     """The modules of the backbone whose input or output a hook changes, without the number of the block."""
     found = set()
     for name, module in model.backbone.named_modules():
-        if any(not only_reads(hook) for hook in _hooks_of(module)):
+        if any(not only_reads(hook) for hook in _hooks(module)):
             inside = re.sub(r"^blocks\.\d+\.?", "", name)
             found.add(BRANCHES.get(inside, inside))
     return ", ".join(sorted(found))
@@ -96,19 +96,15 @@ def _merges(name: str, small: nn.Module) -> str:
     """Whether the method merges. This is measured on a backbone with values, because merging may depend on them."""
     with torch.device("cpu"):
         model = _wired(name, small)
-        hooks = _hooks(model)
+        hooks = len(_hooks(*model.backbone.modules()))
         model.method.merge()
     if model.method.folded:
         return "yes"
-    return "in part" if _hooks(model) < hooks else "no"
+    return "in part" if len(_hooks(*model.backbone.modules())) < hooks else "no"
 
 
-def _hooks(model: Classifier) -> int:
-    return sum(len(_hooks_of(module)) for module in model.backbone.modules())
-
-
-def _hooks_of(module: nn.Module) -> list[Callable[..., object]]:
-    return [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+def _hooks(*modules: nn.Module) -> list[Callable[..., object]]:
+    return [hook for m in modules for hook in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())]
 
 
 def _published(name: str, kind: Modality, body: nn.Module) -> str:

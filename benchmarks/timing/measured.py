@@ -15,8 +15,9 @@ import torch
 from benchmarks import backbones
 from benchmarks.timing import probes, steps, together
 from benchmarks.timing.steps import FULL, LORA, PEER, Case, Setting, Step
-from benchmarks.timing.turns import CLOCKS, Timing, Turn, interleaved, machine
+from benchmarks.timing.turns import CLOCKS, Timing, Turn, interleaved
 from benchmarks.training import measure
+from benchmarks.training.environment import device_name
 from methods import get, table
 
 PROCESSES = 3  # peak memory is the median over these
@@ -34,12 +35,8 @@ BARS: Sequence[tuple[Case, float]] = (
 BAR_ROUNDS = 3  # methods with a bar are measured in this many times the rounds, to tell small differences apart
 # steps that each need only a setting
 PROBES: Mapping[str, Callable[[Setting], Mapping[str, Step]]] = {
-    "sampling": probes.sampling,
-    "folding": probes.folding,
-    "optimizers": probes.optimizers,
-    "harness": probes.harness,
-    "probe": probes.probe,
-    "evaluation": probes.evaluation,
+    make.__name__: make
+    for make in (probes.sampling, probes.folding, probes.optimizers, probes.harness, probes.probe, probes.evaluation)
 }
 
 
@@ -126,5 +123,7 @@ def _measured(what: str, setting: Setting, clock: str, take_turns: Callable[[], 
         "copy_bytes_per_second": measure.copy_bytes_per_second(setting.device, read),
     }
     turns = take_turns()
+    machine = {"device": device_name(setting.device), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    machine |= {"load": [round(load, 1), round(os.getloadavg()[0], 1)]}  # the averages of the last minute
     described = {"what": what, "clock": clock, **setting.to_json()}
-    return Timing(setting=described, machine=machine(setting.device, load) | rates, turns=turns)
+    return Timing(setting=described, machine=machine | rates, turns=turns)

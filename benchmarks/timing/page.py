@@ -61,8 +61,7 @@ def where(timing: Timing) -> str:
 
 def kept(folder: Path) -> list[Timing]:
     """All timings of a folder, ordered by device, title and backbone."""
-    order = list(TITLES)
-    timings = [Timing.read(path) for path in sorted(folder.glob("*.json"))]
+    order, timings = list(TITLES), [Timing.read(path) for path in sorted(folder.glob("*.json"))]
     return sorted(timings, key=lambda t: (t.setting["device"], order.index(t.setting["what"]), t.setting["backbone"]))
 
 

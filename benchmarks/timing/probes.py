@@ -113,10 +113,9 @@ def evaluation(setting: Setting) -> dict[str, Step]:
 def sampling(setting: Setting) -> dict[str, Step]:
     """A training step of LoRA on point clouds, and the search for its centres and neighbours alone."""
     body: Any = setting.body()
-    x, _ = setting.samples(setting.batch_size)
-    tuned = steps.build(LORA, setting, body)
-    choose = partial(group, x, body.num_groups, body.group_size)
-    return {"lora": steps.step(tuned, setting), "centres and neighbours": partial(_call, choose)}
+    choose = partial(group, setting.samples(setting.batch_size)[0], body.num_groups, body.group_size)
+    step = steps.step(steps.build(LORA, setting, body), setting)
+    return {"lora": step, "centres and neighbours": partial(_call, choose)}
 
 
 def folding(setting: Setting) -> dict[str, Step]:
