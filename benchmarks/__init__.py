@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,12 +14,7 @@ __all__ = ["load_model", "load_records"]
 
 def __getattr__(name: str) -> Any:
     """Import a function when it is first used: torch and pandas take seconds, and ``--help`` needs neither."""
-    if name == "load_model":
-        from benchmarks.training.model import load
-
-        return load
-    if name == "load_records":
-        from benchmarks.tables.reader import load as load_records
-
-        return load_records
-    raise AttributeError(f"module 'benchmarks' has no attribute '{name}'")
+    places = {"load_model": "benchmarks.training.model", "load_records": "benchmarks.tables.reader"}
+    if name not in places:
+        raise AttributeError(f"module 'benchmarks' has no attribute '{name}'")
+    return import_module(places[name]).load

@@ -26,12 +26,8 @@ VERBS: Mapping[str, Mapping[str, str]] = {
         "features": "draw a run's features by class, before and after tuning",
         "tracking": "upload the records that MLflow does not have yet",
     },
-    "use a model": {
-        "export": "write a trained model as a timm checkpoint or as an adapter of Hugging Face PEFT",
-    },
-    "data": {
-        "data": "list, fetch, verify, convert and show data sets",
-    },
+    "use a model": {"export": "write a trained model as a timm checkpoint or as an adapter of Hugging Face PEFT"},
+    "data": {"data": "list, fetch, verify, convert and show data sets"},
     "maintain": {
         "catalog": "write the table of all methods, methods/README.md",
         "pretrain": "train the embedded backbones",
@@ -69,8 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if verb not in available():
         raise UserError(unknown("verb", verb, available()))
-    status: int = module(verb).main(rest)
-    return status
+    return int(module(verb).main(rest))
 
 
 if __name__ == "__main__":

@@ -6,39 +6,32 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.cli import command_parser, guarded
+from benchmarks.cli import guarded
 from benchmarks.figures import drawing
 from methods.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this verb."""
-    p = command_parser(
+    return drawing.parser(
         "architecture",
         "Draw the widths that a run of NOAH found, per block and family of modules.",
         {"draw the only run of NOAH in a folder": "noah --results try -o architecture.png"},
     )
-    drawing.add_arguments(p)
-    return p
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw one run. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
-    from benchmarks.records import store
-
-    drawing.check_ending(args.out)
-    record = store.find(args.results, args.run)
+    record = drawing.asked(args)
     report = record.get("report", {})
     if "architecture" not in report:
         raise UserError(f"the record of {drawing.title(record)} has no architecture; give a run of noah")
     widths, search = report["architecture"], report["search"]
     panel = f"width, {search['params']:,} parameters, best of {search['subnets']:,} subnets on validation"
-    figure = drawing.heatmaps(
-        {panel: list(widths.values())}, rows=list(widths), form="d", heading=drawing.title(record)
-    )
-    drawing.save(figure, args.out)
+    panels = {panel: list(widths.values())}
+    drawing.save(drawing.heatmaps(panels, rows=list(widths), form="d", heading=drawing.title(record)), args.out)
     print(f"written: {args.out}")
     return 0
 

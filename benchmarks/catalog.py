@@ -18,14 +18,8 @@ def parser() -> argparse.ArgumentParser:
         {"write the table after a change of a method": "", "write it elsewhere": "-o methods.md"},
     )
     write = p.add_argument_group("what to write")
-    write.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        default=Path("methods/README.md"),
-        metavar="FILE",
-        help="Markdown file (default: methods/README.md)",
-    )
+    page = Path("methods/README.md")
+    write.add_argument("-o", "--out", type=Path, default=page, metavar="FILE", help=f"Markdown file (default: {page})")
     return p
 
 

@@ -53,19 +53,14 @@ def command_parser(verb: str, description: str, examples: Mapping[str, str]) -> 
 
 def add_results(arguments: Arguments, holds: str = "folder that holds the records") -> None:
     """Add ``--results``, the folder that holds the records and what is made from them."""
-    arguments.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help=f"{holds} (default: results)"
-    )
+    folder = Path("results")
+    arguments.add_argument("--results", type=Path, default=folder, metavar="DIR", help=f"{holds} (default: {folder})")
 
 
 def add_data_root(arguments: Arguments) -> None:
     """Add ``--data-root``, the folder that holds the data sets."""
-    arguments.add_argument(
-        "--data-root",
-        type=Path,
-        metavar="DIR",
-        help="folder that holds the data sets (default: $PEFT_BENCH_DATA, else data)",
-    )
+    default = "folder that holds the data sets (default: $PEFT_BENCH_DATA, else data)"
+    arguments.add_argument("--data-root", type=Path, metavar="DIR", help=default)
 
 
 def guarded(main: Main) -> Main:
@@ -88,11 +83,11 @@ def guarded(main: Main) -> Main:
         except UserError as error:
             return _complain(str(error), 2)
         except OSError as error:
-            if not (error.errno in FULL or _was_given(error.filename, sys.argv[1:] if argv is None else argv)):
-                raise
-            verb = "write" if error.errno in FULL else "use"
             if error.errno in FULL:
                 _drop_output()
+            elif not _was_given(error.filename, sys.argv[1:] if argv is None else argv):
+                raise
+            verb = "write" if error.errno in FULL else "use"
             return _complain(cannot(f"{verb} {error.filename or 'the output'}", error), 2)
         except KeyboardInterrupt:
             return _complain("interrupted. Finished runs are kept; run the same command again to continue.", 130)
@@ -150,23 +145,10 @@ def progress() -> Progress:
 
     It shows nothing in a worker process, or if stderr is not a terminal.
     """
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-    )
+    parts = ("{task.description}", rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeElapsedColumn(), "left")
     silent = not console.is_terminal or multiprocessing.parent_process() is not None
-    return Progress(*columns, TimeRemainingColumn(), console=console, disable=silent, transient=True)
+    return rich.Progress(*parts, rich.TimeRemainingColumn(), console=console, disable=silent, transient=True)

@@ -16,7 +16,6 @@ from methods.errors import UserError, check, unknown
 if TYPE_CHECKING:
     from benchmarks.suites import Suite
 
-
 EXAMPLES = {
     "list all tasks": "list",
     "download the files of a suite": "fetch vtab1k",
@@ -59,9 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.action == "list":
         return show_list()
     if args.action == "fetch":
-        return show_fetched(args.suite, args.data_root)
+        return _fetch(args.suite, args.data_root)
     if args.action == "convert":
-        return convert(args.suite)
+        return _convert(args.suite)
     suite = suites.get(args.suite)
     if args.action == "show":
         from benchmarks.figures import samples
@@ -70,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         samples.draw(suite, args.task, args.out)
         print(f"written: {args.out}")
         return 0
-    return verify(suite, args.tasks or list(suite.tasks))
+    return _verify(suite, args.tasks or list(suite.tasks))
 
 
 def show_list() -> int:
@@ -84,21 +83,17 @@ def show_list() -> int:
         headings = ("task", "modality", "group", "classes", "train", "val", "test", "source", "licence", "fingerprint")
         table = Table(*headings, title=f"suite {suite.name}")
         for name, task in suite.tasks.items():
-            counts = [str(n) for n in (task.classes, task.train, task.val, task.test)]
-            row = [name, task.modality, task.group, *counts, task.source, task.licence, _fingerprint(suite, name)]
-            table.add_row(*row)
+            counts = map(str, (task.classes, task.train, task.val, task.test))
+            own = (task.source, task.licence, _fingerprint(suite, name))
+            table.add_row(name, task.modality, task.group, *counts, *own)
         console().print(table)
     if none_of_own:
         console().print(none_of_own, markup=False, soft_wrap=True)
     return 0
 
 
-def show_fetched(name: str, root: Path | None) -> int:
-    """Fetch a suite's files and print what was fetched.
-
-    Raises:
-        UserError: a command cannot fetch the files (the message says where to get them), or the download failed.
-    """
+def _fetch(name: str, root: Path | None) -> int:
+    """Fetch a suite's files and print what was fetched, or raise a UserError that says where to get them."""
     from benchmarks import suites
     from benchmarks.files.fetch import fetch
 
@@ -114,12 +109,8 @@ def show_fetched(name: str, root: Path | None) -> int:
     return 0
 
 
-def verify(suite: Suite, tasks: Sequence[str]) -> int:
-    """Check the data of tasks and print their counts.
-
-    Raises:
-        UserError: a task is unknown, or its data differ from the suite's table.
-    """
+def _verify(suite: Suite, tasks: Sequence[str]) -> int:
+    """Check the data of tasks against the suite's table and print their counts."""
     from benchmarks.suites.checking import all_faults, check_task
 
     for name in tasks:
@@ -142,19 +133,13 @@ def _fingerprint(suite: Suite, task: str) -> str:
         return f"wrong: see verify {suite.name}"
 
 
-def convert(name: str) -> int:
-    """Convert a suite's files and print the written paths.
-
-    Raises:
-        UserError: the suite has no files to convert, or its files are missing or wrong.
-    """
+def _convert(name: str) -> int:
+    """Convert a suite's files and print the written paths."""
     from benchmarks import suites
 
-    able = [known for known in suites.table() if suites.get(known).convert]
-    run = suites.get(name).convert if name in suites.table() else None
-    if run is None:
-        raise UserError(unknown("suite with files to convert", name, able))
-    print("written: " + ", ".join(str(path) for path in run()))
+    able = {known: run for known in suites.table() if (run := suites.get(known).convert)}
+    check(name in able, unknown("suite with files to convert", name, able))
+    print("written: " + ", ".join(map(str, able[name]())))
     return 0
 
 

@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cli import add_results, command_parser, guarded
-from methods.errors import UserError
+from methods.errors import check
 
 ENDING = ".safetensors"
-
-
 EXAMPLES = {
     "write a checkpoint that timm loads, with the only LoRA of a folder merged into it": "lora --results try "
     "-o model.safetensors",
@@ -29,12 +27,10 @@ def parser() -> argparse.ArgumentParser:
         EXAMPLES,
     )
     read = p.add_argument_group("what to read")
-    read.add_argument(
-        "run", metavar="RUN", help="a task file, a record's path, or the start of a run's key or file name"
-    )
-    read.add_argument(
-        "--from-peft", type=Path, metavar="DIR", help="take the LoRA and head that PEFT saved, not those of the run"
-    )
+    run = "a task file, a record's path, or the start of a run's key or file name"
+    read.add_argument("run", metavar="RUN", help=run)
+    saved = "take the LoRA and head that PEFT saved, not those of the run"
+    read.add_argument("--from-peft", type=Path, metavar="DIR", help=saved)
     add_results(read, "folder that holds the records and task files")
     write = p.add_argument_group("what to write")
     write.add_argument("-o", "--out", type=Path, metavar="FILE", help="checkpoint of timm or of the point backbone")
@@ -47,17 +43,14 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the files. Returns 2 for a person's mistake, or if the method cannot be written in that format."""
     args = parser().parse_args(argv)
-    if not (args.out or args.peft or args.task):
-        raise UserError("nothing to write; give -o FILE, --peft DIR or --task FILE")
-    for path in (args.out, args.task):
-        if path and path.suffix != ENDING:
-            raise UserError(f"cannot write '{path}': the file must end in {ENDING}")
+    check(bool(args.out or args.peft or args.task), "nothing to write; give -o FILE, --peft DIR or --task FILE")
+    for path in filter(None, (args.out, args.task)):
+        check(path.suffix == ENDING, f"cannot write '{path}': the file must end in {ENDING}")
     from benchmarks.training import export, model
 
     path = _task_file(args.run, args.results)
-    tuned, spec = (
-        export.with_adapter(path, args.from_peft) if args.from_peft else (model.load(path), model.read(path)[0])
-    )
+    merged = args.from_peft and export.with_adapter(path, args.from_peft)
+    tuned, spec = merged or (model.load(path), model.read(path)[0])
     if args.peft:
         from methods import hf_layout
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import command_parser, guarded
+from benchmarks.cli import guarded
 from benchmarks.figures import drawing
 
 if TYPE_CHECKING:
@@ -20,14 +20,12 @@ SAMPLES = 500
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this verb."""
-    p = command_parser(
+    return drawing.parser(
         "features",
         f"Draw t-SNE of the features of {SAMPLES} test samples before and after tuning: the features of the frozen "
         "backbone, and the features that the head of the trained model sees.",
         {"draw the only run of LoRA in a folder": "lora --results try -o features.png"},
     )
-    drawing.add_arguments(p)
-    return p
 
 
 @guarded
@@ -40,8 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.records.spec import Spec
     from benchmarks.training import model
 
-    drawing.check_ending(args.out)
-    record = store.find(args.results, args.run)
+    record = drawing.asked(args)
     spec = Spec.from_json(record["spec"])
     suite = suites.get(spec.suite)
     tuned = model.load(store.adapter_path(args.results, spec))
@@ -61,11 +58,8 @@ def _pooled(classifier: Classifier, x: Tensor, *, frozen: bool = False) -> Tenso
     import torch
 
     with torch.inference_mode():
-        parts = []
-        for images in x.split(250):
-            pooled = classifier.pooled(images)
-            parts.append(pooled if frozen else classifier.method.features(pooled))
-    return torch.cat(parts)
+        pooled = [classifier.pooled(part) for part in x.split(250)]
+        return torch.cat(pooled if frozen else [classifier.method.features(part) for part in pooled])
 
 
 if __name__ == "__main__":

@@ -44,8 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = console()
     show = partial(out.print, markup=False, highlight=False, soft_wrap=True)
     if args.compare:
-        for line in comparison.lines(load(args.results, args.suite), *args.compare):
-            show(line)
+        show("\n".join(comparison.lines(load(args.results, args.suite), *args.compare)))
         return 0
     if args.summary:
         show(to_markdown(summary(comparable(load(args.results, args.suite)), args.summary)))

@@ -19,13 +19,11 @@ def parser() -> argparse.ArgumentParser:
     )
     read = p.add_argument_group("what to read")
     add_results(read)
-    read.add_argument(
-        "--suite", default="offline", metavar="NAME", help="only the runs of this suite (default: offline)"
-    )
+    suite = "offline"
+    read.add_argument("--suite", default=suite, metavar="NAME", help=f"only the runs of this suite (default: {suite})")
     write = p.add_argument_group("what to write")
-    write.add_argument(
-        "-o", "--out", type=Path, metavar="DIR", help="folder for the plot (default: figures in --results)"
-    )
+    folder = "folder for the plot (default: figures in --results)"
+    write.add_argument("-o", "--out", type=Path, metavar="DIR", help=folder)
     return p
 
 
@@ -38,8 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.tables.rows import comparable
 
     groups = comparable(load(args.results, args.suite))
-    written = pareto.write(groups, args.out or args.results / "figures")
-    print("written: " + ", ".join(map(str, written)))
+    print("written: " + ", ".join(map(str, pareto.write(groups, args.out or args.results / "figures"))))
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cli import add_results, command_parser, guarded
-from methods.errors import UserError
+from methods.errors import check
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,9 +22,8 @@ def parser() -> argparse.ArgumentParser:
     add_results(read)
     read.add_argument("--suite", metavar="NAME", help="only the runs of this suite (default: every suite)")
     write = p.add_argument_group("what to write")
-    write.add_argument(
-        "-o", "--out", type=Path, metavar="DIR", help="folder for the diagrams (default: figures in --results)"
-    )
+    folder = "folder for the diagrams (default: figures in --results)"
+    write.add_argument("-o", "--out", type=Path, metavar="DIR", help=folder)
     return p
 
 
@@ -38,11 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     groups = comparable(load(args.results, args.suite))
     written = ranks.write(groups, args.out or args.results / "figures")
-    if not written:
-        raise UserError(
-            f"no set of comparable runs in {args.results} has {ranks.FEWEST_METHODS} methods that all have the same "
-            f"{ranks.FEWEST_TASKS} or more tasks and a seed in common; run more methods"
-        )
+    few = f"no set of comparable runs in {args.results} has {ranks.FEWEST_METHODS} methods that all have the same "
+    check(bool(written), f"{few}{ranks.FEWEST_TASKS} or more tasks and a seed in common; run more methods")
     print("written: " + ", ".join(map(str, written)))
     return 0
 

@@ -6,31 +6,26 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.cli import command_parser, guarded
+from benchmarks.cli import guarded
 from benchmarks.figures import drawing
 from methods.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this verb."""
-    p = command_parser(
+    return drawing.parser(
         "routing",
         "Draw the token allocation and the routing score of a run of Adapter-X, per block and expert. The record holds "
         "both: they were measured on the training samples after training.",
         {"draw the only run of Adapter-X in a folder": "adapterx --results try -o routing.png"},
     )
-    drawing.add_arguments(p)
-    return p
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw one run. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
-    from benchmarks.records import store
-
-    drawing.check_ending(args.out)
-    record = store.find(args.results, args.run)
+    record = drawing.asked(args)
     routing = record.get("report", {}).get("routing")
     if not routing:
         raise UserError(f"the record of {drawing.title(record)} has no routing; give a run of adapterx")

@@ -12,7 +12,7 @@ from benchmarks.cli import add_results, command_parser, console, guarded, progre
 from benchmarks.files.root import use_data_root
 from benchmarks.sweeps import arguments, options
 from benchmarks.tracking.address import add_tracking
-from methods.errors import UserError
+from methods.errors import check
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from benchmarks.records.spec import Spec
     from benchmarks.tracking.sink import Sink
     from benchmarks.training.train import Epoch
-
 
 EXAMPLES = {
     "compare Adapter-X with LoRA on one small task, in a folder of its own": "--methods adapterx lora --tasks digits "
@@ -48,14 +47,8 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--force", action="store_true", help="train again and replace records that exist")
     what.add_argument("--dry-run", action="store_true", help="show the runs, their parameters and the time they need")
     what.add_argument("--list", action="store_true", help="show all methods, suites, tasks and backbones")
-    how.add_argument(
-        "--tuned",
-        nargs="?",
-        type=Path,
-        const=Path(),
-        metavar="DIR",
-        help="use the configurations that benchmarks.tune found; DIR holds them (default: configs in --results)",
-    )
+    tuned = "use the configurations that benchmarks.tune found; DIR holds them (default: configs in --results)"
+    how.add_argument("--tuned", nargs="?", type=Path, const=Path(), metavar="DIR", help=tuned)
     options.add_dtype(how)
     options.add_device(where)
     options.add_workers(where, "runs")
@@ -83,8 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.list:
         return listing.show_list()
     specs = _specs(args, arguments.place(args, runs=1).device)
-    if not specs:
-        raise UserError("nothing to run: none of these methods works on the tasks asked for")
+    check(bool(specs), "nothing to run: none of these methods works on the tasks asked for")
     place = arguments.place(args, len(specs))  # not len(todo): threads, and so numbers, must not depend on what is left
     if place.executor == "local":
         torch.set_num_threads(max(1, torch.get_num_threads() // (place.workers or 1)))
@@ -110,8 +102,7 @@ def _specs(args: argparse.Namespace, device: torch.device) -> list[Spec]:
     specs = sweep.specs(asked, arguments.dtype(args.dtype, device), absent=args.dry_run)
     if args.tuned is None:
         return specs
-    if asked.set:
-        raise UserError(f"--tuned takes every option from a study: leave out those set for {', '.join(asked.set)}")
+    check(not asked.set, f"--tuned takes every option from a study: leave out those set for {', '.join(asked.set)}")
     return tuned.apply(specs, args.results / tuned.CONFIGS if args.tuned == Path() else args.tuned)
 
 
@@ -157,8 +148,8 @@ def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, resul
     ended = f"{len(specs) - len(todo)} already finished, {others}{len(outcome.failed)} failed"
     out.print(f"{len(specs)} runs: {trained} trained, {ended}")
     for spec, reason in outcome.failed.items():
-        trace = store.trace_path(results, spec)
-        out.print(f"failed: {spec}: {reason} (traceback: {trace})", style="red", markup=False, soft_wrap=True)
+        line = f"failed: {spec}: {reason} (traceback: {store.trace_path(results, spec)})"
+        out.print(line, style="red", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from benchmarks.cli import command_parser, console, guarded
 from benchmarks.sweeps import arguments
 from benchmarks.sweeps.options import add_dtype
-from methods.errors import UserError
+from methods.errors import check, unknown
 
 if TYPE_CHECKING:
     from benchmarks.timing.steps import Case
@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 WHAT = ("methods", "harness", "together")
 BACKBONE = "vit_base_patch16_224"
 TABLES, RECORDS = Path("results/speed"), Path("results/performance")
-
-
+HELP = {
+    "report": "measure the named parts, or all parts, of benchmarks/timing/README.md and write that page. Parts: "
+    "images (every method on ViT-B/16), points (every method on Point-MAE's transformer), sampling, folding, "
+    "optimizers, harness, probe, evaluation, compilation and, on a CPU, bars",
+    "clock": "wall: elapsed time (default); cpu: processor time of this process, for a machine with other work. With "
+    "cpu set OMP_NUM_THREADS=1, because threads that wait for each other count too",
+}
 EXAMPLES = {
     "time two methods against the frozen floor": "--methods lora adapterx",
     "find out after how many steps compilation pays off": "--methods lora --compile --device cuda",
@@ -40,49 +45,26 @@ def parser() -> argparse.ArgumentParser:
     )
     what = p.add_argument_group("what to measure")
     what.add_argument("what", nargs="?", choices=WHAT, default="methods", help="see above (default: methods)")
-    what.add_argument(
-        "--methods", nargs="+", default=["lora", "adapterx"], metavar="NAME", help="methods (default: lora adapterx)"
-    )
-    what.add_argument(
-        "--set", nargs="+", default=[], metavar="METHOD.OPTION=VALUE", help="options, such as adaptformer.hidden=8"
-    )
+    names = ["lora", "adapterx"]
+    what.add_argument("--methods", nargs="+", default=names, metavar="NAME", help="methods (default: lora adapterx)")
+    options = "options, such as adaptformer.hidden=8"
+    what.add_argument("--set", nargs="+", default=[], metavar="METHOD.OPTION=VALUE", help=options)
     what.add_argument("--backbone", default=BACKBONE, metavar="NAME", help=f"backbone (default: {BACKBONE})")
     what.add_argument("--batch-size", type=int, default=8, metavar="N", help="samples per step (default: 8)")
     what.add_argument("--compile", action="store_true", help="time each method compiled as well")
-    what.add_argument(
-        "--side-by-side",
-        type=int,
-        nargs="+",
-        default=[1, 2, 4],
-        metavar="N",
-        help="numbers of processes for together (default: 1 2 4)",
-    )
-    what.add_argument(
-        "--report",
-        nargs="*",
-        metavar="PART",
-        help="measure the named parts, or all parts, of benchmarks/timing/README.md and write that page. Parts: images "
-        "(every method on ViT-B/16), points (every method on Point-MAE's transformer), sampling, folding, optimizers, "
-        "harness, probe, evaluation, compilation and, on a CPU, bars",
-    )
+    processes = "numbers of processes for together (default: 1 2 4)"
+    what.add_argument("--side-by-side", type=int, nargs="+", default=[1, 2, 4], metavar="N", help=processes)
+    what.add_argument("--report", nargs="*", metavar="PART", help=HELP["report"])
     how = p.add_argument_group("how to measure")
     how.add_argument("--repeats", type=int, default=7, metavar="N", help="rounds after a warm-up round (default: 7)")
-    how.add_argument(
-        "--clock",
-        choices=("wall", "cpu"),
-        default="wall",
-        help="wall: elapsed time (default); cpu: processor time of this process, for a machine with other work. With "
-        "cpu set OMP_NUM_THREADS=1, because threads that wait for each other count too",
-    )
+    how.add_argument("--clock", choices=("wall", "cpu"), default="wall", help=HELP["clock"])
     add_dtype(how)
     where = p.add_argument_group("where to run")
-    where.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="`auto` uses CUDA if there is a GPU (default)"
-    )
+    auto = "`auto` uses CUDA if there is a GPU (default)"
+    where.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=auto)
     write = p.add_argument_group("what to write")
-    write.add_argument(
-        "-o", "--out", type=Path, metavar="DIR", help=f"folder (default: {TABLES}, with --report {RECORDS})"
-    )
+    folder = f"folder (default: {TABLES}, with --report {RECORDS})"
+    write.add_argument("-o", "--out", type=Path, metavar="DIR", help=folder)
     return p
 
 
@@ -90,8 +72,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, show a table and write it. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
-    if min(args.repeats, *args.side_by_side) < 1 or args.batch_size < 2:
-        raise UserError("--repeats and --side-by-side must be at least 1, and --batch-size at least 2")
+    fine = min(args.repeats, *args.side_by_side) >= 1 and args.batch_size >= 2
+    check(fine, "--repeats and --side-by-side must be at least 1, and --batch-size at least 2")
     import torch
 
     from benchmarks.timing import measured
@@ -104,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(args.report, args.out or RECORDS, measured.report(device, dtype, args.repeats, args.clock))
     setting = Setting(backbone=args.backbone, batch_size=args.batch_size, device=device, dtype=dtype)
     if args.what == "harness":
-        timing = measured.harness(setting, args.repeats, args.clock)
+        timing = measured.probe("harness", setting, args.repeats, args.clock)
     elif args.what == "together":
         case = _cases(args.methods[:1], args.set)[-1]
         timing = measured.side_by_side(case, setting, args.side_by_side, args.repeats)
@@ -116,11 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _cases(names: Sequence[str], assignments: Sequence[str]) -> list[Case]:
-    """Return ``hf:lora``, if Hugging Face PEFT is installed, and the named methods, each with its options.
-
-    Raises:
-        UserError: a method or an option is unknown.
-    """
+    """Return ``hf:lora``, if Hugging Face PEFT is installed, and the named methods, each with its options."""
     import methods
     from benchmarks.sweeps import sweep
     from benchmarks.timing.steps import PEER, Case
@@ -128,8 +106,7 @@ def _cases(names: Sequence[str], assignments: Sequence[str]) -> list[Case]:
     asked = list(methods.table()) if list(names) == ["all"] else list(dict.fromkeys(names))
     options = sweep.method_options(sweep.assignments(assignments, "--set"))
     for name in options:
-        if name not in asked:
-            raise UserError(f"options set for '{name}', which is not among the methods: {', '.join(asked)}")
+        check(name in asked, f"options set for '{name}', which is not among the methods: {', '.join(asked)}")
     for name in asked:
         methods.config(name, options.get(name, {}))  # refuses an unknown name or option before a backbone is built
     peer = [PEER] if PEER not in asked and methods.known(PEER) else []
@@ -149,20 +126,18 @@ def _keep(timing: Timing, folder: Path, name: str) -> None:
         shown.add_row(*row)
     out.print(shown)
     out.print(page.where(timing), soft_wrap=True)
-    paths = [folder / f"{name}{ending}" for ending in (".json", ".md")]
-    timing.write(paths[0])
-    write_atomic(paths[1], page.section(timing))
-    out.print("written: " + ", ".join(map(str, paths)), soft_wrap=True)
+    times, text = (folder / f"{name}{ending}" for ending in (".json", ".md"))
+    timing.write(times)
+    write_atomic(text, page.section(timing))
+    out.print(f"written: {times}, {text}", soft_wrap=True)
 
 
 def _report(names: Sequence[str], folder: Path, parts: Mapping[str, Callable[[], Timing]]) -> int:
     """Measure some or all parts of the page, write their times, and write the page from all times in ``folder``."""
     from benchmarks.timing import page
-    from methods.errors import unknown
 
     for name in names:
-        if name not in parts:
-            raise UserError(f"--report: {unknown('part', name, parts)}")
+        check(name in parts, f"--report: {unknown('part', name, parts)}")
     out = console()
     for name in names or parts:
         timing = parts[name]()

@@ -12,19 +12,16 @@ from typing import TYPE_CHECKING
 from benchmarks.cli import add_results, command_parser, console, guarded, progress
 from benchmarks.files.root import use_data_root
 from benchmarks.sweeps import arguments, options
-from methods.errors import UserError
+from methods.errors import check
 
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.records.spec import Spec
     from benchmarks.sweeps.sweep import Dtypes, Sweep
     from benchmarks.tuning.databases import StudyDatabase
     from benchmarks.tuning.studies import Search
 
 JUDGED = {"train_split": "train", "checkpoint_rule": "last"}
-
-
 EXAMPLES = {
     "tune two methods on one task, 20 trials each": "--methods lora adapterx --tasks digits --trials 20 --results try",
     "tune from several machines at once: run the same command on each": "--methods all --trials 20 "
@@ -49,13 +46,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_dtype(how)
     options.add_device(where)
     options.add_workers(where, "trials")
-    where.add_argument(
-        "--grace-seconds",
-        type=int,
-        default=60,
-        metavar="N",
-        help="a trial without a heartbeat for this long counts as dead and is run again (default: 60)",
-    )
+    grace = "a trial without a heartbeat for this long counts as dead and is run again (default: 60)"
+    where.add_argument("--grace-seconds", type=int, default=60, metavar="N", help=grace)
     record.add_argument("--storage", metavar="URL", help="SQL database (default: SQLite, tuning.db in --results)")
     add_results(record, "folder for configurations and figures")
     return p
@@ -101,25 +93,16 @@ def plan(asked: Sweep, dtype: Dtypes, *, seed: int, trials: int) -> list[Search]
     from benchmarks.tuning.studies import Search
 
     rule = asked.recipe.get("checkpoint_rule", "last")
-    if rule != "last":
-        raise UserError(
-            f"checkpoint_rule={rule}: a trial is judged on validation after its last epoch; leave the rule out"
-        )
+    judged = "a trial is judged on validation after its last epoch; leave the rule out"
+    check(rule == "last", f"checkpoint_rule={rule}: {judged}")
     specs = sweep.specs(replace(asked, seeds=(seed,), recipe={**asked.recipe, **JUDGED}), dtype)
     names = [(spec.method, spec.task) for spec in specs]
     double = sorted({f"{method} on {task}" for method, task in names if names.count((method, task)) > 1})
-    if double:
-        raise UserError(
-            f"several sets of options for {', '.join(double[:3])}, but a study has one; give values, not lists"
-        )
-    if not specs:
-        raise UserError("nothing to tune: none of these methods works on the tasks asked for")
-    return [Search(base=spec, fixed=_fixed(asked, spec), trials=trials) for spec in specs]
-
-
-def _fixed(asked: Sweep, spec: Spec) -> tuple[str, ...]:
-    options = asked.set.get(spec.method, {})
-    return tuple(sorted(options if not isinstance(options, Sequence) else options[0]))
+    several = f"several sets of options for {', '.join(double[:3])}, but a study has one; give values, not lists"
+    check(not double, several)
+    check(bool(specs), "nothing to tune: none of these methods works on the tasks asked for")
+    sets = {method: options[0] if isinstance(options, Sequence) else options for method, options in asked.set.items()}
+    return [Search(base=spec, fixed=tuple(sorted(sets.get(spec.method, ()))), trials=trials) for spec in specs]
 
 
 def _search(searches: Sequence[Search], database: StudyDatabase, device: torch.device, workers: int) -> list[str]:
@@ -159,16 +142,15 @@ def _report(searches: Sequence[Search], database: StudyDatabase, results: Path) 
         stem = tuned.path(results / "figures" / "tuning", search.base).with_suffix("")
         picture.write(studies.study(search, database), str(search), search.trials, stem)
         chosen = ", ".join(f"{k} {v:.2g}" if isinstance(v, float) else f"{k} {v}" for k, v in trial.params.items())
-        values = [_percent(value) for value in (studies.default_value(search, database), trial.value)]
-        table.add_row(search.base.method, search.base.task, str(search.trials), str(states["pruned"]), *values, chosen)
+        values = (studies.default_value(search, database), trial.value)
+        percents = ["pruned" if value is None else f"{100 * value:.1f}" for value in values]
+        table.add_row(
+            search.base.method, search.base.task, str(search.trials), str(states["pruned"]), *percents, chosen
+        )
     out = console()
     out.print(table)
     written = f"{results / tuned.CONFIGS}, {results / 'figures' / 'tuning'}"
     out.print(f"written: {written}; use the configurations with python -m benchmarks.run --tuned", soft_wrap=True)
-
-
-def _percent(value: float | None) -> str:
-    return "pruned" if value is None else f"{100 * value:.1f}"
 
 
 if __name__ == "__main__":

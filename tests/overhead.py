@@ -51,10 +51,8 @@ def tracking() -> str:
     import psutil
 
     with TemporaryDirectory() as folder:
-        argv = [*COMMON, "--tracking", f"sqlite:///{folder}/mlflow.db", "--results", f"{folder}/results"]
-        command, own = [sys.executable, "-m", "benchmarks.run", *argv], {"PEFT_BENCH_CACHE": f"{folder}/cache"}
         spent: dict[int, list[float]] = {}  # finished runs: [training, MLflow]
-        with subprocess.Popen(command, cwd=ROOT, env=os.environ | own, stdout=subprocess.DEVNULL) as process:
+        with _started([*COMMON, "--tracking", f"sqlite:///{folder}/mlflow.db"], folder) as process:
             while process.poll() is None and len(spent) <= COMMON_RUNS:
                 with suppress(psutil.Error):
                     trains = psutil.Process(process.pid)
@@ -117,11 +115,16 @@ def timed(task: Any, news: Any) -> Any:
 
 def _seconds(argv: list[str], threads: int) -> float:
     with TemporaryDirectory() as folder:
-        own = {"PEFT_BENCH_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": str(threads)}
-        command = [sys.executable, "-m", "benchmarks.run", *argv, "--results", f"{folder}/results"]
         start = time.perf_counter()
-        subprocess.run(command, cwd=ROOT, env=os.environ | own, check=True, stdout=subprocess.DEVNULL)
+        status = _started(argv, folder, OMP_NUM_THREADS=str(threads)).wait()
+        assert status == 0
         return time.perf_counter() - start
+
+
+def _started(argv: list[str], folder: str, **own: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "benchmarks.run", *argv, "--results", f"{folder}/results"]
+    environment = os.environ | {"PEFT_BENCH_CACHE": f"{folder}/cache", **own}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
 
 
 MEASURES = {"workers": [workers], "ray": [partial(ray, 1), partial(ray, None)], "tracking": [tracking]}

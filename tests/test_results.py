@@ -18,8 +18,7 @@ from benchmarks.tuning import tuned
 ROOT = Path(__file__).parents[1]
 FOLDERS = [ROOT / "results", *(path.parent for path in sorted((ROOT / "results").glob(f"*/{store.RUNS}")))]
 SUMMARY = re.compile(
-    r"^    python -m benchmarks\.leaderboard (.*)\n\n<!-- summary -->\n(.*?)<!-- end of summary -->",
-    re.MULTILINE | re.S,
+    r"(?ms)^    python -m benchmarks\.leaderboard ([^\n]*)\n\n<!-- summary -->\n(.*?)<!-- end of summary -->"
 )
 EACH = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 
@@ -49,15 +48,9 @@ def test_every_committed_record_has_its_own_key_and_committed_code(folder: Path)
         assert not record["environment"]["dirty"]
 
 
-@pytest.mark.parametrize(
-    ("config", "folder"),
-    [
-        ("offline", ROOT / "results"),
-        ("adapterx_ablation", ROOT / "results" / "adapterx_ablation"),
-        ("tuned", ROOT / "results" / "tuned"),
-    ],
-)
-def test_committed_records_are_exactly_those_of_their_command(config: str, folder: Path) -> None:
+@pytest.mark.parametrize("config", ["offline", "adapterx_ablation", "tuned"])
+def test_committed_records_are_exactly_those_of_their_command(config: str) -> None:
+    folder = ROOT / "results" / ("" if config == "offline" else config)
     asked = sweep.specs(sweep.from_file(ROOT / "benchmarks" / "configs" / f"{config}.yaml"), "float32")
     if config == "tuned":
         asked = tuned.apply(asked, ROOT / "results" / tuned.CONFIGS)

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import add_results
+from benchmarks.cli import add_results, command_parser
 from benchmarks.files.writing import writing
 from methods.errors import UserError
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
+    from argparse import ArgumentParser, Namespace
 
     from matplotlib.figure import Figure
 
@@ -27,13 +27,23 @@ FINE, TALL = 200, 20  # dots per inch of figures of up to 20 inches; a taller on
 LIGHT = 0.55  # text is white in cells above this share of the largest value, because these are dark
 
 
-def add_arguments(p: ArgumentParser) -> None:
-    """Add the arguments of a verb that draws one run: the run, the results folder and the file of the picture."""
+def parser(verb: str, description: str, examples: Mapping[str, str]) -> ArgumentParser:
+    """Make the parser of a verb that draws one run: it takes the run, the results folder and the picture's file."""
+    p = command_parser(verb, description, examples)
     read = p.add_argument_group("what to read")
     read.add_argument("run", metavar="RUN", help="a record's path, or the start of a run's key or file name")
     add_results(read)
     write = p.add_argument_group("what to write")
     write.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="a .png, .svg or .pdf file")
+    return p
+
+
+def asked(args: Namespace) -> dict[str, Any]:
+    """Return the record of the run that a verb is asked to draw, if the file to write is a picture."""
+    from benchmarks.records import store
+
+    check_ending(args.out)
+    return store.find(args.results, args.run)
 
 
 def title(record: Mapping[str, Any]) -> str:

@@ -48,8 +48,7 @@ def render(count: int, generator: torch.Generator, device: torch.device) -> tupl
     image, owner, covered = background, torch.full((count, SIZE, SIZE), KINDS, device=device), []
     for slot in range(SLOTS):  # the largest object is drawn last, on top
         mask, color = draw.paint(objects, slot)
-        present = (objects["present"][:, slot]).view(-1, 1, 1)
-        mask = mask * present
+        mask = mask * objects["present"][:, slot].view(-1, 1, 1)
         image = image + (color - image) * mask[:, None]
         inside = mask > 0.5
         owner = torch.where(inside, objects["kind"][:, slot].view(-1, 1, 1), owner)
@@ -173,8 +172,7 @@ def _solid(kind: Tensor, a: Tensor, b: Tensor) -> Tensor:
     star = radius - (1 - sharp * (1 - (2 * folded / step).abs()))
     bar = torch.maximum(a.abs() - 1, b.abs() - 0.28)
     ring = (radius - 0.75).abs() - 0.22
-    out = torch.where(sharp > 0, star, polygon)
-    return torch.where(kind == 6, bar, torch.where(kind == 7, ring, out))
+    return torch.where(kind == 6, bar, torch.where(kind == 7, ring, torch.where(sharp > 0, star, polygon)))
 
 
 def _figures(device: torch.device) -> Tensor:
@@ -231,8 +229,7 @@ def _patches(x: Tensor) -> Tensor:
 def _edge_angle(image: Tensor) -> Tensor:
     """The bin of the main edge direction of every patch, by its structure tensor; -1 for a patch without one."""
     gray = image.mean(1)
-    du = torch.zeros_like(gray)
-    dv = torch.zeros_like(gray)
+    du, dv = torch.zeros_like(gray), torch.zeros_like(gray)
     du[:, :, 1:-1] = gray[:, :, 2:] - gray[:, :, :-2]
     dv[:, 1:-1] = gray[:, 2:] - gray[:, :-2]
     uu, vv, uv = (_patches(p).mean(-1) for p in (du * du, dv * dv, du * dv))

@@ -115,8 +115,7 @@ class Draw(Random):
     def view(self, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Turn every cloud about y, tilt some, and cut some at a plane. Points that are cut off move onto the rest."""
         heading, tilt = self.uniform(0, 2 * math.pi, self.count), self.uniform(0, 1, self.count) < 0.3
-        points = points - points.mean(1, keepdim=True)
-        points = _turn(points, heading, 0, 2)
+        points = _turn(points - points.mean(1, keepdim=True), heading, 0, 2)
         points = _turn(points, torch.where(tilt, self.uniform(0.3, 1.2, self.count), 0.0), 1, 2)
         cut = self.uniform(0, 1, self.count) < 0.4
         side = torch.nn.functional.normalize(self.normal(self.count, 3), dim=-1)
@@ -133,8 +132,7 @@ class Draw(Random):
         """Move a fifth of the points of some clouds onto a plane under or behind the cloud."""
         has = self.uniform(0, 1, self.count) < 0.4
         plane = self.uniform(-1.5, 1.5, self.count, POINTS, 3)
-        low = points[..., 1].amin(1, keepdim=True).expand(-1, POINTS)
-        back = points[..., 2].amin(1, keepdim=True).expand(-1, POINTS)
+        low, back = (points[..., axis].amin(1, keepdim=True).expand(-1, POINTS) for axis in (1, 2))
         under = (self.uniform(0, 1, self.count, 1) < 0.5)[..., None]
         ground = torch.stack([plane[..., 0], low, plane[..., 2]], -1)
         wall = torch.stack([plane[..., 0], plane[..., 1], back], -1)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import math
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from methods.errors import UserError
 
 SAVE_SECONDS = 60.0  # between checkpoints
 HELD_OUT = 1024  # samples that measure accuracy; training never draws them
+STATES, COUNTERS = ("backbone", "heads", "optimizer"), ("step", "seconds", "rows")  # what a checkpoint holds of a Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,14 +80,14 @@ class Run:
     def __init__(self, job: Pretraining, out: Path, device: torch.device) -> None:
         self.job, self.out, self.device = job, out, device
         torch.manual_seed(job.seed)
-        self.pretext: Any = _pretext(job.name)
-        self.backbone = backbones.build(job.name, pretrained=False).to(device)
-        self.heads = _heads(self.backbone, self.pretext, device)
+        self.pretext: Any = images if job.name == "vit_nano" else points
+        self.backbone: Any = backbones.build(job.name, pretrained=False).to(device)
+        width: dict[bool, Any] = {True: self.backbone.num_features, False: self.backbone.head_hidden_size}
+        heads = {n: nn.Linear(width[n.startswith("patch_")], c) for n, c in self.pretext.HEADS.items()}
+        self.heads = nn.ModuleDict(heads).to(device)
         parameters = [*self.backbone.parameters(), *self.heads.parameters()]
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.05},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        wide = {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.05}
+        groups = [wide, {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=job.lr, fused=True)
         self.step, self.seconds, self.rows = 0, 0.0, list[dict[str, float]]()
         self.checkpoint = out / f"{job.name}.checkpoint"
@@ -103,7 +103,7 @@ class Run:
             group["lr"] = self.job.lr * rate
         self.backbone.train()
         x, targets = self._draw(self.step, self.job.batch_size)
-        loss = sum(self._losses(x, targets).values(), torch.zeros((), device=self.device)) / len(self.pretext.HEADS)
+        loss = sum(self._losses(x, targets), torch.zeros((), device=self.device)) / len(self.pretext.HEADS)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.backbone.parameters(), 1.0)
@@ -117,11 +117,8 @@ class Run:
         x, targets = self._draw(-1, HELD_OUT)
         with torch.inference_mode():
             logits = self._logits(x)
-        hits = {}
-        for name, target in targets.items():
-            known = target >= 0
-            hits[name] = float((logits[name].argmax(-1) == target)[known].float().mean())
-        return hits
+        hits = {name: (logits[name].argmax(-1) == target)[target >= 0] for name, target in targets.items()}
+        return {name: float(hit.float().mean()) for name, hit in hits.items()}
 
     def log(self, *, quiet: bool) -> None:
         """Add a row to the training log, and print it unless ``quiet``."""
@@ -134,13 +131,8 @@ class Run:
 
     def save(self) -> None:
         """Write the checkpoint."""
-        state = {
-            "job": vars(self.job),
-            "backbone": self.backbone.state_dict(),
-            "heads": self.heads.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "counters": {"step": self.step, "seconds": self.seconds, "rows": self.rows},
-        }
+        state = {name: getattr(self, name).state_dict() for name in STATES}
+        state |= {"job": vars(self.job), "counters": {name: getattr(self, name) for name in COUNTERS}}
         content = io.BytesIO()
         torch.save(state, content)
         write_atomic(self.checkpoint, content.getvalue())
@@ -150,11 +142,7 @@ class Run:
         path = self.out / f"{self.job.name}.safetensors"
         state = {name: tensor.cpu().contiguous() for name, tensor in self.backbone.state_dict().items()}
         write_atomic(path, save(state))
-        log = io.StringIO()
-        writer = csv.DictWriter(log, fieldnames=list(self.rows[-1]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_atomic(path.with_suffix(".csv"), log.getvalue())
+        write_atomic(path.with_suffix(".csv"), pd.DataFrame(self.rows).to_csv(index=False, lineterminator="\n"))
         write_atomic(path.with_suffix(".md"), self._card(path))
         self.checkpoint.unlink()
 
@@ -165,42 +153,40 @@ class Run:
 
     def _logits(self, x: Tensor) -> dict[str, Tensor]:
         """Logits by head: (B, classes) for the whole sample, and (B, T, classes) for its patches."""
-        pooled, tokens = features(self.backbone, x)
+        if hasattr(self.backbone, "forward_tokens"):  # a point backbone
+            pooled, tokens = self.backbone.forward_tokens(x)
+        else:
+            sequence = self.backbone.forward_features(x)
+            pooled, tokens = self.backbone.forward_head(sequence), sequence[:, self.backbone.num_prefix_tokens :]
         return {n: self.heads[n](tokens if n.startswith("patch_") else pooled) for n in self.pretext.HEADS}
 
-    def _losses(self, x: Tensor, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _losses(self, x: Tensor, targets: dict[str, Tensor]) -> list[Tensor]:
         """Cross-entropy of every head, divided by the logarithm of its number of classes, so that 1 is chance."""
         logits = self._logits(x)
-        return {
-            name: cross_entropy(logits[name].flatten(0, -2), target.flatten(), ignore_index=-1) / math.log(classes)
-            for (name, classes), target in zip(self.pretext.HEADS.items(), self._ordered(targets), strict=True)
-        }
-
-    def _ordered(self, targets: dict[str, Tensor]) -> list[Tensor]:
-        return [targets[name] for name in self.pretext.HEADS]
+        return [
+            cross_entropy(logits[name].flatten(0, -2), targets[name].flatten(), ignore_index=-1) / math.log(classes)
+            for name, classes in self.pretext.HEADS.items()
+        ]
 
     def _resume(self) -> None:
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         if state["job"] != vars(self.job):
             of = Pretraining(**state["job"]).command
             raise UserError(f"{self.checkpoint} belongs to another command ({of}); finish that, or delete the file")
-        self.backbone.load_state_dict(state["backbone"])
-        self.heads.load_state_dict(state["heads"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        counters = state["counters"]
-        self.step, self.seconds, self.rows = counters["step"], counters["seconds"], counters["rows"]
+        for name in STATES:
+            getattr(self, name).load_state_dict(state[name])
+        for name in COUNTERS:
+            setattr(self, name, state["counters"][name])
 
     def _card(self, path: Path) -> str:
-        last = self.rows[-1]
+        last, text = self.rows[-1], Path(__file__).with_name("card.txt").read_text(encoding="utf-8")
         heads = "\n".join(f"| {n} | {c} | {1 / c:.3f} | {last[n]:.3f} |" for n, c in self.pretext.HEADS.items())
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        count = sum(p.numel() for p in self.backbone.parameters())
-        return CARD.format(
+        return text.format(
             name=self.job.name,
             doc=(self.pretext.__doc__ or "").splitlines()[0],
-            count=count,
+            count=sum(p.numel() for p in self.backbone.parameters()),
             size=path.stat().st_size,
-            digest=digest,
+            digest=hashlib.sha256(path.read_bytes()).hexdigest(),
             command=self.job.command,
             samples=last["samples"],
             seconds=last["seconds"],
@@ -210,41 +196,3 @@ class Run:
             held=HELD_OUT,
             heads=heads,
         )
-
-
-CARD = """# {name}
-
-{count:,} parameters, {size:,} bytes, sha256 `{digest}`.
-
-Pretrained only on formula-driven data, without any download. {doc} The command was
-
-    {command}
-
-with torch {torch} on {device} and {threads} thread(s). It took {seconds:,.0f} s for {samples:,} samples. The training
-log is `{name}.csv`. Accuracy of the pretext heads on {held} samples that training never drew:
-
-| head | classes | uniform chance | accuracy |
-|---|---|---|---|
-{heads}
-
-The model serves to compare fine-tuning methods offline. It is small and has seen no natural image and no scanned
-object, so do not compare results on it with published ones.
-"""
-
-
-def features(backbone: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Pooled features (B, head_hidden_size) and patch tokens (B, T, D) of an image or a point backbone."""
-    own: Callable[[Tensor], tuple[Tensor, Tensor]] | None = getattr(backbone, "forward_tokens", None)
-    if own is not None:
-        return own(x)
-    tokens = backbone.forward_features(x)  # type: ignore[operator]
-    return backbone.forward_head(tokens), tokens[:, backbone.num_prefix_tokens :]  # type: ignore[operator]
-
-
-def _pretext(name: str) -> Any:
-    return images if name == "vit_nano" else points
-
-
-def _heads(backbone: Any, pretext: Any, device: torch.device) -> nn.ModuleDict:
-    widths = {True: backbone.num_features, False: backbone.head_hidden_size}
-    return nn.ModuleDict({n: nn.Linear(widths[n.startswith("patch_")], c) for n, c in pretext.HEADS.items()}).to(device)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from methods.errors import UserError
+from methods.errors import UserError, check
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +24,7 @@ def check_least(args: argparse.Namespace, **least: int) -> None:
     """
     for name, bound in least.items():
         value = getattr(args, name)
-        if value is not None and not value >= bound:
-            raise UserError(f"--{name.replace('_', '-')} {value} must be at least {bound}")
+        check(value is None or value >= bound, f"--{name.replace('_', '-')} {value} must be at least {bound}")
 
 
 def sweep(args: argparse.Namespace) -> Sweep:
@@ -61,8 +60,7 @@ def place(args: argparse.Namespace, runs: int) -> Place:
             raise UserError(f"--{given[0].replace('_', '-')} is for a cluster: add --executor ray or slurm")
         here = device(args.device)
         return Place(executor="local", device=here, workers=workers(args.workers, here, runs))
-    if args.executor == "slurm" and args.address:
-        raise UserError("--address is for Ray only: leave it out, or use --executor ray")
+    check(args.executor == "ray" or not args.address, "--address is for Ray only: leave it out, or use --executor ray")
     check_least(args, workers=1, cpus_per_run=1, gpus_per_run=0)
     there = _device_there(args.device, args.gpus_per_run)
     return Place(
@@ -82,10 +80,8 @@ def _device_there(name: str, gpus: float | None) -> torch.device:
 
     if name == "auto":
         name = "cuda" if (torch.cuda.is_available() if gpus is None else gpus > 0) else "cpu"
-    if name not in ("cpu", "cuda"):
-        raise UserError(
-            f"device '{name}' cannot be used on a cluster, which chooses the device; give auto, cpu or cuda"
-        )
+    known = name in ("cpu", "cuda")
+    check(known, f"device '{name}' cannot be used on a cluster, which chooses the device; give auto, cpu or cuda")
     if gpus is not None and (gpus > 0) != (name == "cuda"):
         raise UserError(f"--gpus-per-run {gpus:g} contradicts --device {name}; change one of them")
     return torch.device(name)
@@ -122,13 +118,10 @@ def device(name: str) -> torch.device:
         found = torch.device(name)
     except RuntimeError:
         raise UserError(f"unknown device '{name}'; known: auto, cpu, cuda, cuda:N") from None
-    if found.type not in ("cpu", "cuda"):
-        raise UserError(f"device '{name}' is not supported; known: auto, cpu, cuda, cuda:N")
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise UserError(
-            f"device '{name}' is not available: this machine has {torch.cuda.device_count()} CUDA devices; "
-            "use --device cpu"
-        )
+    check(found.type in ("cpu", "cuda"), f"device '{name}' is not supported; known: auto, cpu, cuda, cuda:N")
+    count = torch.cuda.device_count()
+    if found.type == "cuda" and (found.index or 0) >= count:
+        raise UserError(f"device '{name}' is not available: this machine has {count} CUDA devices; use --device cpu")
     return found
 
 
@@ -157,6 +150,5 @@ def workers(asked: int | None, device: torch.device, runs: int) -> int:
     """
     from benchmarks.executors.local import default
 
-    if asked is not None and asked < 1:
-        raise UserError(f"--workers {asked} must be at least 1")
+    check(asked is None or asked >= 1, f"--workers {asked} must be at least 1")
     return min(asked or default(device, runs), max(runs, 1))

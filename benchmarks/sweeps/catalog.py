@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -29,45 +30,20 @@ COLUMNS = (
     *("method", "description", "paper", "changes", "trains", "ViT-B/16", "published"),
     *("Point-MAE", "with head", "published", "merges", "modality"),
 )
-TEXT = """# Methods
-
-`python -m benchmarks.catalog` writes this page, and a test compares the two. The published counts are copied from
-papers. Everything else is measured on methods with their default options: on images with ViT-B/16 at 224 pixels
-({image:,} parameters without a head), on points with the transformer of Point-MAE ({points:,} parameters).
-
-- changes: the modules whose input or output the method changes. They are in every block, except for the last `norm` and
-  the tokenizer's `reduce_dim`. A branch is what a block adds after its attention or after its FFN.
-- trains: the weights that train beside the head. They are new weights, or the backbone's own weights by name.
-- ViT-B/16 and Point-MAE: the number of trained parameters without the head. "With head" adds the head for {classes}
-  classes, because papers on point clouds count it.
-- published: on images, the count in V-PETL Bench's table, without the head; on points, the count in PointGST's table,
-  with the head. For `adapterx` it is the share of the backbone that the paper reports, and for `noah` the paper's mean
-  over tasks. If the published count is for other options than the defaults here, brackets show these options and the
-  count that is measured with them.
-- merges: whether `python -m benchmarks.export` can fold the method into a plain checkpoint of the backbone.
-
-{table}
-
-`noah` is counted as its supernet; the search keeps at most `max_params` of these parameters. `mosa` is counted as the
-one adapter that its copies become. `hf:TYPE` is any tuner of Hugging Face PEFT with its own options; none is measured
-here.
-"""
 
 
 def page() -> str:
     """The page in Markdown."""
-    bodies = {kind: body.to("meta") for kind, body in _backbones().items()}  # counting needs no values
+    bodies: dict[Modality, nn.Module] = {"image": VisionTransformer(num_classes=0), "points": PointTransformer()}
+    for body in bodies.values():
+        body.to("meta")  # counting needs no values
     small = {kind: backbones.build(name, pretrained=False) for name, kind in backbones.EMBEDDED.items()}
     with torch.device("meta"):
         rows = [_row(name, bodies, small) for name in methods.METHODS]
     sizes = {kind: sum(p.numel() for p in body.parameters()) for kind, body in bodies.items()}
     table = tabulate(rows, headers=COLUMNS, tablefmt="github", disable_numparse=True)
-    return TEXT.format(image=sizes["image"], points=sizes["points"], classes=CLASSES, table=table)
-
-
-def _backbones() -> dict[Modality, nn.Module]:
-    """The backbones on which papers count parameters, with random weights."""
-    return {"image": VisionTransformer(num_classes=0), "points": PointTransformer()}
+    text = Path(__file__).with_name("catalog.txt").read_text(encoding="utf-8")
+    return text.format(image=sizes["image"], points=sizes["points"], classes=CLASSES, table=table)
 
 
 def _row(name: str, bodies: Mapping[Modality, nn.Module], small: Mapping[Modality, nn.Module]) -> list[str]:
@@ -78,9 +54,8 @@ def _row(name: str, bodies: Mapping[Modality, nn.Module], small: Mapping[Modalit
         places, trains = _places(model), _trains(model)
         if merges == "no":
             model.method.merge()  # it may still turn several copies into one
-        counts[kind][0] = f"{model.count()['method']:,}"
-        counts[kind][1] = f"{model.count()['trainable']:,}"
-        counts[kind][2] = _published(name, kind, bodies[kind])
+        counted, published = model.count(), _published(name, kind, bodies[kind])
+        counts[kind] = [f"{counted['method']:,}", f"{counted['trainable']:,}", published]
     count, _, published = counts["image"]
     what, papers = headline(cls)
     paper = ", ".join(f"[{number}](https://arxiv.org/abs/{number})" for number in papers)
@@ -99,7 +74,7 @@ def _places(model: Classifier) -> str:
     """The modules of the backbone whose input or output a hook changes, without the number of the block."""
     found = set()
     for name, module in model.backbone.named_modules():
-        if any(not only_reads(hook) for hook in _hooks_of(module)):
+        if any(not only_reads(hook) for hook in _hooks(module)):
             inside = re.sub(r"^blocks\.\d+\.?", "", name)
             found.add(BRANCHES.get(inside, inside))
     return ", ".join(sorted(found))
@@ -121,19 +96,15 @@ def _merges(name: str, small: nn.Module) -> str:
     """Whether the method merges. This is measured on a backbone with values, because merging may depend on them."""
     with torch.device("cpu"):
         model = _wired(name, small)
-        hooks = _hooks(model)
+        hooks = len(_hooks(*model.backbone.modules()))
         model.method.merge()
     if model.method.folded:
         return "yes"
-    return "in part" if _hooks(model) < hooks else "no"
+    return "in part" if len(_hooks(*model.backbone.modules())) < hooks else "no"
 
 
-def _hooks(model: Classifier) -> int:
-    return sum(len(_hooks_of(module)) for module in model.backbone.modules())
-
-
-def _hooks_of(module: nn.Module) -> list[Callable[..., object]]:
-    return [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+def _hooks(*modules: nn.Module) -> list[Callable[..., object]]:
+    return [hook for m in modules for hook in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())]
 
 
 def _published(name: str, kind: Modality, body: nn.Module) -> str:

@@ -23,16 +23,17 @@ def show_list() -> int:
     table = Table(*columns, *[f"trained parameters on {name}" for name in embedded], title="methods")
     for name in methods.table():
         counts = [_method_count(name, backbone_name, body) for backbone_name, body in embedded.items()]
-        table.add_row(name, ", ".join(sorted(methods.get(name).modalities)), _described(name), *counts)
+        what, papers = headline(methods.get(name))
+        described = what + (f" (arXiv:{', '.join(papers)})" if papers else "")
+        table.add_row(name, ", ".join(sorted(methods.get(name).modalities)), described, *counts)
     # one row for all, because importing Hugging Face PEFT to list its tuners takes seconds
     bridged = "any tuner of Hugging Face PEFT, such as hf:lora; needs the extra 'hf'"
     table.add_row(f"{methods.BRIDGE}TYPE", "image, points", bridged)
     out.print(table)
     known, no_folder = suites.listed()
     for suite in known:
-        table = Table(
-            "task", "modality", "group", "classes", "train", "val", "test", "source", title=f"suite {suite.name}"
-        )
+        headings = ("task", "modality", "group", "classes", "train", "val", "test", "source")
+        table = Table(*headings, title=f"suite {suite.name}")
         for name, task in suite.tasks.items():
             counts = [str(n) for n in (task.classes, task.train, task.val, task.test)]
             table.add_row(name, task.modality, task.group, *counts, task.source)
@@ -56,8 +57,3 @@ def _method_count(name: str, backbone_name: str, body: nn.Module) -> str:
     method = methods.build(name, cast(Backbone, backbone), cls.Config())
     trained = [*method.parameters(), *backbone.parameters()]
     return f"{sum(p.numel() for p in trained if p.requires_grad):,}"
-
-
-def _described(name: str) -> str:
-    what, papers = headline(methods.get(name))
-    return what + (f" (arXiv:{', '.join(papers)})" if papers else "")

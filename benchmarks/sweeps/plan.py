@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,10 +33,10 @@ POINTS = 2048  # points per random cloud, which is used if the data are missing
 
 def show(specs: Sequence[Spec], results: Path, place: Place) -> int:
     """Print one row per method, backbone and set of options, and the time that the unfinished runs will take."""
-    groups: dict[tuple[str, str], list[Spec]] = {}
+    groups = defaultdict[tuple[str, str], list[Spec]](list)
     for spec in specs:
         options = json.dumps({"config": dataclasses.asdict(spec.config), "recipe": dataclasses.asdict(spec.recipe)})
-        groups.setdefault((f"{spec.method} on {spec.backbone.name}", options), []).append(spec)
+        groups[f"{spec.method} on {spec.backbone.name}", options].append(spec)
     columns = ("method on backbone", "tasks", "seeds", "runs", "finished", "parameters + head", "estimated time")
     table = Table(*columns, "published", title="plan")
     known = schedule.recorded_seconds(store.each(results))
@@ -72,8 +73,7 @@ def _seconds_per_run(spec: Spec, device: torch.device) -> float:
         per_sample = _seconds_per_sample(spec, device, spec.recipe.batch_size * BATCHES)
     task = suites.get(spec.suite).tasks[spec.task]
     samples = task.train + (task.val if spec.recipe.train_split == "trainval" else 0)
-    epochs = model.build(spec, pretrained=False).method.epochs(spec.recipe.epochs)
-    return per_sample * samples * epochs
+    return per_sample * samples * model.build(spec, pretrained=False).method.epochs(spec.recipe.epochs)
 
 
 def duration(seconds: float) -> str:
@@ -115,12 +115,11 @@ def _has_weights(spec: Spec) -> bool:
 def _published(members: Sequence[Spec]) -> str:
     """What papers report for this method and backbone on these tasks. Their options may differ from these."""
     first, tasks = members[0], {spec.task for spec in members}
-    suite, groups = suites.get(first.suite), dict[str, list[str]]()
-    for task in suite.tasks.values():
-        if task.name in tasks:
-            groups.setdefault(task.group, []).append(task.name)
+    suite, groups = suites.get(first.suite), defaultdict[str, list[str]](list)
     if not suite.published:
         return ""
+    for task in (task for task in suite.tasks.values() if task.name in tasks):
+        groups[task.group].append(task.name)
     where = {"backbone": first.backbone.name, "augment": first.recipe.augment}
     found = published.find(first.suite, first.method, suite.published, **where)
     return published.summary(found, groups)
@@ -130,12 +129,7 @@ def _missing(specs: Sequence[Spec]) -> list[str]:
     """One line on data and one on weights that are missing."""
     tasks = sorted({spec.task for spec in specs if spec.data_fingerprint == backbones.ABSENT})
     weights = sorted({spec.backbone.name for spec in specs if not _has_weights(spec)})
-    lines = []
-    if tasks:
-        suite = specs[0].suite
-        lines.append(
-            f"missing below {data_root()}: the data of {len(tasks)} tasks of suite {suite} ({', '.join(tasks)})"
-        )
-    if weights:
-        lines.append(f"missing: the weights of {', '.join(weights)}; parameters were counted with random weights")
-    return lines
+    data = f"the data of {len(tasks)} tasks of suite {specs[0].suite} ({', '.join(tasks)})"
+    lines = [f"missing below {data_root()}: {data}"] if tasks else []
+    counted = "parameters were counted with random weights"
+    return lines + ([f"missing: the weights of {', '.join(weights)}; {counted}"] if weights else [])

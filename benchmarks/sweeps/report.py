@@ -26,7 +26,7 @@ def save(frame: pd.DataFrame, results: Path, show: Callable[[Table], None] = lam
 
     Calls ``show`` with every table. Returns the paths of the written files.
     """
-    groups = comparable(frame)
+    groups, figures = comparable(frame), results / "figures"
     made = of_groups(groups)
     for table in made:
         show(table)
@@ -39,7 +39,6 @@ def save(frame: pd.DataFrame, results: Path, show: Callable[[Table], None] = lam
     }
     for name, content in contents.items():
         write_atomic(results / name, content)
-    figures = results / "figures"
     return [*(results / name for name in contents), *pareto.write(groups, figures), *ranks.write(groups, figures)]
 
 
@@ -54,9 +53,9 @@ def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
     groups = comparable(load(results)) if recorded else []
     table = beside.table(suite, groups)
     made = f"Made from `benchmarks/published/*.csv` and the run records by `{COMMAND} --published {suite}`."
-    texts = {"md": f"{to_markdown(table)}\n\n{made}\n", "csv": to_csv([table])}
-    paths = [results / beside.FOLDER / f"{suite}.{ending}" for ending in texts]
-    for path, text in zip(paths, texts.values(), strict=True):
-        write_atomic(path, text)
-    drawn = figure.write(groups, results / beside.FOLDER) if suite in figure.panels() else []
-    return table, [*paths, *drawn]
+    folder = results / beside.FOLDER
+    texts = {f"{suite}.md": f"{to_markdown(table)}\n\n{made}\n", f"{suite}.csv": to_csv([table])}
+    for name, text in texts.items():
+        write_atomic(folder / name, text)
+    drawn = figure.write(groups, folder) if suite in figure.panels() else []
+    return table, [*(folder / name for name in texts), *drawn]

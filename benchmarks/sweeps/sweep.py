@@ -16,7 +16,6 @@ from benchmarks.files.root import Missing
 from benchmarks.records.spec import Dtype, Spec
 from benchmarks.sweeps import grid
 from benchmarks.sweeps.grid import Options
-from methods.base import Modality
 from methods.errors import UserError, check, unknown
 
 Dtypes = Dtype | Callable[[str], Dtype]  # one for all runs, or a function of the backbone's name
@@ -132,23 +131,23 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     names, tasks = _methods(sweep), list(sweep.tasks) or list(suite.tasks)
     for task in tasks:
         check(task in suite.tasks, f"suite {suite.name}: {unknown('task', task, suite.tasks)}")
-    if sweep.methods != ("all",):
-        for name in names:
-            _check_modality(name, suite, tasks)
+    for name in names if sweep.methods != ("all",) else ():
+        _check_modality(name, suite, tasks)
     for seed in sweep.seeds:
         check(seed >= 0, f"seed {seed} is negative; give 0 or more")
     # data before weights, because missing data are found faster
     prints = {task: (_fingerprint_or_absent(suite, task) if absent else suite.fingerprint(task)) for task in tasks}
-    sources = _sources(suite, sweep.backbone, tasks, backbones.source_or_absent if absent else backbones.source)
+    chosen = dict(suite.backbones) | {backbones.modality(name): name for name in sweep.backbone}
+    source = backbones.source_or_absent if absent else backbones.source
+    sources = {kind: source(chosen[kind]) for kind in {suite.tasks[task].modality for task in tasks}}
     _check_weights(sources.values(), names)
     configs = {name: list(grid.configs(name, sweep.set.get(name, {}))) for name in names}
     recipes = {kind: list(grid.recipes(suite.recipes[kind], sweep.recipe)) for kind in sources}
     planned: dict[str, Spec] = {}
     for seed, task, name in itertools.product(sweep.seeds, tasks, names):
         kind = suite.tasks[task].modality
-        if kind not in methods.get(name).modalities:
-            continue
-        for config, recipe in itertools.product(configs[name], recipes[kind]):
+        fits = kind in methods.get(name).modalities
+        for config, recipe in itertools.product(configs[name], recipes[kind]) if fits else ():
             spec = Spec(
                 method=name,
                 config=config,
@@ -171,14 +170,6 @@ def _methods(sweep: Sweep) -> list[str]:
     for name in sweep.set:
         check(name in names, f"options set for '{name}', which is not among the methods: {', '.join(names)}")
     return names
-
-
-def _sources(
-    suite: suites.Suite, asked: Sequence[str], tasks: Sequence[str], source: Callable[[str], backbones.Source]
-) -> dict[Modality, backbones.Source]:
-    """The backbone of every modality that the tasks have: the one asked for, else the suite's own."""
-    chosen = dict(suite.backbones) | {backbones.modality(name): name for name in asked}
-    return {kind: source(chosen[kind]) for kind in {suite.tasks[task].modality for task in tasks}}
 
 
 def _fingerprint_or_absent(suite: suites.Suite, task: str) -> str:

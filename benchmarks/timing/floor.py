@@ -5,8 +5,8 @@ Shapes: B samples, T tokens, D token width, H width between fc1 and fc2, L block
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
@@ -18,37 +18,35 @@ from methods.base import modality
 BYTES = 4  # per float32
 
 
-@dataclass(frozen=True, kw_only=True)
-class Work:
+class Work(NamedTuple):
     """The work of one part of a step on a batch.
 
     Only matrix products and convolutions count as operations, and a multiply-add counts as two.
     """
 
-    part: str
     forward_flops: int = 0
     backward_flops: int = 0
     forward_bytes: int = 0
     backward_bytes: int = 0
 
 
-def account(backbone: nn.Module, batch: int, *, classes: int, points: int = 0) -> list[Work]:
+def account(backbone: nn.Module, batch: int, *, classes: int, points: int = 0) -> dict[str, Work]:
     """The parts of one step of the frozen floor in float32, on a batch of images or of clouds with ``points`` points.
 
-    Returns an empty list for a ViT without a plain patch embedding, because the formulas do not cover it.
+    Returns an empty dict for a ViT without a plain patch embedding, because the formulas do not cover it.
     """
     if isinstance(backbone, VisionTransformer):
-        embed, tokens = backbone.patch_embed, backbone.num_prefix_tokens + backbone.patch_embed.num_patches
-        plain = isinstance(embed, PatchEmbed)
-        return [_patches(backbone, batch), *_body(backbone, batch, classes, tokens)] if plain else []
+        if not isinstance(backbone.patch_embed, PatchEmbed):
+            return {}
+        tokens = backbone.num_prefix_tokens + backbone.patch_embed.num_patches
+        return {"patch embedding": _patches(backbone, batch), **_body(backbone, batch, classes, tokens)}
     body: Any = backbone
-    return [*_cloud(body, batch, points), *_body(body, batch, classes, 1 + body.num_groups)]
+    return {**_cloud(body, batch, points), **_body(body, batch, classes, 1 + body.num_groups)}
 
 
-def total(works: list[Work]) -> Work:
+def total(works: Iterable[Work]) -> Work:
     """The sum of all parts."""
-    names = ("forward_flops", "backward_flops", "forward_bytes", "backward_bytes")
-    return Work(part="all", **{name: sum(getattr(work, name) for work in works) for name in names})
+    return Work(*map(sum, zip(*works, strict=True)))
 
 
 def freeze(backbone: nn.Module, *others: nn.Module) -> None:
@@ -67,19 +65,19 @@ def _require_gradient(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tens
     return (args[0].detach().requires_grad_(), *args[1:])
 
 
-def _body(backbone: Any, batch: int, classes: int, tokens: int) -> list[Work]:
+def _body(backbone: Any, batch: int, classes: int, tokens: int) -> dict[str, Work]:
     """The blocks, the last norm and the head."""
-    depth, first, rows = len(backbone.blocks), backbone.blocks[0], batch * tokens
-    products = [_linear(rows, linear) for linear in (first.attn.qkv, first.attn.proj, first.mlp.fc1, first.mlp.fc2)]
-    linear = total(products)
-    width = backbone.num_features
-    on_points = modality(backbone) == "points"
-    return [
-        _times(depth, linear, "linear layers of the blocks"),
-        _times(depth, _attention(batch, tokens, width), "attention"),
-        _times(depth, _elementwise(rows, width, first.mlp.fc1.out_features, on_points), "norms, GELU, residual sums"),
-        _end(backbone, batch, rows, classes),
-    ]
+    first, rows, width = backbone.blocks[0], batch * tokens, backbone.num_features
+    layers = (first.attn.qkv, first.attn.proj, first.mlp.fc1, first.mlp.fc2)
+    block = {
+        "linear layers of the blocks": total(_linear(rows, layer) for layer in layers),
+        "attention": _attention(batch, tokens, width),
+        "norms, GELU, residual sums": _elementwise(
+            rows, width, first.mlp.fc1.out_features, on_points=modality(backbone) == "points"
+        ),
+    }
+    blocks = {part: total([work] * len(backbone.blocks)) for part, work in block.items()}
+    return blocks | {"last norm and head": _end(backbone, batch, rows, classes)}
 
 
 def _linear(rows: int, linear: nn.Linear) -> Work:
@@ -87,7 +85,7 @@ def _linear(rows: int, linear: nn.Linear) -> Work:
     inputs, outputs = linear.in_features, linear.out_features
     moved = (inputs * outputs + rows * (inputs + outputs)) * BYTES
     flops = 2 * rows * inputs * outputs
-    return Work(part="linear", forward_flops=flops, backward_flops=flops, forward_bytes=moved, backward_bytes=moved)
+    return Work(forward_flops=flops, backward_flops=flops, forward_bytes=moved, backward_bytes=moved)
 
 
 def _attention(batch: int, tokens: int, width: int) -> Work:
@@ -95,7 +93,6 @@ def _attention(batch: int, tokens: int, width: int) -> Work:
     product = 2 * batch * tokens * tokens * width
     unit = batch * tokens * width * BYTES
     return Work(
-        part="attention",
         forward_flops=2 * product,
         backward_flops=5 * product,
         forward_bytes=4 * unit,  # reads q, k and v, writes the output
@@ -103,40 +100,32 @@ def _attention(batch: int, tokens: int, width: int) -> Work:
     )
 
 
-def _elementwise(rows: int, width: int, hidden: int, on_points: bool) -> Work:
+def _elementwise(rows: int, width: int, hidden: int, *, on_points: bool) -> Work:
     """Two LayerNorms, GELU and two residual sums. On points, positions are added as well; that has no backward."""
     forward = 2 * 2 * width + 2 * hidden + 2 * 3 * width + (3 * width if on_points else 0)
     backward = 2 * 3 * width + 3 * hidden + 2 * 3 * width
-    return Work(part="elementwise", forward_bytes=rows * forward * BYTES, backward_bytes=rows * backward * BYTES)
+    return Work(forward_bytes=rows * forward * BYTES, backward_bytes=rows * backward * BYTES)
 
 
 def _end(backbone: Any, batch: int, rows: int, classes: int) -> Work:
     """The last norm over all tokens, and a frozen linear head, even if the head that trains is another."""
     product = 2 * batch * backbone.head_hidden_size * classes
     moved = rows * backbone.num_features * BYTES
-    return Work(
-        part="last norm and head",
-        forward_flops=product,
-        backward_flops=product,
-        forward_bytes=2 * moved,
-        backward_bytes=3 * moved,
-    )
+    return Work(forward_flops=product, backward_flops=product, forward_bytes=2 * moved, backward_bytes=3 * moved)
 
 
 def _patches(backbone: VisionTransformer, batch: int) -> Work:
     """The patch embedding (each patch times the weights) and the sum with the positions, without a gradient."""
-    weight = backbone.patch_embed.proj.weight
-    patches, width = backbone.patch_embed.num_patches, len(weight)
-    inputs = weight[0].numel()
-    tokens = batch * (patches + 1) * width
-    moved = batch * patches * (inputs + width) + weight.numel() + 3 * tokens
-    return Work(part="patch embedding", forward_flops=2 * batch * patches * weight.numel(), forward_bytes=moved * BYTES)
+    weight, patches = backbone.patch_embed.proj.weight, backbone.patch_embed.num_patches
+    tokens = batch * (patches + 1) * len(weight)
+    moved = batch * patches * (weight[0].numel() + len(weight)) + weight.numel() + 3 * tokens
+    return Work(forward_flops=2 * batch * patches * weight.numel(), forward_bytes=moved * BYTES)
 
 
-def _cloud(backbone: PointTransformer, batch: int, points: int) -> list[Work]:
+def _cloud(backbone: PointTransformer, batch: int, points: int) -> dict[str, Work]:
     """Sampling and neighbours (no products), the small PointNet over each group, and positions; without a gradient."""
-    groups, size = backbone.num_groups, backbone.group_size
-    rows = batch * groups * size
+    groups = backbone.num_groups
+    rows = batch * groups * backbone.group_size
     convolutions = [m for m in backbone.encoder.modules() if isinstance(m, nn.Conv1d)]
     small = [m for m in (backbone.reduce_dim, *backbone.pos_embed) if isinstance(m, nn.Linear)]
     products: list[tuple[int, Tensor]] = [(rows, module.weight) for module in convolutions]
@@ -149,17 +138,7 @@ def _cloud(backbone: PointTransformer, batch: int, points: int) -> list[Work]:
     # each chosen point reads three coordinates of all points, and updates their distances to the nearest chosen point
     sampling = batch * groups * points * (3 + 2)
     distances = batch * groups * points * 2  # written once, then read to choose the nearest points
-    return [
-        Work(part="sampling and neighbours", forward_bytes=(sampling + distances) * BYTES),
-        Work(part="PointNet of the groups, positions", forward_flops=flops, forward_bytes=moved * BYTES),
-    ]
-
-
-def _times(count: int, work: Work, part: str) -> Work:
-    return Work(
-        part=part,
-        forward_flops=count * work.forward_flops,
-        backward_flops=count * work.backward_flops,
-        forward_bytes=count * work.forward_bytes,
-        backward_bytes=count * work.backward_bytes,
-    )
+    return {
+        "sampling and neighbours": Work(forward_bytes=(sampling + distances) * BYTES),
+        "PointNet of the groups, positions": Work(forward_flops=flops, forward_bytes=moved * BYTES),
+    }

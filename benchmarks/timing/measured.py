@@ -1,7 +1,4 @@
-"""The measurements of `python -m benchmarks.speed`, one function per measurement.
-
-Each returns a Timing. Its first step is the one that the others are compared with.
-"""
+"""The measurements of `python -m benchmarks.speed`. The first step of a Timing is the one to compare with."""
 
 from __future__ import annotations
 
@@ -17,14 +14,14 @@ import torch
 
 from benchmarks import backbones
 from benchmarks.timing import probes, steps, together
-from benchmarks.timing.steps import PEER, Case, Setting, Step
-from benchmarks.timing.turns import CLOCKS, Timing, Turn, interleaved, machine
+from benchmarks.timing.steps import FULL, LORA, PEER, Case, Setting, Step
+from benchmarks.timing.turns import CLOCKS, Timing, Turn, interleaved
 from benchmarks.training import measure
+from benchmarks.training.environment import device_name
 from methods import get, table
 
-EVALUATED = (8, 32, 64, 256)  # samples per batch
 PROCESSES = 3  # peak memory is the median over these
-LORA, ADAPTERX, FULL = Case(method="lora"), Case(method="adapterx"), Case(method="full")
+ADAPTERX = Case(method="adapterx")
 NARROW = Case(method="adaptformer", options={"hidden": 8})  # the width for which its parameter count is published
 # bars: the largest allowed ratio of a step to a step of the frozen floor, on ViT-B/16 and two CPU cores
 BARS: Sequence[tuple[Case, float]] = (
@@ -36,23 +33,22 @@ BARS: Sequence[tuple[Case, float]] = (
     (Case(method="mosa"), 2.3),
 )
 BAR_ROUNDS = 3  # methods with a bar are measured in this many times the rounds, to tell small differences apart
+# steps that each need only a setting
+PROBES: Mapping[str, Callable[[Setting], Mapping[str, Step]]] = {
+    make.__name__: make
+    for make in (probes.sampling, probes.folding, probes.optimizers, probes.harness, probes.probe, probes.evaluation)
+}
 
 
-def methods(cases: Sequence[Case], setting: Setting, repeats: int, clock: str) -> Timing:
+def methods(cases: Sequence[Case], setting: Setting, repeats: int, clock: str, *, what: str = "methods") -> Timing:
     """A training step of each case against a step of the frozen floor."""
-    return _timing("methods", steps.method_steps(cases, setting), setting, repeats, clock)
-
-
-def bars(setting: Setting, repeats: int, clock: str) -> Timing:
-    """The same for the methods that have a bar and for the peer, in more rounds."""
-    cases = [Case(method=PEER), *[case for case, _ in BARS]]
-    return _timing("bars", steps.method_steps(cases, setting), setting, BAR_ROUNDS * repeats, clock)
+    return _timing(what, steps.method_steps(cases, setting), setting, repeats, clock)
 
 
 def compilation(cases: Sequence[Case], setting: Setting, repeats: int, clock: str) -> Timing:
     """A training step of each case, not compiled and compiled."""
     both = [replace(case, compiled=compiled) for case in cases for compiled in (False, True)]
-    return _timing("compilation", steps.method_steps(both, setting), setting, repeats, clock)
+    return methods(both, setting, repeats, clock, what="compilation")
 
 
 def side_by_side(case: Case, setting: Setting, counts: Sequence[int], repeats: int) -> Timing:
@@ -60,34 +56,9 @@ def side_by_side(case: Case, setting: Setting, counts: Sequence[int], repeats: i
     return _measured("together", setting, "wall", lambda: together.together(case, setting, counts, repeats))
 
 
-def harness(setting: Setting, repeats: int, clock: str) -> Timing:
-    """A short run of LoRA on an embedded backbone: a bare loop against the Trainer."""
-    return _timing("harness", probes.harness(setting), setting, repeats, clock)
-
-
-def probe(setting: Setting, repeats: int, clock: str) -> Timing:
-    """A linear probe: one pass and a bare loop over the head against the Trainer."""
-    return _timing("probe", probes.probe(setting), setting, repeats, clock)
-
-
-def optimizers(setting: Setting, repeats: int, clock: str) -> Timing:
-    """AdamW in PyTorch's three forms, over the weights that ``full`` trains and over those that LoRA trains."""
-    return _timing("optimizers", probes.optimizers(setting, (FULL, LORA)), setting, repeats, clock)
-
-
-def evaluation(setting: Setting, repeats: int, clock: str) -> Timing:
-    """Inference on batches of several sizes."""
-    return _timing("evaluation", probes.evaluation(setting, EVALUATED), setting, repeats, clock)
-
-
-def sampling(setting: Setting, repeats: int, clock: str) -> Timing:
-    """The search for farthest points and neighbours of a batch, against a step of LoRA on that batch."""
-    return _timing("sampling", probes.sampling(setting), setting, repeats, clock)
-
-
-def folding(setting: Setting, repeats: int, clock: str) -> Timing:
-    """The forward pass with frozen BatchNorms, against one with BatchNorms folded into the convolutions before them."""
-    return _timing("folding", probes.folding(setting), setting, repeats, clock)
+def probe(what: str, setting: Setting, repeats: int, clock: str) -> Timing:
+    """The steps of one of ``PROBES``."""
+    return _timing(what, PROBES[what](setting), setting, repeats, clock)
 
 
 def peaks(cases: Sequence[Case], setting: Setting) -> dict[str, int]:
@@ -105,18 +76,17 @@ def report(device: torch.device, dtype: torch.dtype, repeats: int, clock: str) -
     """The measurements of the page timing/README.md on a device, by name. Each is made when its function is called."""
     images = Setting(backbone="vit_base_patch16_224", batch_size=8, device=device, dtype=dtype)
     clouds = replace(images, backbone="point_mae")
+    other = {"sampling": clouds, "folding": clouds, "evaluation": replace(images, backbone="deit_tiny_patch16_224")}
     parts: dict[str, Callable[[], Timing]] = {
         "points": partial(_with_peaks, clouds, repeats, clock),
-        "sampling": partial(sampling, clouds, repeats, clock),
-        "folding": partial(folding, clouds, repeats, clock),
-        "optimizers": partial(optimizers, images, repeats, clock),
-        "harness": partial(harness, images, repeats, clock),
-        "probe": partial(probe, images, repeats, clock),
-        "evaluation": partial(evaluation, replace(images, backbone="deit_tiny_patch16_224"), repeats, clock),
+        **{name: partial(probe, name, other.get(name, images), repeats, clock) for name in PROBES},
         "compilation": partial(compilation, (LORA, ADAPTERX), images, repeats, clock),
         "images": partial(_with_peaks, images, repeats, clock),
     }
-    return parts | ({"bars": partial(bars, images, repeats, clock)} if device.type == "cpu" else {})
+    if device.type == "cpu":
+        cases = [Case(method=PEER), *[case for case, _ in BARS]]
+        parts["bars"] = partial(methods, cases, images, BAR_ROUNDS * repeats, clock, what="bars")
+    return parts
 
 
 def _with_peaks(setting: Setting, repeats: int, clock: str) -> Timing:
@@ -131,9 +101,7 @@ def every(modality: str) -> list[Case]:
 
 
 def _peak(case: Case, setting: Setting) -> int:
-    body = setting.body()
-    step = steps.step(steps.build(case, setting, body), setting)
-    del body
+    step = steps.step(steps.build(case, setting, setting.body()), setting)
     measure.reset_peak_memory(setting.device)
     for _ in range(2):
         step(lambda part: None)
@@ -149,15 +117,13 @@ def _timing(what: str, timed: Mapping[str, Step], setting: Setting, repeats: int
 
 def _measured(what: str, setting: Setting, clock: str, take_turns: Callable[[], Sequence[Turn]]) -> Timing:
     """The turns with what was timed, where, and at what rates this machine multiplies and copies."""
-    load = os.getloadavg()[0]
-    read = CLOCKS[clock]
+    load, read = os.getloadavg()[0], CLOCKS[clock]
     rates = {
         "product_flops_per_second": measure.product_flops_per_second(setting.device, setting.dtype, read),
         "copy_bytes_per_second": measure.copy_bytes_per_second(setting.device, read),
     }
     turns = take_turns()
-    return Timing(
-        setting={"what": what, "clock": clock, **setting.to_json()},
-        machine=machine(setting.device, load) | rates,
-        turns=turns,
-    )
+    machine = {"device": device_name(setting.device), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    machine |= {"load": [round(load, 1), round(os.getloadavg()[0], 1)]}  # the averages of the last minute
+    described = {"what": what, "clock": clock, **setting.to_json()}
+    return Timing(setting=described, machine=machine | rates, turns=turns)

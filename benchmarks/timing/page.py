@@ -36,14 +36,9 @@ Table = tuple[Sequence[str], list[list[str]]]
 def update(timings: Sequence[Timing], page: Path = PAGE) -> Path:
     """Replace the section between the marks of the page. The rest is written by hand and stays."""
     before, _, rest = page.read_text(encoding="utf-8").partition(START)
-    after = rest.partition(END)[2]
-    write_atomic(page, f"{before}{START}\n\n{measured(timings)}\n{END}{after}")
+    measured = "\n".join(section(timing) for timing in timings)
+    write_atomic(page, f"{before}{START}\n\n{measured}\n{END}{rest.partition(END)[2]}")
     return page
-
-
-def measured(timings: Sequence[Timing]) -> str:
-    """The generated section: one part per timing."""
-    return "\n".join(section(timing) for timing in timings)
 
 
 def section(timing: Timing) -> str:
@@ -56,49 +51,36 @@ def section(timing: Timing) -> str:
 
 def where(timing: Timing) -> str:
     """One sentence with the machine and the settings of a timing."""
-    setting, machine = timing.setting, timing.machine
-    threads = f"{machine['threads']} thread{'s' if machine['threads'] > 1 else ''}"
-    before, after = machine["load"]
-    clock, size, rounds = setting["clock"], setting["batch_size"], len(timing.of(timing.steps[-1]))
+    threads = f"{timing.machine['threads']} thread{'s' if timing.machine['threads'] > 1 else ''}"
+    own = {"threads": threads, "rounds": len(timing.of(timing.steps[-1]))}
     return (
-        f"{machine['device']}, {threads}, torch {machine['torch']}, {setting['dtype']}, {size} samples per step; "
-        f"{rounds} rounds, {clock} time; load average before and after: {before} and {after}."
-    )
+        "{device}, {threads}, torch {torch}, {dtype}, {batch_size} samples per step; {rounds} rounds, {clock} time; "
+        "load average before and after: {load[0]} and {load[1]}."
+    ).format(**{**timing.setting, **timing.machine, **own})
 
 
 def kept(folder: Path) -> list[Timing]:
     """All timings of a folder, ordered by device, title and backbone."""
-    order = list(TITLES)
-    timings = [Timing.read(path) for path in sorted(folder.glob("*.json"))]
+    order, timings = list(TITLES), [Timing.read(path) for path in sorted(folder.glob("*.json"))]
     return sorted(timings, key=lambda t: (t.setting["device"], order.index(t.setting["what"]), t.setting["backbone"]))
 
 
 def account(timing: Timing) -> Table:
     """The operations and bytes of the floor by part, in billions."""
-    works = _works(timing)
     headers = ("part", *[f"{way}, 10^9 {unit}" for unit in ("operations", "bytes") for way in ("forward", "backward")])
-    rows = [[work.part, *[f"{_amount(work, kind, way) / 1e9:.3f}" for kind, way in KINDS]] for work in works]
-    return headers, rows
-
-
-KINDS = [(kind, way) for kind in ("flops", "bytes") for way in ("forward", "backward")]
+    return headers, [[part, *[f"{amount / 1e9:.3f}" for amount in work]] for part, work in _works(timing).items()]
 
 
 def efficiency(timing: Timing) -> Table:
     """Milliseconds of the floor: as counted, at the rates of the machine, and as measured."""
-    whole, machine = floor.total(_works(timing)), timing.machine
-    speeds = {"flops": machine["product_flops_per_second"], "bytes": machine["copy_bytes_per_second"]}
-    headers = (
-        "floor",
-        f"operations at {speeds['flops'] / 1e9:.0f} billion/s, ms",
-        f"bytes at {speeds['bytes'] / 1e9:.1f} GB/s, ms",
-        "measured, ms",
-        "operations / measured",
-    )
+    whole = floor.total(_works(timing).values())
+    products, copies = (timing.machine[name] for name in ("product_flops_per_second", "copy_bytes_per_second"))
+    computed = f"operations at {products / 1e9:.0f} billion/s, ms"
+    headers = ("floor", computed, f"bytes at {copies / 1e9:.1f} GB/s, ms", "measured, ms", "operations / measured")
     rows = []
-    for way in ("forward", "backward"):
-        computing, moving = (_amount(whole, kind, way) / speed * 1e3 for kind, speed in speeds.items())
-        took = timing.ms(FLOOR, way)
+    for way, flops, moved in zip(("forward", "backward"), whole[:2], whole[2:], strict=True):
+        computing, took = flops / products * 1e3, timing.ms(FLOOR, way)
+        moving = moved / copies * 1e3
         rows.append([way, f"{computing:.0f}", f"{moving:.0f}", f"{took:.0f}", f"{computing / took:.0%}"])
     return headers, rows
 
@@ -116,8 +98,8 @@ def ratios(timing: Timing) -> Table:
         row = [name, *[f"{timing.ratio(name, part):.3f}" for part in parts], f"{timing.ratio(name):.3f}"]
         row += [f"{min(values):.3f} to {max(values):.3f}", f"{timing.ms(name):.1f}"]
         row += [_bar(name, timing.ratio(name))] * barred
-        peak = timing.peak_bytes.get(name)
-        row += [f"{peak / 2**20:,.0f} MiB" if peak else ""] * bool(timing.peak_bytes)
+        if timing.peak_bytes:
+            row.append(f"{timing.peak_bytes[name] / 2**20:,.0f} MiB" if name in timing.peak_bytes else "")
         row += _break_even(timing, name) if timing.first_ms else []
         rows.append(row)
     return headers, rows
@@ -142,13 +124,9 @@ def _bar(name: str, ratio: float) -> str:
     return f"{bars[name]:.2f}: {'kept' if ratio <= bars[name] else 'missed'}" if name in bars else ""
 
 
-def _works(timing: Timing) -> list[Work]:
+def _works(timing: Timing) -> dict[str, Work]:
     name = timing.setting["backbone"]
     with torch.device("meta"):
         backbone = backbones.build(name, pretrained=False)
     classes = CLASSES[backbones.modality(name)]
     return floor.account(backbone, timing.setting["batch_size"], classes=classes, points=POINTS)
-
-
-def _amount(work: Work, kind: str, way: str) -> int:
-    return int(getattr(work, f"{way}_{kind}"))

@@ -6,7 +6,7 @@ Every function returns its steps by name. The first is the one that the others a
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,12 +18,13 @@ from benchmarks.backbones.grouping import group
 from benchmarks.records.spec import Recipe
 from benchmarks.sweeps import sweep
 from benchmarks.timing import steps
-from benchmarks.timing.steps import Case, Mark, Setting, Step
+from benchmarks.timing.steps import FULL, LORA, Case, Mark, Setting, Step
 from benchmarks.training import model
 from benchmarks.training.run import loader
 from benchmarks.training.train import Trainer
 
 EPOCHS, BATCHES = 100, 4  # in the linear probe
+EVALUATED = (8, 32, 64, 256)  # samples per batch
 
 
 def harness(setting: Setting) -> dict[str, Step]:
@@ -81,12 +82,11 @@ def probe(setting: Setting) -> dict[str, Step]:
     return {f"one pass, {EPOCHS} epochs of the head": bare, "linear": linear}
 
 
-def optimizers(setting: Setting, cases: Sequence[Case]) -> dict[str, Step]:
-    """AdamW in PyTorch's three forms, on the weights that each case trains."""
-    forms: dict[str, dict[str, bool]] = {"one by one": {"foreach": False}, "foreach": {"foreach": True}}
-    forms["fused"] = {"fused": True}
+def optimizers(setting: Setting) -> dict[str, Step]:
+    """AdamW in PyTorch's three forms, on the weights that ``full`` trains and on those that LoRA trains."""
+    forms = {"one by one": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
     found: dict[str, Step] = {}
-    for case in cases:
+    for case in (FULL, LORA):
         tuned = steps.build(case, setting, setting.body())
         weights = [p for p in tuned.parameters() if p.requires_grad]
         for weight in weights:
@@ -97,26 +97,25 @@ def optimizers(setting: Setting, cases: Sequence[Case]) -> dict[str, Step]:
     return found
 
 
-def evaluation(setting: Setting, sizes: Sequence[int]) -> dict[str, Step]:
-    """Inference in batches of each size, always on as many samples as the largest batch has."""
-    tuned = steps.build(Case(method="lora"), setting, setting.body()).eval()
-    x, _ = setting.samples(max(sizes))
+def evaluation(setting: Setting) -> dict[str, Step]:
+    """Inference in batches of several sizes, always on as many samples as the largest batch has."""
+    tuned = steps.build(LORA, setting, setting.body()).eval()
+    x, _ = setting.samples(max(EVALUATED))
 
     def predict(size: int) -> None:
         with torch.inference_mode(), setting.autocast():
             for part in x.split(size):
                 tuned(part)
 
-    return {f"batches of {size}": partial(_call, partial(predict, size)) for size in sizes}
+    return {f"batches of {size}": partial(_call, partial(predict, size)) for size in EVALUATED}
 
 
 def sampling(setting: Setting) -> dict[str, Step]:
     """A training step of LoRA on point clouds, and the search for its centres and neighbours alone."""
     body: Any = setting.body()
-    x, _ = setting.samples(setting.batch_size)
-    tuned = steps.build(Case(method="lora"), setting, body)
-    choose = partial(group, x, body.num_groups, body.group_size)
-    return {"lora": steps.step(tuned, setting), "centres and neighbours": partial(_call, choose)}
+    choose = partial(group, setting.samples(setting.batch_size)[0], body.num_groups, body.group_size)
+    step = steps.step(steps.build(LORA, setting, body), setting)
+    return {"lora": step, "centres and neighbours": partial(_call, choose)}
 
 
 def folding(setting: Setting) -> dict[str, Step]:

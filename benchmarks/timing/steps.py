@@ -42,6 +42,9 @@ class Case:
         return " ".join([self.method, *options, *([COMPILED] if self.compiled else [])])
 
 
+LORA, FULL = Case(method="lora"), Case(method="full")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """Where steps run: a backbone with random weights, the samples per step, a device, and the type of products."""
@@ -71,12 +74,7 @@ class Setting:
         return autocast(self.device, self.dtype)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "backbone": self.backbone,
-            "batch_size": self.batch_size,
-            "device": self.device.type,
-            "dtype": str(self.dtype).removeprefix("torch."),
-        }
+        return vars(self) | {"device": self.device.type, "dtype": str(self.dtype).removeprefix("torch.")}
 
 
 def method_steps(cases: Sequence[Case], setting: Setting) -> dict[str, Step]:
@@ -106,11 +104,7 @@ def step(tuned: Classifier, setting: Setting, *, compiled: bool = False) -> Step
     optimizer, (x, y) = adamw(tuned, tuned.method.config.lr), setting.samples(setting.batch_size)
 
     def run(mark: Mark) -> None:
-        with setting.autocast():
-            loss = tuned.method.loss(model, x, y, nn.functional.cross_entropy)
-        mark("forward")
-        loss.backward()
-        mark("backward")
+        _passes(lambda: tuned.method.loss(model, x, y, nn.functional.cross_entropy), setting, mark)
         optimizer.step()
         optimizer.zero_grad()
         mark("optimizer")
@@ -121,15 +115,15 @@ def step(tuned: Classifier, setting: Setting, *, compiled: bool = False) -> Step
 def _floor(backbone: nn.Module, head: nn.Module, setting: Setting) -> Step:
     floor.freeze(backbone, head)
     x, y = setting.samples(setting.batch_size)
+    return lambda mark: _passes(lambda: nn.functional.cross_entropy(head(backbone(x)), y), setting, mark)
 
-    def run(mark: Mark) -> None:
-        with setting.autocast():
-            loss = nn.functional.cross_entropy(head(backbone(x)), y)
-        mark("forward")
-        loss.backward()
-        mark("backward")
 
-    return run
+def _passes(loss: Callable[[], Tensor], setting: Setting, mark: Mark) -> None:
+    with setting.autocast():
+        value = loss()
+    mark("forward")
+    value.backward()
+    mark("backward")
 
 
 def share_frozen(backbone: nn.Module, other: nn.Module) -> None:

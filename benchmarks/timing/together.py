@@ -36,15 +36,10 @@ def together(case: Case, setting: Setting, counts: Sequence[int], repeats: int) 
     steps.build(case, setting, setting.body())  # raises before any process starts
     cores = torch.get_num_threads()
     with progress() as bar:
-        task = bar.add_task("", total=len(counts))
-        rates = []
-        for count in counts:
-            bar.update(task, description=f"{count} side by side")
-            rates.append(_rates(case, setting, count, repeats, threads=max(1, cores // count)))
-            bar.advance(task)
-    names = [f"{count} side by side" for count in counts]
-    rounds = (zip(names, each, strict=True) for each in zip(*rates, strict=True))
-    return [(name, {"step": round(1e3 / rate, 3)}) for round_ in rounds for name, rate in round_]
+        measured = bar.track(counts, description="processes side by side")
+        rates = [_rates(case, setting, count, repeats, threads=max(1, cores // count)) for count in measured]
+    rounds = (zip(counts, each, strict=True) for each in zip(*rates, strict=True))
+    return [(f"{count} side by side", {"step": round(1e3 / rate, 3)}) for each in rounds for count, rate in each]
 
 
 def _rates(case: Case, setting: Setting, count: int, repeats: int, threads: int) -> list[float]:
@@ -89,14 +84,11 @@ def _steps(case: Case, setting: Setting, threads: int, rounds: Sequence[float], 
         answers.put("another process failed")
     except (RuntimeError, MemoryError) as error:
         barrier.abort()
-        if not _is_out_of_memory(error):
+        # on a CPU, torch raises a plain RuntimeError that only its text tells from others
+        full = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+        if not full:
             raise  # a bug keeps its traceback
         answers.put(str(error).partition("\n")[0] or "out of memory")
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """On a CPU, torch raises a plain RuntimeError that only its text tells from others."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
 
 
 def _during(seconds: float, step: steps.Step, setting: Setting, least: int) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,6 @@ import torch
 from benchmarks.cli import progress
 from benchmarks.files.writing import write_atomic
 from benchmarks.timing.steps import Step
-from benchmarks.training.environment import device_name
 from benchmarks.training.measure import StepClock
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -59,11 +57,10 @@ class Timing:
         """
         bases = [at for at, (step, _) in enumerate(self.turns) if step == self.base]
         found = []
-        for at, (step, own) in enumerate(self.turns):
-            if step == name:
-                beside = [*[i for i in bases if i < at][-1:], *[i for i in bases if i > at][:1]] or [at]
-                base = [_time(self.turns[i][1], part) or _time(self.turns[i][1]) for i in beside]
-                found.append(_time(own, part) / statistics.mean(base))
+        for at, own in ((at, own) for at, (step, own) in enumerate(self.turns) if step == name):
+            beside = [*[i for i in bases if i < at][-1:], *[i for i in bases if i > at][:1]] or [at]
+            base = [_time(self.turns[i][1], part) or _time(self.turns[i][1]) for i in beside]
+            found.append(_time(own, part) / statistics.mean(base))
         return found
 
     def ratio(self, name: str, part: str | None = None) -> float:
@@ -97,18 +94,8 @@ def interleaved(steps: Mapping[str, Step], rounds: int, device: torch.device, cl
             if device.type == "cuda":
                 torch.cuda.synchronize(device)  # so that no step waits for the work of the step before it
             bar.advance(task)
-    parts = [{part: round(ms, 3) for part, ms in step.items()} for step in timed.steps_ms()]
-    return list(zip(order, parts, strict=True))
-
-
-def machine(device: torch.device, load: float) -> dict[str, Any]:
-    """Where a timing was made; ``load`` is the load average of the last minute before it."""
-    return {
-        "device": device_name(device),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "load": [round(load, 1), round(os.getloadavg()[0], 1)],
-    }
+    steps_ms = zip(order, timed.steps_ms(), strict=True)
+    return [(name, {part: round(ms, 3) for part, ms in parts.items()}) for name, parts in steps_ms]
 
 
 def _time(parts: Mapping[str, float], part: str | None = None) -> float:

@@ -49,15 +49,10 @@ def test_a_sweep_file_quotes_the_published_numbers_that_its_plan_shows(name: str
     specs = sweep.specs(sweep.from_file(file), "float32", absent=True)
     assert list(dict.fromkeys(spec.method for spec in specs)) == MISSION
     assert {spec.backbone.sha256 for spec in specs} == {spec.data_fingerprint for spec in specs} == {backbones.ABSENT}
-    groups: dict[str, list[str]] = {}
-    for task in suites.get(name).tasks.values():
-        if task.name in {spec.task for spec in specs}:
-            groups.setdefault(task.group, []).append(task.name)
-    augment, backbone = specs[0].recipe.augment, specs[0].backbone.name
-    reported = {
-        method: published.summary(published.find(name, method, backbone=backbone, augment=augment), groups)
-        for method in MISSION
-    }
+    tasks = [task for task in suites.get(name).tasks.values() if task.name in {spec.task for spec in specs}]
+    groups = {task.group: [own.name for own in tasks if own.group == task.group] for task in tasks}
+    where = {"augment": specs[0].recipe.augment, "backbone": specs[0].backbone.name}
+    reported = {method: published.summary(published.find(name, method, **where), groups) for method in MISSION}
     quoted = dict(re.findall(r"^#   (\w+) +(.*)$", file.read_text(), re.MULTILINE))
     assert quoted == {method: line for method, line in reported.items() if line}
 

@@ -48,7 +48,7 @@ def measured(modality: str, forward: Any, backward: Any) -> floor.Work:
         loss = nn.functional.cross_entropy(head(body(x)), y)
     with backward:
         loss.backward()
-    return floor.total(floor.account(body, BATCH, classes=CLASSES, points=POINTS))
+    return floor.total(floor.account(body, BATCH, classes=CLASSES, points=POINTS).values())
 
 
 @EACH

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,8 @@ from tests.conftest import Complaint
 
 CPU = torch.device("cpu")
 SLEEPS = {"a": 0.0, "b": 0.02, "c": 0.01}  # seconds
-MACHINE = {
-    "device": "cpu: a model",
-    "threads": 2,
-    "torch": "2.0",
-    "load": [0.1, 0.2],
-    "product_flops_per_second": 1e11,
-    "copy_bytes_per_second": 1e10,
-}
+RATES = {"product_flops_per_second": 1e11, "copy_bytes_per_second": 1e10}
+MACHINE = {"device": "cpu: a model", "threads": 2, "torch": "2.0", "load": [0.1, 0.2], **RATES}
 SETTING = {"what": "methods", "clock": "wall", "device": "cpu", "dtype": "float32", "batch_size": 8}
 
 
@@ -34,9 +30,8 @@ def timing(turns: list[Turn], **setting: Any) -> Timing:
     return Timing(setting={**SETTING, "backbone": "vit_base_patch16_224", **setting}, machine=MACHINE, turns=turns)
 
 
-def parts(forward: float, backward: float, optimizer: float | None = None) -> dict[str, float]:
-    both = {"forward": forward, "backward": backward}
-    return both if optimizer is None else both | {"optimizer": optimizer}
+def parts(*ms: float) -> dict[str, float]:
+    return dict(zip(steps.PARTS, ms, strict=False))
 
 
 FLOORS = [(90, 100), (110, 100), (190, 200), (210, 200), (90, 200), (110, 400), (90, 300)]
@@ -51,21 +46,20 @@ BETWEEN = [
 TURNS: list[Turn] = [(FLOOR, parts(*FLOORS[0]))]
 for (name, times), floor_times in zip(BETWEEN, FLOORS[1:], strict=True):
     TURNS += [(name, parts(*times)), (FLOOR, parts(*floor_times))]
+MADE = timing(TURNS)
 
 
 def test_a_ratio_is_the_median_over_turns_against_the_floor_before_and_after() -> None:
-    made = timing(TURNS)
-    assert made.ratios("lora") == pytest.approx([212 / 200, 424 / 400, 456 / 400])
-    assert made.ratio("lora", "forward") == pytest.approx(1.1)  # of 1, 1.1 and 1.5
-    assert made.ratio("lora", "backward") == pytest.approx(1.0)  # of 1.1, 1 and 1
-    assert made.ratio("lora", "optimizer") == pytest.approx(0.01)  # of the whole floor, which has none
-    assert made.ms("ssf") == 604
+    assert MADE.ratios("lora") == pytest.approx([212 / 200, 424 / 400, 456 / 400])
+    assert MADE.ratio("lora", "forward") == pytest.approx(1.1)  # of 1, 1.1 and 1.5
+    assert MADE.ratio("lora", "backward") == pytest.approx(1.0)  # of 1.1, 1 and 1
+    assert MADE.ratio("lora", "optimizer") == pytest.approx(0.01)  # of the whole floor, which has none
+    assert MADE.ms("ssf") == 604
 
 
 def test_the_floor_is_compared_with_its_own_neighbours() -> None:
-    made = timing(TURNS)
-    assert made.ratios(FLOOR)[:2] == pytest.approx([190 / 210, 210 / 290])  # the first has no turn before it
-    assert made.ratios(FLOOR)[-1] == pytest.approx(390 / 510)  # the last, none after it
+    assert MADE.ratios(FLOOR)[:2] == pytest.approx([190 / 210, 210 / 290])  # the first has no turn before it
+    assert MADE.ratios(FLOOR)[-1] == pytest.approx(390 / 510)  # the last, none after it
     assert timing(TURNS[:2]).ratios(FLOOR) == [1.0]  # alone
 
 
@@ -76,7 +70,7 @@ def test_the_table_of_bars_shows_which_bars_are_kept() -> None:
 
 
 def test_the_table_of_methods_shows_ratios_by_part_and_no_bars() -> None:
-    headers, rows = page.ratios(timing(TURNS))
+    headers, rows = page.ratios(MADE)
     assert rows[1][:5] == ["lora", "1.100", "1.000", "0.010", "1.060"]
     assert "bar" not in headers
 
@@ -87,63 +81,57 @@ def test_bars_are_measured_only_on_a_cpu() -> None:
 
 
 def test_the_time_of_the_floor_is_its_operations_over_the_machine_s_rate() -> None:
-    made = timing(TURNS)
-    forward = [float(row[1]) for row in page.account(made)[1]]
-    (row, _) = page.efficiency(made)[1]
+    forward = [float(row[1]) for row in page.account(MADE)[1]]
+    (row, _) = page.efficiency(MADE)[1]
     assert float(row[1]) == pytest.approx(sum(forward) / 100 * 1e3, abs=1)
     # ViT-B/16 has 17.56 GFLOPs by the field's count, which takes a multiply-add for one
     assert sum(forward) / 8 == pytest.approx(2 * 17.56, rel=0.01)
 
 
 def test_times_survive_their_file(tmp_path: Path) -> None:
-    made = timing(TURNS)
-    made.write(tmp_path / "times.json")
-    assert Timing.read(tmp_path / "times.json") == made
+    MADE.write(tmp_path / "times.json")
+    assert Timing.read(tmp_path / "times.json") == MADE
 
 
 def test_the_page_keeps_what_is_written_by_hand(tmp_path: Path) -> None:
     file = tmp_path / "page.md"
     file.write_text(f"before\n{page.START}\nold\n{page.END}\nafter\n")
-    page.update([timing(TURNS)], file)
+    page.update([MADE], file)
     first = file.read_text()
     assert first.startswith("before\n") and first.endswith("\nafter\n") and "old" not in first and "| ssf" in first
-    page.update([timing(TURNS)], file)
+    page.update([MADE], file)
     assert file.read_text() == first
 
 
 def test_the_committed_page_is_made_from_the_committed_times(root: Path, tmp_path: Path) -> None:
-    text = page.PAGE.read_text(encoding="utf-8")
-    copy = tmp_path / "page.md"
-    copy.write_text(text, encoding="utf-8")
+    copy = Path(shutil.copy(page.PAGE, tmp_path))
     timings = page.kept(root / "results" / "performance")
     assert "methods" in {made.setting["what"] for made in timings}
     page.update(timings, copy)
-    assert copy.read_text(encoding="utf-8") == text
+    assert copy.read_text(encoding="utf-8") == page.PAGE.read_text(encoding="utf-8")
+
+
+def sleep(seconds: float, mark: steps.Mark) -> None:
+    time.sleep(seconds)
+    mark("work")
 
 
 def test_the_first_step_has_a_turn_before_and_after_every_other() -> None:
     order: list[str] = []
 
-    def step(name: str, seconds: float) -> steps.Step:
-        def run(mark: steps.Mark) -> None:
-            order.append(name)
-            time.sleep(seconds)
-            mark("work")
+    def step(name: str, mark: steps.Mark) -> None:
+        order.append(name)
+        sleep(SLEEPS[name], mark)
 
-        return run
-
-    turns = interleaved({name: step(name, seconds) for name, seconds in SLEEPS.items()}, 2, CPU, "wall")
+    turns = interleaved({name: partial(step, name) for name in SLEEPS}, 2, CPU, "wall")
     assert order == list("abc" + "abac" * 2 + "a")  # once to warm up
     assert [name for name, _ in turns] == order
     assert all(parts["work"] >= 1e3 * SLEEPS[name] for name, parts in turns)
 
 
 def test_the_cpu_clock_does_not_count_sleep() -> None:
-    def sleep(mark: steps.Mark) -> None:
-        time.sleep(0.02)
-        mark("work")
-
-    assert all(parts["work"] < 15 for _, parts in interleaved({"sleep": sleep}, 1, CPU, "cpu"))
+    turns = interleaved({"sleep": partial(sleep, 0.02)}, 1, CPU, "cpu")
+    assert all(parts["work"] < 15 for _, parts in turns)
 
 
 def test_a_compiled_step_pays_off_when_its_savings_exceed_its_first_call() -> None:
@@ -214,6 +202,7 @@ def test_methods_share_the_weights_that_none_of_them_trains() -> None:
     [
         (["--report", "image"], "--report: unknown part 'image'; did you mean 'images'?"),
         (["--set", "vpt_deep.prompts=5"], "options set for 'vpt_deep', which is not among the methods: lora, adapterx"),
+        (["--batch-size", "1"], "--repeats and --side-by-side must be at least 1, and --batch-size at least 2"),
         (["--repeats", "0"], "--repeats and --side-by-side must be at least 1, and --batch-size at least 2"),
     ],
 )
