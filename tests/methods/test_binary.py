@@ -130,14 +130,12 @@ def test_packed_and_unpacked_gives_equal_bits(name, modality, same_state):
     other = tiny.wire(name, modality, **narrow)
     other.head.load_state_dict(model.head.state_dict())
     with torch.no_grad():
-        before = model(x)
-        other.method.load_state_dict(other.method.unpack(load(save(model.method.pack(model.method.state_dict())))))
+        before, packed = model(x), model.method.pack(model.method.state_dict())
+        other.method.load_state_dict(other.method.unpack(load(save(packed))))
         assert torch.equal(other(x), before)
-        packed = model.method.pack(model.method.state_dict())
         model.method._finish()
         assert torch.equal(model(x), before)  # what is rounded for good computes the same
-        again = model.method.pack(model.method.state_dict())
-        assert same_state(packed, again)
+        assert same_state(model.method.pack(model.method.state_dict()), packed)
 
 
 @pytest.mark.parametrize("name", NAMES)
