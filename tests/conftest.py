@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 import torch
@@ -24,14 +24,8 @@ os.environ["PEFT_BENCH_CACHE"] = _cache.name
 
 ROOT = Path(__file__).parents[1]
 State = Mapping[str, Tensor]
-
-
-class Complaint(Protocol):
-    def __call__(self, main: Main, *argv: str) -> str: ...
-
-
-class Specs(Protocol):
-    def __call__(self, *methods: str, **changes: Any) -> list[Spec]: ...
+Complaint = Callable[..., str]
+Specs = Callable[..., list[Spec]]
 
 
 @pytest.fixture(scope="session")

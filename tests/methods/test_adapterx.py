@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
-from timm.models import VisionTransformer
 from torch.utils.flop_counter import FlopCounterMode
 
 import methods.smoa
-from benchmarks.backbones.points import PointTransformer
 from tests.support import loops, tiny
 
 HEADS, EXPERTS, HIDDEN = 3, 4, 8
@@ -183,23 +181,9 @@ def test_count_equals_the_published_on_images():
 
 
 def test_count_equals_the_published_on_points():
-    body = PointTransformer()
-    method = methods.build("adapterx", body, methods.config("adapterx", {}))
-    head = body.make_head(body.head_hidden_size + method.extra_features, 15)
-    trained = {
-        part: sum(p.numel() for p in module.parameters() if p.requires_grad)
-        for part, module in {"backbone": body, "method": method, "head": head}.items()
-    }
-    assert trained == {"backbone": 9_216 + 768, "method": 9_216 + 31_408, "head": 365_839}
-    assert sum(trained.values()) == 416_447
-
-
-def test_one_smoa_serves_all_blocks():
-    names = {n for n, _ in model_on("image").method.named_parameters()}
-    shared = {"router.project.weight", "router.embeddings"}
-    shared |= {"experts.down.weight", "experts.down.bias", "experts.up", "experts.up_bias"}
-    own = {f"generators.{layer}.{p}" for layer in range(tiny.DEPTH) for p in ("gamma", "beta")}
-    assert names == {f"smoas.0.{n}" for n in shared} | own
+    own, total = tiny.count_with_head("adapterx", 15)
+    assert own == 9_216 + 31_408  # prompt generators and SMoA
+    assert total == own + 9_216 + 768 + 365_839 == 416_447  # norm2 of the blocks, the last norm and the head
 
 
 def test_every_switch_changes_the_count_by_what_it_adds_or_takes_away():
@@ -235,8 +219,7 @@ def test_experts_start_at_nothing_and_prompts_at_beta():
 
 @pytest.mark.parametrize(("pool", "class_token"), [("token", True), ("avg", True), ("avg", False)])
 def test_pooling_never_sees_the_prompts(pool, class_token):
-    tiny_vit = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": 0}
-    body = VisionTransformer(**tiny_vit, global_pool=pool, class_token=class_token).eval()
+    body = tiny.vit(depth=2, global_pool=pool, class_token=class_token)
     method = methods.build("adapterx", body, methods.config("adapterx", {}))
     seen = []
     body.norm.register_forward_hook(lambda module, args, output: seen.append((args[0].shape, output.shape)))
@@ -247,27 +230,11 @@ def test_pooling_never_sees_the_prompts(pool, class_token):
     assert method.features(pooled) is pooled
 
 
-def test_uniform_routing_has_balance_one_and_collapse_has_more():
-    smoa = model_on("image").method.smoas[0]
-    u = torch.randn(4, 9, tiny.WIDTH)
-    with torch.no_grad():
-        smoa.router.project.weight.zero_()  # every probability 1 / N
-        assert math.isclose(float(balance_of(smoa(u)[1])), 1.0, rel_tol=1e-6)
-        smoa.router.project.weight.normal_()
-        u = torch.randn(1, 1, 16).repeat(4, 9, 3) * 9  # every sub-token the same: one expert gets all
-        assert float(balance_of(smoa(u)[1])) > 1.5
-
-
 def test_report_is_the_routing_over_all_training_samples():
     model, x = model_on("image"), tiny.inputs("image", 300)  # more than one batch
-
-    class Trained:
-        pass
-
-    Trained.model, Trained.x, Trained.eval_batch_size = model, x, 128
     with torch.no_grad():
         model(x)
         fraction, probability = model.method.routing().unbind(1)
-    routing = model.method.report(Trained)["routing"]
+    routing = model.method.report(SimpleNamespace(model=model, x=x, eval_batch_size=128))["routing"]
     torch.testing.assert_close(torch.tensor(routing["allocation"]), fraction, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(torch.tensor(routing["score"]), probability, rtol=1e-5, atol=1e-6)

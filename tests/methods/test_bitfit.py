@@ -13,12 +13,9 @@ def test_counts_equal_the_closed_form():
     assert tiny.count("bitfit") == depth * block + width + width == 102_912  # final norm, patch embedding
 
 
+@torch.no_grad()
 def test_output_equals_the_equations():
-    model, x = tiny.trained("bitfit", "image"), tiny.inputs("image")
-    reference = tiny.backbone("image")
-    with torch.no_grad():
-        for name, parameter in model.backbone.named_parameters():
-            if name.endswith("bias"):
-                reference.get_parameter(name).copy_(parameter)
-        expected = loops.vit(reference, x)
-        tiny.close(model.pooled(x), expected)
+    model, x, reference = tiny.trained("bitfit", "image"), tiny.inputs("image"), tiny.backbone("image")
+    biases = {name: value for name, value in model.backbone.state_dict().items() if name.endswith("bias")}
+    reference.load_state_dict(biases, strict=False)
+    tiny.close(model.pooled(x), loops.vit(reference, x))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import product
 
 import pytest
 import torch
@@ -14,14 +15,8 @@ from methods.errors import UserError
 from tests.support import contract, tiny
 
 NAMES = sorted(methods.METHODS)
-PAIRS = [(name, modality) for name in NAMES for modality in tiny.MODALITIES]
 METHODS = pytest.mark.parametrize("name", NAMES)
-WORKING = [(name, modality) for name, modality in PAIRS if modality in methods.get(name).modalities]
-EVERY = pytest.mark.parametrize(("name", "modality"), WORKING)
-DROPOUT = pytest.mark.parametrize(
-    ("name", "modality"), [(n, m) for n, m in WORKING if "dropout" in methods.defaults(n)]
-)
-OTHERS = pytest.mark.parametrize(("name", "modality"), [(n, m) for n, m in PAIRS if m not in methods.get(n).modalities])
+EVERY = pytest.mark.parametrize(("name", "modality"), tiny.PAIRS)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -89,6 +84,8 @@ def test_output_at_the_start_is_the_frozen_backbones(name, modality):
 @EVERY
 def test_saved_and_loaded_model_gives_equal_bits(name, modality, same_state):
     model, x = tiny.trained(name, modality), tiny.inputs(modality)
+    contract.step(model, x)  # it moves running statistics, too
+    model.eval()
     other = tiny.wire(name, modality)
     other.load_state_dict(load(save(model.trained_state())), strict=False)
     assert same_state(other.state_dict(), model.state_dict())
@@ -109,6 +106,14 @@ def test_merge_equals_unmerged_and_leaves_what_the_method_says(name, modality):
 
 
 @EVERY
+def test_detach_after_merge_leaves_no_hook(name, modality):
+    model = tiny.trained(name, modality)
+    model.method.merge()
+    model.method.detach()
+    assert not contract.hooked(model)
+
+
+@EVERY
 def test_detach_gives_the_backbone_back(name, modality, same_state):
     contract.check_detach(tiny.trained(name, modality), tiny.inputs(modality), tiny.backbone(modality), same_state)
 
@@ -123,7 +128,7 @@ def test_a_deepcopy_is_independent(name, modality):
     [
         # each method once by default: tracing takes seconds
         pytest.param(n, m, marks=[pytest.mark.slow] if m == "points" and "image" in methods.get(n).modalities else [])
-        for n, m in WORKING
+        for n, m in tiny.PAIRS
     ],
 )
 def test_compiled_equals_eager(name, modality):
@@ -135,7 +140,7 @@ def test_checkpointing_gives_equal_gradients(name, modality):
     contract.check_checkpointing(tiny.trained(name, modality), tiny.inputs(modality))
 
 
-@DROPOUT
+@pytest.mark.parametrize(("name", "modality"), [(n, m) for n, m in tiny.PAIRS if "dropout" in methods.defaults(n)])
 def test_dropout_acts_in_training_alone(name, modality):
     model, x = tiny.trained(name, modality, dropout=0.5), tiny.inputs(modality)
     with torch.no_grad():
@@ -172,7 +177,7 @@ def test_every_number_has_the_bounds_of_its_field(name):
                 methods.config(name, {field.name: -1})
 
 
-@OTHERS
+@pytest.mark.parametrize(("name", "modality"), sorted(set(product(NAMES, tiny.MODALITIES)) - set(tiny.PAIRS)))
 def test_a_backbone_of_another_modality_is_one_clear_line(name, modality):
     body, config = tiny.backbone(modality), methods.config(name, {})
     allowed = " and ".join(sorted(methods.get(name).modalities))

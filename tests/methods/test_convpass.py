@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from timm.models import VisionTransformer
 from torch import nn
 
 import methods
@@ -63,19 +62,12 @@ def test_output_equals_a_loop_over_places():
     def beside(layer, h, u):
         return bypass(branches[2 * layer + 1], (4, 4), 1, 0.6, u)
 
-    with torch.no_grad():
-        acts = {"linear": linear, "after_attention": after_attention, "beside": beside}
-        expected = loops.vit(tiny.backbone("image"), x, **acts)
-        assert not torch.allclose(expected, tiny.backbone("image")(x), rtol=1e-2, atol=1e-2)
-        tiny.close(model.pooled(x), expected)
+    loops.check_image(model, x, linear=linear, after_attention=after_attention, beside=beside)
 
 
 @torch.no_grad()
 def test_grid_that_is_not_square_and_several_prefix_tokens_keep_their_places():
-    torch.manual_seed(0)
-    body = VisionTransformer(
-        img_size=(8, 24), patch_size=4, embed_dim=12, depth=1, num_heads=2, reg_tokens=2, num_classes=0
-    )
+    body = tiny.vit(img_size=(8, 24), patch_size=4, embed_dim=12, depth=1, reg_tokens=2)
     method = methods.build("convpass", body, methods.config("convpass", {}))
     tiny.move(Classifier(body, method, nn.Linear(12, 2)))
     first = method.bypasses[0].eval()
@@ -85,9 +77,8 @@ def test_grid_that_is_not_square_and_several_prefix_tokens_keep_their_places():
 
 @torch.no_grad()
 def test_branches_join_past_layer_scale():
-    torch.manual_seed(0)
-    body = VisionTransformer(img_size=8, patch_size=4, embed_dim=12, depth=1, num_heads=2, init_values=0.5)
-    block, tokens = body.eval().blocks[0], torch.randn(2, 5, 12)
+    body = tiny.vit(img_size=8, patch_size=4, embed_dim=12, depth=1, init_values=0.5)
+    block, tokens = body.blocks[0], torch.randn(2, 5, 12)
     method = methods.build("convpass", body, methods.config("convpass", {})).eval()
     tiny.move(method)
     wired = block(tokens)
@@ -101,8 +92,7 @@ def test_branches_join_past_layer_scale():
 
 @torch.no_grad()
 def test_drop_path_does_not_reach_the_branches():
-    torch.manual_seed(0)
-    body = VisionTransformer(img_size=8, patch_size=4, embed_dim=12, depth=2, num_heads=2, drop_path_rate=1.0)
+    body = tiny.vit(img_size=8, patch_size=4, embed_dim=12, depth=2, drop_path_rate=1.0)
     block, tokens = body.train().blocks[1], torch.randn(2, 5, 12)  # the last block's rate: MHA and FFN always dropped
     method = methods.build("convpass", body, methods.config("convpass", {"dropout": 0}))
     tiny.move(method)

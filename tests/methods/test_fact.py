@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from timm.models import VisionTransformer
 
 import methods
 from benchmarks.training import measure
@@ -71,16 +70,14 @@ def test_operations_equal_the_closed_form(name, mixing):
     model, x = tiny.wire(name, "image", rank=4), tiny.inputs("image", 2)
     wired = measure.forward_flops(model, x)
     pieces = {"qkv": (1, 3), "proj": (1, 1), "fc1": (1, 2), "fc2": (2, 1)}.values()
-    token = sum(
-        2 * 4 * (tiny.WIDTH * inputs + 4 * inputs * outputs + tiny.WIDTH * outputs) for inputs, outputs in pieces
-    )
+    token = sum(2 * 4 * (tiny.WIDTH * ins + 4 * ins * outs + tiny.WIDTH * outs) for ins, outs in pieces)
     model.method.merge()  # Tucker mixes its 24 slices once a batch, here for two samples
     assert wired - measure.forward_flops(model, x) == tiny.DEPTH * 17 * token + mixing
 
 
 @BOTH
 def test_an_ffn_that_is_no_whole_number_of_pieces_is_refused(name):
-    body = VisionTransformer(img_size=8, patch_size=4, embed_dim=12, depth=1, num_heads=2, mlp_ratio=1.5, num_classes=0)
+    body = tiny.vit(embed_dim=12, mlp_ratio=1.5)
     with pytest.raises(UserError) as error:
         methods.build(name, body, methods.config(name, {}))
     assert str(error.value) == "fact: widths (12, 18) must be multiples of the token's 12"

@@ -9,7 +9,6 @@ from importlib.util import find_spec
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from timm.models import VisionTransformer
 
 import methods
 from methods import hf_layout
@@ -39,11 +38,9 @@ def filled(modality, folder, hint, **options):
 
 def bare():
     """The image backbone of tiny with a class head, as timm makes it."""
-    model = VisionTransformer(
-        img_size=32, patch_size=8, embed_dim=tiny.WIDTH, depth=tiny.DEPTH, num_heads=3, mlp_ratio=2, num_classes=5
-    )
-    model.load_state_dict(tiny.backbone("image").state_dict(), strict=False)
-    return model.eval()
+    model = tiny.backbone("image")
+    model.reset_classifier(5)
+    return model
 
 
 @pytest.mark.parametrize("modality", tiny.MODALITIES)
@@ -103,16 +100,9 @@ def test_what_peft_writes_is_read(rslora, tmp_path):
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(4)
-    names, ranks = ["attn.qkv", "attn.proj", "mlp.fc2"], {"mlp.fc2": 3}
-    options = LoraConfig(
-        r=2,
-        lora_alpha=7,
-        target_modules=names,
-        rank_pattern=ranks,
-        alpha_pattern={"proj": 5},
-        use_rslora=rslora,
-        modules_to_save=["head"],
-    )
+    options = LoraConfig(r=2, lora_alpha=7, use_rslora=rslora, modules_to_save=["head"])
+    options.target_modules = {"attn.qkv", "attn.proj", "mlp.fc2"}
+    options.rank_pattern, options.alpha_pattern = {"mlp.fc2": 3}, {"proj": 5}
     theirs, x = get_peft_model(bare(), options).eval(), tiny.inputs("image")
     tiny.move(theirs)
     theirs.save_pretrained(tmp_path)
@@ -147,31 +137,37 @@ def test_only_lora_is_written(tmp_path):
 )
 def test_what_lora_here_does_not_have_is_refused(change, message, tmp_path):
     write(tiny.trained("lora", "image"), tmp_path)
-    config = json.loads((tmp_path / hf_layout.CONFIG).read_text())
-    (tmp_path / hf_layout.CONFIG).write_text(json.dumps({**config, **change}))
+    path = tmp_path / hf_layout.CONFIG
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(UserError, match=message):
         hf_layout.read(tmp_path)
 
 
-def test_missing_and_damaged_files_are_refused(tmp_path):
-    for damage in (lambda: None, lambda: (tmp_path / hf_layout.CONFIG).write_text("{")):
-        damage()
-        with pytest.raises(UserError, match=r"cannot read .* as PEFT's layout"):
-            hf_layout.read(tmp_path)
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"cannot read .* as PEFT's layout"):
+        hf_layout.read(tmp_path)
 
 
-def test_files_without_a_matrix_or_a_scale_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"cannot read .* as PEFT's layout"),
+        ("[]", r"adapter_config\.json holds no names and values"),
+        ('{"peft_type": "LORA", "r": 8}', r"gives no scale for blocks\.0\.attn\.qkv: KeyError\('lora_alpha'\)"),
+    ],
+)
+def test_a_damaged_configuration_is_refused(text, message, tmp_path):
     write(tiny.trained("lora", "image"), tmp_path)
-    config, state = json.loads((tmp_path / hf_layout.CONFIG).read_text()), load_file(tmp_path / hf_layout.WEIGHTS)
-    (tmp_path / hf_layout.CONFIG).write_text(json.dumps({k: v for k, v in config.items() if "alpha" not in k}))
-    with pytest.raises(UserError, match=r"gives no scale for blocks\.0\.attn\.qkv: KeyError\('lora_alpha'\)"):
+    (tmp_path / hf_layout.CONFIG).write_text(text)
+    with pytest.raises(UserError, match=message):
         hf_layout.read(tmp_path)
-    (tmp_path / hf_layout.CONFIG).write_text("[]")
-    with pytest.raises(UserError, match=r"adapter_config\.json holds no names and values"):
-        hf_layout.read(tmp_path)
-    (tmp_path / hf_layout.CONFIG).write_text(json.dumps(config))
-    missing = "base_model.model.blocks.0.attn.qkv.lora_B.weight"
-    save_file({name: value for name, value in state.items() if name != missing}, tmp_path / hf_layout.WEIGHTS)
+
+
+def test_files_without_a_matrix_are_refused(tmp_path):
+    write(tiny.trained("lora", "image"), tmp_path)
+    state = load_file(tmp_path / hf_layout.WEIGHTS)
+    del state["base_model.model.blocks.0.attn.qkv.lora_B.weight"]
+    save_file(state, tmp_path / hf_layout.WEIGHTS)
     with pytest.raises(UserError, match=r"is damaged: it has no blocks\.0\.attn\.qkv\.lora_B\.weight"):
         hf_layout.read(tmp_path)
 

@@ -83,13 +83,6 @@ def test_prompt_and_gradients_equal_a_loop_over_edges(neighbors, training):
         torch.testing.assert_close(got, by_loop, rtol=1e-4, atol=1e-5)  # sums of up to 147 edges in another order
 
 
-def test_a_patch_is_its_own_neighbour_and_few_patches_are_all_neighbours():
-    torch.manual_seed(4)
-    y = torch.randn(2, 5, 8)
-    assert nearest(y, 1)[..., 0].tolist() == [list(range(5))] * 2
-    assert nearest(y, 20).sort(dim=-1).values.tolist() == [[list(range(5))] * 5] * 2
-
-
 def test_edge_conv_moves_running_statistics_by_all_edges():
     torch.manual_seed(4)
     conv, y = EdgeConv(6, 3).train(), torch.randn(2, 5, 6)
@@ -122,21 +115,3 @@ def test_output_equals_the_equations(block, first):
         got = model.method.features(model.pooled(x))
         tiny.close(got, expected)
         torch.testing.assert_close(model(x), got @ model.head.weight.T + model.head.bias)
-
-
-def test_in_eval_mode_a_prompt_does_not_depend_on_its_batch():
-    model, x = tiny.trained("idpt", "points"), tiny.inputs("points")
-    with torch.no_grad():
-        tiny.close(model(x)[1:2], model(x[1:2]))
-
-
-def test_running_statistics_are_saved():
-    model = tiny.trained("idpt", "points")
-    with torch.no_grad():
-        model.train()(tiny.inputs("points"))
-    state = model.trained_state()
-    for name, norm in model.method.named_modules():
-        if isinstance(norm, nn.BatchNorm1d):
-            assert norm.running_mean.any()
-            assert torch.equal(state[f"method.{name}.running_mean"], norm.running_mean)
-            assert torch.equal(state[f"method.{name}.running_var"], norm.running_var)

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock, call
+
 from tests.support import loops, tiny
-
-
-class Recorder:
-    """Stands in for a Trainer and writes down what was asked of it."""
-
-    def __init__(self):
-        self.calls = []
-
-    def __getattr__(self, name):
-        return lambda: self.calls.append(name)
 
 
 def test_only_the_head_trains():
@@ -22,9 +14,9 @@ def test_only_the_head_trains():
 
 
 def test_features_are_cached_before_training():
-    trainer = Recorder()
+    trainer = Mock()
     tiny.wire("linear", "image").method.fit(trainer)
-    assert trainer.calls == ["keep_prefix", "train"]
+    assert trainer.mock_calls == [call.keep_prefix(), call.train()]
 
 
 def test_backbone_stays_in_eval_mode():

@@ -21,27 +21,21 @@ def test_masks_are_disjoint_cover_the_matrix_and_have_equal_shares():
     assert masks.sum((1, 2)).tolist() == [48] * COPIES
 
 
-def real_copies(split):
-    """C separate linears, equal to the split one, hooks that zero what each may not learn, and where it may."""
-    copies, masks = [], []
-    for i in range(COPIES):
-        copy = nn.Linear(split.weight.shape[1], split.weight.shape[0])
-        with torch.no_grad():
-            copy.weight.copy_(split.start)
-            copy.bias.copy_(split.biases()[i])
-        mask = split.owner == i
-        copy.weight.register_hook(lambda grad, mask=mask: grad * mask)
-        copies.append(copy)
-        masks.append(mask)
-    return copies, masks
+def real_copies(split, masks):
+    """C separate linears, equal to the split one, with hooks that zero the gradients outside of their masks."""
+    copies = []
+    for bias, mask in zip(split.biases(), masks, strict=True):
+        copies.append(nn.Linear(*reversed(split.weight.shape)))
+        copies[-1].load_state_dict({"weight": split.start, "bias": bias})
+        copies[-1].weight.register_hook(lambda grad, mask=mask: grad * mask)
+    return copies
 
 
 def adamw(modules, decay):
     """Weights decay, biases do not."""
     weights, biases = ([getattr(m, name) for m in modules] for name in ("weight", "bias"))
-    return torch.optim.AdamW(
-        [{"params": weights}, {"params": biases, "weight_decay": 0.0}], lr=0.05, weight_decay=decay
-    )
+    groups = [{"params": weights}, {"params": biases, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=0.05, weight_decay=decay)
 
 
 @pytest.mark.parametrize("start", ["zero", "random"])
@@ -52,9 +46,9 @@ def test_equals_real_copies_with_masked_gradients_step_by_step(start, decay):
     if start == "zero":  # as the up-projection
         nn.init.zeros_(linear.weight)
     split = SplitLinear(linear, COPIES)
-    copies, masks = real_copies(split)
-    mine = adamw([split], decay)
-    theirs = adamw(copies, decay)
+    masks = [split.owner == i for i in range(COPIES)]
+    copies = real_copies(split, masks)
+    mine, theirs = adamw([split], decay), adamw(copies, decay)
     drawn = []
     for step in range(12):
         x, target = torch.randn(5, 8), torch.randn(5, 6)

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock, call
+
 import pytest
 import torch
-from torch import nn
 
 import methods
-from benchmarks.records.spec import Recipe
-from benchmarks.training.model import Classifier
-from benchmarks.training.train import Trainer
 from methods.errors import UserError
 from methods.search import Evolution, Space
 from tests.support import loops, tiny
 
-SMALL = {
-    "supernet_epochs": 2,
-    "population": 6,
-    "parents": 2,
-    "mutants": 3,
-    "crossovers": 3,
-    "rounds": 3,
-    "widths": (1, 3),
-}
+SMALL = {"supernet_epochs": 2, "population": 6, "parents": 2, "mutants": 3, "crossovers": 3, "rounds": 3}
 GENES = (2, 3, 1, 3, 1, 3, 3, 3, 3, 1, 3, 1)  # of three blocks: depth, widths; adapter, LoRA, prompts
 WIDTHS = {"adapter": (3, 1, 0), "lora": (3, 0, 0), "prompts": (1, 3, 1)}
-
-
-def model(**options):
-    return tiny.trained("noah", "image", **{"widths": (1, 3), **options})
 
 
 def test_genes_name_widths_and_a_depth_ends_them():
@@ -64,7 +50,7 @@ def by_the_equations(supernet, x):
 
 
 def test_a_subnet_equals_the_equations_with_weights_cut_to_its_widths():
-    supernet, x = model(), tiny.inputs("image", 2)
+    supernet, x = tiny.trained("noah", "image", widths=(1, 3)), tiny.inputs("image", 2)
     supernet.method.activate(GENES)
     with torch.no_grad():
         tiny.close(supernet.pooled(x), by_the_equations(supernet, x))
@@ -96,25 +82,14 @@ def test_counts_equal_the_closed_form():
     method.detach()
 
 
-class Data:
-    def __init__(self):
-        self.read = []
-
-    def __call__(self, split):
-        self.read.append(split)
-        size, seed = {"train": (12, 0), "val": (8, 1), "test": (8, 2)}[split]
-        generator = torch.Generator().manual_seed(seed)
-        return torch.randn(size, 3, 32, 32, generator=generator), torch.arange(size) % 2
+def load(split):
+    size, seed = {"train": (12, 0), "val": (8, 1), "test": (8, 2)}[split]
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(size, 3, 32, 32, generator=generator), torch.arange(size) % 2
 
 
-def run(scratch=None, data=None, **options):
-    body = tiny.backbone("image")
-    torch.manual_seed(0)
-    method = methods.build("noah", body, methods.config("noah", SMALL | options))
-    tuned = Classifier(body, method, nn.Linear(tiny.WIDTH, 2))
-    recipe = Recipe(epochs=2, batch_size=4, warmup_epochs=0)
-    load = data or Data()
-    return Trainer(tuned, recipe, load, seed=0, device=torch.device("cpu"), dtype=torch.float32, scratch=scratch)
+def run(scratch=None, load=load, **options):
+    return tiny.trainer(tiny.wire("noah", "image", widths=(1, 3), **SMALL, **options), load, scratch=scratch)
 
 
 def test_search_keeps_to_the_budget_and_reports_what_it_cost():
@@ -130,14 +105,13 @@ def test_search_keeps_to_the_budget_and_reports_what_it_cost():
 
 
 def test_evolution_never_reads_test_and_the_supernet_never_reads_validation():
-    data = Data()
-    trainer = run(data=data)
-    seen = len(data.read)  # what the recipe's last stage trains on
+    read = Mock(side_effect=load)
+    trainer = run(load=read)
+    read.reset_mock()  # it read what the recipe's last stage trains on
     trainer.stage("supernet", epochs=1, lr=1e-3, split="train")
-    assert data.read[seen:] == ["train"]
-    trainer = run(data=(data := Data()))
+    assert read.mock_calls == [call("train")]
     trainer.model.method.fit(trainer)
-    assert "test" not in data.read
+    assert call("val") in read.mock_calls and call("test") not in read.mock_calls
 
 
 def test_the_winner_trains_from_the_first_weights():
@@ -155,17 +129,14 @@ def test_killed_in_the_search_it_ends_like_an_undisturbed_run(tmp_path, stop_aft
     whole = run(tmp_path / "whole")
     whole.model.method.fit(whole)
 
-    class Killed(Exception):
-        pass
-
     killed = run(tmp_path / "killed")
 
     def kill(row):
         if row["stage"] == "search" and row["epoch"] == stop_after:
-            raise Killed
+            raise KeyboardInterrupt
 
     killed.on_epoch = kill
-    with pytest.raises(Killed):
+    with pytest.raises(KeyboardInterrupt):
         killed.model.method.fit(killed)
     again = run(tmp_path / "killed")
     stages = []
@@ -180,29 +151,22 @@ def test_evolution_finds_the_best_of_a_space_that_can_be_counted():
     space = Space(families=1, blocks=4, widths=(1, 2, 3))
     target = (4, 3, 1, 2, 3)
 
-    search = Evolution(
-        space,
-        fitness=lambda genes: -sum(abs(a - b) for a, b in zip(genes, target, strict=True)),
-        legal=lambda genes: sum(genes[1:]) <= 9,
-        size=sum,
-        sizes=(20, 5, 15, 15),
-        seed=0,
-    )
+    def fitness(genes):
+        return -sum(abs(a - b) for a, b in zip(genes, target, strict=True))
+
+    def legal(genes):
+        return sum(genes[1:]) <= 9
+
+    search = Evolution(space, fitness=fitness, legal=legal, size=sum, sizes=(20, 5, 15, 15), seed=0)
     for _ in range(20):
         search.step()
     assert search.best() == target
-    assert all(sum(genes[1:]) <= 9 for genes in search.scores)
+    assert all(map(legal, search.scores))
 
 
 def test_of_equal_scores_the_smaller_is_better():
-    search = Evolution(
-        Space(families=1, blocks=4, widths=(1, 2)),
-        fitness=lambda genes: 1.0,
-        legal=lambda genes: True,
-        size=sum,
-        sizes=(200, 5, 5, 5),
-        seed=0,
-    )
+    space, alike = Space(families=1, blocks=4, widths=(1, 2)), lambda genes: True
+    search = Evolution(space, fitness=alike, legal=alike, size=sum, sizes=(200, 5, 5, 5), seed=0)
     search.step()
     assert sum(search.best()) == min(map(sum, search.scores))
 

@@ -1,16 +1,13 @@
-"""Bounds on the fields of a dataclass, and what the package of methods may import."""
+"""Bounds on the fields of a dataclass, and the modality of a backbone."""
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import math
-from pathlib import Path
 from typing import Annotated
 
 import pytest
 
-import methods
 from methods.base import modality
 from methods.errors import UserError
 from methods.options import at_least, below, check_bounds, parse, positive
@@ -69,15 +66,3 @@ def test_text_becomes_the_type_inside_annotated():
 @pytest.mark.parametrize("kind", tiny.MODALITIES)
 def test_a_backbone_says_its_modality(kind):
     assert modality(tiny.backbone(kind)) == kind
-
-
-def test_methods_import_nothing_of_the_harness():
-    imported = set()
-    for path in Path(methods.__file__).parent.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                imported.add((node.module or "").partition(".")[0])
-    assert "methods" in imported
-    assert "benchmarks" not in imported

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from timm.models import VisionTransformer
 from torch import nn
 
 import methods
-from benchmarks.backbones.points import PointTransformer
 from benchmarks.training.model import Classifier
 from methods.layers import ScaleShift
 from tests.support import contract, loops, tiny
@@ -56,29 +54,16 @@ def test_parts_start_around_one_and_around_zero():
         assert abs(values.std() - 0.02) < 5e-4
 
 
-def other_backbone(kind):
-    torch.manual_seed(0)
-    shape = {"embed_dim": tiny.WIDTH, "depth": tiny.DEPTH, "num_heads": 3}
-    if kind == "reduced points":
-        sizes = {"num_groups": 4, "group_size": 4, "widths": (8, 16, 16), "pos_width": 16}
-        return PointTransformer(**shape, **sizes, reduced_from=24).eval(), "points"
-    image = {"img_size": 32, "patch_size": 8, "num_classes": 0}
-    if kind == "mean-pooled":
-        return VisionTransformer(**shape, **image, global_pool="avg").eval(), "image"
-    assert kind == "norms everywhere"
-    return VisionTransformer(**shape, **image, pre_norm=True, qk_norm=True, qkv_bias=False).eval(), "image"
-
-
 @pytest.mark.parametrize(
-    ("kind", "parts"),
+    ("modality", "changes", "parts"),
     [
-        ("reduced points", 1 + 6 * tiny.DEPTH + 1),
-        ("mean-pooled", 1 + 6 * tiny.DEPTH + 1),
-        ("norms everywhere", 1 + 1 + 8 * tiny.DEPTH + 1),
+        ("points", {"reduced_from": 24}, 1 + 6 * tiny.DEPTH + 1),
+        ("image", {"global_pool": "avg"}, 1 + 6 * tiny.DEPTH + 1),
+        ("image", {"pre_norm": True, "qk_norm": True, "qkv_bias": False}, 1 + 1 + 8 * tiny.DEPTH + 1),
     ],
 )
-def test_merge_equals_unmerged_on_other_backbones(kind, parts):
-    body, modality = other_backbone(kind)
+def test_merge_equals_unmerged_on_other_backbones(modality, changes, parts):
+    body = (tiny.vit if modality == "image" else tiny.points)(**changes)
     method = methods.build("ssf", body, methods.config("ssf", {}))
     model, x = tiny.move(Classifier(body, method, nn.Identity())).eval(), tiny.inputs(modality)
     assert len(method.parts) == parts

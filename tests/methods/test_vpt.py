@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from timm.models import VisionTransformer
 from torch import nn
 
 import methods
@@ -55,9 +54,7 @@ def test_output_equals_the_equations(name, modality, prompts):
 
 @BOTH
 def test_a_mean_pooled_vit_averages_patches_only(name):
-    torch.manual_seed(0)
-    shape = {"img_size": 32, "patch_size": 8, "embed_dim": tiny.WIDTH, "depth": tiny.DEPTH, "num_heads": 3}
-    body = VisionTransformer(**shape, num_classes=0, global_pool="avg").eval()
+    body = tiny.vit(global_pool="avg")
     model = tiny.move(Classifier(body, methods.build(name, body, methods.config(name, {"prompts": 6})), nn.Identity()))
     x = tiny.inputs("image", 2)
     with torch.no_grad():

@@ -8,25 +8,15 @@ import methods
 from methods.errors import UserError
 from tests.support import tiny
 
-AT_LEAST_1 = {
-    "adapter": ["hidden"],
-    "adaptformer": ["hidden"],
-    "adapterx": ["experts", "heads", "hidden", "routing_dim"],
-    "bi_adaptformer": ["hidden"],
-    "bi_lora": ["rank"],
-    "convpass": ["hidden"],
-    "dapt": ["hidden"],
-    "fact_tk": ["rank"],
-    "fact_tt": ["rank"],
-    "idpt": ["neighbors"],
-    "lora": ["rank"],
-    "mosa": ["copies", "hidden"],
-    "noah": ["supernet_epochs", "population", "parents", "max_params"],
-    "repadapter": ["hidden", "groups"],
-    "vpt_deep": ["prompts"],
-    "vpt_shallow": ["prompts"],
-}
-DROPOUT = [name for name in methods.METHODS if "dropout" in methods.defaults(name)]
+AT_LEAST_1 = [
+    *((name, "hidden") for name in ("adapter", "adaptformer", "adapterx", "bi_adaptformer", "convpass", "dapt")),
+    *((name, "hidden") for name in ("mosa", "repadapter")),
+    *((name, "rank") for name in ("bi_lora", "fact_tk", "fact_tt", "lora")),
+    *((name, "prompts") for name in ("vpt_deep", "vpt_shallow")),
+    *(("adapterx", field) for field in ("experts", "heads", "routing_dim")),
+    *(("noah", field) for field in ("supernet_epochs", "population", "parents", "max_params")),
+    *(("idpt", "neighbors"), ("mosa", "copies"), ("repadapter", "groups")),
+]
 OTHERS = [
     ("adapter", {"position": "fnn"}, "unknown position 'fnn'; did you mean 'ffn'? known: both, ffn"),
     ("adapterx", {"experts": 17}, "experts=17 must be at most routing_dim=16"),
@@ -54,16 +44,16 @@ OTHERS = [
     ),
 ]
 CASES = [
-    *((name, {field: 0}, f"{field}=0 must be at least 1") for name, fields in AT_LEAST_1.items() for field in fields),
-    *((name, {"dropout": 1}, "dropout=1.0 must be below 1") for name in DROPOUT),
+    *((name, {field: 0}, f"{field}=0 must be at least 1") for name, field in AT_LEAST_1),
+    *((n, {"dropout": 1}, "dropout=1.0 must be below 1") for n in methods.METHODS if "dropout" in methods.defaults(n)),
     *((name, {"lr": 0}, "lr=0.0 must be positive") for name in methods.METHODS),
     *OTHERS,
 ]
 ON_A_BACKBONE = [
     ("adapterx", "image", {"heads": 5}, "heads=5 must divide the token width 48"),
     *(
-        ("idpt", "points", {"block": block}, f"block={block} must be from 1 to 2, the last of this backbone")
-        for block in (0, tiny.DEPTH, 11)
+        ("idpt", "points", {"block": n}, f"block={n} must be from 1 to 2, the last of this backbone")
+        for n in (0, 3, 11)
     ),
     ("repadapter", "image", {"hidden": 5, "groups": 5}, "groups=5 must divide the token width 48"),
 ]

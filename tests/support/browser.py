@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync")
 
 
@@ -20,7 +19,8 @@ def chromium() -> Iterator[Any]:
     """Start the Chromium on the PATH, or else the one that playwright installed."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
     with api.sync_playwright() as playwright:
-        found = next(filter(None, map(shutil.which, NAMES)), playwright.chromium.executable_path)
+        names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+        found = next(filter(None, map(shutil.which, names)), playwright.chromium.executable_path)
         if not Path(found).exists():
             pytest.skip("no Chromium: apt-get install chromium, or python -m playwright install chromium")
         sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()

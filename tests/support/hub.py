@@ -60,22 +60,16 @@ class Hub:
     def __enter__(self) -> Hub:
         handler = type("Answer", (_Answer,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
+        self._server.shutdown()  # waits until the thread has left its loop
         self._server.server_close()
 
     @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
-
-    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self._server.server_port}"
 
     @property
     def etag(self) -> str:
@@ -94,13 +88,7 @@ class _Answer(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
-    def do_HEAD(self) -> None:
-        self._answer()
-
     def do_GET(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
         hub, wanted = self.hub, self.headers.get("Range", "")
         hub.log.append(f"{self.command} {self.path} {wanted}")
         known = {hub.path.format(commit=revision) for revision in ("main", COMMIT)}
@@ -109,13 +97,16 @@ class _Answer(BaseHTTPRequestHandler):
             self._send(404 if hub.status == 200 else hub.status, headers, b"")
         elif hub.storage and self.path != "/storage":
             linked = {"X-Linked-Etag": f'"{hub.etag}"', "X-Linked-Size": str(len(hub.content))}
-            self._send(302, headers | linked | {"Location": f"http://localhost:{hub.port}/storage"}, b"")
+            headers |= linked | {"Location": hub.url.replace("127.0.0.1", "localhost") + "/storage"}
+            self._send(302, headers, b"")
         else:
             start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and hub.ranges else 0  # type: ignore[index]
             size = len(hub.content)
             ranged = {"Content-Range": f"bytes {start}-{size - 1}/{size}"} if start else {}
             body = hub.damage[start:] + hub.content[max(start, len(hub.damage)) :]
             self._send(206 if start else 200, headers | ranged | {"ETag": f'"{hub.etag}"'}, body)
+
+    do_HEAD = do_GET  # ``_send`` leaves the body out
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)

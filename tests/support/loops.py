@@ -5,23 +5,23 @@ Shapes: B samples, N tokens, G patches, D token width. ``layer`` is the number o
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import torch
 import torch.nn.functional as F
 
 from benchmarks.backbones.grouping import group
 from tests.support import tiny
 
+RAW = attrgetter("weight")
+
 
 def plain(layer, name, module, x):
     return x @ module.weight.T + (0 if module.bias is None else module.bias)
 
 
-def same(layer, x):
-    return x
-
-
-def same_norm(layer, name, x):
-    return x
+def same(*place_and_value):
+    return place_and_value[-1]
 
 
 def nothing(layer, h, u):
@@ -47,7 +47,7 @@ def norm(module, x):
     return centred / (centred.square().mean(-1, keepdim=True) + module.eps).sqrt() * module.weight + module.bias
 
 
-def block(body, layer, h, *, linear=plain, after_attention=same, after_ffn=same, beside=nothing, after_norm=same_norm):
+def block(body, layer, h, *, linear=plain, after_attention=same, after_ffn=same, beside=nothing, after_norm=same):
     """Block number `layer` on tokens (B, N, D), with the places where methods act."""
     part = body.blocks[layer]
     q, k, v = linear(layer, "qkv", part.attn.qkv, after_norm(layer, "norm1", norm(part.norm1, h))).chunk(3, dim=-1)
@@ -84,11 +84,7 @@ def check_image(model, x, **acts):
     tiny.close(model.pooled(x), expected)
 
 
-def raw(linear):
-    return linear.weight
-
-
-def bottleneck(part, layer_norm, scale, weight=raw):
+def bottleneck(part, layer_norm, scale, weight=RAW):
     """AdaptFormer's branch on one token (D,): scale * up relu(down LN(h)), with biases if the linears have them."""
 
     def affine(linear, token):
@@ -101,7 +97,7 @@ def bottleneck(part, layer_norm, scale, weight=raw):
     return one
 
 
-def low_rank(method, targets, scale, weight=raw):
+def low_rank(method, targets, scale, weight=RAW):
     """LoRA's linear of a block: W x + scale * up down x on the targets, one token at a time."""
     pairs, left = {}, list(method.updates)
     for layer in range(tiny.DEPTH):

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from benchmarks.records import store
 from benchmarks.tracking import fields, mirror
 
@@ -47,12 +49,11 @@ def mirrored(uri: str, results: Path) -> dict[str, tuple[Any, ...]]:
     mlflow, found = client(uri), [r for r in runs(uri, results) if complete <= set(r.data.tags)]
     rows = {}
     for one in found:
-        metrics = {name: value for name, value in one.data.metrics.items() if "/" in name}
-        curves = {
-            name: [(point.step, point.value) for point in mlflow.get_metric_history(one.info.run_id, name)]
-            for name in one.data.metrics
-            if "/" not in name
-        }
+        metrics, curves = one.data.metrics, {}
+        for name in [name for name in metrics if "/" not in name]:
+            history = mlflow.get_metric_history(one.info.run_id, name)
+            curves[name] = [(point.step, point.value) for point in history]
+            del metrics[name]
         rows[one.data.tags[fields.KEY]] = (one.info.status, curves, metrics, one.data.params["config.lr"])
     assert len(rows) == len(found), "two runs of one key"
     return rows
@@ -63,14 +64,10 @@ def recorded(results: Path) -> dict[str, tuple[Any, ...]]:
     rows = {}
     for record in store.records(results):
         curves = {n: [(row["epoch"], row[n]) for row in record["history"]] for n in ("train_loss", "lr")}
-        step, flops, latency = (record["cost"][name] for name in ("step_ms", "flops_per_image", "latency_ms"))
-        final = {f"cost/step_ms/{n}": v for n, v in step.items()}
-        final |= {f"cost/latency_ms/{n}": v for n, v in latency.items()}
-        final |= {f"cost/flops_per_image/{n}": v for n, v in flops.items()}
-        final |= {f"cost/{n}": record["cost"][n] for n in ("train_seconds", "peak_memory_bytes", "images_per_second")}
-        final |= {f"params/{n}": v for n, v in record["params"].items()}
-        final |= {f"accuracy/{n}": record["accuracy"][n] for n in ("test", "test_samples", "epoch")}
-        rows[record["key"]] = ("FINISHED", curves, final, str(record["spec"]["config"]["lr"]))
+        accuracy = {n: record["accuracy"][n] for n in ("test", "test_samples", "epoch")}
+        final = {"cost": record["cost"], "params": record["params"], "accuracy": accuracy}
+        (numbers,) = pd.json_normalize(final, sep="/").to_dict("records")
+        rows[record["key"]] = ("FINISHED", curves, numbers, str(record["spec"]["config"]["lr"]))
     return rows
 
 

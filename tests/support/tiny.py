@@ -20,26 +20,36 @@ WIDTH, DEPTH = 48, 3
 close = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-5)
 
 
+def vit(**changes):
+    shape = {"img_size": 32, "patch_size": 8, "embed_dim": WIDTH, "depth": DEPTH, "num_heads": 3, "mlp_ratio": 2}
+    torch.manual_seed(0)
+    return VisionTransformer(**shape | {"num_classes": 0} | changes).eval()
+
+
+def points(**changes):
+    shape = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": 3, "num_groups": 4, "group_size": 4}
+    torch.manual_seed(0)
+    return PointTransformer(**shape | {"widths": (8, 16, 16), "pos_width": 16} | changes).eval()
+
+
 def backbone(modality, layers=DEPTH):
     """A backbone in place of a pretrained one: every weight is random and none is zero."""
-    torch.manual_seed(0)
-    if modality == "image":
-        built = VisionTransformer(
-            img_size=32, patch_size=8, embed_dim=WIDTH, depth=layers, num_heads=3, mlp_ratio=2, num_classes=0
-        )
-    else:
-        built = PointTransformer(
-            embed_dim=WIDTH, depth=layers, num_heads=3, num_groups=4, group_size=4, widths=(8, 16, 16), pos_width=16
-        )
+    built = (vit if modality == "image" else points)(depth=layers)
     with torch.no_grad():
         for parameter in built.parameters():
             parameter += torch.randn_like(parameter) * 0.05
-    return built.eval()
+    return built
 
 
 def inputs(modality, count=4):
     torch.manual_seed(1)
     return torch.randn(count, 3, 32, 32) if modality == "image" else torch.rand(count, 64, 3) * 2 - 1
+
+
+def trainer(model, load, epochs=2, scratch=None):
+    """A Trainer of a model on what ``load`` returns for the name of a split, in batches of 4."""
+    recipe = Recipe(epochs=epochs, batch_size=4, warmup_epochs=0)
+    return Trainer(model, recipe, load, seed=0, device=torch.device("cpu"), dtype=torch.float32, scratch=scratch)
 
 
 def wire(name, modality, layers=DEPTH, **options):
