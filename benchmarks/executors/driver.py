@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from importlib import import_module
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.5
 PACKAGES = {"ray": "ray", "slurm": "submitit"}  # what an executor needs besides this package
+RAY = {  # Ray reads its settings when it is imported
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_NUM_REDIS_GET_RETRIES": "2",  # 30 s each; Ray's default is 20
+    "RAY_task_oom_retries": "3",  # Ray's default is endless
+}
 
 
 def complete(
@@ -69,6 +75,7 @@ def executor(name: str) -> Any:
     package = PACKAGES.get(name)
     if package and find_spec(package) is None:
         raise UserError(f"--executor {name} needs {package}: pip install '.[{name}]'")
+    os.environ.update(RAY | os.environ)
     return import_module(f"benchmarks.executors.{name}")
 
 

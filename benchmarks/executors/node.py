@@ -14,7 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import ray
 import torch
 
 from benchmarks import backbones, suites
@@ -78,6 +77,8 @@ class Reports:
 
 
 def _report(reports: Any, key: str, epoch: Epoch) -> None:
+    import ray  # only a node of a cluster needs it
+
     with suppress(ray.exceptions.RayError):  # a run must not fail because its progress cannot be shown
         reports.put.remote(key, epoch)  # without waiting: Ray lends the CPU of a waiting task to another task
 

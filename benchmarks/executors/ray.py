@@ -144,9 +144,6 @@ class _Tasks:
 
 def _connect(place: Place) -> None:
     """Connect Ray to the cluster. Without an address it starts a cluster on this machine."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")  # 30 s each; Ray's default is 20
-    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # Ray's default is endless
     _check_answers(place.address)
     variables = {DATA_ROOT: str(data_root())}
     if CACHE in os.environ:

@@ -60,7 +60,7 @@ def wire(name, modality, layers=DEPTH, **options):
     return Classifier(body, method, nn.Linear(body.head_hidden_size + method.extra_features, 5)).eval()
 
 
-def trainer(name, modality, load, options=None, *, classes=3, **recipe):
+def trainer_of(name, modality, load, options=None, *, classes=3, **recipe):
     """A trainer on the CPU of a method on a fresh tiny backbone, with a linear head."""
     body = backbone(modality)
     torch.manual_seed(0)

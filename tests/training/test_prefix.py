@@ -28,7 +28,7 @@ def load(modality: str, split: str) -> tuple[Tensor, Tensor]:
 
 def trainer(name: str, modality: str, options: dict[str, Any] | None = None, **recipe: Any) -> Trainer:
     settings = {"epochs": 3, "batch_size": 4, "warmup_epochs": 0, **recipe}
-    return tiny.trainer(name, modality, partial(load, modality), {"lr": 1e-2, **(options or {})}, **settings)
+    return tiny.trainer_of(name, modality, partial(load, modality), {"lr": 1e-2, **(options or {})}, **settings)
 
 
 def subnet(modality: str, **recipe: Any) -> Trainer:

@@ -46,7 +46,7 @@ class Reads(TorchDispatchMode):
 def reads(name: str, modality: str, steps: int) -> list[str]:
     """The reads from the device in one epoch of ``steps`` steps."""
     data = tiny.inputs(modality, 12), torch.arange(12) % 3
-    trainer = tiny.trainer(name, modality, lambda split: data, epochs=1, batch_size=12 // steps, warmup_epochs=0)
+    trainer = tiny.trainer_of(name, modality, lambda split: data, epochs=1, batch_size=12 // steps, warmup_epochs=0)
     with Reads() as mode:
         trainer.stage("epoch", epochs=1, lr=1e-3, split="train")
     return mode.found

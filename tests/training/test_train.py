@@ -35,7 +35,7 @@ class Data:
 
 def trainer(name: str = "lora", *, data: Load | None = None, lr: float = 1e-2, **recipe: object) -> Trainer:
     settings = {"epochs": 3, "batch_size": 8, "warmup_epochs": 1, **recipe}
-    return tiny.trainer(name, "image", data or Data(), {"lr": lr}, classes=2, **settings)
+    return tiny.trainer_of(name, "image", data or Data(), {"lr": lr}, classes=2, **settings)
 
 
 def test_test_split_is_read_only_by_test() -> None:
