@@ -1,7 +1,5 @@
 """The harness. Documents import two functions from here: ``load_model`` and ``load_records``."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,5 @@
 """peft-bench, or python -m benchmarks: runs a verb, which is a module ``benchmarks.VERB`` with ``main``."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module

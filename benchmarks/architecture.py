@@ -1,7 +1,5 @@
 """python -m benchmarks.architecture: draw the widths that NOAH's search found, per block."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

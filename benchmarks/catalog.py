@@ -1,7 +1,5 @@
 """python -m benchmarks.catalog: write methods/README.md, the table of all methods."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

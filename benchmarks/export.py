@@ -1,7 +1,5 @@
 """python -m benchmarks.export: write a run as a checkpoint, an adapter of Hugging Face PEFT, or a task file."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

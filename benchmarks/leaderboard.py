@@ -1,7 +1,5 @@
 """python -m benchmarks.leaderboard: make tables (Markdown, CSV, LaTeX, Parquet), a page and figures from records."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

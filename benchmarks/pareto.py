@@ -1,7 +1,5 @@
 """python -m benchmarks.pareto: draw accuracy against trained parameters, with the Pareto frontier per modality."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

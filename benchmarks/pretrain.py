@@ -1,7 +1,5 @@
 """python -m benchmarks.pretrain: train an embedded backbone on formula-driven data alone."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """python -m benchmarks.ranks: draw the mean ranks of methods with their critical difference."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """python -m benchmarks.routing: draw the experts to which Adapter-X sends tokens, per block."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

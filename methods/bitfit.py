@@ -1,7 +1,5 @@
 """BitFit: every bias of the backbone (Ben Zaken et al. 2022, arXiv:2106.10199)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from methods import base

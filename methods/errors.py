@@ -1,7 +1,5 @@
 """The error for a person's mistake: one line that says what was given, what is allowed and what to do."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

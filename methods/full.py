@@ -1,7 +1,5 @@
 """Full fine-tuning, from pretrained weights or from scratch. Every method is compared with these two."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

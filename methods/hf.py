@@ -10,8 +10,6 @@ They keep less of the contract than the methods of this project, because PEFT re
   computes these decompositions again.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Callable, Mapping

@@ -5,8 +5,6 @@ where LoRA here has a pair for each of q, k and v. PEFT's pair holds these side 
 its columns belong to different parts.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

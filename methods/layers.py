@@ -1,7 +1,5 @@
 """Parts that several methods share. Shapes: B samples, N tokens, D token width."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """Linear probing: the head alone trains, on features that are computed once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from methods import base

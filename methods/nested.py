@@ -3,8 +3,6 @@
 Shapes: B samples, N tokens, D token width, W the width of a module, w the width in use. At w = 0 there is no module.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Norm tuning: weight and bias of every LayerNorm (as in Basu et al. 2023, arXiv:2304.01610)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import nn

@@ -1,7 +1,5 @@
 """Options as people write them get the types of their fields and are checked against bounds."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import operator

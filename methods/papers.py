@@ -1,7 +1,5 @@
 """What a method is and which papers it follows, read from its docstring."""
 
-from __future__ import annotations
-
 import re
 import sys
 

@@ -4,8 +4,6 @@ The genes of a subnet are one tuple. For each family it has a depth and then the
 beyond the depth has width 0.
 """
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable, Mapping

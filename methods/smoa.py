@@ -3,8 +3,6 @@
 Shapes: B samples, N tokens, H sub-tokens per token, D token width, W = D / H sub-token width, E experts, S = B N H.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

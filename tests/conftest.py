@@ -1,7 +1,5 @@
 """Fixtures that many tests share. No test tracks its runs or sees a cache of earlier runs, unless it asks for that."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping

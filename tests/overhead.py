@@ -5,8 +5,6 @@ workers: time of a sweep of small runs in two local processes, in one process wi
 time of MLflow during a sweep of ordinary runs. Run it on an idle machine.
 """
 
-from __future__ import annotations
-
 import os
 import statistics
 import subprocess

@@ -1,7 +1,5 @@
 """Every verb: its help, its examples, what it imports, and how it ends."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import subprocess

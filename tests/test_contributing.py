@@ -1,7 +1,5 @@
 """The examples of CONTRIBUTING.md work as printed: a method and a suite, each installed through its entry point."""
 
-from __future__ import annotations
-
 import re
 import sys
 import tomllib

@@ -1,7 +1,5 @@
 """Documents hold no dead link, no command that its verb refuses, and no path or import that does not exist."""
 
-from __future__ import annotations
-
 import ast
 import re
 import shlex

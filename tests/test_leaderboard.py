@@ -1,7 +1,5 @@
 """The commands that read records: leaderboard, pareto and ranks, on copies of committed records."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What is committed under results/ and shown in READMEs comes from the committed records."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The command line from end to end, in this process, on one small task."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import os

@@ -5,8 +5,6 @@ remains is the patch encoder with 22.1 million parameters that PEFT studies tune
 ReCon's weights. It is not ReCon's network, whose blocks add their outputs to normalised tokens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Shapes: B clouds, N points, G groups of K points.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Image backbones: the embedded vit_nano, and timm's VisionTransformers with their own or a local file's weights."""
 
-from __future__ import annotations
-
 import zipfile
 import zlib
 from functools import partial

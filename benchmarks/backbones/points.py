@@ -3,8 +3,6 @@
 Shapes: B clouds, N points, G groups of K points, D token width.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path

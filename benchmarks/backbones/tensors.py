@@ -1,7 +1,5 @@
 """Reads files of weights, .safetensors and .pth. No pickle is executed."""
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 from typing import Any

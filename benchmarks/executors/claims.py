@@ -9,8 +9,6 @@ heartbeat for LEASE_SECONDS. The observer measures that time on its own monotoni
 machines differ and may jump.
 """
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

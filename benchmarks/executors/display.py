@@ -1,7 +1,5 @@
 """The live display of a sweep: one bar for all runs, and one bar per run that is running, here or elsewhere."""
 
-from __future__ import annotations
-
 from rich.progress import Progress, TaskID
 
 from benchmarks.records.spec import Spec

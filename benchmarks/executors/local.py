@@ -1,7 +1,5 @@
 """Runs on this machine: one after the other in this process, or side by side in worker processes."""
 
-from __future__ import annotations
-
 import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Sequence

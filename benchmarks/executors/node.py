@@ -4,8 +4,6 @@ If the node shares the driver's results folder, the run works in that folder, an
 survive the node. Otherwise the run works in a temporary folder, and its task file is sent back with the result.
 """
 
-from __future__ import annotations
-
 import os
 from contextlib import suppress
 from dataclasses import dataclass, replace

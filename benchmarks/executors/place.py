@@ -1,7 +1,5 @@
 """Where runs are executed, and which functions are called about them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal

@@ -1,7 +1,5 @@
 """Child processes of a command: they ignore Ctrl-C, and they end when the command ends, even if it was killed."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

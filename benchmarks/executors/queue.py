@@ -1,7 +1,5 @@
 """Which Slurm jobs of submitit have ended: as the cluster's accounting says, or its queue if it keeps no accounts."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Callable, Iterable

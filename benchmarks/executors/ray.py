@@ -4,8 +4,6 @@ The driver sends the code to the nodes, and stores the results and task files th
 lie on every node, under the same paths as on the driver.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The order of runs: the longest first, so that no worker starts a long run when the others are done."""
 
-from __future__ import annotations
-
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

@@ -4,8 +4,6 @@ Jobs outlive the driver and store their own records. A repeated command submits 
 job of the first command still executes one of them, its claim keeps the new job from doing the run twice.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr

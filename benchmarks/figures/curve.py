@@ -1,7 +1,5 @@
 """The training curves of a run: loss, measured accuracies and learning rate by epoch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

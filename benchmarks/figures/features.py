@@ -1,7 +1,5 @@
 """t-SNE of pooled features, colored by class: from the frozen backbone and from the backbone that a run tuned."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Accuracy against trained parameters, with the Pareto frontier of each group of comparable runs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

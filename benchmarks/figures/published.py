@@ -1,7 +1,5 @@
 """Figure 1 of Adapter-X (arXiv:2406.03051): accuracy against parameters. Its points are hollow, ours are filled."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A contact sheet of a task: some training samples of every class."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Pictures of a study, by the plots of Optuna: the history of the search, and the importance of options."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Shapes: N clouds, P points. Clouds are a pair of points float32 (N, P, 3) and labels int64 (N,).
 """
 
-from __future__ import annotations
-
 import io
 import re
 from pathlib import Path

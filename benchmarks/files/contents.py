@@ -1,7 +1,5 @@
 """The contents of many files: work on them in threads, their fingerprint, and the folder that caches it."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@
 of gigabytes. So the library's ``http_get`` writes into a partial file of ours, which stays.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

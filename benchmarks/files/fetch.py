@@ -1,7 +1,5 @@
 """How the files of a suite are obtained: an archive of the Hugging Face hub, downloaded, checked and unpacked."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

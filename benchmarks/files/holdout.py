@@ -1,7 +1,5 @@
 """Validation samples for data sets that have none: a seeded draw from the training samples."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

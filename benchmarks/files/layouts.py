@@ -1,7 +1,5 @@
 """The two layouts of image tasks on disk: VTAB-1K's lists, and one folder per class (ImageFolder)."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

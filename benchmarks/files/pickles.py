@@ -5,8 +5,6 @@ entries only decode bytes. Not even numpy's own functions are called: a crafted 
 pointers.
 """
 
-from __future__ import annotations
-
 import pickle
 import re
 from collections.abc import Callable, Mapping

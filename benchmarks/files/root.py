@@ -1,7 +1,5 @@
 """The folder below which the files of data sets lie."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Unpacking zip archives of others: whole or not at all, and never outside their folder."""
 
-from __future__ import annotations
-
 import posixpath
 import shutil
 import stat

@@ -1,7 +1,5 @@
 """What is wrong with a task's files, one line per fault."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import combinations

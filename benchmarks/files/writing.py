@@ -1,7 +1,5 @@
 """Files that are read and written: each is whole or not there, and an error of the system becomes one line."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

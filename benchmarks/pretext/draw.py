@@ -1,7 +1,5 @@
 """Random numbers for one batch of drawn samples."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

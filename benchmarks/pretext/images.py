@@ -3,8 +3,6 @@
 Shapes: B images, K object slots, 32 x 32 pixels, 16 patches of 8 x 8 pixels.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -3,8 +3,6 @@
 Shapes: B clouds, P parts, N points, 16 groups as point_nano's tokenizer draws them.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

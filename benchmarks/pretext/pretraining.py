@@ -1,7 +1,5 @@
 """Pretraining of an embedded backbone on formula-driven data: the run, its checkpoint and its model card."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import math

@@ -7,8 +7,6 @@ head for images and with it for points; ``params_percent``, the same in percent 
 the source says its number is an average of; ``tasks``, over how many tasks that average is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache

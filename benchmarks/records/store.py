@@ -1,7 +1,5 @@
 """One JSON file per finished run: its record. A run that has not finished leaves a trace instead."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What is wrong with the data of a suite, one line per fault."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The suite of a person's own files: every folder in the data root with images or point clouds in a known layout."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial

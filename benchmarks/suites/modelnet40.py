@@ -1,7 +1,5 @@
 """ModelNet40 (Wu et al. 2015, arXiv:1406.5670): all of it, and the few-shot folds of Point-BERT (arXiv:2111.14819)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path

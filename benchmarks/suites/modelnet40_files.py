@@ -1,7 +1,5 @@
 """The layouts in which ModelNet40 is published: where they are looked for, how each is read, and their conversion."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal

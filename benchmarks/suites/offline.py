@@ -1,7 +1,5 @@
 """The suite that needs no download: real digits, and drawn images and solids of the kinds that real suites have."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal

@@ -3,8 +3,6 @@
 Nothing here comes from the generator of the pretraining: digits are real, glyphs are letters, textures are others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

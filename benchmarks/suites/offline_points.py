@@ -3,8 +3,6 @@
 Each task maps split sizes to float32 (N, 256, 3) in the unit sphere, y up, and int64 (N,), class-balanced.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

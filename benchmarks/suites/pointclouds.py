@@ -1,7 +1,5 @@
 """What suites of published point clouds share: fixed counts, a held-out tenth to validate on, and a recipe."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache

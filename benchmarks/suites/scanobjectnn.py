@@ -1,7 +1,5 @@
 """ScanObjectNN (Uy et al. 2019): scanned objects of 15 classes in three variants, behind a form with terms of use."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

@@ -4,8 +4,6 @@ The files are JPEGs even where the originals are not. The 32-pixel sets lose acc
 70 percent, against 80 from the original pixels), so compare with results on the same files.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping
 from pathlib import Path

@@ -3,8 +3,6 @@
 Everything in the table except the published counts is measured on backbones with random weights.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Callable, Mapping

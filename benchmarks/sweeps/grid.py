@@ -1,7 +1,5 @@
 """Every combination of options: a list of values for an option means one configuration per value."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_origin, get_type_hints

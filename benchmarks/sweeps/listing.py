@@ -1,7 +1,5 @@
 """The tables that ``run --list`` prints: methods, suites and backbones."""
 
-from __future__ import annotations
-
 import copy
 from typing import cast
 

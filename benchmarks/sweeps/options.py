@@ -1,7 +1,5 @@
 """The options that the verbs that train share, in four groups. ``arguments`` reads what a person gave."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 A plan trains no run, and needs neither data nor weights.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import time

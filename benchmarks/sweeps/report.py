@@ -1,7 +1,5 @@
 """The files of a leaderboard: tables, the page, the run table and figures, written from the records."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """From a sweep, as a person asks for it, to the list of its runs: methods x options x recipes x tasks x seeds."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace

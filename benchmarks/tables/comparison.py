@@ -1,7 +1,5 @@
 """A comparison of two rows of the tables in words, for every group of comparable runs that has both rows."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """Tables of what runs and architecture searches cost."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable

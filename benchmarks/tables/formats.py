@@ -1,7 +1,5 @@
 """Tables as Markdown, LaTeX and CSV, and in a terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Sequence
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Reading run records into one table: one row per run, one column per field."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Groups of comparable runs, the table row that each run belongs to, and the accuracies by row and task."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress

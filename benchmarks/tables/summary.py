@@ -1,7 +1,5 @@
 """The short table of a README: one row per method, with its mean accuracy on images and on points."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """The type of a table: texts to show, and the numbers behind them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sized
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Shapes: B samples, T tokens, D token width, H width between fc1 and fc2, L blocks; G groups of K points of N.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 

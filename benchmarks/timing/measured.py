@@ -1,7 +1,5 @@
 """The measurements of `python -m benchmarks.speed`. The first step of a Timing is the one to compare with."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import statistics

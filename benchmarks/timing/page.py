@@ -1,7 +1,5 @@
 """The generated part of benchmarks/timing/README.md: one section per timing, with tables made from its times."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Every function returns its steps by name. The first is the one that the others are compared with.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """Training steps to time, as functions that mark where their parts (forward, backward, optimizer) end."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager

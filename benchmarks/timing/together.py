@@ -1,7 +1,5 @@
 """Training steps of several processes side by side, which show how many small runs fill a device."""
 
-from __future__ import annotations
-
 import multiprocessing
 import queue
 import time

@@ -1,7 +1,5 @@
 """python -m benchmarks.tracking: upload the run records that MLflow does not have yet."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The address of the MLflow that gets the runs: the option, else the environment, else a file in this folder."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from urllib.parse import urlsplit

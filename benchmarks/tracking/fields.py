@@ -1,7 +1,5 @@
 """Maps specs and records, as parsed from JSON, to the params, metrics and tags of MLflow."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence

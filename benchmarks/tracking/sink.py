@@ -1,7 +1,5 @@
 """The driver's side of tracking: sends events to the uploader and never waits for it during training."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Uploads the records that MLflow does not have yet. A second call uploads nothing."""
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping

@@ -4,8 +4,6 @@ Each event and each message is one line of JSON. It is a process and not a threa
 hold Python's global lock, which would slow down training.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

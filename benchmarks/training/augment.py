@@ -1,7 +1,5 @@
 """Random changes of point clouds: augmentation in training, and the scaled copies that vote in a test."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Where a run was computed: the commit of the code, package versions, threads and the device."""
 
-from __future__ import annotations
-
 import functools
 import importlib.metadata
 import subprocess

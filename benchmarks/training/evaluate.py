@@ -1,7 +1,5 @@
 """The accuracy of a model on one split, by one look at each sample or by votes."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

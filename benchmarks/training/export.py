@@ -1,7 +1,5 @@
 """Trained models for use without this benchmark: as plain checkpoints, and from adapters of Hugging Face PEFT."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

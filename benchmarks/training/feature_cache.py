@@ -1,7 +1,5 @@
 """Pooled features of a frozen backbone, computed once per machine and kept in the cache folder."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time

@@ -1,7 +1,5 @@
 """What a model costs: step times, operations, memory and latency. Each is measured, none is derived from another."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 import resource

@@ -1,7 +1,5 @@
 """Classifier: backbone, method and head as one model, which is saved as the few tensors that were trained."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

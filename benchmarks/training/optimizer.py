@@ -1,7 +1,5 @@
 """The optimizer and the learning rate schedule of every method."""
 
-from __future__ import annotations
-
 import torch
 from timm.optim import create_optimizer_v2
 from timm.scheduler.cosine_lr import CosineLRScheduler

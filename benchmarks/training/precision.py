@@ -1,7 +1,5 @@
 """The type of the matrix products: which one is faster on a device, and how it is switched on."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 
 import torch

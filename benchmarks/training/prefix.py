@@ -3,8 +3,6 @@
 Shapes: B samples, T tokens, D token width, F pooled features, L blocks.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """One run: a Spec becomes a Result. Every executor, on this machine or on a cluster, calls ``run``."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from functools import partial

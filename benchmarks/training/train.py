@@ -1,7 +1,5 @@
 """The one trainer: every method is trained, validated and tested by this code alone."""
 
-from __future__ import annotations
-
 import copy
 import json
 import math

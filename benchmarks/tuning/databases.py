@@ -1,7 +1,5 @@
 """The SQL databases that hold Optuna studies."""
 
-from __future__ import annotations
-
 import time
 import warnings
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Executes the trials of studies in this process, or in several processes that share only the storage."""
 
-from __future__ import annotations
-
 import multiprocessing
 import queue
 import signal

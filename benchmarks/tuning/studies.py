@@ -6,8 +6,6 @@ for, even if some of them are killed. A trial without a heartbeat for the storag
 free again.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Stores the best configuration of each study in configs/<suite>/<method>/<task>.json, and makes runs that use it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace

@@ -1,7 +1,5 @@
 """Published checkpoints of point transformers: their layouts, what is refused, and what starts fresh."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Image backbones: names, local files, and what is refused."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path

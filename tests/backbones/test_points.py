@@ -1,7 +1,5 @@
 """The point transformer: sampling and grouping against loops, published totals, what prompts may and may not change."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

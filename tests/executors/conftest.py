@@ -1,7 +1,5 @@
 """Fixtures that the tests of the executors share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

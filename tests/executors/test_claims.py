@@ -1,7 +1,5 @@
 """Claims: a run has one holder at a time, and is free again when its holder dies, whatever the clocks say."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import random

@@ -3,8 +3,6 @@
 PEFT_BENCH_RUNS is the number of tiny runs that two drivers share (default: 20).
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

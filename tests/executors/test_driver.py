@@ -1,7 +1,5 @@
 """The driver: it starts the longest runs first, and shares a results folder with other drivers."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """A node of a Ray cluster: what it returns, without a cluster."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Ray: its records equal those of one process, even if nodes, processes or the driver die."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Slurm: the script of the job array, and its elements, which submitit's local executor runs."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Runs side by side: their records equal those of one process, even if workers or the command are killed."""
 
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -1,7 +1,5 @@
 """Pictures of a run are drawn from its record and task file, or the command ends with one line that says why not."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

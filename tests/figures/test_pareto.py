@@ -1,7 +1,5 @@
 """The Pareto plot: its points, its frontier and its files."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import statistics

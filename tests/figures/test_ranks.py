@@ -1,7 +1,5 @@
 """The critical-difference diagram: its ranks, when it is drawn, and its files."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from pathlib import Path

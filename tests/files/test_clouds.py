@@ -1,7 +1,5 @@
 """Point clouds in HDF5: what is read and what is refused."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Decoded images and fingerprints: their cache is right, shared between processes, small in memory and never half."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Validation samples that are held out of the training samples: how many, of which classes, and for which seed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

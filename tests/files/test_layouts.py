@@ -1,7 +1,5 @@
 """The two layouts of image tasks: what is read and what is refused."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Unpacking downloaded archives: every layout gives the same folder, and no file lands outside it."""
 
-from __future__ import annotations
-
 import stat
 import zipfile
 from pathlib import Path

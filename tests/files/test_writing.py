@@ -1,7 +1,5 @@
 """Writing files: whole or not at all, and one line where the system refuses."""
 
-from __future__ import annotations
-
 import errno
 import os
 from pathlib import Path

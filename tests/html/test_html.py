@@ -1,7 +1,5 @@
 """The page of the leaderboard in a real browser: its content, its controls, and that it sends no request."""
 
-from __future__ import annotations
-
 import base64
 import functools
 import gzip

@@ -1,7 +1,5 @@
 """The sequential adapter."""
 
-from __future__ import annotations
-
 import pytest
 import torch.nn.functional as F
 

@@ -1,7 +1,5 @@
 """Adapter-X, against its equations token by token and its published counts."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest

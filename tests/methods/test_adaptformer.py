@@ -1,7 +1,5 @@
 """AdaptFormer."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support import loops, tiny

@@ -1,7 +1,5 @@
 """Bi-AdaptFormer and Bi-LoRA."""
 
-from __future__ import annotations
-
 import dataclasses
 from types import SimpleNamespace
 from unittest.mock import Mock

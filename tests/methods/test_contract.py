@@ -1,7 +1,5 @@
 """What every method of the table promises, on an image and on a point backbone."""
 
-from __future__ import annotations
-
 import dataclasses
 from itertools import product
 

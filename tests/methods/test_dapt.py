@@ -1,7 +1,5 @@
 """DAPT, against its equations token by token and its published totals."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pytest

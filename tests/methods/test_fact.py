@@ -1,7 +1,5 @@
 """FacT, tensor train and Tucker."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Full fine-tuning and training from scratch."""
 
-from __future__ import annotations
-
 import methods
 from tests.support import tiny
 

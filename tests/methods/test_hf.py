@@ -1,7 +1,5 @@
 """The bridge to Hugging Face PEFT: what it keeps of the contract, and that its LoRA and ours are one."""
 
-from __future__ import annotations
-
 import pickle
 from importlib.util import find_spec
 

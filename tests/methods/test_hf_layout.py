@@ -1,7 +1,5 @@
 """LoRA in the files of Hugging Face PEFT: what is written comes back, and PEFT and this project read each other's."""
 
-from __future__ import annotations
-
 import json
 import sys
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """IDPT, against its equations patch by patch and its published totals."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """Linear probing."""
 
-from __future__ import annotations
-
 from unittest.mock import Mock, call
 
 from tests.support import loops, tiny

@@ -1,7 +1,5 @@
 """LoRA."""
 
-from __future__ import annotations
-
 import pytest
 
 from benchmarks.training import measure

@@ -1,7 +1,5 @@
 """MoSA, against copies that really are copies."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F

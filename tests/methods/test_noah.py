@@ -1,7 +1,5 @@
 """NOAH: a subnet is what a module of its widths would be, the search is legal and resumes, the winner stands alone."""
 
-from __future__ import annotations
-
 from unittest.mock import Mock, call
 
 import pytest

@@ -1,7 +1,5 @@
 """Norm tuning."""
 
-from __future__ import annotations
-
 import torch
 
 from tests.support import loops, tiny

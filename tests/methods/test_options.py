@@ -1,7 +1,5 @@
 """Bounds on the fields of a dataclass, and the modality of a backbone."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from typing import Annotated

@@ -1,7 +1,5 @@
 """RepAdapter."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """VPT, shallow and deep."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """A wrong option is refused in one line that says what is allowed."""
 
-from __future__ import annotations
-
 import pytest
 
 import methods

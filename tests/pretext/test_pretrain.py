@@ -1,7 +1,5 @@
 """Pretraining: samples repeat for a seed, a resumed run ends with the same bits, and a mistake is one line."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Spec: what decides a run's key, and what JSON keeps of it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import replace

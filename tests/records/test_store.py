@@ -1,7 +1,5 @@
 """Records: written whole, found by path or key, and refused when they are not those of finished runs."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Conversion of ModelNet40, and its reader of pickles, which reads plain data and never runs code."""
 
-from __future__ import annotations
-
 import os
 import pickle
 from collections import OrderedDict

@@ -1,7 +1,5 @@
 """Fetching VTAB-1K from a stand-in of the hub: downloads continue, damage is refused, no file lands elsewhere."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The suite of a person's own files: which folders are tasks, the names of tasks, and a run from end to end."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """ModelNet40: every layout gives the same clouds; and the few-shot folds."""
 
-from __future__ import annotations
-
 import pickle
 from dataclasses import replace
 from pathlib import Path

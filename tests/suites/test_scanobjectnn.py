@@ -1,7 +1,5 @@
 """ScanObjectNN: its three variants are found under their published paths and read as they are."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

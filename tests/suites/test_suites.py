@@ -1,7 +1,5 @@
 """The offline suite: it is as its table says, its splits share no sample, and its bytes are always the same."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

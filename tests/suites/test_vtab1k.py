@@ -1,7 +1,5 @@
 """VTAB-1K: its table is the published one, folders may have several names, and a wrong set is an error."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A headless Chromium for tests, which skip with a reason if there is none."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 Methods of this project and Hugging Face PEFT's tuners keep these promises alike.
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """Small image tasks in both layouts. Every image is noise around the brightness of its class."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Shapes: B samples, N tokens, G patches, D token width. ``layer`` is the number of a block.
 """
 
-from __future__ import annotations
-
 from operator import attrgetter
 
 import torch

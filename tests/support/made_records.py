@@ -1,7 +1,5 @@
 """Records and frames with made-up accuracies, for tests of tables and pictures."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from benchmarks.records.spec import Result, Spec

@@ -1,7 +1,5 @@
 """Any number of synthetic run records, as large and varied as real ones: python -m tests.support.many_records N DIR."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

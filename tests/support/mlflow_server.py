@@ -1,7 +1,5 @@
 """A real MLflow server on loopback, and functions that read MLflow's copy of a results folder."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

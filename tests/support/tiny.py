@@ -1,7 +1,5 @@
 """Small backbones for the tests of methods, methods wired onto them, and the backbones that papers count on."""
 
-from __future__ import annotations
-
 from functools import cache, partial
 
 import torch

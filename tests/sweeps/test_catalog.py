@@ -1,7 +1,5 @@
 """methods/README.md is what its command writes, and its rows on known methods are right."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Methods and tasks of different modalities: 'all' leaves such pairs out, and a method asked for by name is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """A dry run plans without data and weights, and shows what papers report."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The table of accuracies against independent calculations."""
 
-from __future__ import annotations
-
 import math
 import statistics
 

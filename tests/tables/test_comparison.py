@@ -1,7 +1,5 @@
 """The comparison of two rows, as the command shows it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The tables of what runs cost (medians over runs, one table per device) and of what searches cost."""
 
-from __future__ import annotations
-
 import json
 import statistics
 

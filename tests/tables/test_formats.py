@@ -1,7 +1,5 @@
 """Tables as Markdown, LaTeX, CSV and for a terminal."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 from rich.console import Console

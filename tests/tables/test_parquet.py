@@ -1,7 +1,5 @@
 """runs.parquet has every number of every record, and its schema does not depend on the records."""
 
-from __future__ import annotations
-
 import io
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Reading run records into a table: its columns, the order of its rows, and its errors."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

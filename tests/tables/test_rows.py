@@ -1,7 +1,5 @@
 """Which runs form one row, which rows form one table, and what rows are called."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from importlib.util import find_spec
 

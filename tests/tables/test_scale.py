@@ -1,7 +1,5 @@
 """The leaderboard of very many records: its time, its memory, and how fast its page opens. Run with -m slow."""
 
-from __future__ import annotations
-
 import os
 import resource
 import subprocess

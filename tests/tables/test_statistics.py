@@ -1,7 +1,5 @@
 """Every statistic against an independent calculation: tabulated values, plain loops, exact enumeration, scipy."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import random

@@ -1,7 +1,5 @@
 """The short table of a README against means and verdicts that are calculated here."""
 
-from __future__ import annotations
-
 import statistics
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The floor's formulas against torch's counter of operations, and against the bytes that operators read and write."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

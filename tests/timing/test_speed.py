@@ -1,7 +1,5 @@
 """The speed command: its tables and page are made from the times that it keeps, by arithmetic checked by hand."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """MLflow copies the records, in the default database and on a real server that dies, and never delays a run."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import socket

@@ -1,7 +1,5 @@
 """Augmentation of point clouds stays within its bounds and keeps what it must keep."""
 
-from __future__ import annotations
-
 import torch
 
 from benchmarks.backbones.points import PointTransformer

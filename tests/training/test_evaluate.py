@@ -1,7 +1,5 @@
 """Accuracy and votes, followed by hand on a model that looks at one coordinate."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

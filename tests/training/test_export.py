@@ -1,7 +1,5 @@
 """Exported runs compute the same without this benchmark, and what cannot be exported is refused in one line."""
 
-from __future__ import annotations
-
 import json
 from collections import OrderedDict
 from collections.abc import Callable

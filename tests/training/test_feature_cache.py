@@ -1,7 +1,5 @@
 """Features of a frozen backbone are computed once per machine, and every run reports their cost."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Classifier: what trains, what is saved, what comes back."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

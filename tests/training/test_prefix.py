@@ -1,7 +1,5 @@
 """Cached blocks and groups change no result."""
 
-from __future__ import annotations
-
 import os
 from functools import partial
 from typing import Any

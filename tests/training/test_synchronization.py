@@ -1,7 +1,5 @@
 """A training step never waits for the device: no number is read from it, whatever the method."""
 
-from __future__ import annotations
-
 from typing import Any, Self, cast
 
 import pytest

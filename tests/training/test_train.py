@@ -1,7 +1,5 @@
 """The trainer: what it may read, what it must repeat, what it must refuse."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 

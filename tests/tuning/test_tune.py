@@ -1,7 +1,5 @@
 """Tuning: equal trials per method, no use of the test split, one storage for many processes, some of which die."""
 
-from __future__ import annotations
-
 import json
 import os
 import random
