@@ -5,7 +5,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -20,7 +20,7 @@ EACH = pytest.mark.parametrize("verb", sorted(console.available()))
 
 
 @pytest.mark.parametrize("argv", [[], ["-h"], ["--help"]])
-def test_help_shows_every_verb_that_exists(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_shows_every_verb_that_exists(argv, capsys):
     assert console.main(argv) == 0
     shown = capsys.readouterr().out
     folder = ROOT / "benchmarks"
@@ -30,7 +30,7 @@ def test_help_shows_every_verb_that_exists(argv: list[str], capsys: pytest.Captu
 
 
 @EACH
-def test_examples_in_the_help_are_valid(verb: str) -> None:
+def test_examples_in_the_help_are_valid(verb):
     parser = console.module(verb).parser()
     lines = [line.strip() for line in parser.epilog.splitlines()]
     examples = [shlex.split(line.removeprefix(parser.prog)) for line in lines if line.startswith("python")]
@@ -40,7 +40,7 @@ def test_examples_in_the_help_are_valid(verb: str) -> None:
 
 
 @EACH
-def test_help_imports_no_heavy_package(verb: str) -> None:
+def test_help_imports_no_heavy_package(verb):
     module = "benchmarks.tracking.__main__" if verb == "tracking" else f"benchmarks.{verb}"
     code = f"""
 import contextlib, sys, {module} as verb
@@ -52,7 +52,7 @@ print("imported:", *({HEAVY} & set(sys.modules)))"""
     assert done.stdout.splitlines()[-1] == "imported:"
 
 
-def test_a_verb_gets_the_arguments_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_verb_gets_the_arguments_after_it(monkeypatch):
     seen: list[list[str]] = []
     monkeypatch.setattr("benchmarks.run.main", lambda argv: seen.append(argv) or 7)
     assert console.main(["run", "--methods", "lora"]) == 7
@@ -61,17 +61,17 @@ def test_a_verb_gets_the_arguments_after_it(monkeypatch: pytest.MonkeyPatch) -> 
     assert seen == [["--methods", "lora"], ["--list"]]
 
 
-def test_an_unknown_verb_is_one_line_with_the_nearest(complaint: Callable[..., str]) -> None:
+def test_an_unknown_verb_is_one_line_with_the_nearest(complaint):
     line = complaint(console.main, "rnu", "--methods", "lora")
     assert line.startswith("unknown verb 'rnu'; did you mean 'run'? known: ")
 
 
-def test_the_list_of_verbs_imports_no_heavy_package() -> None:
+def test_the_list_of_verbs_imports_no_heavy_package():
     code = f"import sys; from benchmarks.__main__ import main; main([]); sys.exit(bool({HEAVY} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
-def test_the_console_script_names_this_command() -> None:
+def test_the_console_script_names_this_command():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["scripts"] == {"peft-bench": f"{console.__name__}:{console.main.__name__}"}
 
@@ -97,9 +97,7 @@ def ended(body: str, folder: Path, stdout: int | IO[str] = subprocess.PIPE) -> s
     ],
     ids=["output and exit handlers", "no stdout", "a person's mistake"],
 )
-def test_a_verb_ends_with_its_status_and_all_its_output(
-    body: str, ending: tuple[int, str, str], tmp_path: Path
-) -> None:
+def test_a_verb_ends_with_its_status_and_all_its_output(body, ending, tmp_path):
     done = ended(body, tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == ending
 
@@ -107,7 +105,7 @@ def test_a_verb_ends_with_its_status_and_all_its_output(
 @pytest.mark.parametrize(
     "error", ["RuntimeError('nan')", "ValueError('shapes differ')", "KeyError('x')", "OSError(2, 'gone', '/etc/none')"]
 )
-def test_a_bug_keeps_its_traceback(error: str, tmp_path: Path) -> None:
+def test_a_bug_keeps_its_traceback(error, tmp_path):
     done = ended(f"raise {error}", tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert "Traceback (most recent call last)" in done.stderr
@@ -115,7 +113,7 @@ def test_a_bug_keeps_its_traceback(error: str, tmp_path: Path) -> None:
 
 
 @EACH
-def test_a_bug_in_a_verb_is_raised(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_in_a_verb_is_raised(verb, monkeypatch):
     module = console.module(verb)
     monkeypatch.setattr(module, "parser", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -123,9 +121,7 @@ def test_a_bug_in_a_verb_is_raised(verb: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("form", ["{path}", "--out={path}"])
-def test_a_given_path_that_cannot_be_opened_is_one_line(
-    form: str, tmp_path: Path, complaint: Callable[..., str]
-) -> None:
+def test_a_given_path_that_cannot_be_opened_is_one_line(form, tmp_path, complaint):
     @guarded
     def verb(argv: Sequence[str] | None = None) -> int:
         return len((tmp_path / "given" / "file").read_bytes())
@@ -149,11 +145,11 @@ def test_a_given_path_that_cannot_be_opened_is_one_line(
         ("catalog", ["--out", "/proc/x/methods.md"], "cannot write /proc/x/methods.md: no such file or directory"),
     ],
 )
-def test_wrong_values_are_one_line(verb: str, argv: list[str], part: str, complaint: Callable[..., str]) -> None:
+def test_wrong_values_are_one_line(verb, argv, part, complaint):
     assert part in complaint(console.module(verb).main, *argv)
 
 
-def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_error(tmp_path):
     read, write = os.pipe()
     os.close(read)
     with open(write, "w") as closed:
@@ -162,7 +158,7 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_output_on_a_full_disk_is_one_line_and_status_2(tmp_path: Path) -> None:
+def test_output_on_a_full_disk_is_one_line_and_status_2(tmp_path):
     with open("/dev/full", "w") as full:
         done = ended("print('table'); return 0", tmp_path, full)
     line = "error: cannot write the output: no space left on device. Free some space and run the command again.\n"

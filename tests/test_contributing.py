@@ -73,12 +73,12 @@ def tiny_vit() -> VisionTransformer:
     return VisionTransformer(img_size=8, patch_size=4, embed_dim=DIM, depth=DEPTH, num_heads=2, num_classes=0).eval()
 
 
-def test_the_method_joins_the_table_through_its_entry_point(film: ModuleType) -> None:
+def test_the_method_joins_the_table_through_its_entry_point(film):
     assert set(methods.table()) == {*methods.METHODS, "film"}
     assert methods.get("film") is film.FiLM
 
 
-def test_the_method_starts_as_the_frozen_backbone_with_two_vectors_per_block(film: ModuleType) -> None:
+def test_the_method_starts_as_the_frozen_backbone_with_two_vectors_per_block(film):
     vit, x = tiny_vit(), torch.rand(2, 3, 8, 8)
     before = vit(x)
     method = methods.build("film", vit, methods.config("film", {}))
@@ -90,7 +90,7 @@ def test_the_method_starts_as_the_frozen_backbone_with_two_vectors_per_block(fil
     assert torch.equal(vit(x), before)
 
 
-def test_a_step_trains_the_methods_weights_and_the_head_alone(film: ModuleType) -> None:
+def test_a_step_trains_the_methods_weights_and_the_head_alone(film):
     vit = tiny_vit()
     model = Classifier(vit, film.FiLM(vit, Config()), nn.Linear(DIM, CLASSES)).train()
     start = {name: value.clone() for name, value in model.state_dict().items()}
@@ -103,18 +103,18 @@ def test_a_step_trains_the_methods_weights_and_the_head_alone(film: ModuleType) 
     assert changed == {*new, "head.weight", "head.bias"}
 
 
-def test_a_method_with_a_taken_name_is_refused(film: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_method_with_a_taken_name_is_refused(film, monkeypatch):
     monkeypatch.setitem(methods.METHODS, "film", "methods.film:FiLM")
     with pytest.raises(ValueError, match=r"method 'film' of peft_bench_film:FiLM is already methods\.film:FiLM"):
         methods.table()
 
 
-def test_the_suite_joins_the_table_through_its_entry_point(ink: ModuleType) -> None:
+def test_the_suite_joins_the_table_through_its_entry_point(ink):
     assert suites.names() == [*suites.SUITES, "ink", suites.FOLDER]
     assert suites.get("ink") is ink.SUITE
 
 
-def test_the_suites_clouds_are_the_digits_each_in_one_split(ink: ModuleType) -> None:
+def test_the_suites_clouds_are_the_digits_each_in_one_split(ink):
     assert checking.faults(ink.SUITE, "digits") == []
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.target))
@@ -127,9 +127,7 @@ def test_the_suites_clouds_are_the_digits_each_in_one_split(ink: ModuleType) -> 
     assert all(torch.equal(part[0], torch.from_numpy(again[name][0])) for name, part in zip(again, parts, strict=True))
 
 
-def test_every_command_works_with_the_suite(
-    ink: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_command_works_with_the_suite(ink, tmp_path, capsys):
     assert data.main(["verify", "ink"]) == data.main(["fetch", "ink"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "digits: 10 classes, 320 + 80 + 1000 samples" and out[2].startswith("ink needs no files")
@@ -151,9 +149,7 @@ def test_every_command_works_with_the_suite(
         ("inks", "peft_bench_ink:SUITE", "has the name 'ink'; give it the entry point's name"),
     ],
 )
-def test_a_wrong_entry_point_is_one_line(
-    name: str, place: str, part: str, ink: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_entry_point_is_one_line(name, place, part, ink, tmp_path, capsys):
     (entries,) = tmp_path.glob("*.dist-info/entry_points.txt")
     entries.write_text(f"[{suites.ENTRY_POINT_GROUP}]\n{name} = {place}\n")
     invalidate_caches()

@@ -35,20 +35,20 @@ def verbs(text: str) -> set[str]:
 
 
 @EACH
-def test_relative_links_resolve(page: Path) -> None:
+def test_relative_links_resolve(page):
     targets = re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text()))
     relative = [target.partition("#")[0] for target in targets if "://" not in target and not target.startswith("#")]
     assert [target for target in relative if not (page.parent / target).exists()] == []
 
 
 @EACH
-def test_printed_commands_are_accepted_by_their_verbs(page: Path) -> None:
+def test_printed_commands_are_accepted_by_their_verbs(page):
     for verb, *arguments in commands(page.read_text()):
         console.module(verb).parser().parse_args(arguments)
 
 
 @EACH
-def test_paths_of_code_exist(page: Path) -> None:
+def test_paths_of_code_exist(page):
     if page.name == "CHANGELOG.md":
         pytest.skip("it names former paths")
     paths = re.findall(r"`((?:benchmarks|methods|tests)/[\w/.-]+\.\w+)`", page.read_text())
@@ -57,20 +57,20 @@ def test_paths_of_code_exist(page: Path) -> None:
 
 
 @EACH
-def test_printed_imports_work(page: Path) -> None:
+def test_printed_imports_work(page):
     for _, body in (found for found in FENCE.findall(page.read_text()) if found[0] == "python"):
         statements = [node for node in ast.parse(body).body if isinstance(node, (ast.Import, ast.ImportFrom))]
         exec(compile(ast.Module(statements, []), str(page), "exec"), {})
 
 
-def test_the_readme_is_short() -> None:
+def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= MOST_LINES
 
 
-def test_the_readme_names_every_verb() -> None:
+def test_the_readme_names_every_verb():
     assert verbs((ROOT / "README.md").read_text()) == set(console.available())
 
 
-def test_the_readme_has_commands_of_every_kind() -> None:
+def test_the_readme_has_commands_of_every_kind():
     found = {verb for verb, *_ in commands((ROOT / "README.md").read_text())}
     assert found == {"run", "tune", "leaderboard", "data", "export", "tracking"}

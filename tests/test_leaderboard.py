@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks import leaderboard, pareto, ranks
-from benchmarks.cli import Main
 from benchmarks.records import store
 
 Complaint = Callable[..., str]
@@ -22,9 +21,7 @@ def results(root: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_leaderboard_shows_its_tables_and_names_every_file(
-    results: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_leaderboard_shows_its_tables_and_names_every_file(results, capsys):
     assert leaderboard.main(["--results", str(results)]) == 0
     out = capsys.readouterr().out
     tables = {results / f"leaderboard.{ending}" for ending in ("md", "csv", "tex", "html")}
@@ -36,27 +33,25 @@ def test_the_leaderboard_shows_its_tables_and_names_every_file(
 
 
 @EACH
-def test_no_records_is_one_line(verb: Main, tmp_path: Path, complaint: Complaint) -> None:
+def test_no_records_is_one_line(verb, tmp_path, complaint):
     assert complaint(verb, "--results", str(tmp_path)).startswith(f"no run records below {tmp_path / store.RUNS};")
 
 
 @EACH
-def test_an_unknown_suite_is_one_line(verb: Main, results: Path, complaint: Complaint) -> None:
+def test_an_unknown_suite_is_one_line(verb, results, complaint):
     line = complaint(verb, "--results", str(results), "--suite", "ofline")
     assert "unknown suite 'ofline'; did you mean 'offline'?" in line
 
 
 @EACH
 @pytest.mark.parametrize("change", [{"spec": "lora"}, {"accuracy": {}}, {"history": {}}, {"status": "failed"}])
-def test_a_malformed_record_is_one_line(
-    change: dict[str, object], verb: Main, results: Path, complaint: Complaint
-) -> None:
+def test_a_malformed_record_is_one_line(change, verb, results, complaint):
     path = next(results.rglob("lora-*.json"))
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     assert complaint(verb, "--results", str(results)).startswith(f"record {path} is not that of a finished run;")
 
 
-def test_an_output_path_that_is_a_folder_is_one_line(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_path_that_is_a_folder_is_one_line(results, capsys):
     (results / "leaderboard.csv").mkdir()
     assert leaderboard.main(["--results", str(results)]) == 2
     line = f"error: cannot write {results / 'leaderboard.csv'}: is a directory. Correct that and run the command again."

@@ -22,7 +22,7 @@ EACH = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name
 
 
 @EACH
-def test_committed_tables_are_those_of_the_committed_records(folder: Path) -> None:
+def test_committed_tables_are_those_of_the_committed_records(folder):
     made = tables(reader.load(folder))
     assert formats.to_page(made) == (folder / "leaderboard.md").read_text()
     assert formats.to_csv(made) == (folder / "leaderboard.csv").read_text()
@@ -30,9 +30,7 @@ def test_committed_tables_are_those_of_the_committed_records(folder: Path) -> No
 
 
 @pytest.mark.parametrize("page", ["README.md", "results/README.md"])
-def test_pages_show_the_summary_that_their_command_prints(
-    page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pages_show_the_summary_that_their_command_prints(page, monkeypatch, capsys):
     command, shown = SUMMARY.findall((ROOT / page).read_text())[0]
     monkeypatch.chdir(ROOT)
     assert leaderboard.main(command.split()) == 0
@@ -40,14 +38,14 @@ def test_pages_show_the_summary_that_their_command_prints(
 
 
 @EACH
-def test_every_committed_record_has_its_own_key_and_committed_code(folder: Path) -> None:
+def test_every_committed_record_has_its_own_key_and_committed_code(folder):
     for record in store.records(folder):
         assert Spec.from_json(record["spec"]).key == record["key"]
         assert not record["environment"]["dirty"]
 
 
 @pytest.mark.parametrize("config", ["offline", "adapterx_ablation", "tuned"])
-def test_committed_records_are_exactly_those_of_their_command(config: str) -> None:
+def test_committed_records_are_exactly_those_of_their_command(config):
     folder = ROOT / "results" / ("" if config == "offline" else config)
     asked = sweep.specs(sweep.from_file(ROOT / "benchmarks" / "configs" / f"{config}.yaml"), "float32")
     if config == "tuned":
@@ -56,5 +54,5 @@ def test_committed_records_are_exactly_those_of_their_command(config: str) -> No
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "configs").glob("*.yaml")), ids=lambda path: path.stem)
-def test_shipped_sweep_files_are_valid(path: Path) -> None:
+def test_shipped_sweep_files_are_valid(path):
     assert sweep.specs(sweep.from_file(path), "float32", absent=True)

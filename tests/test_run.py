@@ -30,7 +30,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return results
 
 
-def test_leaves_records_task_files_leaderboard_and_plot(finished: Path) -> None:
+def test_leaves_records_task_files_leaderboard_and_plot(finished):
     ran = [(record["spec"]["method"], record["spec"]["task"]) for record in store.records(finished)]
     assert ran == [("linear", "digits"), ("lora", "digits")]
     assert {path.suffix for path in finished.glob("leaderboard.*")} == {".md", ".csv", ".tex", ".html"}
@@ -40,19 +40,19 @@ def test_leaves_records_task_files_leaderboard_and_plot(finished: Path) -> None:
     assert not list((finished / store.UNFINISHED).rglob("*.json"))
 
 
-def test_repeat_trains_nothing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repeat_trains_nothing(finished, capsys):
     before = {path: path.stat().st_mtime_ns for path in (finished / store.RUNS).rglob("*.json")}
     assert run.main(["--methods", "linear", "lora", *QUICK, "--results", str(finished)]) == 0
     assert {path: path.stat().st_mtime_ns for path in (finished / store.RUNS).rglob("*.json")} == before
     assert "2 runs: 0 trained, 2 already finished, 0 failed" in capsys.readouterr().out
 
 
-def test_two_executions_agree_to_the_last_bit(finished: Path, tmp_path: Path, numbers: Numbers) -> None:
+def test_two_executions_agree_to_the_last_bit(finished, tmp_path, numbers):
     assert run.main(["--methods", "linear", "lora", *QUICK, "--results", str(tmp_path)]) == 0
     assert numbers(tmp_path) == numbers(finished)
 
 
-def test_force_runs_again(finished: Path, numbers: Numbers) -> None:
+def test_force_runs_again(finished, numbers):
     path = next((finished / store.RUNS).rglob("linear*.json"))
     before, old = path.stat().st_mtime_ns, numbers(finished)
     assert run.main(["--methods", "linear", *QUICK, "--force", "--results", str(finished)]) == 0
@@ -60,14 +60,14 @@ def test_force_runs_again(finished: Path, numbers: Numbers) -> None:
     assert numbers(finished) == old
 
 
-def test_a_list_is_swept_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_list_is_swept_over(tmp_path, capsys):
     config = tmp_path / "sweep.yaml"
     config.write_text("methods: lora\ntasks: digits\nseeds: [0, 1]\nset: {lora: {rank: [2, 4]}}\nrecipe: {epochs: 9}\n")
     assert run.main(["--config", str(config), "--recipe", "epochs=1", "warmup_epochs=0", "--dry-run"]) == 0
     assert re.search(r"^4 runs, .*; nothing was run$", capsys.readouterr().out, re.MULTILINE)
 
 
-def test_sets_of_options_are_rows_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sets_of_options_are_rows_of_their_own(tmp_path, capsys):
     config = tmp_path / "sweep.yaml"
     config.write_text("methods: adapterx\nset: {adapterx: [{}, {shared: false}, {variant: dynamic}]}\n")
     assert run.main(["--config", str(config), *QUICK[:2], "--set", "adapterx.hidden=4", "--dry-run"]) == 0
@@ -78,7 +78,7 @@ def test_sets_of_options_are_rows_of_their_own(tmp_path: Path, capsys: pytest.Ca
     assert [count for count in counts if f"{count:,} + 970" not in out] == []
 
 
-def test_a_failed_run_is_traced_and_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_run_is_traced_and_the_others_go_on(tmp_path, capsys):
     assert run.main([*BROKEN, "--results", str(tmp_path)]) == 1
     assert "1 trained, 0 already finished, 1 failed" in capsys.readouterr().out
     (trace,) = (json.loads(path.read_text()) for path in (tmp_path / store.UNFINISHED).rglob("*.json"))
@@ -87,9 +87,7 @@ def test_a_failed_run_is_traced_and_the_others_go_on(tmp_path: Path, capsys: pyt
     assert [record["spec"]["method"] for record in store.records(tmp_path)] == ["linear"]
 
 
-def test_a_bug_in_a_method_is_traced_with_file_and_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bug_in_a_method_is_traced_with_file_and_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(methods.METHODS, "misfit", f"{__name__}:Misfit")
     assert run.main(["--methods", "misfit", *QUICK, "--results", str(tmp_path)]) == 1
     (path,) = (tmp_path / store.UNFINISHED).rglob("*.json")
@@ -107,7 +105,7 @@ class Misfit(Linear):
         return pooled @ torch.ones(7, 7)
 
 
-def test_fail_fast_stops_the_others(tmp_path: Path) -> None:
+def test_fail_fast_stops_the_others(tmp_path):
     assert run.main([*BROKEN, "--fail-fast", "--results", str(tmp_path)]) == 1
     assert store.records(tmp_path) == []
 
@@ -137,7 +135,7 @@ def test_fail_fast_stops_the_others(tmp_path: Path) -> None:
         (["--config", "nowhere.yaml"], ["nowhere.yaml"]),
     ],
 )
-def test_wrong_input_is_one_line(argv: list[str], parts: list[str], complaint: Complaint) -> None:
+def test_wrong_input_is_one_line(argv, parts, complaint):
     line = complaint(run.main, *argv, "--dry-run")
     assert [part for part in parts if part not in line] == []
 
@@ -145,18 +143,18 @@ def test_wrong_input_is_one_line(argv: list[str], parts: list[str], complaint: C
 @pytest.mark.parametrize(
     "text", ["methods: [", "- lora", "method: lora", "seeds: one", "recipe: 3", "set: {lora: [3]}", "\x00"]
 )
-def test_wrong_config_file_is_one_line(text: str, tmp_path: Path, complaint: Complaint) -> None:
+def test_wrong_config_file_is_one_line(text, tmp_path, complaint):
     config = tmp_path / "sweep.yaml"
     config.write_text(text)
     assert str(config) in complaint(run.main, "--config", str(config), "--dry-run")
 
 
-def test_a_results_folder_that_is_a_file_is_one_line(tmp_path: Path, complaint: Complaint) -> None:
+def test_a_results_folder_that_is_a_file_is_one_line(tmp_path, complaint):
     (tmp_path / "file").write_text("")
     assert "--results" in complaint(run.main, *QUICK, "--results", str(tmp_path / "file"))
 
 
-def test_a_corrupt_record_is_named_and_kept(finished: Path, tmp_path: Path, complaint: Complaint) -> None:
+def test_a_corrupt_record_is_named_and_kept(finished, tmp_path, complaint):
     shutil.copytree(finished / store.RUNS, tmp_path / store.RUNS)
     path = next((tmp_path / store.RUNS).rglob("linear*.json"))
     half = path.read_text()[: path.stat().st_size // 2]
@@ -165,10 +163,8 @@ def test_a_corrupt_record_is_named_and_kept(finished: Path, tmp_path: Path, comp
     assert path.read_text() == half
 
 
-def test_a_full_disk_is_one_line_and_loses_no_record(
-    finished: Path, tmp_path: Path, numbers: Numbers, complaint: Complaint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
+def test_a_full_disk_is_one_line_and_loses_no_record(finished, tmp_path, numbers, complaint, monkeypatch):
+    def full(*_: object):
         raise WriteError(cannot("write record.json", OSError(28, os.strerror(28))))
 
     shutil.copytree(finished / store.RUNS, tmp_path / store.RUNS)
@@ -178,10 +174,8 @@ def test_a_full_disk_is_one_line_and_loses_no_record(
     assert numbers(tmp_path) == numbers(finished)
 
 
-def test_interrupted_run_leaves_a_trace(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def ctrl_c(*_: object) -> None:
+def test_interrupted_run_leaves_a_trace(tmp_path, capsys, monkeypatch):
+    def ctrl_c(*_: object):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("benchmarks.executors.attempt.run", ctrl_c)

@@ -27,7 +27,7 @@ Complaint = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny(monkeypatch: pytest.MonkeyPatch):
     """The published architectures, made small."""
     for name in ("point_mae", "point_act", "point_recon", "point_bert"):
         monkeypatch.setitem(points.MODELS, name, TINY | ({"reduced_from": 16} if name == "point_bert" else {}))
@@ -103,7 +103,7 @@ def bare(state: State) -> dict[str, object]:
         ("point_bert", bare),
     ],
 )
-def test_every_published_layout_loads_whole(name: str, layout: Layout, tmp_path: Path) -> None:
+def test_every_published_layout_loads_whole(name, layout, tmp_path):
     source = original(name)
     torch.save(layout(source.state_dict()), tmp_path / "w.pth")
     loaded = build_point(name, pretrained=True, drop_path=0.0, weights=tmp_path / "w.pth")
@@ -113,7 +113,7 @@ def test_every_published_layout_loads_whole(name: str, layout: Layout, tmp_path:
     assert {n for n, tensor in loaded.state_dict().items() if not torch.equal(tensor, expected[n])} == fresh
 
 
-def test_safetensors_hold_the_same_names(tmp_path: Path) -> None:
+def test_safetensors_hold_the_same_names(tmp_path):
     source = original("point_mae")
     half = {name: t.half() if t.is_floating_point() else t for name, t in source.state_dict().items()}
     save_file(prefixed("MAE_encoder.", nested(half)), tmp_path / "w.safetensors")
@@ -129,7 +129,7 @@ def refusal(path: Path) -> str:
     return str(raised.value)
 
 
-def test_a_pickle_that_runs_code_is_refused_and_not_executed(tmp_path: Path) -> None:
+def test_a_pickle_that_runs_code_is_refused_and_not_executed(tmp_path):
     content = {"base_model": original("point_mae").state_dict(), "metrics": Bait(tmp_path / "proof")}
     torch.save(content, tmp_path / "w.pth")
     assert "refused" in refusal(tmp_path / "w.pth")
@@ -140,7 +140,7 @@ def test_a_pickle_that_runs_code_is_refused_and_not_executed(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])
 @pytest.mark.parametrize("kept", [0, 10, 5000])
-def test_a_cut_file_is_refused(ending: str, kept: int, tmp_path: Path) -> None:
+def test_a_cut_file_is_refused(ending, kept, tmp_path):
     path = tmp_path / f"w.{ending}"
     (save_file if ending == "safetensors" else torch.save)(original("point_mae").state_dict(), path)
     path.write_bytes(path.read_bytes()[:kept])
@@ -164,7 +164,7 @@ def without(*names: str) -> Callable[[State], State]:
         (lambda state: [1, 2], "refused"),
     ],
 )
-def test_what_does_not_fit_is_listed(change: Callable[[State], object], part: str, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_listed(change, part, tmp_path):
     torch.save(change(original("point_mae").state_dict()), tmp_path / "w.pth")
     line = refusal(tmp_path / "w.pth")
     assert part in line
@@ -194,7 +194,7 @@ def clouds() -> Tensor:
 
 
 @METHODS
-def test_fresh_tokens_train_with_every_method_until_it_is_detached(method: str, tmp_path: Path) -> None:
+def test_fresh_tokens_train_with_every_method_until_it_is_detached(method, tmp_path):
     tuned, _ = tuned_from_fresh_tokens(method, tmp_path)
     tuned.train()(clouds()).square().sum().backward()
     for name in TOKENS:
@@ -207,7 +207,7 @@ def test_fresh_tokens_train_with_every_method_until_it_is_detached(method: str, 
 
 
 @METHODS
-def test_fresh_tokens_are_in_the_task_file(method: str, tmp_path: Path) -> None:
+def test_fresh_tokens_are_in_the_task_file(method, tmp_path):
     tuned, asked = tuned_from_fresh_tokens(method, tmp_path)
     with torch.no_grad():
         for name in TOKENS:
@@ -218,7 +218,7 @@ def test_fresh_tokens_are_in_the_task_file(method: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["lora", "linear", "bitfit"])
-def test_fresh_tokens_are_counted_and_loaded_ones_stay_frozen(method: str, tmp_path: Path) -> None:
+def test_fresh_tokens_are_counted_and_loaded_ones_stay_frozen(method, tmp_path):
     counts = []
     for layout in (point_mae, finetuned):
         tuned = model.build(spec(method, saved(tmp_path / f"{layout.__name__}.pth", layout)))
@@ -228,7 +228,7 @@ def test_fresh_tokens_are_counted_and_loaded_ones_stay_frozen(method: str, tmp_p
 
 
 @pytest.mark.parametrize(("layout", "moves"), [(point_mae, True), (finetuned, False)])
-def test_a_token_that_trains_is_not_behind_cached_features(layout: Layout, moves: bool, tmp_path: Path) -> None:
+def test_a_token_that_trains_is_not_behind_cached_features(layout, moves, tmp_path):
     x, y = torch.randn(8, 64, 3, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 2
     asked = spec("linear", saved(tmp_path / "w.pth", layout))
     tuned, device = model.build(asked), torch.device("cpu")
@@ -238,13 +238,13 @@ def test_a_token_that_trains_is_not_behind_cached_features(layout: Layout, moves
     assert torch.equal(tuned.backbone.get_parameter("cls_token"), before) is not moves
 
 
-def test_a_backbone_without_weights_is_refused_before_any_run(tmp_path: Path, complaint: Complaint) -> None:
+def test_a_backbone_without_weights_is_refused_before_any_run(tmp_path, complaint):
     asked = ["--methods", "scratch", "lora", "--tasks", "solids", "--backbone", "point_mae"]
     line = complaint(run.main, *asked, "--results", str(tmp_path / "r"))
     assert "lora" in line and "--backbone point_mae@FILE" in line
     assert not (tmp_path / "r").exists()
 
 
-def test_scratch_needs_no_weights() -> None:
+def test_scratch_needs_no_weights():
     asked = sweep.Sweep(methods=("scratch",), tasks=("solids",), backbone=("point_mae",))
     assert len(sweep.specs(asked, "float32")) == 1

@@ -26,7 +26,7 @@ def weights() -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "pth"])
-def test_a_local_file_loads_without_its_class_head(ending: str, same_state: SameState, tmp_path: Path) -> None:
+def test_a_local_file_loads_without_its_class_head(ending, same_state, tmp_path):
     path, state = tmp_path / f"w.{ending}", weights()
     (save_file if ending == "safetensors" else torch.save)(state, path)
     kept = {k: v for k, v in state.items() if not k.startswith("head.")}
@@ -62,14 +62,14 @@ def google(state: dict[str, torch.Tensor], heads: int) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in out.items()}
 
 
-def test_weights_in_googles_layout_load(tmp_path: Path) -> None:
+def test_weights_in_googles_layout_load(tmp_path):
     state = weights()
     np.savez(tmp_path / "w.npz", **google(state, heads=3))  # type: ignore[arg-type]
     loaded = backbones.build(f"{TINY}@{tmp_path / 'w.npz'}").state_dict()
     assert all(torch.equal(value, state[key]) for key, value in loaded.items())
 
 
-def test_position_embeddings_are_resampled_to_another_image_size(tmp_path: Path) -> None:
+def test_position_embeddings_are_resampled_to_another_image_size(tmp_path):
     state = weights()
     save_file(state, tmp_path / "w.safetensors")
     large = backbones.build(f"vit_tiny_patch16_384@{tmp_path / 'w.safetensors'}")
@@ -81,13 +81,13 @@ def test_position_embeddings_are_resampled_to_another_image_size(tmp_path: Path)
     assert torch.equal(large.pos_embed[:, :1], state["pos_embed"][:, :1])
 
 
-def test_normalisation_is_that_of_the_weights() -> None:
+def test_normalisation_is_that_of_the_weights():
     assert backbones.source("vit_nano").mean == (0.5, 0.5, 0.5)
     assert image_normalization("deit_tiny_patch16_224") == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224)
     assert image_normalization("vit_tiny_patch16_224") == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 224)
 
 
-def test_a_pickle_that_runs_code_is_refused_and_not_executed(tmp_path: Path) -> None:
+def test_a_pickle_that_runs_code_is_refused_and_not_executed(tmp_path):
     torch.save({**weights(), "x": Bait(tmp_path / "proof")}, tmp_path / "w.pth")
     with pytest.raises(UserError, match=r"refused .*w\.pth"):
         backbones.build(f"{TINY}@{tmp_path / 'w.pth'}")
@@ -96,7 +96,7 @@ def test_a_pickle_that_runs_code_is_refused_and_not_executed(tmp_path: Path) -> 
     assert (tmp_path / "proof").exists()
 
 
-def test_a_pickle_inside_an_npz_is_refused_and_not_executed(tmp_path: Path) -> None:
+def test_a_pickle_inside_an_npz_is_refused_and_not_executed(tmp_path):
     arrays = google(weights(), heads=3)
     arrays["cls"] = np.array([Bait(tmp_path / "proof")], dtype=object)
     np.savez(tmp_path / "w.npz", **arrays)  # type: ignore[arg-type]
@@ -108,7 +108,7 @@ def test_a_pickle_inside_an_npz_is_refused_and_not_executed(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "pth", "npz"])
-def test_a_damaged_file_is_refused(ending: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused(ending, tmp_path):
     path = tmp_path / f"w.{ending}"
     path.write_bytes(b"damaged")
     with pytest.raises(UserError, match=rf"w\.{ending}"):
@@ -123,13 +123,13 @@ def test_a_damaged_file_is_refused(ending: str, tmp_path: Path) -> None:
         ({"other": torch.ones(3)}, 'Unexpected key.* "other"'),
     ],
 )
-def test_weights_that_do_not_fit_are_refused(changed: dict[str, torch.Tensor], part: str, tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_refused(changed, part, tmp_path):
     save_file(weights() | changed, tmp_path / "w.safetensors")
     with pytest.raises(UserError, match=part):
         backbones.build(f"{TINY}@{tmp_path / 'w.safetensors'}")
 
 
-def test_what_is_saved_beside_the_weights_does_not_matter(tmp_path: Path) -> None:
+def test_what_is_saved_beside_the_weights_does_not_matter(tmp_path):
     state = weights()
     torch.save({"model": {**state, "epoch": 3}, "best": np.float64(0.5)}, tmp_path / "w.pth")
     loaded = backbones.build(f"{TINY}@{tmp_path / 'w.pth'}").state_dict()
@@ -146,13 +146,13 @@ def test_what_is_saved_beside_the_weights_does_not_matter(tmp_path: Path) -> Non
         (f"{TINY}@/nowhere.pth", "/nowhere.pth"),
     ],
 )
-def test_a_name_that_is_refused_says_why(name: str, part: str) -> None:
+def test_a_name_that_is_refused_says_why(name, part):
     with pytest.raises(UserError, match=part):
         backbones.build(name, pretrained="@" in name)
 
 
 @pytest.mark.skipif("PEFT_BENCH_REALDATA" not in os.environ, reason="PEFT_BENCH_REALDATA is not set")
-def test_real_weights_load_and_give_finite_features() -> None:
+def test_real_weights_load_and_give_finite_features():
     path = Path(os.environ["PEFT_BENCH_REALDATA"]) / "deit_tiny_patch16_224" / "model.safetensors"
     model = backbones.build(f"deit_tiny_patch16_224@{path}")
     with torch.inference_mode():

@@ -1,7 +1,5 @@
 """The point transformer: sampling and grouping against loops, published totals, what prompts may and may not change."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -29,24 +27,24 @@ def loop_farthest(points: torch.Tensor, count: int, forbidden: set[int]) -> list
     return chosen
 
 
-def test_farthest_points_equal_a_loop() -> None:
+def test_farthest_points_equal_a_loop():
     points = cloud()
     expected = [loop_farthest(one, 9, set()) for one in points]
     assert farthest_points(points, 9).tolist() == expected
 
 
-def test_farthest_points_can_pass_over_the_origin_as_pointnet2_does() -> None:
+def test_farthest_points_can_pass_over_the_origin_as_pointnet2_does():
     points = cloud()
     points[:, 5], points[:, 7] = 0.0, 0.01
     expected = [loop_farthest(one, 39 - 1, {5, 7}) for one in points]
     assert farthest_points(points, 38, skip_origin=True).tolist() == expected
 
 
-def test_a_cloud_of_exactly_that_many_points_keeps_its_order() -> None:
+def test_a_cloud_of_exactly_that_many_points_keeps_its_order():
     assert farthest_points(cloud(2, 6), 6).tolist() == [list(range(6))] * 2
 
 
-def test_groups_are_the_nearest_neighbours_minus_their_centre() -> None:
+def test_groups_are_the_nearest_neighbours_minus_their_centre():
     points = cloud()
     neighborhoods, centers = group(points, 5, 4)
     for one, near, middle in zip(points, neighborhoods, centers, strict=True):
@@ -68,19 +66,19 @@ def test_groups_are_the_nearest_neighbours_minus_their_centre() -> None:
         ("point_bert", 40, 22_065_960),
     ],
 )
-def test_totals_are_the_published_ones(name: str, classes: int, total: int) -> None:
+def test_totals_are_the_published_ones(name, classes, total):
     model = PointTransformer(**MODELS[name])  # type: ignore[arg-type]
     head = model.make_head(model.head_hidden_size, classes)
     assert sum(p.numel() for part in (model, head) for p in part.parameters()) == total
 
 
-def test_every_published_architecture_has_one_for_1024_points() -> None:
+def test_every_published_architecture_has_one_for_1024_points():
     for name in PUBLISHED:
         assert MODELS[f"{name}_1k"] == MODELS[name] | {"num_groups": 64}
     assert PointTransformer().num_groups == 128
 
 
-def test_multiply_adds_of_linears_and_convolutions_are_the_published_4_76_giga() -> None:
+def test_multiply_adds_of_linears_and_convolutions_are_the_published_4_76_giga():
     model = PointTransformer().eval()
     head = model.make_head(768, 15).eval()
     linear = {torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.convolution}
@@ -96,7 +94,7 @@ def tiny() -> PointTransformer:
     return PointTransformer(**sizes, widths=(8, 8, 8)).eval()  # type: ignore[arg-type]
 
 
-def test_prompts_at_the_end_join_the_sequence_but_not_the_pooled_patches() -> None:
+def test_prompts_at_the_end_join_the_sequence_but_not_the_pooled_patches():
     model = tiny()
     lengths = []
     model.blocks[0].register_forward_hook(lambda module, args, x: torch.cat([x, torch.full_like(x[:, :2], 100)], dim=1))
@@ -107,7 +105,7 @@ def test_prompts_at_the_end_join_the_sequence_but_not_the_pooled_patches() -> No
     assert torch.equal(pooled[:, 24:], patches.amax(1))
 
 
-def test_position_is_added_before_every_block() -> None:
+def test_position_is_added_before_every_block():
     model = tiny()
     for block in model.blocks:
         for last in (block.attn.proj, block.mlp.fc2):  # every block passes on what it gets
@@ -122,18 +120,18 @@ def test_position_is_added_before_every_block() -> None:
     assert torch.allclose(seen[0][:, 1:], expected, atol=1e-5)
 
 
-def test_a_sample_does_not_depend_on_its_batch() -> None:
+def test_a_sample_does_not_depend_on_its_batch():
     model = tiny()
     points = cloud(4)
     assert torch.allclose(model(points)[1:2], model(points[1:2]), atol=1e-6)
 
 
-def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_refused(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     with pytest.raises(UserError, match=r"cannot load .*x\.safetensors into backbone 'point_nano'"):
         build_point("point_nano", pretrained=True, drop_path=0.0, weights=tmp_path / "x.safetensors")
 
 
-def test_a_pretrained_backbone_without_weights_asks_for_a_file() -> None:
+def test_a_pretrained_backbone_without_weights_asks_for_a_file():
     with pytest.raises(UserError, match="point_mae@FILE"):
         build_point("point_mae", pretrained=True, drop_path=0.0, weights=None)

@@ -31,7 +31,7 @@ def spec(specs: Specs) -> Spec:
 
 
 @pytest.fixture
-def short_lease(monkeypatch: MonkeyPatch) -> None:
+def short_lease(monkeypatch: MonkeyPatch):
     monkeypatch.setattr(claims, "LEASE_SECONDS", LEASE)
 
 
@@ -54,7 +54,7 @@ def start() -> Iterator[Start]:
         child.join()
 
 
-def hold(results: Path, spec: Spec, host: str | None = None) -> None:
+def hold(results: Path, spec: Spec, host: str | None = None):
     """Claim a run and never release it; ``host`` makes the claim look like that of another machine."""
     lease = claims.take(results, spec)
     if host is not None:
@@ -66,7 +66,7 @@ def hold(results: Path, spec: Spec, host: str | None = None) -> None:
     lease.release()
 
 
-def wait_for(path: Path) -> None:
+def wait_for(path: Path):
     while not path.exists():
         time.sleep(0.01)
 
@@ -81,7 +81,7 @@ def seen_free(watch: claims.Watch, spec: Spec, seconds: float) -> bool:
     return False
 
 
-def execute_all(results: Path, specs: list[Spec], seed: int) -> None:
+def execute_all(results: Path, specs: list[Spec], seed: int):
     for spec in random.Random(seed).sample(specs, len(specs)):
         try:
             lease = claims.take(results, spec)
@@ -95,7 +95,7 @@ def execute_all(results: Path, specs: list[Spec], seed: int) -> None:
         lease.release()
 
 
-def test_four_processes_execute_each_of_a_thousand_runs_once(tmp_path: Path, spec: Spec, start: Start) -> None:
+def test_four_processes_execute_each_of_a_thousand_runs_once(tmp_path, spec, start):
     specs = [replace(spec, seed=seed) for seed in range(CLAIMS)]
     children = [start(partial(execute_all, tmp_path, specs, seed)) for seed in range(PROCESSES)]
     for child in children:
@@ -107,7 +107,7 @@ def test_four_processes_execute_each_of_a_thousand_runs_once(tmp_path: Path, spe
     assert not list((tmp_path / store.UNFINISHED).rglob("*.claim"))
 
 
-def test_a_claim_lasts_until_its_process_is_dead(tmp_path: Path, spec: Spec, start: Start) -> None:
+def test_a_claim_lasts_until_its_process_is_dead(tmp_path, spec, start):
     child = start(partial(hold, tmp_path, spec))
     wait_for(tmp_path / "held")
     assert not claims.Watch(tmp_path).freed(spec)
@@ -122,8 +122,8 @@ def test_a_claim_lasts_until_its_process_is_dead(tmp_path: Path, spec: Spec, sta
 
 @pytest.mark.parametrize("jump", [-DAY, 0, DAY])
 def test_a_claim_of_another_machine_expires_without_heartbeat_at_any_clock(
-    jump: int, tmp_path: Path, spec: Spec, start: Start, short_lease: None, monkeypatch: MonkeyPatch
-) -> None:
+    jump, tmp_path, spec, start, short_lease, monkeypatch
+):
     child = start(partial(hold, tmp_path, spec, host="elsewhere"))
     wait_for(tmp_path / "held")
     now = time.time
@@ -138,7 +138,7 @@ def test_a_claim_of_another_machine_expires_without_heartbeat_at_any_clock(
     assert time.monotonic() - begin >= LEASE
 
 
-def test_a_claim_that_a_crash_left_empty_becomes_free(tmp_path: Path, spec: Spec, short_lease: None) -> None:
+def test_a_claim_that_a_crash_left_empty_becomes_free(tmp_path, spec, short_lease):
     claims.take(tmp_path, spec).release()
     claims.path(tmp_path, spec).touch()
     watch = claims.Watch(tmp_path)
@@ -146,10 +146,8 @@ def test_a_claim_that_a_crash_left_empty_becomes_free(tmp_path: Path, spec: Spec
     assert seen_free(watch, spec, 10 * LEASE)
 
 
-def test_a_run_that_lost_its_claim_writes_no_record(
-    tmp_path: Path, spec: Spec, short_lease: None, monkeypatch: MonkeyPatch
-) -> None:
-    def slow(*_: object) -> None:
+def test_a_run_that_lost_its_claim_writes_no_record(tmp_path, spec, short_lease, monkeypatch):
+    def slow(*_: object):
         claims.path(tmp_path, spec).unlink()  # as a process does that takes the claim over
         other = claims.take(tmp_path, spec)
         time.sleep(2 * LEASE)

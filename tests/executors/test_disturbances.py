@@ -14,7 +14,7 @@ import pytest
 from pytest import TempPathFactory
 
 from benchmarks.records import store
-from tests.executors.conftest import Numbers, Same
+from tests.executors.conftest import Numbers
 
 pytestmark = pytest.mark.slow
 
@@ -73,14 +73,14 @@ def alone(tmp_path_factory: TempPathFactory, numbers: Numbers) -> Path:
 
 
 @pytest.mark.parametrize("clock", [COMMAND, [sys.executable, "-c", JUMPY]], ids=["steady", "jumping"])
-def test_two_drivers_at_once_do_every_run_once(clock: list[str], alone: Path, tmp_path: Path, same: Same) -> None:
+def test_two_drivers_at_once_do_every_run_once(clock, alone, tmp_path, same):
     assert at_once(*[[*clock, *SWEEP, *ALONE, str(tmp_path)]] * 2) == 2
     assert same(tmp_path, alone)
     assert left(tmp_path) == []
     assert all(0 < record["cost"]["train_seconds"] < 3600 for record in store.records(tmp_path))
 
 
-def test_two_drivers_do_each_of_many_tiny_runs_once(tmp_path: Path, numbers: Numbers, same: Same) -> None:
+def test_two_drivers_do_each_of_many_tiny_runs_once(tmp_path, numbers, same):
     from PIL import Image
 
     for split, label, value in ((s, c, v) for s in ("train", "test") for c in "ab" for v in range(8)):
@@ -98,9 +98,7 @@ def test_two_drivers_do_each_of_many_tiny_runs_once(tmp_path: Path, numbers: Num
     assert same(tmp_path / "both", tmp_path / "one")
 
 
-def test_a_run_that_lacks_memory_fails_and_is_done_when_there_is_more(
-    tmp_path: Path, numbers: Numbers, same: Same
-) -> None:
+def test_a_run_that_lacks_memory_fails_and_is_done_when_there_is_more(tmp_path, numbers, same):
     # the prompts and a batch of all samples take 1.6 GiB, the rest less than a third of that
     argv = ["--methods", "linear", "vpt_deep", "--set", "vpt_deep.prompts=100", "--tasks", "digits", "--workers", "2"]
     argv += ["--recipe", "epochs=1", "warmup_epochs=0", "batch_size=200", "--results"]
@@ -134,9 +132,7 @@ def on_a_disk(options: str, tmp_path: Path, command: Sequence[str]) -> subproces
     return execute([*MOUNT, script, "sh", *command], tmp_path)
 
 
-def test_a_full_disk_ends_the_sweep_with_one_line_and_keeps_finished_runs(
-    alone: Path, tmp_path: Path, numbers: Numbers, same: Same
-) -> None:
+def test_a_full_disk_ends_the_sweep_with_one_line_and_keeps_finished_runs(alone, tmp_path, numbers, same):
     page = os.sysconf("SC_PAGE_SIZE")
     pages = [-(-path.stat().st_size // page) for path in alone.rglob("linear*") if path.is_file()]
     spare = 5  # for temporary files; the files of the next run need more
@@ -151,7 +147,7 @@ def test_a_full_disk_ends_the_sweep_with_one_line_and_keeps_finished_runs(
     assert same(tmp_path / "kept", alone)
 
 
-def test_a_read_only_results_folder_is_one_line(tmp_path: Path) -> None:
+def test_a_read_only_results_folder_is_one_line(tmp_path):
     result = on_a_disk("ro", tmp_path, [*COMMAND, *SWEEP, *ALONE, "disk"])
     assert result.returncode == 2
     assert result.stderr == f"error: cannot use results folder disk: {os.strerror(30)}; give another with --results\n"

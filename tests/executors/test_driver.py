@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pytest import MonkeyPatch, TempPathFactory
+from pytest import TempPathFactory
 
 from benchmarks.executors import attempt, claims, driver, schedule
 from benchmarks.executors.attempt import OnEpoch, Outcome
@@ -16,7 +16,6 @@ from benchmarks.executors.place import Listeners, Place, ignore
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from tests.conftest import Specs
-from tests.executors.conftest import Numbers
 
 PLACE = Place(executor="local", device=torch.device("cpu"), workers=1)
 
@@ -38,7 +37,7 @@ def alone(specs: Specs, tmp_path_factory: TempPathFactory) -> Path:
     return results
 
 
-def test_runs_of_unknown_length_come_first_then_the_longest(alone: Path, tmp_path: Path, specs: Specs) -> None:
+def test_runs_of_unknown_length_come_first_then_the_longest(alone, tmp_path, specs):
     shutil.copytree(alone / store.RUNS, tmp_path / store.RUNS)
     for path in (tmp_path / store.RUNS).rglob("*.json"):
         seconds = 20 if path.name.startswith("norm") else 10
@@ -50,14 +49,12 @@ def test_runs_of_unknown_length_come_first_then_the_longest(alone: Path, tmp_pat
     assert found == [other, lora, norm, again[1], linear, again[0]]
 
 
-def test_the_driver_waits_for_a_claimed_run_and_does_not_repeat_it(
-    alone: Path, tmp_path: Path, specs: Specs, numbers: Numbers
-) -> None:
+def test_the_driver_waits_for_a_claimed_run_and_does_not_repeat_it(alone, tmp_path, specs, numbers):
     linear, norm = specs("linear", "norm")
     lease, shown = claims.take(tmp_path, linear), list[str]()
     store.write_trace(tmp_path, linear, "started", "", progress={"stage": "train", "epoch": 3, "epochs": 7})
 
-    def on_wait(spec: Spec, epoch: dict[str, object]) -> None:
+    def on_wait(spec: Spec, epoch: dict[str, object]):
         shown.append(f"{epoch['stage']} {epoch['epoch']}/{epoch['epochs']}")
         path = store.record_path(tmp_path, linear)  # the other driver writes it
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,14 +69,12 @@ def test_the_driver_waits_for_a_claimed_run_and_does_not_repeat_it(
     assert numbers(tmp_path) == numbers(alone)
 
 
-def test_a_run_that_another_driver_gives_up_is_executed_here(
-    alone: Path, tmp_path: Path, specs: Specs, numbers: Numbers
-) -> None:
+def test_a_run_that_another_driver_gives_up_is_executed_here(alone, tmp_path, specs, numbers):
     linear, norm = specs("linear", "norm")
     lease = claims.take(tmp_path, linear)
     waited: list[Spec] = []
 
-    def on_wait(spec: Spec, epoch: object) -> None:
+    def on_wait(spec: Spec, epoch: object):
         waited.append(spec)
         lease.release()
 
@@ -88,9 +83,7 @@ def test_a_run_that_another_driver_gives_up_is_executed_here(
     assert numbers(tmp_path) == numbers(alone)
 
 
-def test_a_record_that_appeared_meanwhile_is_only_made_again_on_request(
-    alone: Path, tmp_path: Path, specs: Specs
-) -> None:
+def test_a_record_that_appeared_meanwhile_is_only_made_again_on_request(alone, tmp_path, specs):
     shutil.copytree(alone / store.RUNS, tmp_path / store.RUNS)
     (linear,) = specs("linear")
     path = store.record_path(tmp_path, linear)
@@ -101,12 +94,12 @@ def test_a_record_that_appeared_meanwhile_is_only_made_again_on_request(
     assert path.stat().st_mtime_ns > before
 
 
-def test_the_trace_of_a_run_shows_its_last_epoch(tmp_path: Path, specs: Specs, monkeypatch: MonkeyPatch) -> None:
+def test_the_trace_of_a_run_shows_its_last_epoch(tmp_path, specs, monkeypatch):
     monkeypatch.setattr(attempt, "TRACE_SECONDS", 0)
     (short,) = specs("norm")
     norm, shown = replace(short, recipe=replace(short.recipe, epochs=2)), list[object]()
 
-    def on_epoch(epoch: object) -> None:
+    def on_epoch(epoch: object):
         shown.append((store.read_trace(tmp_path, norm) or {})["progress"])
 
     assert attempt.attempt(norm, tmp_path, torch.device("cpu"), on_epoch) is None

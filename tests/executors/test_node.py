@@ -34,9 +34,7 @@ def spec(specs: Specs, one_thread: None, monkeypatch: MonkeyPatch, tmp_path: Pat
     return specs("adapter")[0]
 
 
-def test_a_bug_in_a_method_returns_a_failure_with_its_traceback(
-    spec: Spec, tmp_path: Path, monkeypatch: MonkeyPatch
-) -> None:
+def test_a_bug_in_a_method_returns_a_failure_with_its_traceback(spec, tmp_path, monkeypatch):
     def forward(self: nn.Module, x: Tensor) -> Tensor:
         return x @ x.new_ones(3, 5)
 
@@ -46,6 +44,6 @@ def test_a_bug_in_a_method_returns_a_failure_with_its_traceback(
     assert f'File "{__file__}", line {forward.__code__.co_firstlineno + 1}, in forward' in failure.traceback
 
 
-def test_other_data_than_the_drivers_is_a_failure(spec: Spec, tmp_path: Path) -> None:
+def test_other_data_than_the_drivers_is_a_failure(spec, tmp_path):
     failure = work(replace(spec, data_fingerprint="0" * 64), tmp_path)
     assert "has other data of digits than the driver" in failure.reason

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from pytest import MonkeyPatch
 
 from benchmarks import run
 from benchmarks.executors import driver
@@ -21,8 +20,6 @@ from benchmarks.executors.place import Listeners, Place
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from methods.errors import UserError
-from tests.conftest import Complaint, Specs
-from tests.executors.conftest import InProcess, Numbers, Same
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 pytestmark = pytest.mark.slow
@@ -36,9 +33,7 @@ def complete(todo: list[Spec], results: Path, address: str | None = None, **opti
     return driver.complete(todo, results, place, Listeners(**options), again=False, fail_fast=False)
 
 
-def test_runs_on_ray_equal_those_of_one_process(
-    tmp_path: Path, specs: Specs, same_files: Same, in_process: InProcess
-) -> None:
+def test_runs_on_ray_equal_those_of_one_process(tmp_path, specs, same_files, in_process):
     todo = specs("linear", "norm")
     alone, epochs = in_process(todo, tmp_path / "alone"), list[tuple[Spec, int]]()
     broken = replace(todo[1], config=replace(todo[1].config, lr=1e30), recipe=replace(todo[1].recipe, clip_grad=0))
@@ -58,8 +53,8 @@ def test_runs_on_ray_equal_those_of_one_process(
 
 
 def test_a_run_that_the_memory_monitor_kills_fails_and_is_done_later(
-    tmp_path: Path, monkeypatch: MonkeyPatch, specs: Specs, same_files: Same, in_process: InProcess
-) -> None:
+    tmp_path, monkeypatch, specs, same_files, in_process
+):
     (norm,) = specs("norm", recipe={"epochs": 200})
     (tmp_path / "ray").mkdir()
     with monkeypatch.context() as patch:
@@ -76,7 +71,7 @@ def test_a_run_that_the_memory_monitor_kills_fails_and_is_done_later(
     assert same_files(tmp_path / "ray", in_process([short], tmp_path / "alone"))
 
 
-def test_no_cluster_is_one_line(tmp_path: Path, complaint: Complaint) -> None:
+def test_no_cluster_is_one_line(tmp_path, complaint):
     argv = ["--methods", "linear", "--tasks", "digits", "--executor", "ray", "--results", str(tmp_path)]
     assert complaint(run.main, *argv, "--address", "127.0.0.1:1").startswith("cannot reach Ray at 127.0.0.1:1: ")
 
@@ -95,13 +90,11 @@ def cluster() -> Iterator[Any]:
     found.shutdown()
 
 
-def test_a_node_that_dies_costs_no_run(
-    cluster: Any, tmp_path: Path, specs: Specs, same_files: Same, in_process: InProcess
-) -> None:
+def test_a_node_that_dies_costs_no_run(cluster, tmp_path, specs, same_files, in_process):
     todo, killed = specs("norm", seeds=(0, 1, 2), recipe={"epochs": 8}), list[object]()
     alone = in_process(todo, tmp_path / "alone")
 
-    def kill(spec: Spec, epoch: dict[str, int]) -> None:
+    def kill(spec: Spec, epoch: dict[str, int]):
         if not killed:
             killed.append(next(iter(cluster.worker_nodes)))
             cluster.remove_node(killed[0], allow_graceful=False)
@@ -112,9 +105,7 @@ def test_a_node_that_dies_costs_no_run(
     assert same_files(tmp_path / "ray", alone)
 
 
-def test_a_command_whose_driver_died_is_repeated(
-    cluster: Any, tmp_path: Path, specs: Specs, numbers: Numbers, in_process: InProcess
-) -> None:
+def test_a_command_whose_driver_died_is_repeated(cluster, tmp_path, specs, numbers, in_process):
     todo = specs("norm", seeds=(0, 1, 2), recipe={"epochs": 8})
     alone = in_process(todo, tmp_path / "alone")
     argv = ["--methods", "norm", "--tasks", "digits", "--seeds", "0", "1", "2", "--recipe", "epochs=8"]
@@ -135,8 +126,8 @@ def test_a_command_whose_driver_died_is_repeated(
 
 
 def test_nodes_without_the_results_folder_send_their_files(
-    cluster: Any, tmp_path: Path, monkeypatch: MonkeyPatch, specs: Specs, same_files: Same, in_process: InProcess
-) -> None:
+    cluster, tmp_path, monkeypatch, specs, same_files, in_process
+):
     todo = specs("linear", "norm")
     alone = in_process(todo, tmp_path / "alone")
     sent = on_ray.Task
@@ -145,7 +136,7 @@ def test_nodes_without_the_results_folder_send_their_files(
     assert same_files(tmp_path / "ray", alone)
 
 
-def test_a_run_that_fits_no_node_is_one_line(cluster: Any, tmp_path: Path, specs: Specs) -> None:
+def test_a_run_that_fits_no_node_is_one_line(cluster, tmp_path, specs):
     place = Place(executor="ray", device=CPU, workers=None, cpus=2, address=cluster.address)
     with pytest.raises(UserError, match=r"no node of the Ray cluster has room.*CPU"):
         driver.complete(specs("linear"), tmp_path, place, Listeners(), again=False, fail_fast=False)

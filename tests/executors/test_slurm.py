@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from pytest import CaptureFixture, MonkeyPatch
 
 from benchmarks import run
 from benchmarks.executors import attempt, queue, slurm
@@ -16,7 +15,6 @@ from benchmarks.executors.place import Listeners, Place
 from benchmarks.files.root import data_root
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
-from tests.conftest import Complaint, Specs
 
 pytest.importorskip("submitit", reason="needs the extra slurm")
 
@@ -32,7 +30,7 @@ def element_of(spec: Spec, results: Path) -> slurm.Element:
     return slurm.Element(spec=spec, results=results, place=PLACE, again=False, data_root=data_root())
 
 
-def test_a_dry_run_shows_the_script_of_the_job_array(tmp_path: Path, capsys: CaptureFixture[str]) -> None:
+def test_a_dry_run_shows_the_script_of_the_job_array(tmp_path, capsys):
     resources = ["--cpus-per-run", "3", "--workers", "7", "--resources", "partition=gpu", "timeout_min=90", "mem_gb=16"]
     argv = [*QUICK, "--seeds", *map(str, range(20)), "--executor", "slurm", *resources, "--results", str(tmp_path)]
     assert run.main([*argv, "--dry-run"]) == 0
@@ -47,7 +45,7 @@ def test_a_dry_run_shows_the_script_of_the_job_array(tmp_path: Path, capsys: Cap
 
 
 @pytest.mark.slow
-def test_array_elements_store_records_and_report_failures(tmp_path: Path, specs: Specs) -> None:
+def test_array_elements_store_records_and_report_failures(tmp_path, specs):
     linear, full = specs("linear", "full", recipe={"clip_grad": 0})
     broken = replace(full, config=replace(full.config, lr=1e30), recipe=replace(full.recipe, epochs=3))
     ended: list[object] = []
@@ -61,7 +59,7 @@ def test_array_elements_store_records_and_report_failures(tmp_path: Path, specs:
 
 
 @pytest.mark.slow
-def test_a_job_that_crashes_outside_of_its_run_leaves_its_traceback(tmp_path: Path, specs: Specs) -> None:
+def test_a_job_that_crashes_outside_of_its_run_leaves_its_traceback(tmp_path, specs):
     (linear,) = specs("linear")
     (tmp_path / store.RUNS).write_text("")  # where the job needs a folder
     outcome = execute([linear], tmp_path, Listeners())
@@ -71,7 +69,7 @@ def test_a_job_that_crashes_outside_of_its_run_leaves_its_traceback(tmp_path: Pa
     assert "Traceback (most recent call last):" in trace["traceback"]
 
 
-def test_an_element_skips_a_run_that_is_claimed_or_has_a_record(tmp_path: Path, specs: Specs, one_thread: None) -> None:
+def test_an_element_skips_a_run_that_is_claimed_or_has_a_record(tmp_path, specs, one_thread):
     (linear,) = specs("linear")
     element = element_of(linear, tmp_path)
     lease = attempt.begin(linear, tmp_path, again=False)
@@ -81,7 +79,7 @@ def test_an_element_skips_a_run_that_is_claimed_or_has_a_record(tmp_path: Path, 
     assert isinstance(element(), AlreadyClaimed)
 
 
-def test_an_element_is_repeated_after_a_time_limit(tmp_path: Path, specs: Specs) -> None:
+def test_an_element_is_repeated_after_a_time_limit(tmp_path, specs):
     element = element_of(specs("linear")[0], tmp_path)
     assert element.checkpoint().function == element
 
@@ -102,22 +100,20 @@ def test_an_element_is_repeated_after_a_time_limit(tmp_path: Path, specs: Specs)
         (["--address", "auto"], ["--address", "--executor"]),
     ],
 )
-def test_wrong_options_are_one_line(
-    argv: list[str], parts: list[str], tmp_path: Path, capsys: CaptureFixture[str]
-) -> None:
+def test_wrong_options_are_one_line(argv, parts, tmp_path, capsys):
     assert run.main([*QUICK, *argv, "--results", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert [part for part in parts if part not in line] == []
 
 
-def test_no_slurm_is_one_line(tmp_path: Path, monkeypatch: MonkeyPatch, complaint: Complaint) -> None:
+def test_no_slurm_is_one_line(tmp_path, monkeypatch, complaint):
     monkeypatch.setenv("PATH", str(tmp_path))
     line = complaint(run.main, *QUICK, "--executor", "slurm", "--results", str(tmp_path / "results"))
     assert line.startswith("no Slurm here: ")
     assert "--dry-run" in line
 
 
-def test_a_slurm_that_refuses_is_one_line(tmp_path: Path, monkeypatch: MonkeyPatch, complaint: Complaint) -> None:
+def test_a_slurm_that_refuses_is_one_line(tmp_path, monkeypatch, complaint):
     for name in ("srun", "sbatch"):
         (tmp_path / name).write_text("#!/bin/sh\necho warning >&2\necho no such partition >&2\nexit 1\n")
         (tmp_path / name).chmod(0o755)
@@ -126,9 +122,7 @@ def test_a_slurm_that_refuses_is_one_line(tmp_path: Path, monkeypatch: MonkeyPat
     assert line == "Slurm refused the jobs: no such partition; --dry-run shows the script"
 
 
-def test_without_accounting_a_killed_job_is_found_by_the_queue(
-    tmp_path: Path, monkeypatch: MonkeyPatch, capsys: CaptureFixture[str]
-) -> None:
+def test_without_accounting_a_killed_job_is_found_by_the_queue(tmp_path, monkeypatch, capsys):
     commands = {"srun": "", "sbatch": "echo Submitted batch job 7", "sacct": "exit 1", "squeue": "echo 8_0"}
     for name, command in commands.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{command}\n")
@@ -143,8 +137,8 @@ def test_without_accounting_a_killed_job_is_found_by_the_queue(
 
 @pytest.mark.parametrize(("executor", "package"), [("slurm", "submitit"), ("ray", "ray")])
 def test_a_missing_extra_is_one_line_with_the_command_that_installs_it(
-    executor: str, package: str, tmp_path: Path, monkeypatch: MonkeyPatch, complaint: Complaint
-) -> None:
+    executor, package, tmp_path, monkeypatch, complaint
+):
     monkeypatch.setitem(sys.modules, package, None)
     line = complaint(run.main, *QUICK, "--executor", executor, "--results", str(tmp_path))
     assert f"pip install '.[{executor}]'" in line

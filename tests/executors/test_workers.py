@@ -21,8 +21,6 @@ from benchmarks.files.writing import WriteError
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from methods.errors import UserError
-from tests.conftest import Specs
-from tests.executors.conftest import InProcess, Numbers, Same
 
 TASKS, RECIPE = ("digits", "texture"), {"epochs": 2, "warmup_epochs": 0}
 COMMAND = [sys.executable, "-m", "benchmarks.run", "--methods", "linear", "lora", "--tasks", *TASKS]
@@ -43,9 +41,7 @@ def traces(results: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_runs_side_by_side_equal_those_of_one_process_with_as_many_threads(
-    tmp_path: Path, specs: Specs, numbers: Numbers, in_process: InProcess
-) -> None:
+def test_runs_side_by_side_equal_those_of_one_process_with_as_many_threads(tmp_path, specs, numbers, in_process):
     todo = specs("linear", "norm")
     alone = in_process(todo, tmp_path / "one")
     execute(todo, tmp_path / "two")
@@ -61,9 +57,7 @@ def undisturbed(tmp_path_factory: TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_sweep_killed_at_a_random_moment_ends_like_an_undisturbed_one(
-    undisturbed: Path, tmp_path: Path, numbers: Numbers, same: Same
-) -> None:
+def test_a_sweep_killed_at_a_random_moment_ends_like_an_undisturbed_one(undisturbed, tmp_path, numbers, same):
     command, moments = [*QUICK, str(tmp_path)], random.Random(0)
     for _ in range(KILLS):
         kept = numbers(tmp_path)
@@ -77,11 +71,11 @@ def test_a_sweep_killed_at_a_random_moment_ends_like_an_undisturbed_one(
 
 
 @pytest.mark.slow
-def test_a_run_whose_process_keeps_dying_fails_and_the_others_finish(tmp_path: Path, specs: Specs) -> None:
+def test_a_run_whose_process_keeps_dying_fails_and_the_others_finish(tmp_path, specs):
     victim, *others = specs("full", "linear", recipe={"epochs": 50})
     pids: set[int] = set()
 
-    def kill(spec: Spec, epoch: object) -> None:
+    def kill(spec: Spec, epoch: object):
         if spec == victim:
             pid = (store.read_trace(tmp_path, victim) or {})["pid"]
             pids.add(pid)
@@ -97,10 +91,10 @@ def test_a_run_whose_process_keeps_dying_fails_and_the_others_finish(tmp_path: P
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_traces_and_no_process(tmp_path: Path, specs: Specs) -> None:
+def test_ctrl_c_leaves_traces_and_no_process(tmp_path, specs):
     pids: list[int] = []
 
-    def ctrl_c(spec: Spec, epoch: object) -> None:
+    def ctrl_c(spec: Spec, epoch: object):
         pids.extend(trace["pid"] for trace in traces(tmp_path))
         raise KeyboardInterrupt
 
@@ -113,13 +107,13 @@ def test_ctrl_c_leaves_traces_and_no_process(tmp_path: Path, specs: Specs) -> No
             os.kill(pid, 0)
 
 
-def test_a_results_folder_that_cannot_be_written_stops_the_sweep(tmp_path: Path, specs: Specs) -> None:
+def test_a_results_folder_that_cannot_be_written_stops_the_sweep(tmp_path, specs):
     (tmp_path / store.UNFINISHED).write_text("")  # where a folder is needed
     with pytest.raises(WriteError):
         execute(specs("linear"), tmp_path)
 
 
-def test_a_damaged_record_that_a_worker_finds_stops_the_sweep(tmp_path: Path, specs: Specs) -> None:
+def test_a_damaged_record_that_a_worker_finds_stops_the_sweep(tmp_path, specs):
     (linear,) = specs("linear")
     path = store.record_path(tmp_path, linear)
     path.parent.mkdir(parents=True)
@@ -128,7 +122,7 @@ def test_a_damaged_record_that_a_worker_finds_stops_the_sweep(tmp_path: Path, sp
         execute([linear], tmp_path)
 
 
-def test_a_worker_ignores_ctrl_c() -> None:
+def test_a_worker_ignores_ctrl_c():
     before = signal.getsignal(signal.SIGINT)
     process = processes.start(time.sleep, 30)
     try:
@@ -143,7 +137,7 @@ def test_a_worker_ignores_ctrl_c() -> None:
         process.join()
 
 
-def test_a_worker_dies_with_its_command() -> None:
+def test_a_worker_dies_with_its_command():
     code = "import time; from benchmarks.executors import processes; "
     code += "print(processes.start(time.sleep, 60).pid, flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as command:
@@ -157,7 +151,7 @@ def test_a_worker_dies_with_its_command() -> None:
             time.sleep(0.1)
 
 
-def test_the_default_is_one_worker_per_core_or_gpu() -> None:
+def test_the_default_is_one_worker_per_core_or_gpu():
     cores = torch.get_num_threads()
     assert local.default(torch.device("cpu"), 100) == min(cores, local.LIMIT)
     assert local.default(torch.device("cpu"), 1) == 1

@@ -35,7 +35,7 @@ def size(path: Path) -> tuple[int, int]:
         return image.size
 
 
-def test_routing_is_drawn_from_recorded_shares_that_sum_to_one(results: Path, tmp_path: Path) -> None:
+def test_routing_is_drawn_from_recorded_shares_that_sum_to_one(results, tmp_path):
     path = record(results, "adapterx")
     recorded = json.loads(path.read_text())["report"]["routing"]
     for name in ("allocation", "score"):
@@ -46,7 +46,7 @@ def test_routing_is_drawn_from_recorded_shares_that_sum_to_one(results: Path, tm
     assert min(size(tmp_path / "r.png")) > 300
 
 
-def test_an_architecture_is_drawn_and_its_file_loads(results: Path, tmp_path: Path) -> None:
+def test_an_architecture_is_drawn_and_its_file_loads(results, tmp_path):
     values = json.loads(record(results, "noah").read_text())
     spec = Spec.from_json(values["spec"])
     assert values["params"]["method"] == values["report"]["search"]["params"]
@@ -56,7 +56,7 @@ def test_an_architecture_is_drawn_and_its_file_loads(results: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("method", ["adapterx", "noah"])
-def test_features_are_drawn_from_the_task_file(method: str, results: Path, tmp_path: Path) -> None:
+def test_features_are_drawn_from_the_task_file(method, results, tmp_path):
     assert features.main([method, "--results", str(results), "-o", str(tmp_path / "f.png")]) == 0
     assert min(size(tmp_path / "f.png")) > 400
 
@@ -70,14 +70,12 @@ def test_features_are_drawn_from_the_task_file(method: str, results: Path, tmp_p
         (["adapterx", "-o", "r.txt"], ["r.txt", ".png, .svg or .pdf"]),
     ],
 )
-def test_what_cannot_be_drawn_is_one_line(
-    argv: list[str], parts: list[str], results: Path, complaint: Callable[..., str]
-) -> None:
+def test_what_cannot_be_drawn_is_one_line(argv, parts, results, complaint):
     line = complaint(routing.main, *argv, "--results", str(results))
     assert [part for part in parts if part not in line] == []
 
 
-def test_a_run_without_its_task_file_is_one_line(results: Path, tmp_path: Path, complaint: Callable[..., str]) -> None:
+def test_a_run_without_its_task_file_is_one_line(results, tmp_path, complaint):
     shutil.copytree(results / store.RUNS, tmp_path / store.RUNS)  # without the task files
     spec = Spec.from_json(json.loads(record(results, "linear").read_text())["spec"])
     line = complaint(features.main, "linear", "--results", str(tmp_path), "-o", "f.png")

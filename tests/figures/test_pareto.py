@@ -3,7 +3,6 @@
 import itertools
 import math
 import statistics
-from pathlib import Path
 
 import pytest
 from scipy import stats
@@ -13,7 +12,7 @@ from benchmarks.tables.rows import comparable
 from tests.support.made_records import ACCURACY, frame
 
 
-def test_pareto_points_carry_the_95_percent_t_interval() -> None:
+def test_pareto_points_carry_the_95_percent_t_interval():
     (group,) = comparable(frame(ACCURACY))
     points = {point.name: point for point in pareto.points(group)}
     means = [100 * (a + b) / 2 for a, b in zip(ACCURACY["lora", "digits"], ACCURACY["lora", "count"], strict=True)]
@@ -22,7 +21,7 @@ def test_pareto_points_carry_the_95_percent_t_interval() -> None:
     assert points["lora"].error == pytest.approx((high - low) / 2)
 
 
-def test_frontier_holds_exactly_the_points_that_none_beats() -> None:
+def test_frontier_holds_exactly_the_points_that_none_beats():
     placed = {"a": (0, 50), "b": (10, 40), "c": (20, 60), "d": (20, 55), "e": (30, 60)}
     pairs = itertools.permutations(placed.items(), 2)
     beaten = {name for (name, own), (_, other) in pairs if other[0] <= own[0] and other[1] >= own[1]}
@@ -30,16 +29,14 @@ def test_frontier_holds_exactly_the_points_that_none_beats() -> None:
     assert {point.name for point in frontier} == set(placed) - beaten == {"a", "c"}
 
 
-def test_plot_is_written_in_three_formats_and_its_svg_is_repeatable(tmp_path: Path) -> None:
+def test_plot_is_written_in_three_formats_and_its_svg_is_repeatable(tmp_path):
     paths = pareto.write(comparable(frame(ACCURACY)), tmp_path / "one")
     again = pareto.write(comparable(frame(ACCURACY)), tmp_path / "two")
     assert [path.name for path in paths] == ["pareto.png", "pareto.svg", "pareto.pdf"]
     assert paths[1].read_bytes() == again[1].read_bytes()
 
 
-def test_a_plot_of_many_points_numbers_the_frontier_and_lists_its_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plot_of_many_points_numbers_the_frontier_and_lists_its_names(tmp_path, monkeypatch):
     monkeypatch.setattr(pareto, "MOST_NAMED", 2)
     beaten = {("norm", "digits"): [0.1], ("norm", "count"): [0.1]}
     text = pareto.write(comparable(frame({**ACCURACY, **beaten})), tmp_path)[1].read_text()

@@ -1,8 +1,6 @@
 """The critical-difference diagram: its ranks, when it is drawn, and its files."""
 
 import math
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +12,7 @@ from tests.support.made_records import ACCURACY, frame
 THREE = {**ACCURACY, ("norm", "digits"): [0.95, 0.80, 0.81], ("norm", "count"): [0.40, 0.41, 0.57]}
 
 
-def test_ranks_are_over_task_and_seed_and_the_critical_difference_over_tasks() -> None:
+def test_ranks_are_over_task_and_seed_and_the_critical_difference_over_tasks():
     (panel,) = ranks.panels(comparable(frame(THREE)))
     # norm is first once, shares the first rank once, and is second four times
     assert dict(panel.ranks) == pytest.approx(
@@ -34,12 +32,12 @@ def test_ranks_are_over_task_and_seed_and_the_critical_difference_over_tasks() -
         {key: values for key, values in THREE.items() if key != ("norm", "count")},  # two methods with both tasks
     ],
 )
-def test_too_few_methods_or_tasks_make_no_diagram(runs: dict[tuple[str, str], list[float]], tmp_path: Path) -> None:
+def test_too_few_methods_or_tasks_make_no_diagram(runs, tmp_path):
     assert ranks.write(comparable(frame(runs)), tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_diagram_is_written_in_three_formats_with_every_method(tmp_path: Path) -> None:
+def test_a_diagram_is_written_in_three_formats_with_every_method(tmp_path):
     paths = ranks.write(comparable(frame(THREE)), tmp_path)
     assert [path.name for path in paths] == ["ranks.png", "ranks.svg", "ranks.pdf"]
     (panel,) = ranks.panels(comparable(frame(THREE)))
@@ -48,9 +46,7 @@ def test_a_diagram_is_written_in_three_formats_with_every_method(tmp_path: Path)
         assert f"<!-- {row} {rank:.1f} -->" in text or f"<!-- {rank:.1f} {row} -->" in text
 
 
-def test_of_many_methods_the_best_are_drawn_with_their_rank_among_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_many_methods_the_best_are_drawn_with_their_rank_among_all(tmp_path, monkeypatch):
     monkeypatch.setattr(ranks, "MOST_NAMED", 2)
     monkeypatch.setattr(ranks, "BEST", 2)
     groups = comparable(frame(THREE))
@@ -62,8 +58,6 @@ def test_of_many_methods_the_best_are_drawn_with_their_rank_among_all(
     assert "the best 2 of 3; mean rank" in text and f"critical difference {panel.critical:.1f}" in text
 
 
-def test_the_command_without_a_diagram_ends_with_one_line(
-    tmp_path: Path, complaint: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_without_a_diagram_ends_with_one_line(tmp_path, complaint, monkeypatch):
     monkeypatch.setattr("benchmarks.tables.reader.load", lambda results, suite: frame(ACCURACY))
     assert complaint(command.main, "--results", str(tmp_path)).startswith("no set of comparable runs")

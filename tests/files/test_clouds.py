@@ -17,13 +17,13 @@ def made(count: int, seed: int = 0, points: int = 8) -> clouds.Clouds:
     return rng.normal(size=(count, points, 3)).astype(np.float32), np.arange(count) % 3
 
 
-def write(path: Path, data: object, label: object) -> None:
+def write(path: Path, data: object, label: object):
     with h5py.File(path, "w") as file:
         file["data"], file["label"] = data, label
 
 
 @pytest.mark.parametrize("column", [True, False])
-def test_files_are_read_in_the_order_of_their_numbers(column: bool, tmp_path: Path) -> None:
+def test_files_are_read_in_the_order_of_their_numbers(column, tmp_path):
     x, y = made(24)
     for part in range(12):
         some = slice(2 * part, 2 * part + 2)
@@ -36,20 +36,20 @@ def test_files_are_read_in_the_order_of_their_numbers(column: bool, tmp_path: Pa
     assert np.array_equal(clouds.read(tmp_path, "test")[0], x[:3])
 
 
-def test_names_come_from_their_file_or_are_numbers(tmp_path: Path) -> None:
+def test_names_come_from_their_file_or_are_numbers(tmp_path):
     write(tmp_path / "ply_data_train0.h5", *made(5))
     assert clouds.names(tmp_path) == ("0", "1", "2")
     (tmp_path / "shape_names.txt").write_text("bed\nnight_stand\nsofa\n")
     assert clouds.names(tmp_path) == ("bed", "night_stand", "sofa")
 
 
-def drop_label(path: Path) -> None:
+def drop_label(path: Path):
     with h5py.File(path, "a") as file:
         del file["label"]
 
 
 def change(key: str, edit: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
-    def apply(path: Path) -> None:
+    def apply(path: Path):
         with h5py.File(path, "a") as file:
             value = edit(np.asarray(file[key]))
             del file[key]
@@ -77,7 +77,7 @@ def change(key: str, edit: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path
         (change("label", lambda y: y - 1), "labels go from -1 to 1, not from 0"),
     ],
 )
-def test_a_damaged_or_wrong_file_is_named(damage: Callable[[Path], object], part: str, tmp_path: Path) -> None:
+def test_a_damaged_or_wrong_file_is_named(damage, part, tmp_path):
     path = tmp_path / "ply_data_train0.h5"
     write(path, *made(6))
     (tmp_path / "shape_names.txt").write_text("a b c")
@@ -87,14 +87,14 @@ def test_a_damaged_or_wrong_file_is_named(damage: Callable[[Path], object], part
     assert str(tmp_path) in str(raised.value) and "\n" not in str(raised.value)
 
 
-def test_files_of_other_sizes_are_not_mixed(tmp_path: Path) -> None:
+def test_files_of_other_sizes_are_not_mixed(tmp_path):
     write(tmp_path / "ply_data_train0.h5", *made(3))
     write(tmp_path / "ply_data_train1.h5", *made(3, points=9))
     with pytest.raises(UserError, match=r"train1\.h5 has clouds of 9 points, .*train0\.h5 of 8"):
         clouds.read(tmp_path, "train")
 
 
-def test_written_clouds_are_read_back_equal(tmp_path: Path) -> None:
+def test_written_clouds_are_read_back_equal(tmp_path):
     x, y = made(4)
     clouds.write(tmp_path / "new" / "train.h5", (x, y))
     points, labels = clouds.read_file(tmp_path / "new" / "train.h5", 3)
@@ -102,7 +102,7 @@ def test_written_clouds_are_read_back_equal(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["train.h5"]
 
 
-def test_unit_sphere_equals_a_loop_over_clouds() -> None:
+def test_unit_sphere_equals_a_loop_over_clouds():
     x, y = made(5, points=30)
     points, labels = clouds.unit_sphere(Path("x"), (x * 7 + 3, y), 20)
     for one, got in zip(x * 7 + 3, points, strict=True):
@@ -115,13 +115,13 @@ def test_unit_sphere_equals_a_loop_over_clouds() -> None:
     ("x", "part"),
     [(np.ones((2, 30, 3), np.float32), "cloud 0 has all its points in one place"), (made(2)[0], "20 are needed")],
 )
-def test_clouds_without_extent_or_points_are_refused(x: np.ndarray, part: str) -> None:
+def test_clouds_without_extent_or_points_are_refused(x, part):
     with pytest.raises(UserError, match=part):
         clouds.unit_sphere(Path("x"), (x, np.zeros(2, np.int64)), 20)
 
 
 @pytest.mark.skipif("PEFT_BENCH_REALDATA" not in os.environ, reason="PEFT_BENCH_REALDATA is not set")
-def test_real_modelnet10_is_read_whole() -> None:
+def test_real_modelnet10_is_read_whole():
     folder = Path(os.environ["PEFT_BENCH_REALDATA"]) / "modelnet10_voxel_hdf5_1024"
     train, test = clouds.read(folder, "train"), clouds.read(folder, "test")
     assert (train[0].shape, test[0].shape) == ((3898, 1024, 3), (889, 1024, 3))

@@ -37,7 +37,7 @@ def files(cache: Path) -> list[Path]:
     return sorted((cache / "images").glob("*.u8"))
 
 
-def test_pixels_are_those_of_torchvision(task: layouts.Layout) -> None:
+def test_pixels_are_those_of_torchvision(task):
     images, labels = decoded.load(task, "test", 17)
     assert (images.dtype, images.shape, labels.dtype) == (torch.uint8, (9, 3, 17, 17), torch.int64)
     assert labels.tolist() == [0, 1, 2] * 3
@@ -49,7 +49,7 @@ def test_pixels_are_those_of_torchvision(task: layouts.Layout) -> None:
 @pytest.mark.parametrize(
     ("mode", "ending"), [("L", "png"), ("P", "png"), ("RGBA", "png"), ("1", "png"), ("CMYK", "jpg")]
 )
-def test_every_mode_of_eight_bits_becomes_rgb(mode: str, ending: str, tmp_path: Path) -> None:
+def test_every_mode_of_eight_bits_becomes_rgb(mode, ending, tmp_path):
     write_image(tmp_path / "rgb.png")
     path = tmp_path / f"image.{ending}"
     Image.open(tmp_path / "rgb.png").convert(mode).save(path)
@@ -58,7 +58,7 @@ def test_every_mode_of_eight_bits_becomes_rgb(mode: str, ending: str, tmp_path: 
     assert np.array_equal(pixels.transpose(1, 2, 0), np.asarray(expected))
 
 
-def test_a_second_call_decodes_nothing(task: layouts.Layout, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_call_decodes_nothing(task, cache, monkeypatch):
     first, _ = decoded.load(task, "train", 8)
     monkeypatch.setattr(decoded, "decode", None)
     again, _ = decoded.load(task, "train", 8)
@@ -66,7 +66,7 @@ def test_a_second_call_decodes_nothing(task: layouts.Layout, cache: Path, monkey
     assert len(files(cache)) == 1
 
 
-def test_sizes_splits_labels_and_bytes_have_files_of_their_own(task: layouts.Layout, cache: Path) -> None:
+def test_sizes_splits_labels_and_bytes_have_files_of_their_own(task, cache):
     seen = set()
     samples = task.splits["train"]
     other = replace(task, splits={"train": (*samples[:-1], (samples[-1][0], 0))})
@@ -80,7 +80,7 @@ def test_sizes_splits_labels_and_bytes_have_files_of_their_own(task: layouts.Lay
     assert images[0].numpy().tobytes() == decoded.decode(task.folder / samples[0][0], 8)
 
 
-def test_a_damaged_image_is_named_and_leaves_no_cache(task: layouts.Layout, cache: Path) -> None:
+def test_a_damaged_image_is_named_and_leaves_no_cache(task, cache):
     path = task.folder / task.splits["train"][2][0]
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match=rf"cannot decode {path}: .*truncated"):
@@ -94,25 +94,25 @@ def test_a_damaged_image_is_named_and_leaves_no_cache(task: layouts.Layout, cach
         decoded.load(task, "train", 8)
 
 
-def test_deep_pixels_are_refused_rather_than_clipped(tmp_path: Path) -> None:
+def test_deep_pixels_are_refused_rather_than_clipped(tmp_path):
     Image.fromarray(np.full((4, 4), 40000, np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(UserError, match=r"deep\.png: it has I;16 pixels with more than 8 bits"):
         decoded.decode(tmp_path / "deep.png", 4)
 
 
-def test_a_size_is_needed(task: layouts.Layout) -> None:
+def test_a_size_is_needed(task):
     with pytest.raises(UserError, match="so a size is needed"):
         decoded.load(task, "train", None)
 
 
-def test_too_small_a_disk_is_refused_before_it_is_full(task: layouts.Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_small_a_disk_is_refused_before_it_is_full(task, monkeypatch):
     usage = decoded.shutil.disk_usage(task.folder)
     monkeypatch.setattr(decoded.shutil, "disk_usage", lambda path: usage._replace(free=100))
     with pytest.raises(UserError, match=r"needs 0\.0 GB .* \$PEFT_BENCH_CACHE"):
         decoded.load(task, "train", 8)
 
 
-def test_memory_stays_small_when_a_large_cache_is_opened(tmp_path: Path, cache: Path) -> None:
+def test_memory_stays_small_when_a_large_cache_is_opened(tmp_path, cache):
     statm = Path("/proc/self/statm")
     if not statm.exists():
         pytest.skip("resident memory is read from /proc")
@@ -158,14 +158,14 @@ def whole(task: layouts.Layout) -> bytes:
     return b"".join(decoded.decode(task.folder / path, 8) for path, _ in task.splits["test"])
 
 
-def test_two_processes_write_one_file_together(task: layouts.Layout, cache: Path) -> None:
+def test_two_processes_write_one_file_together(task, cache):
     decodings = [process.communicate(timeout=60)[0] for process in [writer(task, 0.2) for _ in range(2)]]
     assert len(b"".join(decodings).splitlines()) == len(task.splits["test"])
     assert [path.read_bytes() for path in files(cache)] == [whole(task)]
     assert not list(cache.glob("images/*.partial"))
 
 
-def test_a_killed_writer_leaves_no_finished_file(task: layouts.Layout, cache: Path) -> None:
+def test_a_killed_writer_leaves_no_finished_file(task, cache):
     process = writer(task, 60)
     limit = time.monotonic() + 60
     while not (left := list(cache.glob("images/*.partial"))):
@@ -180,14 +180,14 @@ def test_a_killed_writer_leaves_no_finished_file(task: layouts.Layout, cache: Pa
     assert not left[0].exists()
 
 
-def test_a_file_that_was_cut_is_made_again(task: layouts.Layout, cache: Path) -> None:
+def test_a_file_that_was_cut_is_made_again(task, cache):
     decoded.load(task, "test", 8)
     (path,) = files(cache)
     path.write_bytes(path.read_bytes()[:50])
     assert decoded.load(task, "test", 8)[0].numpy().tobytes() == whole(task)
 
 
-def test_fingerprint_is_that_of_lines_and_bytes_wherever_they_lie(task: layouts.Layout, tmp_path: Path) -> None:
+def test_fingerprint_is_that_of_lines_and_bytes_wherever_they_lie(task, tmp_path):
     digests = [hashlib.sha256((task.folder / path).read_bytes()).hexdigest() for path, _ in task.splits["train"]]
     lines = [f"{path} {y} {digest}\n" for (path, y), digest in zip(task.splits["train"], digests, strict=True)]
     expected = hashlib.sha256("".join(lines).encode()).hexdigest()
@@ -197,7 +197,7 @@ def test_fingerprint_is_that_of_lines_and_bytes_wherever_they_lie(task: layouts.
     assert contents.task_fingerprint(layouts.lists(tmp_path / "elsewhere")) == before
 
 
-def test_fingerprint_follows_every_change(task: layouts.Layout) -> None:
+def test_fingerprint_follows_every_change(task):
     prints = [contents.task_fingerprint(task)]
     path = task.folder / task.splits["test"][0][0]
     write_image(path, 3, seed=9)
@@ -210,7 +210,7 @@ def test_fingerprint_follows_every_change(task: layouts.Layout) -> None:
     assert len(set(prints)) == len(prints) == 5
 
 
-def test_files_are_read_again_only_if_their_time_or_size_has_changed(task: layouts.Layout) -> None:
+def test_files_are_read_again_only_if_their_time_or_size_has_changed(task):
     before = contents.task_fingerprint(task)
     path = task.folder / task.splits["val"][0][0]
     stat = path.stat()
@@ -221,14 +221,14 @@ def test_files_are_read_again_only_if_their_time_or_size_has_changed(task: layou
     assert contents.task_fingerprint(task) != before
 
 
-def test_a_damaged_cache_of_fingerprints_is_not_used(task: layouts.Layout, cache: Path) -> None:
+def test_a_damaged_cache_of_fingerprints_is_not_used(task, cache):
     before = contents.task_fingerprint(task)
     for path in (cache / "fingerprints").iterdir():
         path.write_text("")
     assert contents.task_fingerprint(task) == before
 
 
-def test_environment_variables_choose_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_environment_variables_choose_the_cache_folder(monkeypatch, tmp_path):
     assert contents.cache_root() == tmp_path / "cache"
     monkeypatch.delenv(contents.CACHE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
@@ -238,7 +238,7 @@ def test_environment_variables_choose_the_cache_folder(monkeypatch: pytest.Monke
     assert contents.cache_root() == tmp_path / "home" / ".cache" / "peft-vision-bench"
 
 
-def test_results_keep_the_order_of_items() -> None:
+def test_results_keep_the_order_of_items():
     def slow_when_even(i: int) -> int:
         time.sleep(0.002 * (i % 2 == 0))
         return i * i

@@ -1,7 +1,6 @@
 """The two layouts of image tasks: what is read and what is refused."""
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -10,7 +9,7 @@ from methods.errors import UserError
 from tests.support.layout_files import write_image, write_image_folder, write_lists
 
 
-def test_lists_are_read_line_by_line(tmp_path: Path) -> None:
+def test_lists_are_read_line_by_line(tmp_path):
     write_lists(tmp_path, classes=3, counts=(5, 2, 4))
     layout = layouts.find(tmp_path)
     assert layout is not None
@@ -19,7 +18,7 @@ def test_lists_are_read_line_by_line(tmp_path: Path) -> None:
     assert layout.splits["val"] == (("images/train/000005.png", 0), ("images/train/000006.png", 1))
 
 
-def test_paths_may_have_spaces_and_lines_any_ending(tmp_path: Path) -> None:
+def test_paths_may_have_spaces_and_lines_any_ending(tmp_path):
     path = tmp_path / "train800.txt"
     path.write_bytes(b"images/a b.jpg 1\r\n\n  images/c.jpg\t20  \n")
     assert layouts.read_list(path) == (("images/a b.jpg", 1), ("images/c.jpg", 20))
@@ -39,7 +38,7 @@ def test_paths_may_have_spaces_and_lines_any_ending(tmp_path: Path) -> None:
         ("/etc/a.jpg 0", "path '/etc/a.jpg' leaves the folder"),
     ],
 )
-def test_a_wrong_line_is_named(line: str, part: str, tmp_path: Path) -> None:
+def test_a_wrong_line_is_named(line, part, tmp_path):
     write_lists(tmp_path)
     path = tmp_path / "val200.txt"
     path.write_text(path.read_text() + line + "\n")
@@ -49,7 +48,7 @@ def test_a_wrong_line_is_named(line: str, part: str, tmp_path: Path) -> None:
     assert str(caught.value).startswith(f"{path}, line 5: ")
 
 
-def test_a_missing_or_empty_list_or_one_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_empty_list_or_one_that_is_no_text_is_named(tmp_path):
     write_lists(tmp_path)
     path = tmp_path / "test.txt"
     for content, part in ((b"\n", "lists no image"), (b"\xff\xfe 0", "no text in UTF-8")):
@@ -61,7 +60,7 @@ def test_a_missing_or_empty_list_or_one_that_is_no_text_is_named(tmp_path: Path)
         layouts.find(tmp_path)
 
 
-def test_one_folder_per_class_is_read_in_the_order_of_names(tmp_path: Path) -> None:
+def test_one_folder_per_class_is_read_in_the_order_of_names(tmp_path):
     write_image_folder(tmp_path, ("dog", "cat"), train=2, test=1)
     write_image(tmp_path / "val/cat/deep/er/x.PNG")
     write_image(tmp_path / "train/cat/.hidden.png")
@@ -77,7 +76,7 @@ def test_one_folder_per_class_is_read_in_the_order_of_names(tmp_path: Path) -> N
     }
 
 
-def test_without_val_a_tenth_of_train_is_held_out_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_without_val_a_tenth_of_train_is_held_out_and_nothing_is_lost(tmp_path):
     write_image_folder(tmp_path, train=20, test=1)
     layout = layouts.image_folder(tmp_path)
     train, val = layout.splits["train"], layout.splits["val"]
@@ -96,7 +95,7 @@ def test_without_val_a_tenth_of_train_is_held_out_and_nothing_is_lost(tmp_path: 
         (lambda folder: [(folder / "train" / c).rename(folder / c) for c in ("cat", "dog")], "has no class folder"),
     ],
 )
-def test_a_broken_folder_is_named(damage: object, part: str, tmp_path: Path) -> None:
+def test_a_broken_folder_is_named(damage, part, tmp_path):
     write_image_folder(tmp_path)
     damage(tmp_path)  # type: ignore[operator]
     with pytest.raises(UserError, match=part) as caught:
@@ -104,6 +103,6 @@ def test_a_broken_folder_is_named(damage: object, part: str, tmp_path: Path) -> 
     assert str(tmp_path) in str(caught.value)
 
 
-def test_other_folders_are_no_tasks(tmp_path: Path) -> None:
+def test_other_folders_are_no_tasks(tmp_path):
     write_image(tmp_path / "images" / "a.png")
     assert layouts.find(tmp_path) is None

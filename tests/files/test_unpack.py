@@ -32,7 +32,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("top", ["", "vtab-1k/", "./", "home/someone/vtab-1k/"])
-def test_folders_above_the_tasks_are_dropped(top: str, tmp_path: Path) -> None:
+def test_folders_above_the_tasks_are_dropped(top, tmp_path):
     archive = tmp_path / "a.zip"
     with zipfile.ZipFile(archive, "w") as source:
         source.writestr("README.md", "beside")
@@ -70,9 +70,7 @@ OUTSIDE = (
         ("cifar/./test.txt", stat.S_IFREG, "twice"),
     ],
 )
-def test_members_that_are_no_new_file_in_the_folder_are_refused(
-    name: str, kind: int, part: str, tmp_path: Path
-) -> None:
+def test_members_that_are_no_new_file_in_the_folder_are_refused(name, kind, part, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     archive = made(home / "a.zip", {name: b"evil"}, kind=kind)
@@ -83,9 +81,7 @@ def test_members_that_are_no_new_file_in_the_folder_are_refused(
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MOST_BYTES", 10**6), ("MOST_MEMBERS", 2)])
-def test_archives_that_are_too_large_are_refused(
-    limit: str, value: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_archives_that_are_too_large_are_refused(limit, value, tmp_path, monkeypatch):
     monkeypatch.setattr(unpack, limit, value)
     archive = tmp_path / "a.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as source:
@@ -98,7 +94,7 @@ def test_archives_that_are_too_large_are_refused(
     assert list(tmp_path.iterdir()) == [archive]
 
 
-def test_archives_without_tasks_are_refused(tmp_path: Path) -> None:
+def test_archives_without_tasks_are_refused(tmp_path):
     archive = tmp_path / "a.zip"
     with zipfile.ZipFile(archive, "w") as source:
         source.writestr("cifar/cat/0.jpg", b"\xff")
@@ -106,7 +102,7 @@ def test_archives_without_tasks_are_refused(tmp_path: Path) -> None:
         unpack.unpack(archive, tmp_path / "out", "d1", LISTS)
 
 
-def test_damaged_member_leaves_nothing(tmp_path: Path) -> None:
+def test_damaged_member_leaves_nothing(tmp_path):
     archive = made(tmp_path / "a.zip", {"cifar/b.jpg": b"0123456789"})
     content = archive.read_bytes()
     archive.write_bytes(content.replace(b"0123456789", b"0123x56789"))
@@ -116,13 +112,11 @@ def test_damaged_member_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
-def test_interrupted_unpack_leaves_nothing_that_looks_finished(
-    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_unpack_leaves_nothing_that_looks_finished(error, tmp_path, monkeypatch):
     archive = made(tmp_path / "a.zip", {})
     copy, calls = unpack.shutil.copyfileobj, []
 
-    def copied(source: object, target: object) -> None:
+    def copied(source: object, target: object):
         calls.append(target)
         if len(calls) == 2:
             raise error
@@ -141,7 +135,7 @@ def test_interrupted_unpack_leaves_nothing_that_looks_finished(
     assert not (tmp_path / "out.partial").exists()
 
 
-def test_too_little_room_is_refused_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_room_is_refused_before_anything_is_written(tmp_path, monkeypatch):
     archive = made(tmp_path / "a.zip", {})
     monkeypatch.setattr(unpack.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 3}))
     with pytest.raises(UserError, match="free some"):

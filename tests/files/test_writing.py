@@ -10,10 +10,10 @@ from benchmarks.files.writing import read_text, write_atomic, writing
 from methods.errors import UserError
 
 
-def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch):
     write_atomic(tmp_path / "new" / "a.txt", "old")
 
-    def full(descriptor: int) -> None:
+    def full(descriptor: int):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
@@ -30,18 +30,18 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path, monkeypat
         (errno.ENOSPC, "use DIR", "no space left on device. Free some space and run the command again, or use DIR."),
     ],
 )
-def test_an_error_of_the_system_becomes_one_line(code: int, elsewhere: str, line: str) -> None:
+def test_an_error_of_the_system_becomes_one_line(code, elsewhere, line):
     with pytest.raises(UserError) as raised, writing(Path("x"), elsewhere):
         raise OSError(code, os.strerror(code))
     assert str(raised.value) == f"cannot write x: {line}"
 
 
-def test_a_bug_while_a_file_is_written_stays_a_bug() -> None:
+def test_a_bug_while_a_file_is_written_stays_a_bug():
     with pytest.raises(KeyError), writing(Path("x")):
         raise KeyError("bug")
 
 
-def test_a_text_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_a_text_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"caf\xe9")
     with pytest.raises(UserError, match=r"a\.txt: no text in UTF-8: .* at byte 3"):
         read_text(tmp_path / "a.txt")

@@ -114,7 +114,7 @@ def watched(shared: Watched, path: Path) -> Iterator[Watched]:
     quiet(shared, path)
 
 
-def quiet(watched: Watched, path: Path) -> None:
+def quiet(watched: Watched, path: Path):
     assert watched.complaints == []
     assert {url.partition("#")[0] for url in watched.requests} == {path.as_uri()}
 
@@ -138,7 +138,7 @@ def column(of: Any, name: str) -> list[str]:
 OFFLINE, POINTS = "offline: image, vit_nano", "scanobjectnn: points, point_mae"
 
 
-def test_the_page_shows_the_tables_with_their_notes_and_best_cells(watched: Watched, made: Made) -> None:
+def test_the_page_shows_the_tables_with_their_notes_and_best_cells(watched, made):
     assert TUNED in column(section(watched, OFFLINE), "method")
     for table in made.tables:
         shown = section(watched, table.title)
@@ -149,7 +149,7 @@ def test_the_page_shows_the_tables_with_their_notes_and_best_cells(watched: Watc
         assert best == list(expected)
 
 
-def test_a_header_sorts_numbers_by_value_in_both_directions(at: Open) -> None:
+def test_a_header_sorts_numbers_by_value_in_both_directions(at):
     watched = at()
     shown = section(watched, OFFLINE)
     params = shown.get_by_role("button", name="params", exact=True)
@@ -163,7 +163,7 @@ def test_a_header_sorts_numbers_by_value_in_both_directions(at: Open) -> None:
     assert shown.locator("th[aria-sort=descending]").inner_text().strip() == "params"
 
 
-def test_a_header_of_accuracies_sorts_the_best_first(at: Open) -> None:
+def test_a_header_of_accuracies_sorts_the_best_first(at):
     shown = section(at(), OFFLINE)
     shown.get_by_role("button", name="mean", exact=True).click()
     means = [float(text.split()[0]) for text in column(shown, "mean")]
@@ -178,7 +178,7 @@ FACETS = {
 }
 
 
-def test_a_filter_shows_the_matching_comparisons_only(watched: Watched, made: Made) -> None:
+def test_a_filter_shows_the_matching_comparisons_only(watched, made):
     page = watched.page
     pairs = list(zip(made.tables, made.groups, strict=False))  # these tables come first
     for (label, value), (field, title) in FACETS.items():
@@ -191,7 +191,7 @@ def test_a_filter_shows_the_matching_comparisons_only(watched: Watched, made: Ma
     assert page.locator("section.comparison:visible").count() == len(made.tables)
 
 
-def test_the_search_shows_the_rows_that_contain_it(watched: Watched) -> None:
+def test_the_search_shows_the_rows_that_contain_it(watched):
     watched.page.get_by_label("Method", exact=True).fill("RANK=2")
     assert set(column(section(watched, OFFLINE), "method")) == {"lora rank=2", "fact_tt rank=2"}
     watched.page.get_by_label("Method", exact=True).fill("nothing at all")
@@ -216,7 +216,7 @@ def points(shown: Any) -> dict[str, tuple[float, float, float]]:
     }
 
 
-def test_the_plot_has_the_points_and_the_frontier_of_the_pareto_plot(watched: Watched, made: Made) -> None:
+def test_the_plot_has_the_points_and_the_frontier_of_the_pareto_plot(watched, made):
     shown, group = drawn(watched, OFFLINE), made.group("offline")
     expected = pareto.points(group)
     assert points(shown) == {p.name: pytest.approx((p.params, p.accuracy, p.error), rel=1e-5) for p in expected}
@@ -224,7 +224,7 @@ def test_the_plot_has_the_points_and_the_frontier_of_the_pareto_plot(watched: Wa
     assert step == [point.params for point in pareto.frontier(expected)]
 
 
-def test_hovering_names_a_point_and_its_numbers(watched: Watched) -> None:
+def test_hovering_names_a_point_and_its_numbers(watched):
     shown = drawn(watched, OFFLINE)
     name, (_, accuracy, error) = next(iter(points(shown).items()))
     shown.locator(".plot .scatterlayer .trace").nth(1).locator(".points path").first.hover(force=True)
@@ -234,7 +234,7 @@ def test_hovering_names_a_point_and_its_numbers(watched: Watched) -> None:
     assert f"{accuracy:.1f} ± {error:.1f} %" in hover.text_content()
 
 
-def test_with_many_points_only_the_frontier_has_bars_and_names(watched: Watched, made: Made) -> None:
+def test_with_many_points_only_the_frontier_has_bars_and_names(watched, made):
     shown, expected = drawn(watched, "crowd: image, vit_nano"), pareto.points(made.group("crowd"))
     edge = {point.name for point in pareto.frontier(expected)}
     found = points(shown)
@@ -244,7 +244,7 @@ def test_with_many_points_only_the_frontier_has_bars_and_names(watched: Watched,
     assert names and names <= edge
 
 
-def test_a_plot_has_no_button_that_sends_it_elsewhere(watched: Watched) -> None:
+def test_a_plot_has_no_button_that_sends_it_elsewhere(watched):
     buttons = drawn(watched, OFFLINE).locator(".modebar-btn")
     titles = buttons.evaluate_all("buttons => buttons.map(button => button.dataset.title)")
     assert set(titles) == {"Download plot as a PNG", "Zoom", "Pan", "Reset axes"}
@@ -259,7 +259,7 @@ COSTS = {
 }
 
 
-def test_the_axes_can_be_chosen(watched: Watched, made: Made) -> None:
+def test_the_axes_can_be_chosen(watched, made):
     shown, group = drawn(watched, OFFLINE), made.group("offline")
     shown.get_by_label("Vertical").select_option(label="task_03")
     accuracy = 100 * group[group["spec.task"] == "task_03"].groupby("row")["accuracy.test"].mean()
@@ -273,7 +273,7 @@ def test_the_axes_can_be_chosen(watched: Watched, made: Made) -> None:
         }
 
 
-def test_a_row_leads_to_its_runs_and_a_run_to_its_page(watched: Watched) -> None:
+def test_a_row_leads_to_its_runs_and_a_run_to_its_page(watched):
     page, detail = watched.page, watched.page.locator("#detail")
     section(watched, POINTS).get_by_role("link", name="lora rank=2", exact=True).click()
     detail.get_by_role("heading", name="lora rank=2").wait_for()
@@ -293,7 +293,7 @@ def test_a_row_leads_to_its_runs_and_a_run_to_its_page(watched: Watched) -> None
     assert page.locator("#overview").is_visible() and not detail.is_visible()
 
 
-def test_a_tuned_run_shows_its_study(watched: Watched) -> None:
+def test_a_tuned_run_shows_its_study(watched):
     detail = watched.page.locator("#detail")
     section(watched, OFFLINE).get_by_role("link", name=TUNED, exact=True).click()
     detail.get_by_role("heading", name=TUNED).wait_for()
@@ -304,7 +304,7 @@ def test_a_tuned_run_shows_its_study(watched: Watched) -> None:
     assert fields["trials"] == "12" and fields["study"] == "offline/vit_nano/repadapter/task_00"
 
 
-def test_a_run_can_be_opened_by_its_address(at: Open) -> None:
+def test_a_run_can_be_opened_by_its_address(at):
     last = records()[-2]
     watched = at(f"#run/{last['key']}")
     text = watched.page.locator("#detail").inner_text()
@@ -313,12 +313,12 @@ def test_a_run_can_be_opened_by_its_address(at: Open) -> None:
 
 
 @pytest.mark.parametrize(("route", "message"), [("#run/0123", "No such run"), ("#runs/99/0", "No such row")])
-def test_an_address_of_nothing_shows_a_message(route: str, message: str, watched: Watched) -> None:
+def test_an_address_of_nothing_shows_a_message(route, message, watched):
     watched.page.evaluate("route => { location.hash = route; }", route)
     watched.page.locator("#detail").get_by_role("heading", name=message).wait_for()
 
 
-def test_markup_in_records_is_shown_as_text(watched: Watched) -> None:
+def test_markup_in_records_is_shown_as_text(watched):
     title = f"{HOSTILE}: image, vit_base_patch16_224.orig_in21k"
     shown = section(watched, title)
     assert shown.locator("h2").text_content() == title
@@ -335,7 +335,7 @@ def test_markup_in_records_is_shown_as_text(watched: Watched) -> None:
     assert watched.page.locator("img").count() == 0
 
 
-def test_the_page_cannot_send_a_request(browser: Any, path: Path) -> None:
+def test_the_page_cannot_send_a_request(browser, path):
     watched = Watched(browser, path)
     attempts = (
         "fetch('https://example.org/x').then(() => 'left', () => 'refused')",
@@ -360,7 +360,7 @@ def luminance(watched: Watched, selector: str, what: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_both_themes_have_the_contrast_of_wcag(scheme: str, at: Open) -> None:
+def test_both_themes_have_the_contrast_of_wcag(scheme, at):
     watched = at(color_scheme=scheme)
     drawn(watched, OFFLINE)
     ground = luminance(watched, "body", "backgroundColor")
@@ -372,7 +372,7 @@ def test_both_themes_have_the_contrast_of_wcag(scheme: str, at: Open) -> None:
 
 
 @pytest.mark.parametrize(("scheme", "other"), [("light", "Dark"), ("dark", "Light")])
-def test_the_button_changes_the_theme_and_a_reload_keeps_it(scheme: str, other: str, at: Open) -> None:
+def test_the_button_changes_the_theme_and_a_reload_keeps_it(scheme, other, at):
     watched = at(color_scheme=scheme)
     watched.page.get_by_role("button", name=other).click()
     assert (luminance(watched, "body", "backgroundColor") < 0.1) == (other == "Dark")
@@ -380,7 +380,7 @@ def test_the_button_changes_the_theme_and_a_reload_keeps_it(scheme: str, other: 
     assert (luminance(watched, "body", "backgroundColor") < 0.1) == (other == "Dark")
 
 
-def test_on_a_phone_a_table_scrolls_beside_its_names(at: Open) -> None:
+def test_on_a_phone_a_table_scrolls_beside_its_names(at):
     watched = at(size={"width": 390, "height": 844})
     assert watched.page.evaluate("document.documentElement.scrollWidth") == 390
     shown = section(watched, OFFLINE)
@@ -393,12 +393,12 @@ def test_on_a_phone_a_table_scrolls_beside_its_names(at: Open) -> None:
     assert plot["x"] >= 0 and plot["x"] + plot["width"] <= 390
 
 
-def test_equal_records_make_equal_pages() -> None:
+def test_equal_records_make_equal_pages():
     some = records()[:40]
     assert built(some).html == built(some).html
 
 
-def test_the_page_refers_to_no_other_file() -> None:
+def test_the_page_refers_to_no_other_file():
     html = built(records()[-1:]).html
     assert not re.findall(r"<(?:link|img|iframe|object|embed)\b", html)
     assert re.findall(r"""\b(?:src|href)=["'](?!#)""", html.split('id="data"')[0]) == []
@@ -407,7 +407,7 @@ def test_the_page_refers_to_no_other_file() -> None:
     assert json.loads(data[0])["sections"][0]["suite"] == HOSTILE
 
 
-def test_pieces_hold_every_field_and_curve_of_every_run() -> None:
+def test_pieces_hold_every_field_and_curve_of_every_run():
     some = [*records()[:300], records()[-1]]
     sections, order = overview(comparable(to_frame(some)), built(some).tables)
     assert sections and sorted(order) == list(range(len(some)))

@@ -192,6 +192,20 @@ def test_bits_survive_bytes(shape):
     assert int(packed[0]) == value
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_two_values_per_matrix_learn_without_the_head(name):
+    model, x, y = tiny.wire(name, "image", dropout=0.0).train(), tiny.inputs("image"), torch.arange(4)
+    model.head.requires_grad_(False)
+    optimizer, losses = torch.optim.AdamW(model.method.param_groups(model), lr=1e-2), []
+    for _ in range(40):
+        loss = model.method.loss(model, x, y, nn.functional.cross_entropy)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2
+
+
 def test_published_configuration_is_the_default():
     adaptformer, lora = (methods.get(name).Config() for name in NAMES)
     published = {"hidden": 32, "scale": 1.0, "dropout": 0.1, "layer_norm": False, "weight_decay": 1e-4}

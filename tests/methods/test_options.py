@@ -20,7 +20,7 @@ class First:
     free: float = 0.0
     name: str = "x"
 
-    def __post_init__(self) -> None:
+    def __post_init__(self):
         check_bounds(self)
 
 

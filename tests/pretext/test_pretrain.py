@@ -1,9 +1,7 @@
 """Pretraining: samples repeat for a seed, a resumed run ends with the same bits, and a mistake is one line."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -25,14 +23,14 @@ def drawn(pretext: ModuleType) -> Any:
 
 
 @BOTH
-def test_samples_repeat_for_a_seed(pretext: ModuleType, shape: tuple[int, ...]) -> None:
+def test_samples_repeat_for_a_seed(pretext, shape):
     x, _ = drawn(pretext)
     assert x.shape == shape
     assert torch.equal(x, drawn(pretext)[0])
 
 
 @BOTH
-def test_targets_fit_their_heads(pretext: ModuleType, shape: tuple[int, ...]) -> None:
+def test_targets_fit_their_heads(pretext, shape):
     _, targets = drawn(pretext)
     assert set(targets) == set(pretext.HEADS)
     for name, target in targets.items():
@@ -42,7 +40,7 @@ def test_targets_fit_their_heads(pretext: ModuleType, shape: tuple[int, ...]) ->
 
 @pytest.mark.parametrize("name", ["vit_nano", pytest.param("point_nano", marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("one_thread")
-def test_a_resumed_run_gives_the_same_weights(name: str, tmp_path: Path, same_state: Callable[..., bool]) -> None:
+def test_a_resumed_run_gives_the_same_weights(name, tmp_path, same_state):
     job, whole, halves = replace(JOB, name=name), tmp_path / "whole", tmp_path / "halves"
     pretraining.pretrain(job, whole, CPU)
     pretraining.pretrain(job, halves, CPU, stop_after=2)
@@ -53,16 +51,16 @@ def test_a_resumed_run_gives_the_same_weights(name: str, tmp_path: Path, same_st
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
-def test_shipped_weights_are_those_of_their_model_card(name: str) -> None:
+def test_shipped_weights_are_those_of_their_model_card(name):
     digest = hashlib.sha256((WEIGHTS / f"{name}.safetensors").read_bytes()).hexdigest()
     assert digest in (WEIGHTS / f"{name}.md").read_text()
 
 
-def test_shipped_weights_stay_small() -> None:
+def test_shipped_weights_stay_small():
     assert sum((WEIGHTS / f"{name}.safetensors").stat().st_size for name in EMBEDDED) <= 25e6
 
 
-def test_a_checkpoint_of_another_command_is_not_continued(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_command_is_not_continued(tmp_path):
     pretraining.pretrain(JOB, tmp_path, CPU, stop_after=1)
     with pytest.raises(UserError, match=r"belongs to another command \(python -m benchmarks.pretrain .* --seed 0\)"):
         pretraining.pretrain(replace(JOB, seed=1), tmp_path, CPU)

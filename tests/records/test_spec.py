@@ -27,7 +27,7 @@ def recorded(root: Path) -> dict[str, Any]:
     return record
 
 
-def test_a_spec_survives_json(solids: Spec) -> None:
+def test_a_spec_survives_json(solids):
     again = Spec.from_json(json.loads(json.dumps(solids.to_json())))
     assert (again, again.key) == (solids, solids.key)
 
@@ -46,44 +46,44 @@ CHANGES: dict[str, Callable[[Spec], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("changed", CHANGES)
-def test_whatever_decides_the_number_changes_the_key(changed: str, solids: Spec) -> None:
+def test_whatever_decides_the_number_changes_the_key(changed, solids):
     assert replace(solids, **CHANGES[changed](solids)).key != solids.key
 
 
-def test_the_place_of_the_weights_and_the_tuning_do_not_change_the_key(solids: Spec) -> None:
+def test_the_place_of_the_weights_and_the_tuning_do_not_change_the_key(solids):
     moved = replace(solids.backbone, name=f"{solids.backbone.name}@elsewhere.safetensors")
     assert replace(solids, backbone=moved, tuning={"study": "s"}).key == solids.key
 
 
-def test_a_record_older_than_a_field_keeps_its_key_and_its_json(recorded: dict[str, Any]) -> None:
+def test_a_record_older_than_a_field_keeps_its_key_and_its_json(recorded):
     old = Spec.from_json(recorded["spec"])
     assert (old.recipe.votes, old.key) == (1, recorded["key"])
     assert json.loads(json.dumps(old.to_json())) == recorded["spec"]
 
 
-def test_a_later_field_off_its_default_is_in_the_json(recorded: dict[str, Any]) -> None:
+def test_a_later_field_off_its_default_is_in_the_json(recorded):
     old = Spec.from_json(recorded["spec"])
     new = replace(old, recipe=replace(old.recipe, votes=10))
     assert new.to_json()["recipe"]["votes"] == 10
     assert Spec.from_json(json.loads(json.dumps(new.to_json()))) == new
 
 
-def test_fields_added_later_are_left_out_of_json_at_their_defaults() -> None:
+def test_fields_added_later_are_left_out_of_json_at_their_defaults():
     assert {"votes", "compile"}.isdisjoint(as_json(Recipe()))
 
 
-def test_each_backbone_may_have_its_own_dtype() -> None:
+def test_each_backbone_may_have_its_own_dtype():
     types: dict[str, Dtype] = {"vit_nano": "float32", "point_nano": "bfloat16"}
     asked = sweep.Sweep(methods=("lora",), tasks=("digits", "solids"))
     assert [one.dtype for one in sweep.specs(asked, types.__getitem__)] == ["float32", "bfloat16"]
 
 
-def test_votes_on_images_are_refused(specs: Callable[..., list[Spec]]) -> None:
+def test_votes_on_images_are_refused(specs):
     with pytest.raises(UserError, match=r"^recipe: votes=10 is for point clouds, but task 'digits' has images"):
         specs("lora", recipe={"votes": 10})
 
 
-def test_points_may_have_votes(specs: Callable[..., list[Spec]]) -> None:
+def test_points_may_have_votes(specs):
     assert [one.recipe.votes for one in specs("lora", tasks=("solids",), recipe={"votes": 10})] == [10]
 
 
@@ -95,6 +95,6 @@ def test_points_may_have_votes(specs: Callable[..., list[Spec]]) -> None:
         ({"checkpoint_rule": "best_val"}, "add train_split=train"),
     ],
 )
-def test_a_recipe_that_cannot_be_followed_is_refused(recipe: dict[str, Any], message: str) -> None:
+def test_a_recipe_that_cannot_be_followed_is_refused(recipe, message):
     with pytest.raises(UserError, match=message):
         Recipe(**recipe)

@@ -13,13 +13,12 @@ from benchmarks.files import clouds, pickles
 from benchmarks.files.root import DATA_ROOT
 from benchmarks.suites.modelnet40_files import NAMES
 from methods.errors import UserError
-from tests.conftest import Complaint
 from tests.suites.test_modelnet40 import PARTS, write_text
 
 FOLDER = "modelnet40_normal_resampled"
 
 
-def write_pickles(root: Path, protocol: int = 4) -> None:
+def write_pickles(root: Path, protocol: int = 4):
     (root / FOLDER).mkdir(parents=True)
     for split, (x, y) in PARTS.items():
         normals = [np.hstack([cloud, cloud]) for cloud in x]
@@ -31,7 +30,7 @@ def write_pickles(root: Path, protocol: int = 4) -> None:
 class Evil:
     """Unpickling this makes a folder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path):
         self.path = path
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -39,7 +38,7 @@ class Evil:
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_plain_data_are_read(protocol: int, tmp_path: Path) -> None:
+def test_plain_data_are_read(protocol, tmp_path):
     value = {
         "points": [np.arange(6.0).reshape(2, 3), np.asfortranarray(np.arange(6, dtype=">i4").reshape(3, 2))],
         "empty": np.zeros((0, 3), np.float16),
@@ -66,7 +65,7 @@ def test_plain_data_are_read(protocol: int, tmp_path: Path) -> None:
         (os.system, "system"),
     ],
 )
-def test_anything_else_is_refused(value: object, part: str, tmp_path: Path) -> None:
+def test_anything_else_is_refused(value, part, tmp_path):
     (tmp_path / "x.pkl").write_bytes(pickle.dumps([value]))
     with pytest.raises(UserError, match=part) as raised:
         pickles.load(tmp_path / "x.pkl")
@@ -74,7 +73,7 @@ def test_anything_else_is_refused(value: object, part: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_a_malicious_pickle_is_refused_and_does_nothing(protocol: int, tmp_path: Path) -> None:
+def test_a_malicious_pickle_is_refused_and_does_nothing(protocol, tmp_path):
     bait = pickle.dumps({"train": [Evil(tmp_path / "proof")]}, protocol)
     (tmp_path / "x.pkl").write_bytes(bait)
     with pytest.raises(UserError, match="mkdir"):
@@ -85,16 +84,14 @@ def test_a_malicious_pickle_is_refused_and_does_nothing(protocol: int, tmp_path:
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, -1])
-def test_a_cut_pickle_is_one_line(kept: int, tmp_path: Path) -> None:
+def test_a_cut_pickle_is_one_line(kept, tmp_path):
     (tmp_path / "x.pkl").write_bytes(pickle.dumps([np.zeros(50)])[:kept])
     with pytest.raises(UserError, match=r"refused .*x\.pkl"):
         pickles.load(tmp_path / "x.pkl")
 
 
 @pytest.mark.parametrize("from_text", [True, False])
-def test_conversion_keeps_the_first_points_and_labels(
-    from_text: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_conversion_keeps_the_first_points_and_labels(from_text, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(DATA_ROOT, "elsewhere")
     (write_text if from_text else write_pickles)(tmp_path)
     assert data.main(["convert", "modelnet40", "--data-root", str(tmp_path)]) == 0
@@ -105,16 +102,14 @@ def test_conversion_keeps_the_first_points_and_labels(
         assert np.allclose(points, x[:, :1024], atol=1e-6) and np.array_equal(labels, y)
 
 
-def test_pickles_that_are_not_converted_name_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickles_that_are_not_converted_name_the_command(tmp_path, monkeypatch):
     monkeypatch.setenv(DATA_ROOT, str(tmp_path))
     write_pickles(tmp_path)
     with pytest.raises(UserError, match=r"python -m benchmarks\.data convert modelnet40"):
         suites.get("modelnet40").fingerprint("modelnet40")
 
 
-def test_a_failed_conversion_leaves_no_file_of_its_split(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
-) -> None:
+def test_a_failed_conversion_leaves_no_file_of_its_split(tmp_path, monkeypatch, complaint):
     monkeypatch.setenv(DATA_ROOT, "elsewhere")
     write_pickles(tmp_path)
     path = tmp_path / FOLDER / "modelnet40_train_8192pts_fps.dat"
@@ -131,8 +126,6 @@ def test_a_failed_conversion_leaves_no_file_of_its_split(
         (["convert", "modelnet40"], "nothing to convert"),
     ],
 )
-def test_wrong_input_is_one_line(
-    argv: list[str], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
-) -> None:
+def test_wrong_input_is_one_line(argv, part, tmp_path, monkeypatch, complaint):
     monkeypatch.setenv(DATA_ROOT, str(tmp_path))
     assert part in complaint(data.main, *argv)

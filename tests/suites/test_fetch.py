@@ -48,7 +48,7 @@ def partial_of(hub: Hub, root: Path) -> Path:
 
 
 @pytest.mark.parametrize("storage", [False, True])
-def test_fetch_downloads_and_unpacks_an_archive(hub: Hub, storage: bool, tmp_path: Path) -> None:
+def test_fetch_downloads_and_unpacks_an_archive(hub, storage, tmp_path):
     hub.storage, root = storage, tmp_path / "data"
     done = fetch(hub.url, root)
     assert (done.returncode, done.stderr) == (0, "")
@@ -65,7 +65,7 @@ def test_fetch_downloads_and_unpacks_an_archive(hub: Hub, storage: bool, tmp_pat
     assert hub.gets() == [""]
 
 
-def test_repeated_fetch_asks_for_nothing(hub: Hub, tmp_path: Path) -> None:
+def test_repeated_fetch_asks_for_nothing(hub, tmp_path):
     first = fetch(hub.url, tmp_path)
     seen = list(hub.log)
     again = fetch(hub.url, tmp_path)
@@ -77,14 +77,14 @@ def test_repeated_fetch_asks_for_nothing(hub: Hub, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("storage", [False, True])
-def test_cut_connection_is_continued_in_the_same_command(hub: Hub, storage: bool, tmp_path: Path) -> None:
+def test_cut_connection_is_continued_in_the_same_command(hub, storage, tmp_path):
     hub.content, hub.storage, hub.cut = packed(large()), storage, CHUNK + 2**19
     assert fetch(hub.url, tmp_path).returncode == 0
     assert hub.gets() == ["", f"bytes={CHUNK}-"]
     assert unpacked(tmp_path) == large()
 
 
-def test_bytes_before_a_failure_of_the_server_are_kept(hub: Hub, tmp_path: Path) -> None:
+def test_bytes_before_a_failure_of_the_server_are_kept(hub, tmp_path):
     hub.content, hub.cut, hub.status_after_cut = packed(large()), CHUNK + 2**19, 503
     line = complaint(fetch(hub.url, tmp_path))
     assert "HTTP 503" in line and "10 of 12 MB are kept and the rest is asked for next time" in line
@@ -97,7 +97,7 @@ def test_bytes_before_a_failure_of_the_server_are_kept(hub: Hub, tmp_path: Path)
     assert unpacked(tmp_path) == large()
 
 
-def test_only_a_partial_file_of_the_same_version_is_continued(hub: Hub, tmp_path: Path) -> None:
+def test_only_a_partial_file_of_the_same_version_is_continued(hub, tmp_path):
     partial = partial_of(hub, tmp_path)
     outdated = tmp_path / "vtab-1k.zip.00000000.partial"  # of a former version at the source
     partial.write_bytes(hub.content[:4_000])
@@ -108,7 +108,7 @@ def test_only_a_partial_file_of_the_same_version_is_continued(hub: Hub, tmp_path
     assert not partial.exists() and not outdated.exists()
 
 
-def test_server_without_ranges_is_asked_for_everything_again(hub: Hub, tmp_path: Path) -> None:
+def test_server_without_ranges_is_asked_for_everything_again(hub, tmp_path):
     hub.ranges = False
     partial_of(hub, tmp_path).write_bytes(hub.content[:4_000])
     assert fetch(hub.url, tmp_path).returncode == 0
@@ -116,7 +116,7 @@ def test_server_without_ranges_is_asked_for_everything_again(hub: Hub, tmp_path:
     assert unpacked(tmp_path) == files()
 
 
-def test_damage_on_the_way_is_refused_and_not_kept(hub: Hub, tmp_path: Path) -> None:
+def test_damage_on_the_way_is_refused_and_not_kept(hub, tmp_path):
     hub.damage = b"X"
     line = complaint(fetch(hub.url, tmp_path))
     assert f"not {hub.etag} as the hub says" in line
@@ -124,7 +124,7 @@ def test_damage_on_the_way_is_refused_and_not_kept(hub: Hub, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("plain_etag", [False, True])
-def test_a_file_that_changed_since_the_first_download_is_refused(hub: Hub, plain_etag: bool, tmp_path: Path) -> None:
+def test_a_file_that_changed_since_the_first_download_is_refused(hub, plain_etag, tmp_path):
     hub.plain_etag = plain_etag
     assert fetch(hub.url, tmp_path).returncode == 0
     recorded = hashlib.sha256(hub.content).hexdigest()
@@ -142,7 +142,7 @@ def test_a_file_that_changed_since_the_first_download_is_refused(hub: Hub, plain
     assert unpacked(tmp_path)["cifar/test.txt"] == b"images/test/000001.jpg 1\n"
 
 
-def test_a_file_damaged_on_disk_is_refused(hub: Hub, tmp_path: Path) -> None:
+def test_a_file_damaged_on_disk_is_refused(hub, tmp_path):
     (tmp_path / "vtab-1k.zip").write_bytes(hub.content[:-1] + b"X")
     digest = hashlib.sha256(hub.content).hexdigest()
     (tmp_path / "vtab-1k.zip.sha256").write_text(f"{digest}  vtab-1k.zip\n")
@@ -150,26 +150,26 @@ def test_a_file_damaged_on_disk_is_refused(hub: Hub, tmp_path: Path) -> None:
     assert not (tmp_path / "vtab-1k").exists() and hub.log == []
 
 
-def test_truncated_zip_is_refused_and_not_recorded(hub: Hub, tmp_path: Path) -> None:
+def test_truncated_zip_is_refused_and_not_recorded(hub, tmp_path):
     hub.content = hub.content[:-50]
     assert "is not a whole zip file" in complaint(fetch(hub.url, tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {"vtab-1k.zip", "vtab-1k.zip.lock"}
 
 
-def test_file_put_there_by_hand_needs_no_server(tmp_path: Path) -> None:
+def test_file_put_there_by_hand_needs_no_server(tmp_path):
     (tmp_path / "vtab-1k.zip").write_bytes(packed())
     assert fetch("http://127.0.0.1:9", tmp_path).returncode == 0
     assert unpacked(tmp_path) == files()
 
 
-def test_folder_that_was_not_fetched_is_left_alone(hub: Hub, tmp_path: Path) -> None:
+def test_folder_that_was_not_fetched_is_left_alone(hub, tmp_path):
     (tmp_path / "vtab-1k").mkdir()
     (tmp_path / "vtab-1k" / "mine.txt").write_text("mine")
     assert "verify vtab1k" in complaint(fetch(hub.url, tmp_path))
     assert unpacked(tmp_path) == {"mine.txt": b"mine"} and hub.log == []
 
 
-def test_second_command_at_the_same_time_is_refused(hub: Hub, tmp_path: Path) -> None:
+def test_second_command_at_the_same_time_is_refused(hub, tmp_path):
     with FileLock(tmp_path / "vtab-1k.zip.lock"):
         assert "another command fetches" in complaint(fetch(hub.url, tmp_path))
     assert hub.log == []
@@ -179,7 +179,7 @@ def test_second_command_at_the_same_time_is_refused(hub: Hub, tmp_path: Path) ->
     ("status", "part"),
     [(404, "there is no http://127"), (401, "no permission"), (503, "HTTP 503"), (0, "cannot download http://127")],
 )
-def test_a_refusal_of_the_hub_is_one_line_with_a_way_out(hub: Hub, status: int, part: str, tmp_path: Path) -> None:
+def test_a_refusal_of_the_hub_is_one_line_with_a_way_out(hub, status, part, tmp_path):
     hub.status = status
     line = complaint(fetch(hub.url if status else "http://127.0.0.1:9", tmp_path))
     assert part in line and "HF_ENDPOINT" in line and f"put it at {tmp_path / 'vtab-1k.zip'}" in line
@@ -194,10 +194,10 @@ def test_a_refusal_of_the_hub_is_one_line_with_a_way_out(hub: Hub, status: int, 
         ("vtab", "did you mean 'vtab1k'"),
     ],
 )
-def test_other_suites_say_where_a_person_gets_their_files(suite: str, part: str, tmp_path: Path) -> None:
+def test_other_suites_say_where_a_person_gets_their_files(suite, part, tmp_path):
     assert part in complaint(fetch("http://127.0.0.1:9", tmp_path, suite))
 
 
-def test_offline_needs_nothing(tmp_path: Path) -> None:
+def test_offline_needs_nothing(tmp_path):
     done = fetch("http://127.0.0.1:9", tmp_path, "offline")
     assert (done.returncode, done.stdout.count("\n")) == (0, 1)

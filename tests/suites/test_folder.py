@@ -14,7 +14,6 @@ from benchmarks.files.root import DATA_ROOT
 from benchmarks.records import store
 from benchmarks.sweeps import listing
 from methods.errors import UserError
-from tests.conftest import Complaint
 from tests.support.layout_files import write_image_folder, write_lists
 
 QUICK = ["--methods", "linear", "--recipe", "epochs=2", "warmup_epochs=0", "batch_size=8"]
@@ -29,7 +28,7 @@ def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "mine"
 
 
-def write_clouds(folder: Path, classes: int = 2, counts: tuple[int, int] = (20, 8), names: str | None = None) -> None:
+def write_clouds(folder: Path, classes: int = 2, counts: tuple[int, int] = (20, 8), names: str | None = None):
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for split, count in zip(("train", "test"), counts, strict=True):
@@ -41,7 +40,7 @@ def write_clouds(folder: Path, classes: int = 2, counts: tuple[int, int] = (20, 
         (folder / "shape_names.txt").write_text(names)
 
 
-def write_all(data_root: Path) -> None:
+def write_all(data_root: Path):
     write_lists(data_root / "lists", classes=3, counts=(12, 6, 9))
     write_image_folder(data_root / "classes", train=10, test=5)
     write_clouds(data_root / "clouds", names="cone\nball\n")
@@ -49,7 +48,7 @@ def write_all(data_root: Path) -> None:
     (data_root / ".hidden" / "train").mkdir(parents=True)
 
 
-def test_every_folder_in_a_known_layout_is_a_task(data_root: Path) -> None:
+def test_every_folder_in_a_known_layout_is_a_task(data_root):
     write_all(data_root)
     suite = suites.get("folder")
     table = {t.name: (t.modality, t.labels, t.group, t.train, t.val, t.test) for t in suite.tasks.values()}
@@ -66,7 +65,7 @@ def test_every_folder_in_a_known_layout_is_a_task(data_root: Path) -> None:
     }
 
 
-def test_samples_are_those_of_the_files_each_in_one_split(data_root: Path) -> None:
+def test_samples_are_those_of_the_files_each_in_one_split(data_root):
     write_all(data_root)
     suite = suites.get("folder")
     for name, task in suite.tasks.items():
@@ -85,7 +84,7 @@ def test_samples_are_those_of_the_files_each_in_one_split(data_root: Path) -> No
     assert suite.load("clouds", "val", size=None)[1].tolist().count(0) == 1
 
 
-def test_fingerprints_tell_tasks_and_changes_apart(data_root: Path) -> None:
+def test_fingerprints_tell_tasks_and_changes_apart(data_root):
     write_all(data_root)
     suite = suites.get("folder")
     before = {name: suite.fingerprint(name) for name in suite.tasks}
@@ -96,7 +95,7 @@ def test_fingerprints_tell_tasks_and_changes_apart(data_root: Path) -> None:
     assert {name for name in before if changed.fingerprint(name) != before[name]} == {"clouds"}
 
 
-def test_the_root_itself_may_be_the_only_task(data_root: Path) -> None:
+def test_the_root_itself_may_be_the_only_task(data_root):
     write_lists(data_root, classes=2)
     write_lists(data_root / "other")
     suite = suites.get("folder")
@@ -104,14 +103,14 @@ def test_the_root_itself_may_be_the_only_task(data_root: Path) -> None:
     assert suite.load("mine", "test", size=4)[0].shape == (12, 3, 4, 4)
 
 
-def test_the_suite_goes_by_the_name_of_the_root(data_root: Path) -> None:
+def test_the_suite_goes_by_the_name_of_the_root(data_root):
     write_lists(data_root / "lists")
     assert suites.get("mine").fingerprint("lists") == suites.get("folder").fingerprint("lists")
     with pytest.raises(UserError, match=r"unknown suite 'min'; known: .*offline.*--data-root DIR"):
         suites.get("min")
 
 
-def test_a_linked_folder_keeps_its_own_name(data_root: Path, tmp_path: Path) -> None:
+def test_a_linked_folder_keeps_its_own_name(data_root, tmp_path):
     write_lists(tmp_path / "far" / "blob")
     (data_root / "lists").symlink_to(tmp_path / "far" / "blob")
     assert list(suites.get("folder").tasks) == ["lists"]
@@ -125,7 +124,7 @@ def test_a_linked_folder_keeps_its_own_name(data_root: Path, tmp_path: Path) -> 
         ("nowhere", ["there is no folder {root}; give the folder of your data with --data-root DIR"]),
     ],
 )
-def test_a_root_that_is_no_suite_is_refused(name: str, parts: list[str], data_root: Path, complaint: Complaint) -> None:
+def test_a_root_that_is_no_suite_is_refused(name, parts, data_root, complaint):
     root = data_root.with_name(name)
     if name == "empty":
         root.mkdir()
@@ -135,7 +134,7 @@ def test_a_root_that_is_no_suite_is_refused(name: str, parts: list[str], data_ro
     assert [part for part in parts if part.format(root=root) not in line] == []
 
 
-def test_faults_of_several_tasks_share_one_line(data_root: Path, complaint: Complaint) -> None:
+def test_faults_of_several_tasks_share_one_line(data_root, complaint):
     write_all(data_root)
     (data_root / "lists" / "val200.txt").write_text("images/a.png\n")
     (data_root / "clouds" / "shape_names.txt").write_text("cone\n")
@@ -145,9 +144,7 @@ def test_faults_of_several_tasks_share_one_line(data_root: Path, complaint: Comp
         assert part in line
 
 
-def test_a_run_from_end_to_end_and_its_repetition(
-    data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_from_end_to_end_and_its_repetition(data_root, tmp_path, capsys, monkeypatch):
     write_all(data_root)
     monkeypatch.setenv(DATA_ROOT, str(tmp_path / "not-this-one"))
     where = ["--data-root", str(data_root), "--workers", "2", "--results", str(tmp_path / "results")]
@@ -174,18 +171,18 @@ def damaged(data_root: Path) -> Path:
     return path
 
 
-def test_a_damaged_image_is_found_before_any_run(damaged: Path, tmp_path: Path, complaint: Complaint) -> None:
+def test_a_damaged_image_is_found_before_any_run(damaged, tmp_path, complaint):
     results = tmp_path / "results"
     assert f"cannot decode {damaged}" in complaint(run.main, "--suite", "mine", *QUICK, "--results", str(results))
     assert store.records(results) == []
 
 
-def test_verify_counts_the_images_that_do_not_decode(damaged: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_counts_the_images_that_do_not_decode(damaged, capsys):
     assert data.main(["verify", "mine"]) == 2
     assert f"1 of 24 images do not decode: cannot decode {damaged}" in capsys.readouterr().err
 
 
-def test_verify_finds_faults_of_clouds(data_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_finds_faults_of_clouds(data_root, capsys):
     write_clouds(data_root / "clouds", names="cone\nball\n")
     assert data.main(["verify", "folder"]) == 0
     assert "clouds: 2 classes, 18 + 2 + 8 samples" in capsys.readouterr().out
@@ -199,9 +196,7 @@ def test_verify_finds_faults_of_clouds(data_root: Path, capsys: pytest.CaptureFi
     assert "cloud 3 has values that are not finite" in capsys.readouterr().err
 
 
-def test_listings_show_the_suite_or_why_there_is_none(
-    data_root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_listings_show_the_suite_or_why_there_is_none(data_root, capsys, monkeypatch):
     monkeypatch.delitem(suites.SUITES, "offline")  # whose data take seconds to draw
     for show in (listing.show_list, data.show_list):
         assert show() == 0
@@ -214,7 +209,7 @@ def test_listings_show_the_suite_or_why_there_is_none(
 
 
 @pytest.mark.skipif("PEFT_BENCH_REALDATA" not in os.environ, reason="PEFT_BENCH_REALDATA is not set")
-def test_real_sets_have_their_counts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_real_sets_have_their_counts(capsys):
     place = Path(os.environ["PEFT_BENCH_REALDATA"])
     assert data.main(["verify", "folder", "--data-root", str(place / "vtab-layout")]) == 0
     out = capsys.readouterr().out.splitlines()

@@ -13,7 +13,6 @@ from benchmarks.files.root import DATA_ROOT
 from benchmarks.suites import checking, modelnet40
 from benchmarks.suites.modelnet40_files import NAMES
 from methods.errors import UserError
-from tests.conftest import Complaint
 
 SUITE = suites.get("modelnet40")
 TRAIN, TEST = 80, 40
@@ -27,7 +26,7 @@ def made(count: int, seed: int) -> clouds.Clouds:
 PARTS = {"train": made(TRAIN, 0), "test": made(TEST, 1)}
 
 
-def write_hdf5(root: Path) -> None:
+def write_hdf5(root: Path):
     folder = root / "modelnet40_ply_hdf5_2048"
     for split, (x, y) in PARTS.items():
         for part, some in enumerate(np.array_split(np.arange(len(y)), 2)):
@@ -35,7 +34,7 @@ def write_hdf5(root: Path) -> None:
     (folder / "shape_names.txt").write_text("\n".join(NAMES))
 
 
-def write_text(root: Path, splits: tuple[str, ...] = ("train", "test")) -> None:
+def write_text(root: Path, splits: tuple[str, ...] = ("train", "test")):
     folder = root / "modelnet40_normal_resampled"
     for split in splits:
         x, y = PARTS[split]
@@ -47,12 +46,12 @@ def write_text(root: Path, splits: tuple[str, ...] = ("train", "test")) -> None:
         (folder / f"modelnet40_{split}.txt").write_text("\n".join(listed) + "\n")
 
 
-def write_converted(root: Path) -> None:
+def write_converted(root: Path):
     for split, part in PARTS.items():
         clouds.write(root / "modelnet40" / f"{split}.h5", part)
 
 
-def write_fold(root: Path, *, way: int = 5, shot: int = 10, folder: str = "5way_10shot", protocol: int = 4) -> None:
+def write_fold(root: Path, *, way: int = 5, shot: int = 10, folder: str = "5way_10shot", protocol: int = 4):
     rng = np.random.default_rng(way)
     fold = {
         split: [
@@ -77,7 +76,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_table_has_the_published_counts() -> None:
+def test_table_has_the_published_counts():
     full = SUITE.tasks["modelnet40"]
     assert (full.train + full.val, full.test, full.classes) == (9843, 2468, 40)
     folds = {name: task for name, task in SUITE.tasks.items() if name != "modelnet40"}
@@ -89,7 +88,7 @@ def test_table_has_the_published_counts() -> None:
 
 
 @pytest.mark.parametrize("write", [write_hdf5, write_text, write_converted])
-def test_every_layout_gives_the_first_1024_points_in_the_unit_sphere(write: object, small: Path) -> None:
+def test_every_layout_gives_the_first_1024_points_in_the_unit_sphere(write, small):
     write(small)  # type: ignore[operator]
     expected = {}
     for split, (x, y) in PARTS.items():
@@ -107,9 +106,7 @@ def test_every_layout_gives_the_first_1024_points_in_the_unit_sphere(write: obje
     assert labels == [int(expected["train"][1][index]) for index in found]
 
 
-def test_verify_takes_the_copy_that_lacks_three_clouds_and_no_shorter_one(
-    small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_verify_takes_the_copy_that_lacks_three_clouds_and_no_shorter_one(small, monkeypatch):
     write_hdf5(small)
     task = modelnet40.TASKS["modelnet40"]
     # three fewer of 9,843 leave a tenth as large as it was
@@ -122,7 +119,7 @@ def test_verify_takes_the_copy_that_lacks_three_clouds_and_no_shorter_one(
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_a_fold_of_every_pickle_protocol_is_read(protocol: int, small: Path) -> None:
+def test_a_fold_of_every_pickle_protocol_is_read(protocol, small):
     write_fold(small, protocol=protocol)
     assert checking.faults(SUITE, "5way_10shot_0") == []
     x, y = SUITE.load("5way_10shot_0", "test", size=None)
@@ -132,24 +129,24 @@ def test_a_fold_of_every_pickle_protocol_is_read(protocol: int, small: Path) -> 
 
 @pytest.mark.parametrize(("task", "part"), [("5way_10shot_1", "1.pkl"), ("5way_10shot", "did you mean '5way_10shot_")])
 @pytest.mark.usefixtures("small")
-def test_a_task_that_cannot_be_verified_is_one_line(task: str, part: str, complaint: Complaint) -> None:
+def test_a_task_that_cannot_be_verified_is_one_line(task, part, complaint):
     assert part in complaint(data.main, "verify", "modelnet40", task)
 
 
-def test_a_fold_in_a_folder_of_the_other_name_can_be_verified_alone(small: Path) -> None:
+def test_a_fold_in_a_folder_of_the_other_name_can_be_verified_alone(small):
     write_fold(small, way=10, shot=20, folder="10way20shot")
     assert data.main(["verify", "modelnet40", "10way_20shot_0"]) == 0
     assert len(SUITE.load("10way_20shot_0", "val", size=None)[1]) == 20
 
 
-def test_missing_data_are_one_line_with_the_layouts(small: Path) -> None:
+def test_missing_data_are_one_line_with_the_layouts(small):
     with pytest.raises(UserError, match=r"modelnet40_ply_hdf5_2048 .* modelnet40_normal_resampled"):
         SUITE.fingerprint("modelnet40")
     with pytest.raises(UserError, match=r"ModelNetFewshot/10way_20shot/3\.pkl"):
         SUITE.fingerprint("10way_20shot_3")
 
 
-def test_classes_in_another_order_are_refused(small: Path) -> None:
+def test_classes_in_another_order_are_refused(small):
     write_hdf5(small)
     (small / "modelnet40_ply_hdf5_2048" / "shape_names.txt").write_text("\n".join(NAMES[::-1]))
     with pytest.raises(UserError, match=r"shape_names\.txt does not list the classes of ModelNet40"):
@@ -164,7 +161,7 @@ def test_classes_in_another_order_are_refused(small: Path) -> None:
         (Path.unlink, "cannot read cloud"),
     ],
 )
-def test_a_damaged_text_cloud_is_named(damage: object, part: str, small: Path) -> None:
+def test_a_damaged_text_cloud_is_named(damage, part, small):
     write_text(small)
     path = small / "modelnet40_normal_resampled" / "bed" / "bed_train0002.txt"
     damage(path)  # type: ignore[operator]

@@ -12,7 +12,6 @@ from benchmarks.files import clouds
 from benchmarks.files.root import DATA_ROOT
 from benchmarks.suites import checking, pointclouds, scanobjectnn
 from methods.errors import UserError
-from tests.conftest import Complaint
 
 SUITE = suites.get("scanobjectnn")
 PATHS = {
@@ -46,14 +45,14 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_table_has_the_published_counts() -> None:
+def test_table_has_the_published_counts():
     counts = {name: (task.train + task.val, task.test, task.classes) for name, task in SUITE.tasks.items()}
     assert counts == {"obj_bg": (2309, 581, 15), "obj_only": (2309, 581, 15), "pb_t50_rs": (11416, 2882, 15)}
     assert [task.val for task in SUITE.tasks.values()] == [231, 231, 1142]
 
 
 @pytest.mark.parametrize("place", ["scanobjectnn", "ScanObjectNN", "."])
-def test_splits_are_the_files_as_they_are(place: str, small: Path) -> None:
+def test_splits_are_the_files_as_they_are(place, small):
     written = write(small / place)
     for task, (train, test) in written.items():
         assert checking.faults(SUITE, task) == []
@@ -64,7 +63,7 @@ def test_splits_are_the_files_as_they_are(place: str, small: Path) -> None:
         assert torch.equal(x, torch.from_numpy(test[0])) and torch.equal(y, torch.from_numpy(test[1]))
 
 
-def test_fingerprints_tell_data_apart_and_hold(small: Path) -> None:
+def test_fingerprints_tell_data_apart_and_hold(small):
     written = write(small / "scanobjectnn")
     prints = [SUITE.fingerprint(task) for task in SUITE.tasks]
     (x, y), _ = written["obj_bg"]
@@ -78,20 +77,20 @@ def test_fingerprints_tell_data_apart_and_hold(small: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_missing_data_are_one_line_with_the_page_and_the_layout(complaint: Complaint) -> None:
+def test_missing_data_are_one_line_with_the_page_and_the_layout(complaint):
     line = complaint(data.main, "verify", "scanobjectnn")
     for part in ("https://hkust-vgd.github.io/scanobjectnn/", "terms of use", "main_split/training_objectdataset.h5"):
         assert part in line
 
 
-def test_a_short_file_is_refused_with_both_counts(small: Path) -> None:
+def test_a_short_file_is_refused_with_both_counts(small):
     write(small / "scanobjectnn")
     clouds.write(small / "scanobjectnn" / PATHS["obj_only"].format("test"), made(29, 0))
     with pytest.raises(UserError, match="obj_only has 150 training and 29 test clouds, not 150 and 30"):
         SUITE.load("obj_only", "train", size=None)
 
 
-def test_a_file_of_other_points_is_named(small: Path) -> None:
+def test_a_file_of_other_points_is_named(small):
     write(small / "scanobjectnn")
     x, y = made(30, 0)
     path = small / "scanobjectnn" / PATHS["obj_only"].format("test")

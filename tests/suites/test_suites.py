@@ -1,26 +1,23 @@
 """The offline suite: it is as its table says, its splits share no sample, and its bytes are always the same."""
 
-from pathlib import Path
-
 import pytest
 
 from benchmarks import data, suites
 from benchmarks.files.contents import digest
 from benchmarks.suites import checking, offline
-from tests.conftest import Complaint
 
 SUITE = suites.get("offline")
 
 
 @pytest.mark.parametrize("task", SUITE.tasks)
-def test_data_is_what_the_table_says(task: str) -> None:
+def test_data_is_what_the_table_says(task):
     assert checking.faults(SUITE, task) == []
     x, _ = SUITE.load(task, "test", size=None)
     assert len(x) >= 1000
 
 
 @pytest.mark.parametrize("task", SUITE.tasks)
-def test_no_sample_is_in_two_splits(task: str) -> None:
+def test_no_sample_is_in_two_splits(task):
     rows = {
         split: {row.numpy().tobytes() for row in SUITE.load(task, split, size=None)[0]}
         for split in ("train", "val", "test")
@@ -28,7 +25,7 @@ def test_no_sample_is_in_two_splits(task: str) -> None:
     assert not rows["train"] & rows["val"] and not (rows["train"] | rows["val"]) & rows["test"]
 
 
-def test_data_is_the_same_when_it_is_drawn_again() -> None:
+def test_data_is_the_same_when_it_is_drawn_again():
     prints = {task: SUITE.fingerprint(task) for task in SUITE.tasks}
     offline.arrays.cache_clear()
     assert {task: digest(offline.arrays(task)) for task in SUITE.tasks} == prints
@@ -36,7 +33,7 @@ def test_data_is_the_same_when_it_is_drawn_again() -> None:
 
 
 @pytest.mark.parametrize("task", ["digits", "solids"])
-def test_show_draws_a_picture(task: str, tmp_path: Path) -> None:
+def test_show_draws_a_picture(task, tmp_path):
     path = tmp_path / "sheet.png"
     assert data.main(["show", task, "-o", str(path)]) == 0
     assert path.read_bytes().startswith(b"\x89PNG")
@@ -51,11 +48,11 @@ def test_show_draws_a_picture(task: str, tmp_path: Path) -> None:
         (["show", "digits", "-o", "/proc/nowhere/x.png"], "/proc/nowhere"),
     ],
 )
-def test_wrong_input_is_one_line(argv: list[str], part: str, complaint: Complaint) -> None:
+def test_wrong_input_is_one_line(argv, part, complaint):
     assert part in complaint(data.main, *argv)
 
 
-def test_a_missing_sample_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_sample_is_a_fault(monkeypatch):
     whole = offline.arrays("count")
     x, y = whole["train"]
     broken = {**whole, "train": (x[:-1], y[:-1])}

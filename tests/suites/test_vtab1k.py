@@ -12,7 +12,6 @@ from benchmarks.files.root import DATA_ROOT, Missing
 from benchmarks.suites import checking, vtab1k
 from benchmarks.sweeps import grid, sweep
 from methods.errors import UserError
-from tests.conftest import Complaint
 from tests.support.layout_files import write_image, write_lists
 
 SUITE = suites.get("vtab1k")
@@ -41,20 +40,20 @@ def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small(monkeypatch: pytest.MonkeyPatch):
     """Tables for sets of a few images."""
     for name, task in SUITE.tasks.items():
         few = dict(zip(("train", "val", "test"), COUNTS, strict=True))
         monkeypatch.setitem(SUITE.tasks, name, replace(task, **few))  # type: ignore[arg-type, misc, attr-defined]
 
 
-def write_all(place: Path, alias: int) -> None:
+def write_all(place: Path, alias: int):
     for name, folders in vtab1k.FOLDERS.items():
         classes = SUITE.tasks[name].classes
         write_lists(place / folders[min(alias, len(folders) - 1)], min(classes, 3), COUNTS, highest=classes - 1)
 
 
-def test_the_table_is_the_published_one() -> None:
+def test_the_table_is_the_published_one():
     table = {
         group: {task.name: (task.classes, task.test) for task in SUITE.tasks.values() if task.group == group}
         for group in ("natural", "specialized", "structured")
@@ -64,7 +63,7 @@ def test_the_table_is_the_published_one() -> None:
     assert {(task.train, task.val, task.modality) for task in SUITE.tasks.values()} == {(800, 200, "image")}
 
 
-def test_the_recipe_is_that_of_the_papers() -> None:
+def test_the_recipe_is_that_of_the_papers():
     (recipe,) = grid.recipes(SUITE.recipes["image"], {})
     asked = {"epochs": 100, "batch_size": 64, "warmup_epochs": 10, "drop_path": 0.1, "augment": "none"}
     asked |= {"normalization": "checkpoint", "label_smoothing": 0.0, "checkpoint_rule": "last"}
@@ -75,7 +74,7 @@ def test_the_recipe_is_that_of_the_papers() -> None:
 
 @pytest.mark.parametrize(("below", "alias"), [("vtab-1k", 0), ("", 1), ("", 2)])
 @pytest.mark.usefixtures("small")
-def test_all_tasks_are_found_by_their_names(below: str, alias: int, data_root: Path) -> None:
+def test_all_tasks_are_found_by_their_names(below, alias, data_root):
     write_all(data_root / below, alias)
     for name, task in SUITE.tasks.items():
         images, labels = SUITE.load(name, "test", size=4)
@@ -85,7 +84,7 @@ def test_all_tasks_are_found_by_their_names(below: str, alias: int, data_root: P
 
 
 @pytest.mark.usefixtures("small")
-def test_verify_passes_a_whole_set_and_shows_its_counts(data_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_passes_a_whole_set_and_shows_its_counts(data_root, capsys):
     for name, folders in vtab1k.FOLDERS.items():
         write_lists(data_root / folders[0], min(SUITE.tasks[name].classes, 5), COUNTS)
     several = {name: task for name, task in SUITE.tasks.items() if task.classes > 5}
@@ -99,7 +98,7 @@ def test_verify_passes_a_whole_set_and_shows_its_counts(data_root: Path, capsys:
 
 
 @pytest.mark.usefixtures("small")
-def test_missing_data_name_the_folders_and_the_ways_out(data_root: Path) -> None:
+def test_missing_data_name_the_folders_and_the_ways_out(data_root):
     with pytest.raises(Missing, match=f"{data_root}.*oxford_iiit_pet or oxford_pet.*fetch vtab1k.*--data-root"):
         SUITE.fingerprint("pets")
 
@@ -114,9 +113,7 @@ def test_missing_data_name_the_folders_and_the_ways_out(data_root: Path) -> None
     ],
 )
 @pytest.mark.usefixtures("small")
-def test_a_short_or_wrong_set_is_named(
-    counts: tuple[int, int, int], highest: int, part: str, data_root: Path, complaint: Complaint
-) -> None:
+def test_a_short_or_wrong_set_is_named(counts, highest, part, data_root, complaint):
     folder = data_root / "vtab-1k" / "oxford_iiit_pet"
     write_lists(folder, 3, counts, highest=highest)
     with pytest.raises(UserError) as caught:
@@ -127,7 +124,7 @@ def test_a_short_or_wrong_set_is_named(
 
 
 @pytest.mark.usefixtures("small")
-def test_verify_lists_everything_that_is_wrong(data_root: Path) -> None:
+def test_verify_lists_everything_that_is_wrong(data_root):
     folder = data_root / "patch_camelyon"
     write_lists(folder, 2, COUNTS)
     assert vtab1k.faults("camelyon") == []
@@ -144,7 +141,7 @@ def test_verify_lists_everything_that_is_wrong(data_root: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_only_the_tasks_asked_for_are_needed(data_root: Path) -> None:
+def test_only_the_tasks_asked_for_are_needed(data_root):
     write_lists(data_root / "dtd", 3, COUNTS)
     recipe = {"epochs": 1, "warmup_epochs": 0}
     asked = sweep.Sweep(methods=("linear",), suite="vtab1k", tasks=("dtd",), backbone=("vit_nano",), recipe=recipe)
@@ -154,9 +151,7 @@ def test_only_the_tasks_asked_for_are_needed(data_root: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_list_says_which_data_are_missing_or_wrong(
-    data_root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_list_says_which_data_are_missing_or_wrong(data_root, capsys, monkeypatch):
     for other in ("offline", "scanobjectnn", "modelnet40"):
         monkeypatch.delitem(suites.SUITES, other)
     write_lists(data_root / "dtd", 3, COUNTS)
@@ -169,7 +164,7 @@ def test_list_says_which_data_are_missing_or_wrong(
 
 
 @pytest.mark.usefixtures("small")
-def test_show_draws_a_task_of_many_classes(data_root: Path, tmp_path: Path) -> None:
+def test_show_draws_a_task_of_many_classes(data_root, tmp_path):
     write_lists(data_root / "cifar", 3, COUNTS)
     write_image(data_root / "cifar" / "images/train/000000.png", 1)
     path = tmp_path / "sheet.png"

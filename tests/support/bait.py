@@ -7,7 +7,7 @@ from pathlib import Path
 class Bait:
     """Unpickling this makes the folder ``path``."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path):
         self.path = path
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -30,7 +30,7 @@ def chromium() -> Iterator[Any]:
 class Watched:
     """An open page that records its complaints (console, errors, dialogs), its requests and the refused ones."""
 
-    def __init__(self, browser: Any, path: Path, route: str = "", before: str = "", **context: Any) -> None:
+    def __init__(self, browser: Any, path: Path, route: str = "", before: str = "", **context: Any):
         self.page = browser.new_context(viewport={"width": 1280, "height": 900} | context.pop("size", {}), **context)
         self.page = self.page.new_page()
         self.complaints: list[str] = []
@@ -46,5 +46,5 @@ class Watched:
         self.page.goto(path.as_uri() + route)
         self.page.wait_for_selector("#sections tbody tr, #detail:not([hidden]) h2", state="attached")
 
-    def close(self) -> None:
+    def close(self):
         self.page.context.close()

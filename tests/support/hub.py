@@ -63,7 +63,7 @@ class Hub:
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_: object):
         self._server.shutdown()  # waits until the thread has left its loop
         self._server.server_close()
 
@@ -85,10 +85,10 @@ class _Answer(BaseHTTPRequestHandler):
     hub: ClassVar[Hub]
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any):
         pass
 
-    def do_GET(self) -> None:
+    def do_GET(self):
         hub, wanted = self.hub, self.headers.get("Range", "")
         hub.log.append(f"{self.command} {self.path} {wanted}")
         known = {hub.path.format(commit=revision) for revision in ("main", COMMIT)}
@@ -108,7 +108,7 @@ class _Answer(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # ``_send`` leaves the body out
 
-    def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def _send(self, status: int, headers: dict[str, str], body: bytes):
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)

@@ -9,15 +9,13 @@ from PIL import Image
 LISTS = {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"}
 
 
-def write_image(path: Path, label: int = 0, *, size: tuple[int, int] = (20, 12), seed: int = 0) -> None:
+def write_image(path: Path, label: int = 0, *, size: tuple[int, int] = (20, 12), seed: int = 0):
     noise = np.random.default_rng([label, seed]).integers(0, 56, (*reversed(size), 3))
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray((noise + 40 * (label % 5)).astype(np.uint8)).save(path)
 
 
-def write_lists(
-    folder: Path, classes: int = 2, counts: Sequence[int] = (8, 4, 12), *, highest: int | None = None
-) -> None:
+def write_lists(folder: Path, classes: int = 2, counts: Sequence[int] = (8, 4, 12), *, highest: int | None = None):
     """A task in VTAB-1K's layout, with ``counts`` samples per split; the last label of every split is ``highest``."""
     both = []
     for (split, name), count in zip(LISTS.items(), counts, strict=True):
@@ -33,9 +31,7 @@ def write_lists(
     (folder / "train800val200.txt").write_text("".join(both))
 
 
-def write_image_folder(
-    folder: Path, classes: Sequence[str] = ("cat", "dog"), *, train: int = 10, test: int = 5
-) -> None:
+def write_image_folder(folder: Path, classes: Sequence[str] = ("cat", "dog"), *, train: int = 10, test: int = 5):
     for split, count in (("train", train), ("test", test)):
         for label, name in enumerate(classes):
             for i in range(count):

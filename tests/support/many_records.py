@@ -42,7 +42,7 @@ def records(count: int, sets: Sequence[Part] = SETS, seeds: int = SEEDS) -> Iter
         yield _record(random.Random(number), *run)
 
 
-def write(folder: Path, count: int) -> None:
+def write(folder: Path, count: int):
     """Write ``count`` records below ``folder``, under the paths of a sweep."""
     for record in records(count):
         spec = record["spec"]
@@ -80,7 +80,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _fill(spec: dict[str, Any], part: Part) -> None:
+def _fill(spec: dict[str, Any], part: Part):
     suite, modality, backbone, _, rule = part
     size = 224 if modality == "image" else None
     spec["backbone"] |= {"name": backbone, "modality": modality, "sha256": _digest(backbone), "image_size": size}

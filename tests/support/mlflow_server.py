@@ -72,7 +72,7 @@ def recorded(results: Path) -> dict[str, tuple[Any, ...]]:
 class Server:
     """A real ``mlflow server`` on loopback that serves artifacts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -83,14 +83,14 @@ class Server:
         self.command = [sys.executable, "-m", "mlflow", "server", *place, *artifacts, *address]
         self.log = folder / "log"
 
-    def start(self) -> None:
+    def start(self):
         environment = {**os.environ, **mirror.SETTINGS, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 self.command, stdout=log, stderr=log, start_new_session=True, env=environment
             )
 
-    def wait(self) -> None:
+    def wait(self):
         until(self.answers)
 
     def answers(self) -> bool:
@@ -101,6 +101,6 @@ class Server:
         except OSError:
             return False
 
-    def kill(self) -> None:
+    def kill(self):
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

@@ -22,16 +22,16 @@ def rows(text: str) -> dict[str, dict[str, str]]:
     return {line[0].strip("`"): dict(zip(head, line, strict=True)) for line in body}
 
 
-def test_the_committed_page_is_what_the_command_writes(page: str, tmp_path: Path) -> None:
+def test_the_committed_page_is_what_the_command_writes(page, tmp_path):
     assert catalog.main(["-o", str(tmp_path / "page.md")]) == 0
     assert (tmp_path / "page.md").read_text() == page
 
 
-def test_every_method_has_a_row(page: str) -> None:
+def test_every_method_has_a_row(page):
     assert set(rows(page)) == set(methods.METHODS)
 
 
-def test_the_readme_names_every_method(root: Path) -> None:
+def test_the_readme_names_every_method(root):
     assert set(methods.METHODS) <= set(re.findall(r"`([a-z_]+)`", (root / "README.md").read_text()))
 
 
@@ -48,6 +48,6 @@ def test_the_readme_names_every_method(root: Path) -> None:
         ("mosa", {"ViT-B/16": "322,752", "merges": "no"}),
     ],
 )
-def test_rows_of_known_methods_are_right(name: str, expected: dict[str, str], page: str) -> None:
+def test_rows_of_known_methods_are_right(name, expected, page):
     row = rows(page)[name]
     assert {column: row[column] for column in expected} == expected

@@ -9,20 +9,17 @@ from benchmarks import backbones, published, run, suites
 from benchmarks.files.root import DATA_ROOT
 from benchmarks.records import store
 from benchmarks.sweeps import sweep
-from tests.conftest import Complaint
 
 MISSION = ["full", "linear", "adapter", "lora", "noah", "mosa", "adapterx"]
 
 
 @pytest.fixture(autouse=True)
-def _no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(DATA_ROOT, str(tmp_path / "none"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
 
 
-def test_a_plan_of_missing_data_shows_time_and_published_numbers(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_plan_of_missing_data_shows_time_and_published_numbers(tmp_path, capsys):
     config = tmp_path / "sweep.yaml"
     config.write_text("suite: vtab1k\nmethods: [linear, lora]\nseeds: [0, 1]\nset: {lora: {rank: [4, 8]}}\n")
     argv = ["--config", str(config), "--backbone", "vit_nano", "--recipe", "epochs=11", "--results", str(tmp_path)]
@@ -42,7 +39,7 @@ def test_a_plan_of_missing_data_shows_time_and_published_numbers(
 
 
 @pytest.mark.parametrize("name", ["vtab1k", "scanobjectnn", "modelnet40"])
-def test_a_sweep_file_quotes_the_published_numbers_that_its_plan_shows(name: str, root: Path) -> None:
+def test_a_sweep_file_quotes_the_published_numbers_that_its_plan_shows(name, root):
     file = root / "benchmarks" / "configs" / f"{name}.yaml"
     specs = sweep.specs(sweep.from_file(file), "float32", absent=True)
     assert list(dict.fromkeys(spec.method for spec in specs)) == MISSION
@@ -55,6 +52,6 @@ def test_a_sweep_file_quotes_the_published_numbers_that_its_plan_shows(name: str
     assert quoted == {method: line for method, line in reported.items() if line}
 
 
-def test_a_missing_weights_file_that_was_named_is_an_error(complaint: Complaint) -> None:
+def test_a_missing_weights_file_that_was_named_is_an_error(complaint):
     line = complaint(run.main, "--suite", "vtab1k", "--backbone", "vit_nano@none.safetensors", "--dry-run")
     assert "none.safetensors is not a file" in line

@@ -11,7 +11,7 @@ from tests.support.made_records import ACCURACY, frame, record
 MEANS = [100 * (a + b) / 2 for a, b in zip(ACCURACY["lora", "digits"], ACCURACY["lora", "count"], strict=True)]
 
 
-def test_cells_are_means_and_sample_deviations_over_seeds() -> None:
+def test_cells_are_means_and_sample_deviations_over_seeds():
     (table,) = tables(frame(ACCURACY))
     assert list(table.cells.index) == ["lora", "linear"]
     digits = [100 * value for value in ACCURACY["lora", "digits"]]
@@ -23,7 +23,7 @@ def test_cells_are_means_and_sample_deviations_over_seeds() -> None:
     assert table.cells.loc["lora", "PPT"] == f"{expected:.3f}"
 
 
-def test_the_mean_has_its_t_interval_and_rows_their_rank_and_verdict() -> None:
+def test_the_mean_has_its_t_interval_and_rows_their_rank_and_verdict():
     (table,) = tables(frame(ACCURACY))
     half = 4.303 * statistics.stdev(MEANS) / math.sqrt(3)
     mean = statistics.mean(MEANS)
@@ -32,13 +32,13 @@ def test_the_mean_has_its_t_interval_and_rows_their_rank_and_verdict() -> None:
     assert list(table.cells["rank"]) == ["1.0", "2.0"]
 
 
-def test_one_seed_has_no_interval_and_no_verdict() -> None:
+def test_one_seed_has_no_interval_and_no_verdict():
     (table,) = tables(frame({key: values[:1] for key, values in ACCURACY.items()}))
     assert list(table.cells["95 % interval"]) == ["-", "-"]
     assert list(table.cells["against best"]) == ["best", "-"]
 
 
-def test_a_row_without_every_task_has_no_mean_no_rank_and_no_verdict() -> None:
+def test_a_row_without_every_task_has_no_mean_no_rank_and_no_verdict():
     three = {**ACCURACY, ("norm", "digits"): [0.99, 0.99, 0.99]}
     (table,) = tables(frame(three))
     lacking = ["count", "mean", "group mean", "PPT", "95 % interval", "rank", "against best"]
@@ -46,7 +46,7 @@ def test_a_row_without_every_task_has_no_mean_no_rank_and_no_verdict() -> None:
     assert dict(table.cells["rank"].drop("norm")) == {"lora": "1.0", "linear": "2.0"}
 
 
-def test_published_numbers_stand_beside_ours_with_their_rule() -> None:
+def test_published_numbers_stand_beside_ours_with_their_rule():
     sweeps = sweep.Sweep(suite="vtab1k", methods=("lora", "norm"), backbone=("vit_nano",))
     records = [record(spec, 0.5, 100) for spec in sweep.specs(sweeps, "float32", absent=True)]
     (table,) = tables(reader.to_frame(records))

@@ -34,7 +34,7 @@ def measured(device: str = "cpu: one") -> pd.DataFrame:
     )
 
 
-def test_costs_are_medians_over_runs_in_the_units_of_their_columns() -> None:
+def test_costs_are_medians_over_runs_in_the_units_of_their_columns():
     runs = measured()
     (table,) = costs.costs(comparable(runs)[0])
     median = {column: statistics.median(values) for column, values in runs[:6].filter(regex="bytes|cost").items()}
@@ -54,21 +54,21 @@ def test_costs_are_medians_over_runs_in_the_units_of_their_columns() -> None:
     }
 
 
-def test_the_table_of_costs_names_its_device_and_marks_no_best_cell() -> None:
+def test_the_table_of_costs_names_its_device_and_marks_no_best_cell():
     _, table = tables(measured())
     assert table.title == "offline: what runs cost, image, vit_nano"
     assert table.notes[-1] == "Measured on cpu: one, threads 2, float32."
     assert table.values.isna().all(axis=None)
 
 
-def test_runs_on_different_devices_never_share_a_median() -> None:
+def test_runs_on_different_devices_never_share_a_median():
     both = pd.concat([measured("cpu: one"), measured("cuda: two")], ignore_index=True)
     made = [table for table in tables(both) if "what runs cost" in table.title]
     assert [table.notes[-1].split(",")[0] for table in made] == ["Measured on cpu: one", "Measured on cuda: two"]
     assert {table.cells.loc["lora", "runs"] for table in made} == {"6"}
 
 
-def test_a_cost_without_a_record_has_no_column_and_one_without_a_run_is_a_dash() -> None:
+def test_a_cost_without_a_record_has_no_column_and_one_without_a_run_is_a_dash():
     runs = measured().drop(columns="cost.latency_ms.merged")
     runs.loc[runs["spec.method"] == "linear", "cost.step_ms.backward"] = float("nan")
     (table,) = costs.costs(comparable(runs)[0])
@@ -76,7 +76,7 @@ def test_a_cost_without_a_record_has_no_column_and_one_without_a_run_is_a_dash()
     assert table.cells.loc["linear", "backward ms"] == "-" != table.cells.loc["lora", "backward ms"]
 
 
-def test_searches_have_a_table_of_their_cost() -> None:
+def test_searches_have_a_table_of_their_cost():
     found = frame({("norm", "digits"): [0.5, 0.7]})
     spent = [(0.5, 110, 0.1, 900, 0.71), (0.3, 114, 0.3, 1100, 0.72)]
     names = ("subnets", "seconds", "params", "val_accuracy")

@@ -1,7 +1,6 @@
 """Tables as Markdown, LaTeX, CSV and for a terminal."""
 
 import pandas as pd
-import pytest
 from rich.console import Console
 
 from benchmarks.tables import formats
@@ -10,7 +9,7 @@ from benchmarks.tables.table import Table
 from tests.support.made_records import ACCURACY, frame
 
 
-def test_a_head_that_is_the_same_in_every_row_is_said_once() -> None:
+def test_a_head_that_is_the_same_in_every_row_is_said_once():
     (table,) = tables(frame(ACCURACY))
     text = formats.to_markdown(table)
     assert "head" in table.cells and "| head" not in text
@@ -18,7 +17,7 @@ def test_a_head_that_is_the_same_in_every_row_is_said_once() -> None:
     assert "head" in formats.to_csv([table]).splitlines()[0]
 
 
-def test_a_row_with_a_letter_keeps_it_in_a_terminal() -> None:
+def test_a_row_with_a_letter_keeps_it_in_a_terminal():
     (table,) = tables(frame(ACCURACY))
     table.cells.index = pd.Index(["lora [a]", "linear"])
     assert "lora [a]" in printed(table)
@@ -30,7 +29,7 @@ def printed(table: Table) -> str:
     return console.export_text()
 
 
-def test_a_terminal_shows_the_first_rows_and_says_how_many_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_the_first_rows_and_says_how_many_it_leaves_out(monkeypatch):
     (table,) = tables(frame(ACCURACY))
     assert "more row" not in printed(table) and "linear" in printed(table)
     monkeypatch.setattr(formats, "MOST_ROWS", 1)
@@ -39,14 +38,14 @@ def test_a_terminal_shows_the_first_rows_and_says_how_many_it_leaves_out(monkeyp
     assert "lora" in printed(table) and "linear" not in printed(table)
 
 
-def test_a_terminal_shows_tasks_or_for_many_tasks_group_means(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_tasks_or_for_many_tasks_group_means(monkeypatch):
     (table,) = tables(frame({**ACCURACY, ("lora", "texture"): [0.5], ("linear", "texture"): [0.5]}))
     assert "digits" in printed(table) and "natural mean" not in printed(table)
     monkeypatch.setattr(formats, "MANY_TASKS", 2)
     assert "digits" not in printed(table) and "natural mean" in printed(table)
 
 
-def test_the_best_is_bold_and_so_is_its_equal() -> None:
+def test_the_best_is_bold_and_so_is_its_equal():
     tied = {**ACCURACY, ("norm", "digits"): [0.90, 0.92, 0.94], ("norm", "count"): [0.1, 0.1, 0.1]}
     (table,) = tables(frame(tied))
     lines = formats.to_markdown(table).splitlines()
@@ -55,7 +54,7 @@ def test_the_best_is_bold_and_so_is_its_equal() -> None:
     assert "**" not in shown["linear"]
 
 
-def test_latex_is_escaped() -> None:
+def test_latex_is_escaped():
     (table,) = tables(frame(ACCURACY))
     table.cells.index = pd.Index(["a_b", "c&d%"])
     text = formats.to_latex(table)

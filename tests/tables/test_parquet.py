@@ -2,7 +2,6 @@
 
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ def at(record: dict[str, Any], name: str) -> Any:
     return value
 
 
-def test_every_value_of_the_committed_records_is_in_its_row(root: Path) -> None:
+def test_every_value_of_the_committed_records_is_in_its_row(root):
     records = store.records(root / "results")[::20]
     rows = table(records).to_pylist()
     assert len(rows) == len(records)
@@ -42,12 +41,12 @@ def test_every_value_of_the_committed_records_is_in_its_row(root: Path) -> None:
             assert (row[f"history.{field}"] or [None] * len(values)) == values
 
 
-def test_the_schema_does_not_depend_on_the_records(root: Path) -> None:
+def test_the_schema_does_not_depend_on_the_records(root):
     some = list(many_records.records(2))
     assert table(some).schema == table(store.records(root / "results")[:3]).schema
 
 
-def test_fields_outside_the_schema_follow_by_name() -> None:
+def test_fields_outside_the_schema_follow_by_name():
     first, second = many_records.records(2)
     first["cost"]["energy_joules"] = 2.5
     second["accuracy"]["mixed"], first["accuracy"]["mixed"] = "text", 1
@@ -57,7 +56,7 @@ def test_fields_outside_the_schema_follow_by_name() -> None:
     assert made["accuracy.mixed"].to_pylist() == ["1", '"text"']
 
 
-def test_a_missing_number_of_an_epoch_is_null() -> None:
+def test_a_missing_number_of_an_epoch_is_null():
     (record,) = many_records.records(1)
     record["history"] = [{"epoch": 1, "val_accuracy": None}, {"epoch": 2, "val_accuracy": 0.5}]
     assert table([record])["history.val_accuracy"].to_pylist() == [[None, 0.5]]
@@ -65,7 +64,7 @@ def test_a_missing_number_of_an_epoch_is_null() -> None:
 
 
 @pytest.mark.parametrize("rows", [slice(1, 3), slice(2, None)])
-def test_a_selection_of_rows_keeps_its_curves(rows: slice) -> None:
+def test_a_selection_of_rows_keeps_its_curves(rows):
     records = list(many_records.records(4))
     losses = table(records, rows)["history.train_loss"].to_pylist()
     assert losses == [[epoch["train_loss"] for epoch in record["history"]] for record in records[rows]]

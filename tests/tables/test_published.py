@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import statistics
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,7 +47,7 @@ TASKS = [task for members in GROUPS.values() for task in members]
         )
     ),
 )
-def test_the_means_of_v_petl_bench_equal_those_of_its_cells(method: str, mean: float, group_mean: float) -> None:
+def test_the_means_of_v_petl_bench_equal_those_of_its_cells(method, mean, group_mean):
     found = published.find("vtab1k", method, backbone=VIT, augment="none")
     cells = found[found["task"] != "group mean"].set_index("task")["accuracy"]
     assert set(cells.index) == set(TASKS)
@@ -60,7 +58,7 @@ def test_the_means_of_v_petl_bench_equal_those_of_its_cells(method: str, mean: f
     assert text == f"mean {mean:.2f}, group mean {group_mean:.2f}; rule best_test"
 
 
-def test_every_number_names_its_source_and_rule() -> None:
+def test_every_number_names_its_source_and_rule():
     table = published.numbers()
     assert not table[list(published.COLUMNS)].isna().any(axis=None)
     assert set(table["suite"]) == {"vtab1k", "scanobjectnn", "modelnet40"}
@@ -79,19 +77,19 @@ def test_every_number_names_its_source_and_rule() -> None:
         ("scanobjectnn full point_nano rotate", ""),
     ],
 )
-def test_published_numbers_on_points_need_equal_backbone_and_augmentation(asked: str, expected: str) -> None:
+def test_published_numbers_on_points_need_equal_backbone_and_augmentation(asked, expected):
     suite, method, backbone, augment = asked.split()
     found = published.find(suite, method, backbone=backbone, augment=augment)
     assert published.summary(found, {"all": ["obj_bg", "pb_t50_rs", "modelnet40"]}) == expected
 
 
 @pytest.mark.parametrize(("method", "mean"), [("adapterx", "76.2"), ("mosa", "71.4")])
-def test_a_number_from_a_figure_is_marked_as_such(method: str, mean: str) -> None:
+def test_a_number_from_a_figure_is_marked_as_such(method, mean):
     found = published.find("vtab1k", method, backbone=VIT, augment="none")
     assert published.summary(found, GROUPS) == f"group mean {mean} (figure or quote); rule unknown"
 
 
-def test_the_table_has_all_twenty_means_and_ppt_of_v_petl_bench() -> None:
+def test_the_table_has_all_twenty_means_and_ppt_of_v_petl_bench():
     expected: dict[str, dict[str, float]] = {}
     params = {}
     for line in csv.DictReader((published.FOLDER / "vtab1k.csv").read_text().splitlines()):  # without pandas
@@ -111,7 +109,7 @@ def test_the_table_has_all_twenty_means_and_ppt_of_v_petl_bench() -> None:
         assert (row["rule"], row["aggregate"], row["seeds"]) == ("best_test", "19 tasks", "not said")
 
 
-def test_the_row_of_a_paper_that_prints_only_a_group_mean_has_only_that() -> None:
+def test_the_row_of_a_paper_that_prints_only_a_group_mean_has_only_that():
     row = beside.table("vtab1k", []).cells.query("`from` == 'paper [5]'").loc["adapterx"]
     about = {"from": "paper [5]", "rule": "unknown", "aggregate": "mean of three group means", "seeds": "not said"}
     assert dict(row[row != "-"]) == {**about, "group mean": "76.2", "params": "0.2 %"}
@@ -120,7 +118,7 @@ def test_the_row_of_a_paper_that_prints_only_a_group_mean_has_only_that() -> Non
 @pytest.mark.parametrize(
     ("suite", "rows"), [("vtab1k", 20 + 3 + 10 + 1), ("scanobjectnn", 20 + 2 + 3), ("modelnet40", 18)]
 )
-def test_every_published_number_is_in_the_table_of_its_suite(suite: str, rows: int) -> None:
+def test_every_published_number_is_in_the_table_of_its_suite(suite, rows):
     table = beside.table(suite, [])
     assert len(table.cells) == rows
     there = published.numbers().query("suite == @suite")
@@ -128,7 +126,7 @@ def test_every_published_number_is_in_the_table_of_its_suite(suite: str, rows: i
     assert sum((table.cells[task] != "-").sum() for task in tasks) == there["task"].isin(tasks).sum() > 0
 
 
-def test_no_published_number_is_marked_as_the_best() -> None:
+def test_no_published_number_is_marked_as_the_best():
     assert not beside.table("vtab1k", []).best().any(axis=None)
 
 
@@ -155,7 +153,7 @@ def here(table: Table) -> pd.Series[str]:
     return table.cells.iloc[place]
 
 
-def test_our_rows_have_their_rule_and_the_aggregates_of_the_papers() -> None:
+def test_our_rows_have_their_rule_and_the_aggregates_of_the_papers():
     table = beside.table("vtab1k", ours("vtab1k", {"lora": (290_000, 36_000)}, backbone=("vit_nano",)))
     row = here(table)
     assert (row["rule"], row["seeds"], row["aggregate"], row["backbone"]) == ("last", "3", "19 tasks", "vit_nano")
@@ -165,13 +163,13 @@ def test_our_rows_have_their_rule_and_the_aggregates_of_the_papers() -> None:
     assert set(table.cells["backbone"]) == {"vit_nano", VIT}
 
 
-def test_our_means_over_fewer_tasks_than_the_papers_are_not_shown() -> None:
+def test_our_means_over_fewer_tasks_than_the_papers_are_not_shown():
     row = here(beside.table("vtab1k", ours("vtab1k", {"lora": (9, 1)}, ("dtd", "kitti"), backbone=("vit_nano",))))
     assert row["aggregate"] == "2 tasks" and row["dtd"].startswith("50.2 ± ")
     assert (row[["mean", "group mean", "natural mean", "PPT", "svhn"]] == "-").all()
 
 
-def test_on_points_our_parameters_count_the_head_as_in_the_papers() -> None:
+def test_on_points_our_parameters_count_the_head_as_in_the_papers():
     table = beside.table("scanobjectnn", ours("scanobjectnn", {"dapt": (830_000, 270_000)}, backbone=("point_mae",)))
     row = here(table)
     assert (row["params"], row["augment"], row["backbone"]) == ("1.10 M", "rotate", "point_mae")
@@ -187,7 +185,7 @@ def groups() -> list[pd.DataFrame]:
     ]
 
 
-def test_the_figure_has_the_points_of_the_paper(groups: list[pd.DataFrame]) -> None:
+def test_the_figure_has_the_points_of_the_paper(groups):
     paper = figure.series("vtab1k", groups)[0]
     methods = "linear bitfit vpt_deep lora ssf adapter adaptformer adapterx_sequential adapterx full"
     assert sorted(zip(paper.names, paper.x, paper.y, strict=True)) == sorted(
@@ -201,7 +199,7 @@ def test_the_figure_has_the_points_of_the_paper(groups: list[pd.DataFrame]) -> N
     assert figure.series("scanobjectnn", groups)[0].names == ["full", "dapt", "adapterx"]
 
 
-def test_the_figure_has_our_points_with_their_interval_if_they_have_all_tasks(groups: list[pd.DataFrame]) -> None:
+def test_the_figure_has_our_points_with_their_interval_if_they_have_all_tasks(groups):
     _, own = figure.series("vtab1k", groups)  # without the runs that have one task
     # the parameters of linear are those of the head, as in the paper
     assert dict(zip(own.names, own.x, strict=True)) == pytest.approx({"lora": 100 * 0.29 / 85.8, "linear": 0.05})
@@ -211,13 +209,13 @@ def test_the_figure_has_our_points_with_their_interval_if_they_have_all_tasks(gr
     assert own.error == pytest.approx([4.3027 * statistics.stdev(seeds) / math.sqrt(3)] * 2, rel=1e-4)
 
 
-def test_on_points_the_figure_counts_the_head(groups: list[pd.DataFrame]) -> None:
+def test_on_points_the_figure_counts_the_head(groups):
     _, own = figure.series("scanobjectnn", groups)
     assert own.x == pytest.approx([100 * 1.1 / (85.8 + 0.27)])
     assert own.label == "here: point_mae, augment rotate, rule last, seeds 3"
 
 
-def test_the_command_writes_table_and_figure_without_records(tmp_path: Path) -> None:
+def test_the_command_writes_table_and_figure_without_records(tmp_path):
     assert leaderboard.main(["--results", str(tmp_path), "--published", "scanobjectnn"]) == 0
     names = ["scanobjectnn.csv", "scanobjectnn.md", *(f"adapterx_figure1.{end}" for end in ("png", "svg", "pdf"))]
     assert sorted(path.name for path in (tmp_path / "published").iterdir()) == sorted(names)
@@ -225,13 +223,13 @@ def test_the_command_writes_table_and_figure_without_records(tmp_path: Path) -> 
     assert not (tmp_path / "leaderboard.md").exists()
 
 
-def test_a_suite_without_published_numbers_is_one_line(tmp_path: Path, complaint: Callable[..., str]) -> None:
+def test_a_suite_without_published_numbers_is_one_line(tmp_path, complaint):
     assert complaint(leaderboard.main, "--results", str(tmp_path), "--published", "vtab") == (
         "unknown suite with published numbers 'vtab'; did you mean 'vtab1k'? known: modelnet40, scanobjectnn, vtab1k"
     )
 
 
-def test_a_suite_may_have_published_numbers_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_suite_may_have_published_numbers_of_its_own(tmp_path, monkeypatch):
     row = "solids-suite,points,solids,lora,81.5,point_nano,none,last,A paper\n"
     (tmp_path / "own.csv").write_text(f"{','.join(published.COLUMNS)}\n{row}")
     own = replace(suites.get("offline"), name="solids-suite", published=(tmp_path / "own.csv",))
@@ -252,14 +250,14 @@ def test_a_suite_may_have_published_numbers_of_its_own(tmp_path: Path, monkeypat
         ("none.csv", r"cannot read the published numbers in .*none\.csv"),
     ],
 )
-def test_a_faulty_file_of_published_numbers_is_an_error(name: str, message: str, tmp_path: Path) -> None:
+def test_a_faulty_file_of_published_numbers_is_an_error(name, message, tmp_path):
     (tmp_path / "own.csv").write_text("suite,task\nx,y\n")
     with pytest.raises(UserError, match=message):
         published.numbers((tmp_path / name,))
 
 
 @pytest.mark.parametrize("suite", ["vtab1k", "scanobjectnn", "modelnet40"])
-def test_committed_tables_are_made_from_the_numbers_and_records(suite: str, root: Path) -> None:
+def test_committed_tables_are_made_from_the_numbers_and_records(suite, root):
     committed = root / "results" / "published"
     made = beside.table(suite, comparable(load(root / "results")))
     assert formats.to_csv([made]) == (committed / f"{suite}.csv").read_text()

@@ -3,7 +3,6 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +23,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_columns_are_flattened_fields_and_json_texts() -> None:
+def test_columns_are_flattened_fields_and_json_texts():
     records = list(many_records.records(20))
     frame = to_frame(records)
     plain = pd.json_normalize([{name: value for name, value in r.items() if name != "history"} for r in records])
@@ -37,7 +36,7 @@ def test_columns_are_flattened_fields_and_json_texts() -> None:
     assert frame["tuning"].isna().all()
 
 
-def test_an_object_that_is_empty_has_no_text() -> None:
+def test_an_object_that_is_empty_has_no_text():
     first, second = many_records.records(2)
     first["report"], second["report"] = {}, {"search": {"subnets": 3}}
     frame = to_frame([first, second])
@@ -48,14 +47,14 @@ def test_an_object_that_is_empty_has_no_text() -> None:
 @pytest.mark.parametrize(
     ("numbers", "expected"), [([None, 0.5], [math.nan, 0.5]), ([None, None], None), ([1, 2], [1.0, 2.0])]
 )
-def test_a_curve_has_one_number_per_epoch_or_is_none(numbers: list[Any], expected: list[float] | None) -> None:
+def test_a_curve_has_one_number_per_epoch_or_is_none(numbers, expected):
     (record,) = many_records.records(1)
     record["history"] = [{"val_accuracy": number} for number in numbers]
     curve = to_frame([record])["history.val_accuracy"][0]
     assert curve is None if expected is None else np.array_equal(curve, expected, equal_nan=True)
 
 
-def test_rows_and_their_curves_are_ordered_by_path(results: Path) -> None:
+def test_rows_and_their_curves_are_ordered_by_path(results):
     paths = sorted((results / store.RUNS).rglob("*.json"))
     records = [json.loads(path.read_text()) for path in paths]
     frame = load(results)
@@ -64,18 +63,18 @@ def test_rows_and_their_curves_are_ordered_by_path(results: Path) -> None:
     assert [curve.tolist() for curve in frame["history.train_loss"]] == losses
 
 
-def test_a_suite_can_be_read_alone(results: Path) -> None:
+def test_a_suite_can_be_read_alone(results):
     frame = load(results)
     assert list(load(results, "vtab1k")["key"]) == list(frame.loc[frame["spec.suite"] == "vtab1k", "key"])
 
 
-def test_an_unknown_suite_is_an_error_that_suggests_a_known_one(results: Path) -> None:
+def test_an_unknown_suite_is_an_error_that_suggests_a_known_one(results):
     with pytest.raises(UserError, match="unknown suite 'vtab'; did you mean 'vtab1k'"):
         load(results, "vtab")
 
 
 @pytest.mark.parametrize("which", [0, -1])
-def test_a_broken_record_is_an_error_that_names_its_path_and_its_fault(which: int, tmp_path: Path) -> None:
+def test_a_broken_record_is_an_error_that_names_its_path_and_its_fault(which, tmp_path):
     many_records.write(tmp_path, 4)
     path = sorted((tmp_path / store.RUNS).rglob("*.json"))[which]
     path.write_text('{"schema_version": 1,')
@@ -87,7 +86,7 @@ def test_a_broken_record_is_an_error_that_names_its_path_and_its_fault(which: in
     )
 
 
-def test_nan_in_a_record_can_be_read(tmp_path: Path) -> None:
+def test_nan_in_a_record_can_be_read(tmp_path):
     record = next(many_records.records(1))
     record["cost"]["train_seconds"] = math.nan  # Python writes NaN, which is not standard JSON
     path = tmp_path / store.RUNS / "one.json"

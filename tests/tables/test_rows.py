@@ -12,7 +12,7 @@ from benchmarks.tables.leaderboard import tables
 from tests.support.made_records import ACCURACY, frame, record
 
 
-def test_tuned_runs_are_one_row_whatever_was_found_for_each_task() -> None:
+def test_tuned_runs_are_one_row_whatever_was_found_for_each_task():
     tuning = {"study": "s", "trials": 12, "split": "val", "val_accuracy": 0.5, "fixed": ["rank"], "search_seed": 0}
     records = []
     for options in ({"rank": 4, "lr": 0.1}, {"rank": 4, "lr": 0.2}):
@@ -26,14 +26,14 @@ def test_tuned_runs_are_one_row_whatever_was_found_for_each_task() -> None:
     assert {row for row in table.cells.index if "tuned" not in row} == {"lora lr=0.1 rank=4", "lora lr=0.2 rank=4"}
 
 
-def test_figures_say_once_that_all_rows_are_tuned_alike() -> None:
+def test_figures_say_once_that_all_rows_are_tuned_alike():
     lora, ssf = "lora tuned, 12 trials", "ssf tuned, 12 trials"
     assert rows.in_figures([lora, ssf]) == ({lora: "lora", ssf: "ssf"}, ", tuned, 12 trials")
     for apart in (["lora", lora], ["lora", "ssf"], ["lora rank=4", "ssf rank=4"]):
         assert rows.in_figures(apart) == ({row: row for row in apart}, "")
 
 
-def test_several_votes_are_named_and_stand_in_a_table_of_their_own() -> None:
+def test_several_votes_are_named_and_stand_in_a_table_of_their_own():
     old = {("lora", "solids"): [0.5], ("lora", "solids_hard"): [0.4]}
     both = pd.concat([frame(old), frame(old, recipe={"votes": 10})], ignore_index=True)
     recipes = [next(note for note in table.notes if note.startswith("Recipe")) for table in tables(both)]
@@ -44,7 +44,7 @@ def test_several_votes_are_named_and_stand_in_a_table_of_their_own() -> None:
     assert alone.notes[3] in recipes
 
 
-def test_other_data_of_a_task_is_never_averaged_in() -> None:
+def test_other_data_of_a_task_is_never_averaged_in():
     other = frame({("lora", "digits"): [0.1]})
     other["spec.data_fingerprint"] = "f" * 64
     (table,) = tables(pd.concat([frame(ACCURACY), other], ignore_index=True))
@@ -53,14 +53,14 @@ def test_other_data_of_a_task_is_never_averaged_in() -> None:
 
 
 @pytest.mark.skipif(find_spec("peft") is None, reason="Hugging Face PEFT is not installed")
-def test_a_bridged_method_is_named_by_what_differs_from_its_defaults() -> None:
+def test_a_bridged_method_is_named_by_what_differs_from_its_defaults():
     asked = sweep.Sweep(methods=("hf:lora", "lora"), tasks=("digits",), set={"hf:lora": {"r": [8, 4]}})
     records = [record(spec, 0.5, 100) for spec in sweep.specs(asked, "float32")]
     (table,) = tables(reader.to_frame(records))
     assert set(table.cells.index) == {"hf:lora", "hf:lora r=4", "lora"}
 
 
-def test_many_options_get_a_letter_and_a_note() -> None:
+def test_many_options_get_a_letter_and_a_note():
     options = {"rank": 2, "alpha": 3.0, "weight_decay": 0.1, "lr": 0.5}
     frames = [frame(ACCURACY), frame({("lora", "digits"): [0.8]}, set={"lora": options})]
     (table,) = tables(pd.concat(frames, ignore_index=True))

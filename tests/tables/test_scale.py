@@ -33,7 +33,7 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return folder, request.param
 
 
-def test_the_leaderboard_is_written_within_limits_of_time_and_memory(results: tuple[Path, int]) -> None:
+def test_the_leaderboard_is_written_within_limits_of_time_and_memory(results):
     folder, count = results
     command = [sys.executable, "-m", "benchmarks.leaderboard", "--results", str(folder)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -44,7 +44,7 @@ def test_the_leaderboard_is_written_within_limits_of_time_and_memory(results: tu
     assert seconds <= MOST_SECONDS[count] and most <= MOST_BYTES, f"{seconds:.1f} s, {most / 1e9:.2f} GB"
 
 
-def test_its_page_opens_in_time_and_finds_a_run(results: tuple[Path, int]) -> None:
+def test_its_page_opens_in_time_and_finds_a_run(results):
     folder, count = results
     page = folder / "leaderboard.html"
     if not page.exists():

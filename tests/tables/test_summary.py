@@ -26,7 +26,7 @@ def spread(*values: float) -> str:
     return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
 
 
-def test_each_row_has_the_means_of_its_method_on_images_and_on_points() -> None:
+def test_each_row_has_the_means_of_its_method_on_images_and_on_points():
     cells = made(ACCURACY | POINTS, "linear", "lora").cells
     pairs = zip(ACCURACY["lora", "digits"], ACCURACY["lora", "count"], strict=True)
     assert cells["images"]["lora"] == spread(*(100 * (digits + count) / 2 for digits, count in pairs))
@@ -34,25 +34,25 @@ def test_each_row_has_the_means_of_its_method_on_images_and_on_points() -> None:
     assert cells["parameters"].to_dict() == {"lora": "100", "linear": "0"}
 
 
-def test_rows_fall_by_the_mean_over_both_and_end_with_methods_of_one_modality() -> None:
+def test_rows_fall_by_the_mean_over_both_and_end_with_methods_of_one_modality():
     # lora (72.5 + 61) / 2, linear (51.5 + 81) / 2; norm has 92 on points, and no images
     table = made(ACCURACY | POINTS, "norm", "linear", "lora")
     assert list(table.cells.index) == ["lora", "linear", "norm"]
     assert table.cells.loc["norm"].tolist() == ["-", spread(91, 92, 93), "50", "- / best"]
 
 
-def test_the_best_row_is_that_of_all_methods_and_not_of_those_shown() -> None:
+def test_the_best_row_is_that_of_all_methods_and_not_of_those_shown():
     cells = made(ACCURACY | POINTS, "lora", "linear").cells
     assert cells["against best"].to_dict() == {"lora": "best / below", "linear": "below / below"}
 
 
-def test_runs_of_one_modality_have_one_column() -> None:
+def test_runs_of_one_modality_have_one_column():
     table = made(POINTS, "linear", "norm")
     assert list(table.cells.columns) == ["points", "parameters", "against best"]
     assert table.cells["against best"].to_dict() == {"norm": "best", "linear": "below"}
 
 
-def test_a_method_without_runs_is_refused() -> None:
+def test_a_method_without_runs_is_refused():
     with pytest.raises(UserError, match=r"unknown method 'ssf'.*linear, lora"):
         made(ACCURACY, "lora", "ssf")
 
@@ -64,7 +64,7 @@ def test_a_method_without_runs_is_refused() -> None:
         ({"recipe": {"epochs": 20}}, "images have several suites, backbones or recipes here; choose one suite"),
     ],
 )
-def test_two_rows_of_a_method_and_two_recipes_are_refused(asked: dict[str, object], message: str) -> None:
+def test_two_rows_of_a_method_and_two_recipes_are_refused(asked, message):
     lora = {place: values for place, values in ACCURACY.items() if place[0] == "lora"}
     both = pd.concat([frame(lora), frame(lora, **asked)], ignore_index=True)
     with pytest.raises(UserError, match=message):

@@ -19,7 +19,7 @@ EACH = pytest.mark.parametrize("modality", ["image", "points"])
 class Moved(TorchDispatchMode):
     """Counts the bytes of all tensors that operators read and write. A view moves none."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.bytes = 0
 
@@ -50,7 +50,7 @@ def measured(modality: str, forward: Any, backward: Any) -> floor.Work:
 
 
 @EACH
-def test_the_formula_counts_the_same_operations_as_torch(modality: str) -> None:
+def test_the_formula_counts_the_same_operations_as_torch(modality):
     forward, backward = measure.counting(), measure.counting()
     counted = measured(modality, forward, backward)
     assert counted.forward_flops == forward.get_total_flops()
@@ -58,7 +58,7 @@ def test_the_formula_counts_the_same_operations_as_torch(modality: str) -> None:
 
 
 @EACH
-def test_the_formula_s_bytes_are_a_close_lower_bound_of_the_operators(modality: str) -> None:
+def test_the_formula_s_bytes_are_a_close_lower_bound_of_the_operators(modality):
     forward, backward = Moved(), Moved()
     counted = measured(modality, forward, backward)
     for ours, theirs in ((counted.forward_bytes, forward.bytes), (counted.backward_bytes, backward.bytes)):

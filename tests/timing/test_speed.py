@@ -15,7 +15,6 @@ from benchmarks import speed
 from benchmarks.timing import measured, page, probes, steps, together
 from benchmarks.timing.steps import FLOOR, Case, Setting
 from benchmarks.timing.turns import Timing, Turn, interleaved
-from tests.conftest import Complaint
 
 CPU = torch.device("cpu")
 SLEEPS = {"a": 0.0, "b": 0.02, "c": 0.01}  # seconds
@@ -47,7 +46,7 @@ for (name, times), floor_times in zip(BETWEEN, FLOORS[1:], strict=True):
 MADE = timing(TURNS)
 
 
-def test_a_ratio_is_the_median_over_turns_against_the_floor_before_and_after() -> None:
+def test_a_ratio_is_the_median_over_turns_against_the_floor_before_and_after():
     assert MADE.ratios("lora") == pytest.approx([212 / 200, 424 / 400, 456 / 400])
     assert MADE.ratio("lora", "forward") == pytest.approx(1.1)  # of 1, 1.1 and 1.5
     assert MADE.ratio("lora", "backward") == pytest.approx(1.0)  # of 1.1, 1 and 1
@@ -55,30 +54,30 @@ def test_a_ratio_is_the_median_over_turns_against_the_floor_before_and_after() -
     assert MADE.ms("ssf") == 604
 
 
-def test_the_floor_is_compared_with_its_own_neighbours() -> None:
+def test_the_floor_is_compared_with_its_own_neighbours():
     assert MADE.ratios(FLOOR)[:2] == pytest.approx([190 / 210, 210 / 290])  # the first has no turn before it
     assert MADE.ratios(FLOOR)[-1] == pytest.approx(390 / 510)  # the last, none after it
     assert timing(TURNS[:2]).ratios(FLOOR) == [1.0]  # alone
 
 
-def test_the_table_of_bars_shows_which_bars_are_kept() -> None:
+def test_the_table_of_bars_shows_which_bars_are_kept():
     headers, rows = page.ratios(timing(TURNS, what="bars"))
     bars = {row[0]: row[headers.index("bar")] for row in rows}
     assert bars == {FLOOR: "", "lora": "1.05: missed", "ssf": "1.25: missed"}
 
 
-def test_the_table_of_methods_shows_ratios_by_part_and_no_bars() -> None:
+def test_the_table_of_methods_shows_ratios_by_part_and_no_bars():
     headers, rows = page.ratios(MADE)
     assert rows[1][:5] == ["lora", "1.100", "1.000", "0.010", "1.060"]
     assert "bar" not in headers
 
 
-def test_bars_are_measured_only_on_a_cpu() -> None:
+def test_bars_are_measured_only_on_a_cpu():
     on_cpu, on_cuda = (set(measured.report(torch.device(name), torch.float32, 1, "wall")) for name in ("cpu", "cuda"))
     assert on_cpu - on_cuda == {"bars"} and on_cuda < on_cpu
 
 
-def test_the_time_of_the_floor_is_its_operations_over_the_machine_s_rate() -> None:
+def test_the_time_of_the_floor_is_its_operations_over_the_machine_s_rate():
     forward = [float(row[1]) for row in page.account(MADE)[1]]
     (row, _) = page.efficiency(MADE)[1]
     assert float(row[1]) == pytest.approx(sum(forward) / 100 * 1e3, abs=1)
@@ -86,12 +85,12 @@ def test_the_time_of_the_floor_is_its_operations_over_the_machine_s_rate() -> No
     assert sum(forward) / 8 == pytest.approx(2 * 17.56, rel=0.01)
 
 
-def test_times_survive_their_file(tmp_path: Path) -> None:
+def test_times_survive_their_file(tmp_path):
     MADE.write(tmp_path / "times.json")
     assert Timing.read(tmp_path / "times.json") == MADE
 
 
-def test_the_page_keeps_what_is_written_by_hand(tmp_path: Path) -> None:
+def test_the_page_keeps_what_is_written_by_hand(tmp_path):
     file = tmp_path / "page.md"
     file.write_text(f"before\n{page.START}\nold\n{page.END}\nafter\n")
     page.update([MADE], file)
@@ -101,7 +100,7 @@ def test_the_page_keeps_what_is_written_by_hand(tmp_path: Path) -> None:
     assert file.read_text() == first
 
 
-def test_the_committed_page_is_made_from_the_committed_times(root: Path, tmp_path: Path) -> None:
+def test_the_committed_page_is_made_from_the_committed_times(root, tmp_path):
     copy = Path(shutil.copy(page.PAGE, tmp_path))
     timings = page.kept(root / "results" / "performance")
     assert "methods" in {made.setting["what"] for made in timings}
@@ -109,15 +108,15 @@ def test_the_committed_page_is_made_from_the_committed_times(root: Path, tmp_pat
     assert copy.read_text(encoding="utf-8") == page.PAGE.read_text(encoding="utf-8")
 
 
-def sleep(seconds: float, mark: steps.Mark) -> None:
+def sleep(seconds: float, mark: steps.Mark):
     time.sleep(seconds)
     mark("work")
 
 
-def test_the_first_step_has_a_turn_before_and_after_every_other() -> None:
+def test_the_first_step_has_a_turn_before_and_after_every_other():
     order: list[str] = []
 
-    def step(name: str, mark: steps.Mark) -> None:
+    def step(name: str, mark: steps.Mark):
         order.append(name)
         sleep(SLEEPS[name], mark)
 
@@ -127,12 +126,12 @@ def test_the_first_step_has_a_turn_before_and_after_every_other() -> None:
     assert all(parts["work"] >= 1e3 * SLEEPS[name] for name, parts in turns)
 
 
-def test_the_cpu_clock_does_not_count_sleep() -> None:
+def test_the_cpu_clock_does_not_count_sleep():
     turns = interleaved({"sleep": partial(sleep, 0.02)}, 1, CPU, "cpu")
     assert all(parts["work"] < 15 for _, parts in turns)
 
 
-def test_a_compiled_step_pays_off_when_its_savings_exceed_its_first_call() -> None:
+def test_a_compiled_step_pays_off_when_its_savings_exceed_its_first_call():
     turns = [(FLOOR, parts(50, 50)), ("lora", parts(60, 60, 0)), ("lora compiled", parts(50, 50, 0))]
     made = replace(timing(turns, what="compilation"), first_ms={"lora compiled": 10_100.0})
     headers, rows = page.ratios(made)
@@ -142,9 +141,7 @@ def test_a_compiled_step_pays_off_when_its_savings_exceed_its_first_call() -> No
 
 
 @pytest.mark.parametrize("backbone", ["vit_nano", "point_nano"])
-def test_a_small_run_shows_and_writes_floor_peer_and_methods(
-    backbone: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_small_run_shows_and_writes_floor_peer_and_methods(backbone, tmp_path, capsys):
     argv = ["--methods", "lora", "mosa", "--set", "lora.rank=2", "--backbone", backbone, "--batch-size", "2"]
     assert speed.main([*argv, "--repeats", "1", "--device", "cpu", "-o", str(tmp_path)]) == 0
     made = Timing.read(tmp_path / f"methods-{backbone}-cpu.json")
@@ -157,7 +154,7 @@ def test_a_small_run_shows_and_writes_floor_peer_and_methods(
 
 
 @pytest.mark.slow
-def test_processes_side_by_side_share_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_side_by_side_share_the_time(tmp_path, monkeypatch):
     monkeypatch.setattr(together, "SECONDS", 0.5)
     argv = ["together", "--methods", "lora", "--backbone", "vit_nano", "--batch-size", "2", "--side-by-side", "1", "2"]
     assert speed.main([*argv, "--repeats", "1", "--device", "cpu", "-o", str(tmp_path)]) == 0
@@ -166,18 +163,18 @@ def test_processes_side_by_side_share_the_time(tmp_path: Path, monkeypatch: pyte
     assert 0.2 < made.ratio("2 side by side") < 2  # all steps of both, over those of one
 
 
-def test_a_method_that_does_not_fit_the_backbone_is_one_line(complaint: Complaint) -> None:
+def test_a_method_that_does_not_fit_the_backbone_is_one_line(complaint):
     argv = ["together", "--methods", "convpass", "--backbone", "point_nano", "--batch-size", "2", "--side-by-side", "1"]
     assert "convpass" in complaint(speed.main, *argv, "--repeats", "1", "--device", "cpu")
 
 
-def test_the_report_has_every_method_of_a_modality() -> None:
+def test_the_report_has_every_method_of_a_modality():
     names = {kind: {case.method for case in measured.every(kind)} for kind in ("image", "points")}
     assert {"hf:lora", "lora", "convpass"} <= names["image"] and {"dapt", "idpt"}.isdisjoint(names["image"])
     assert {"hf:lora", "lora", "dapt", "idpt"} <= names["points"] and "convpass" not in names["points"]
 
 
-def test_folded_norms_compute_the_same() -> None:
+def test_folded_norms_compute_the_same():
     setting = Setting(backbone="point_nano", batch_size=2, device=CPU, dtype=torch.float32)
     plain, folded = (step.args[0].args[0] for step in probes.folding(setting).values())  # type: ignore[attr-defined]
     norms = [[m for m in body.modules() if isinstance(m, nn.BatchNorm1d)] for body in (plain, folded)]
@@ -186,7 +183,7 @@ def test_folded_norms_compute_the_same() -> None:
     torch.testing.assert_close(folded(x), plain(x), rtol=0, atol=1e-5)
 
 
-def test_methods_share_the_weights_that_none_of_them_trains() -> None:
+def test_methods_share_the_weights_that_none_of_them_trains():
     setting = Setting(backbone="vit_nano", batch_size=2, device=CPU, dtype=torch.float32)
     body = setting.body()
     tuned = steps.build(Case(method="bitfit"), setting, body)
@@ -204,5 +201,5 @@ def test_methods_share_the_weights_that_none_of_them_trains() -> None:
         (["--repeats", "0"], "--repeats and --side-by-side must be at least 1, and --batch-size at least 2"),
     ],
 )
-def test_a_mistake_is_one_line(argv: list[str], message: str, complaint: Complaint) -> None:
+def test_a_mistake_is_one_line(argv, message, complaint):
     assert complaint(speed.main, *argv).startswith(message)

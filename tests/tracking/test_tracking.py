@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest import CaptureFixture, MonkeyPatch, TempPathFactory
+from pytest import MonkeyPatch, TempPathFactory
 
 from benchmarks import run
 from benchmarks.executors import attempt as attempts
@@ -21,7 +21,6 @@ from benchmarks.tracking.address import address, shown
 from benchmarks.tracking.sink import Sink
 from benchmarks.tracking.sync import sync
 from methods.errors import UserError
-from tests.conftest import Complaint, Specs
 from tests.support.mlflow_server import Server, client, mirrored, recorded, runs, until
 
 RECIPE = {"epochs": 2, "warmup_epochs": 0}
@@ -37,7 +36,7 @@ def artifacts(folder: Path, run_id: str) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*.*")}
 
 
-def copy_record(spec: Spec, source: Path, results: Path) -> None:
+def copy_record(spec: Spec, source: Path, results: Path):
     store.record_path(results, spec).parent.mkdir(parents=True)
     shutil.copy(store.record_path(source, spec), store.record_path(results, spec))
 
@@ -70,7 +69,7 @@ def server(default: Default, tmp_path_factory: TempPathFactory) -> Iterator[Serv
     made.kill()
 
 
-def test_by_default_runs_are_tracked_in_a_database_in_the_current_folder(default: Default, done: Record) -> None:
+def test_by_default_runs_are_tracked_in_a_database_in_the_current_folder(default, done):
     folder, uri = default
     assert mirrored(uri, folder / "results") == recorded(folder / "results")
     found = {r.data.tags.get("method", "sweep"): r for r in runs(uri, folder / "results")}
@@ -88,9 +87,7 @@ def test_by_default_runs_are_tracked_in_a_database_in_the_current_folder(default
     assert artifacts(folder, parent) == tables | {f"figures/pareto.{ending}" for ending in ("pdf", "png", "svg")}
 
 
-def test_nothing_to_upload_starts_no_process(
-    default: Default, tmp_path: Path, monkeypatch: MonkeyPatch, specs: Specs
-) -> None:
+def test_nothing_to_upload_starts_no_process(default, tmp_path, monkeypatch, specs):
     monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: pytest.fail("a process was started"))
     argv = ["--methods", "linear", *QUICK, "clip_grad=0", "--results", str(default[0] / "results")]
     assert run.main([*argv, "--tracking", default[1]]) == 0
@@ -104,8 +101,8 @@ def test_nothing_to_upload_starts_no_process(
 
 @pytest.mark.slow
 def test_after_one_warning_about_a_killed_server_sync_uploads_the_rest_once(
-    server: Server, tmp_path: Path, monkeypatch: MonkeyPatch, capsys: CaptureFixture[str], specs: Specs
-) -> None:
+    server, tmp_path, monkeypatch, capsys, specs
+):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     methods, plain = ("linear", "bitfit", "norm"), attempts.attempt
     first, second, third = specs(*methods, recipe=RECIPE)
@@ -114,7 +111,7 @@ def test_after_one_warning_about_a_killed_server_sync_uploads_the_rest_once(
         return any(r.data.tags.get(fields.KEY) == second.key and r.data.metrics for r in runs(server.uri, tmp_path))
 
     def attempt(spec: Spec, results: Path, device: Any, on_epoch: Callable[[Any], None], *, again: bool) -> Any:
-        def kill(epoch: Any) -> None:
+        def kill(epoch: Any):
             on_epoch(epoch)
             if spec == second and epoch["epoch"] == 1:
                 until(reached)
@@ -154,9 +151,7 @@ def test_after_one_warning_about_a_killed_server_sync_uploads_the_rest_once(
     assert "leaderboard.md" in {file.path for file in client(server.uri).list_artifacts(parent.run_id)}
 
 
-def test_sync_uploads_records_of_others_once_with_their_training_time(
-    default: Default, tmp_path: Path, root: Path
-) -> None:
+def test_sync_uploads_records_of_others_once_with_their_training_time(default, tmp_path, root):
     place = Path(store.RUNS, "offline", "count")
     (tmp_path / place).mkdir(parents=True)
     for path in (root / "results" / place).glob("lora-*.json"):
@@ -170,9 +165,7 @@ def test_sync_uploads_records_of_others_once_with_their_training_time(
 
 
 @pytest.mark.slow
-def test_a_server_that_never_answers_delays_no_epoch_and_is_given_up(
-    tmp_path: Path, monkeypatch: MonkeyPatch, specs: Specs
-) -> None:
+def test_a_server_that_never_answers_delays_no_epoch_and_is_given_up(tmp_path, monkeypatch, specs):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     warnings: list[str] = []
@@ -191,7 +184,7 @@ def test_a_server_that_never_answers_delays_no_epoch_and_is_given_up(
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_replaced_by_the_next_driver(default: Default, done: Record, tmp_path: Path) -> None:
+def test_a_killed_run_is_replaced_by_the_next_driver(default, done, tmp_path):
     spec = Spec.from_json(done["spec"])
     with pytest.raises(KeyboardInterrupt), Sink(default[1], tmp_path, [spec], warn=pytest.fail) as sink:
         sink.epoch(spec, ROW)
@@ -212,7 +205,7 @@ def test_a_killed_run_is_replaced_by_the_next_driver(default: Default, done: Rec
 
 
 @pytest.mark.slow
-def test_a_run_that_is_started_again_is_one_run_in_mlflow(default: Default, done: Record, tmp_path: Path) -> None:
+def test_a_run_that_is_started_again_is_one_run_in_mlflow(default, done, tmp_path):
     spec, history = Spec.from_json(done["spec"]), done["history"]
     with Sink(default[1], tmp_path, [spec], warn=pytest.fail) as sink:
         for row in (history[0] | {"train_loss": 99.0}, history[0] | {"train_loss": 98.0}, history[1]):
@@ -227,20 +220,18 @@ def test_a_run_that_is_started_again_is_one_run_in_mlflow(default: Default, done
 @pytest.mark.parametrize(
     "uri", ["", "mlruns", "ftp://host", "http://", "http://host:many", "sqlite://", "sqlite:///no/such/folder/a.db"]
 )
-def test_an_impossible_address_is_one_line(uri: str, complaint: Complaint) -> None:
+def test_an_impossible_address_is_one_line(uri, complaint):
     assert complaint(run.main, "--methods", "linear", *QUICK, "--tracking", uri).startswith("--tracking: ")
 
 
-def test_a_file_that_is_no_database_is_one_line(default: Default, tmp_path: Path, complaint: Complaint) -> None:
+def test_a_file_that_is_no_database_is_one_line(default, tmp_path, complaint):
     (tmp_path / "mlflow.db").write_bytes(b"nothing of use" * 1000)
     argv = ["sync", "--results", str(default[0] / "results"), "--tracking", f"sqlite:///{tmp_path}/mlflow.db"]
     assert "file is not a database; correct that and repeat the command" in complaint(command.main, *argv)
 
 
 @pytest.mark.slow
-def test_a_bug_in_the_uploader_is_one_warning_and_leaves_its_traceback(
-    default: Default, tmp_path: Path, specs: Specs
-) -> None:
+def test_a_bug_in_the_uploader_is_one_warning_and_leaves_its_traceback(default, tmp_path, specs):
     warnings: list[str] = []
     (linear,) = specs("linear")
     with Sink(default[1], tmp_path, [linear], warn=warnings.append) as sink:
@@ -251,7 +242,7 @@ def test_a_bug_in_the_uploader_is_one_warning_and_leaves_its_traceback(
     assert "fields.py" in trace.read_text()
 
 
-def test_the_option_wins_over_the_environment_which_wins_over_the_default(monkeypatch: MonkeyPatch) -> None:
+def test_the_option_wins_over_the_environment_which_wins_over_the_default(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000")
     asked = (None, "https://other/path", "off")
     assert [address(uri) for uri in asked] == ["http://host:5000", "https://other/path", None]
@@ -262,7 +253,7 @@ def test_the_option_wins_over_the_environment_which_wins_over_the_default(monkey
     assert address(None) == "sqlite:///mlflow.db"
 
 
-def test_a_password_is_used_but_not_shown() -> None:
+def test_a_password_is_used_but_not_shown():
     uri = "postgresql+psycopg2://me:secret@host/db"
     assert (address(uri), shown(uri)) == (uri, "postgresql+psycopg2://***@host/db")
 
@@ -272,24 +263,24 @@ def record(root: Path) -> Record:
     return store.read(next((root / "results" / store.RUNS).rglob("adapterx-*.json")))
 
 
-def test_every_field_of_a_spec_is_a_param(record: Record) -> None:
+def test_every_field_of_a_spec_is_a_param(record):
     params = fields.params(record["spec"])
     assert params["config.lr"] == str(record["spec"]["config"]["lr"])
     assert params["recipe.epochs"] == str(record["spec"]["recipe"]["epochs"])
     assert json.loads(params["backbone.mean"]) == record["spec"]["backbone"]["mean"]
 
 
-def test_a_long_value_is_cut_to_what_mlflow_takes() -> None:
+def test_a_long_value_is_cut_to_what_mlflow_takes():
     assert len(fields.text("x" * 9000)) == 5000
 
 
-def test_numbers_that_were_not_measured_are_no_metrics(record: Record) -> None:
+def test_numbers_that_were_not_measured_are_no_metrics(record):
     assert fields.per_epoch({**ROW, "val_accuracy": None}) == {"train_loss": 2.5, "lr": 0.1}
     assert "accuracy/val" not in fields.final(record)
     assert fields.final(record)["accuracy/test"] == record["accuracy"]["test"]
 
 
-def test_the_digest_depends_on_content_not_on_layout(record: Record) -> None:
+def test_the_digest_depends_on_content_not_on_layout(record):
     again = dict(reversed(record.items()))
     assert fields.digest(again) == fields.digest(record)
     assert fields.digest(record | {"key": "another"}) != fields.digest(record)

@@ -7,7 +7,7 @@ from benchmarks.training.augment import augment
 from tests.support import tiny
 
 
-def test_rotation_keeps_height_and_distance_from_the_axis() -> None:
+def test_rotation_keeps_height_and_distance_from_the_axis():
     points = torch.randn(4, 10, 3)
     turned = augment(points, "rotate", torch.Generator().manual_seed(0))
     assert torch.equal(turned[..., 1], points[..., 1])
@@ -15,7 +15,7 @@ def test_rotation_keeps_height_and_distance_from_the_axis() -> None:
     assert not torch.allclose(turned, points)
 
 
-def test_scale_and_shift_are_one_map_per_cloud_within_their_range() -> None:
+def test_scale_and_shift_are_one_map_per_cloud_within_their_range():
     points = torch.randn(50, 10, 3)
     moved = augment(points, "scale_translate", torch.Generator().manual_seed(0))
     scale = (moved[:, 1] - moved[:, 0]) / (points[:, 1] - points[:, 0])
@@ -25,7 +25,7 @@ def test_scale_and_shift_are_one_map_per_cloud_within_their_range() -> None:
     assert shift.abs().max() <= 0.2 + 1e-3
 
 
-def test_rotated_groups_are_the_groups_of_the_rotated_cloud() -> None:
+def test_rotated_groups_are_the_groups_of_the_rotated_cloud():
     body, x = tiny.backbone("points"), tiny.inputs("points")
     assert isinstance(body, PointTransformer)
     turned, moved = (augment(points, "rotate", torch.Generator().manual_seed(0)) for points in (x, body.prepare(x)))

@@ -17,7 +17,7 @@ def clouds() -> tuple[Tensor, Tensor]:
 class Extent(nn.Module):
     """The farther a cloud extends along x, the larger is its logit of class 1. Remembers its inputs."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.seen: list[Tensor] = []
 
@@ -39,13 +39,13 @@ def fraction(logits: Tensor) -> float:
     return int((logits.argmax(1) == y).sum()) / len(y)
 
 
-def test_one_vote_is_the_prediction_for_the_cloud_itself() -> None:
+def test_one_vote_is_the_prediction_for_the_cloud_itself():
     found, seen = vote(1)
     assert torch.equal(seen[0], clouds()[0])
     assert found == fraction(Extent()(clouds()[0]))
 
 
-def test_copies_are_scaled_by_one_factor_per_axis() -> None:
+def test_copies_are_scaled_by_one_factor_per_axis():
     plain, *copies = vote(4, seed=1)[1]
     assert torch.equal(plain, clouds()[0])
     factors = torch.stack(copies) / plain
@@ -53,17 +53,17 @@ def test_copies_are_scaled_by_one_factor_per_axis() -> None:
     assert factors.min() >= 2 / 3 - 1e-4 and factors.max() <= 3 / 2 + 1e-4 and factors.std() > 0.2
 
 
-def test_votes_are_the_mean_logits_of_the_cloud_and_its_copies() -> None:
+def test_votes_are_the_mean_logits_of_the_cloud_and_its_copies():
     found, seen = vote(4, seed=1)
     assert found == fraction(torch.stack([Extent()(inputs) for inputs in seen]).sum(0) / 4)
     assert found != vote(1)[0]
 
 
-def test_votes_do_not_depend_on_the_batch_size() -> None:
+def test_votes_do_not_depend_on_the_batch_size():
     assert torch.equal(vote(3, batch_size=7)[1], vote(3)[1])
 
 
-def test_votes_repeat_under_one_seed_and_differ_under_another() -> None:
+def test_votes_repeat_under_one_seed_and_differ_under_another():
     first, again, other = vote(3)[1], vote(3)[1], vote(3, seed=1)[1]
     assert torch.equal(first, again)
     assert torch.equal(first[0], other[0]) and not torch.equal(first[1], other[1])

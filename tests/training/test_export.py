@@ -60,7 +60,7 @@ def exported(run: Path, folder: Path) -> tuple[dict[str, Tensor], dict[str, str]
 
 
 @torch.inference_mode()
-def assert_same(model: nn.Module, x: Tensor, expected: Tensor) -> None:
+def assert_same(model: nn.Module, x: Tensor, expected: Tensor):
     torch.testing.assert_close(model.eval()(x), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -68,7 +68,7 @@ MERGING = ("full", "linear", "bitfit", "norm", "lora", "ssf", "fact_tt", "fact_t
 
 
 @pytest.mark.parametrize("method", [*MERGING, pytest.param("hf:lora", marks=NEEDS_PEFT)])
-def test_a_checkpoint_loads_into_the_bare_architecture(method: str, tmp_path: Path) -> None:
+def test_a_checkpoint_loads_into_the_bare_architecture(method, tmp_path):
     path, expected, spec = saved(tmp_path, method)
     bare = vit_nano()
     bare.reset_classifier(spec.classes)
@@ -76,7 +76,7 @@ def test_a_checkpoint_loads_into_the_bare_architecture(method: str, tmp_path: Pa
     assert_same(bare, inputs("digits"), expected)
 
 
-def test_a_checkpoint_loads_into_timm_by_the_name_in_it(tmp_path: Path) -> None:
+def test_a_checkpoint_loads_into_timm_by_the_name_in_it(tmp_path):
     name, weights = "vit_tiny_patch16_224", tmp_path / "pretrained.safetensors"
     torch.manual_seed(3)
     save_file(timm.create_model(name, num_classes=0).state_dict(), weights)
@@ -90,7 +90,7 @@ def test_a_checkpoint_loads_into_timm_by_the_name_in_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", MERGING)
-def test_a_point_checkpoint_loads_into_the_point_transformer_and_its_head(method: str, tmp_path: Path) -> None:
+def test_a_point_checkpoint_loads_into_the_point_transformer_and_its_head(method, tmp_path):
     path, expected, spec = saved(tmp_path, method, "solids")
     state, card = exported(path, tmp_path)
     assert card["qkv_bias"] == str(method == "ssf")  # only ssf adds a shift to qkv
@@ -102,7 +102,7 @@ def test_a_point_checkpoint_loads_into_the_point_transformer_and_its_head(method
 
 @pytest.mark.parametrize("method", ["lora", "ssf"])
 @pytest.mark.parametrize(("task", "name"), [("digits", "vit_nano"), ("solids", "point_nano")])
-def test_a_checkpoint_is_a_backbone_to_tune_again(task: str, name: str, method: str, tmp_path: Path) -> None:
+def test_a_checkpoint_is_a_backbone_to_tune_again(task, name, method, tmp_path):
     path, _, _ = saved(tmp_path, method, task)
     exported(path, tmp_path)
     merged = model.load(path)
@@ -112,7 +112,7 @@ def test_a_checkpoint_is_a_backbone_to_tune_again(task: str, name: str, method: 
         assert torch.equal(again(inputs(task)), merged.pooled(inputs(task)))
 
 
-def test_a_run_is_found_by_its_record_and_its_key(tmp_path: Path) -> None:
+def test_a_run_is_found_by_its_record_and_its_key(tmp_path):
     _, _, spec = saved(tmp_path, "linear")
     result = Result(spec=spec, history=[], accuracy={"test": 0.5}, params={}, cost={}, environment={})
     record = store.write(tmp_path, result)
@@ -122,14 +122,14 @@ def test_a_run_is_found_by_its_record_and_its_key(tmp_path: Path) -> None:
         assert out.is_file()
 
 
-def test_a_method_that_cannot_be_merged_is_refused(tmp_path: Path, complaint: Complaint) -> None:
+def test_a_method_that_cannot_be_merged_is_refused(tmp_path, complaint):
     path, _, _ = saved(tmp_path, "adapterx")
     line = complaint(export.main, str(path), "-o", str(tmp_path / "m.safetensors"))
     assert line.startswith("adapterx cannot become a plain checkpoint")
     assert not (tmp_path / "m.safetensors").exists()
 
 
-def test_a_method_other_than_lora_has_no_peft_layout(tmp_path: Path, complaint: Complaint) -> None:
+def test_a_method_other_than_lora_has_no_peft_layout(tmp_path, complaint):
     path, _, _ = saved(tmp_path, "bitfit")
     assert "only the updates of lora can" in complaint(export.main, str(path), "--peft", str(tmp_path / "peft"))
     assert not (tmp_path / "peft").exists()
@@ -144,12 +144,12 @@ def test_a_method_other_than_lora_has_no_peft_layout(tmp_path: Path, complaint: 
         (["0000", "-o", "y.safetensors", "--results", "none"], "'0000' names no run below none/runs"),
     ],
 )
-def test_a_mistake_is_one_line(argv: list[str], message: str, complaint: Complaint) -> None:
+def test_a_mistake_is_one_line(argv, message, complaint):
     assert message in complaint(export.main, *argv)
 
 
 @NEEDS_PEFT
-def test_peft_and_timm_compute_what_the_task_file_does(tmp_path: Path) -> None:
+def test_peft_and_timm_compute_what_the_task_file_does(tmp_path):
     from peft import PeftModel
 
     path, expected, spec = saved(tmp_path, "lora")
@@ -160,7 +160,7 @@ def test_peft_and_timm_compute_what_the_task_file_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task", ["digits", "solids"])
-def test_an_adapter_comes_back_as_a_task_file(task: str, tmp_path: Path) -> None:
+def test_an_adapter_comes_back_as_a_task_file(task, tmp_path):
     path, expected, _ = saved(tmp_path, "lora", task)
     other, _, _ = saved(tmp_path / "other", "linear", task)
     folder, out = str(tmp_path / "peft"), tmp_path / "again.safetensors"
@@ -171,9 +171,7 @@ def test_an_adapter_comes_back_as_a_task_file(task: str, tmp_path: Path) -> None
         assert_same(model.load(out), inputs(task), expected)
 
 
-def test_an_adapter_of_other_classes_is_refused(
-    tmp_path: Path, complaint: Complaint, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_adapter_of_other_classes_is_refused(tmp_path, complaint, capsys):
     path, _, _ = saved(tmp_path, "lora")
     folder = str(tmp_path / "peft")
     assert export.main([str(path), "--peft", folder]) == 0
@@ -183,8 +181,8 @@ def test_an_adapter_of_other_classes_is_refused(
     assert line.startswith(f"{folder} does not fit vit_nano with 8 classes: ")
 
 
-def test_a_bug_in_reading_an_adapter_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*given: object) -> None:
+def test_a_bug_in_reading_an_adapter_keeps_its_traceback(tmp_path, monkeypatch):
+    def broken(*given: object):
         raise RuntimeError("a bug")
 
     path, _, _ = saved(tmp_path, "lora")

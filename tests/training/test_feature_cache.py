@@ -53,15 +53,13 @@ def run(spec: Spec, results: Path) -> Result:
     return runs.run(spec, results, CPU, lambda epoch: None)
 
 
-def test_a_second_run_reuses_the_features_of_the_first(first: Result, tmp_path: Path, computed: list[int]) -> None:
+def test_a_second_run_reuses_the_features_of_the_first(first, tmp_path, computed):
     second = run(first.spec, tmp_path)
     assert computed == []
     assert (first.history, first.accuracy, first.params) == (second.history, second.accuracy, second.params)
 
 
-def test_other_seeds_and_other_training_of_the_head_reuse_features(
-    first: Result, tmp_path: Path, computed: list[int]
-) -> None:
+def test_other_seeds_and_other_training_of_the_head_reuse_features(first, tmp_path, computed):
     spec = first.spec
     longer = replace(spec.recipe, epochs=3)
     other = run(replace(spec, seed=1, config=replace(spec.config, lr=0.1), recipe=longer), tmp_path)
@@ -69,16 +67,14 @@ def test_other_seeds_and_other_training_of_the_head_reuse_features(
     assert other.history[0] != first.history[0]
 
 
-def test_a_run_without_a_cache_folder_computes_equal_features(
-    first: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computed: list[int]
-) -> None:
+def test_a_run_without_a_cache_folder_computes_equal_features(first, tmp_path, monkeypatch, computed):
     monkeypatch.setenv(CACHE, "/dev/null/nowhere")
     without = run(first.spec, tmp_path)
     assert computed == [SAMPLES]
     assert (without.history, without.accuracy) == (first.history, first.accuracy)
 
 
-def test_cached_features_cost_what_computing_them_cost(linear: Spec) -> None:
+def test_cached_features_cost_what_computing_them_cost(linear):
     x = torch.rand(4, 3)
     costly = FeatureCache(linear, CPU)
     features = costly(lambda: time.sleep(0.3) or torch.ones(4, 2), x)  # type: ignore[func-returns-value]
@@ -89,7 +85,7 @@ def test_cached_features_cost_what_computing_them_cost(linear: Spec) -> None:
     assert cheap.peak_memory_bytes == costly.peak_memory_bytes > 0
 
 
-def test_an_error_of_the_computation_is_raised_after_one_try(linear: Spec) -> None:
+def test_an_error_of_the_computation_is_raised_after_one_try(linear):
     tries: list[int] = []
 
     def broken() -> Tensor:
@@ -103,7 +99,7 @@ def test_an_error_of_the_computation_is_raised_after_one_try(linear: Spec) -> No
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("changed", ["samples", "weights", "normalization", "dtype", "threads", "damage"])
-def test_a_change_of_what_decides_features_computes_them_again(changed: str, linear: Spec, tmp_path: Path) -> None:
+def test_a_change_of_what_decides_features_computes_them_again(changed, linear, tmp_path):
     x, spec = torch.rand(4, 3), linear
     FeatureCache(spec, CPU)(lambda: torch.ones(4, 2), x)
     if changed == "samples":

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -32,7 +31,7 @@ def trained(spec: Spec) -> model.Classifier:
 
 @pytest.mark.parametrize("task", ["digits", "solids"])
 @pytest.mark.parametrize("method", ["adapterx", "lora", "full", "linear"])
-def test_a_loaded_model_computes_the_same_bits(method: str, task: str, specs: Specs, tmp_path: Path) -> None:
+def test_a_loaded_model_computes_the_same_bits(method, task, specs, tmp_path):
     (spec,) = specs(method, tasks=(task,))
     tuned, path = trained(spec), tmp_path / "task.safetensors"
     assert model.save(tuned, spec, path) == path.stat().st_size
@@ -42,12 +41,12 @@ def test_a_loaded_model_computes_the_same_bits(method: str, task: str, specs: Sp
     assert torch.equal(loaded.predict(x), tuned(x).argmax(dim=1))
 
 
-def test_a_task_file_holds_no_frozen_weight(specs: Specs) -> None:
+def test_a_task_file_holds_no_frozen_weight(specs):
     tuned = trained(specs("lora")[0])
     assert not [name for name in tuned.trained_state() if name.startswith("backbone.")]
 
 
-def test_uint8_images_are_normalised_as_the_weights_were(specs: Specs) -> None:
+def test_uint8_images_are_normalised_as_the_weights_were(specs):
     (spec,) = specs("linear")
     tuned = trained(spec)
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
@@ -57,7 +56,7 @@ def test_uint8_images_are_normalised_as_the_weights_were(specs: Specs) -> None:
 
 
 @pytest.mark.parametrize(("method", "moves"), [("lora", False), ("linear", False), ("full", True)])
-def test_only_full_moves_the_statistics_of_batch_norm(method: str, moves: bool, specs: Specs) -> None:
+def test_only_full_moves_the_statistics_of_batch_norm(method, moves, specs):
     (spec,) = specs(method, tasks=("solids",))
     torch.manual_seed(0)
     tuned = model.build(spec)
@@ -68,14 +67,14 @@ def test_only_full_moves_the_statistics_of_batch_norm(method: str, moves: bool, 
 
 
 @pytest.mark.parametrize("name", ["missing", "text", "foreign"])
-def test_a_file_that_is_no_task_file_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_task_file_is_refused(name, tmp_path):
     (tmp_path / "text.safetensors").write_text("no tensors")
     save_file({"x": torch.zeros(1)}, tmp_path / "foreign.safetensors")
     with pytest.raises(UserError, match=rf"{name}\.safetensors"):
         model.load(tmp_path / f"{name}.safetensors")
 
 
-def test_a_task_file_of_other_weights_is_refused(specs: Specs, tmp_path: Path) -> None:
+def test_a_task_file_of_other_weights_is_refused(specs, tmp_path):
     (spec,) = specs("lora")
     other = replace(spec, backbone=replace(spec.backbone, sha256="0" * 64))
     model.save(model.build(spec), other, tmp_path / "task.safetensors")
@@ -83,7 +82,7 @@ def test_a_task_file_of_other_weights_is_refused(specs: Specs, tmp_path: Path) -
         model.load(tmp_path / "task.safetensors")
 
 
-def test_a_task_file_that_lacks_a_tensor_is_refused(specs: Specs, tmp_path: Path) -> None:
+def test_a_task_file_that_lacks_a_tensor_is_refused(specs, tmp_path):
     (norm,), (linear,) = specs("norm"), specs("linear")
     model.save(model.build(linear), norm, tmp_path / "task.safetensors")
     with pytest.raises(UserError, match="does not hold what norm trains: missing or left over: backbone"):

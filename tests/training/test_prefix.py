@@ -50,7 +50,7 @@ def make(kind: str, modality: str, **recipe: Any) -> Trainer:
 
 @EACH
 @pytest.mark.parametrize(("kind", "block"), [("linear", 3), ("hf:lora", 2), ("noah", 1)])
-def test_training_from_cached_blocks_gives_the_same_results(kind: str, block: int, modality: str) -> None:
+def test_training_from_cached_blocks_gives_the_same_results(kind, block, modality):
     kept, direct = make(kind, modality), make(kind, modality)
     samples = len(direct.x)
     kept.keep_prefix()
@@ -69,11 +69,11 @@ def test_training_from_cached_blocks_gives_the_same_results(kind: str, block: in
         torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-5)
 
 
-def test_blocks_before_the_prefix_are_run_once() -> None:
+def test_blocks_before_the_prefix_are_run_once():
     run = make("hf:lora", "image")
     calls = [0] * tiny.DEPTH
 
-    def count(number: int, module: nn.Module, args: Any) -> None:
+    def count(number: int, module: nn.Module, args: Any):
         calls[number] += 1
 
     for number, block in enumerate(run.model.backbone.blocks):  # type: ignore[arg-type]
@@ -85,7 +85,7 @@ def test_blocks_before_the_prefix_are_run_once() -> None:
 
 
 @pytest.mark.parametrize(("name", "modality"), [pair for pair in tiny.PAIRS if pair[0] != "linear"])
-def test_a_method_that_changes_the_first_block_trains_on_inputs(name: str, modality: str) -> None:
+def test_a_method_that_changes_the_first_block_trains_on_inputs(name, modality):
     run = trainer(name, modality)
     run.keep_prefix()
     assert run.prefix == {}
@@ -95,7 +95,7 @@ def test_a_method_that_changes_the_first_block_trains_on_inputs(name: str, modal
     ("changed", "left"),
     [("blocks.1.norm1.weight", 1), ("cls_token", 0), ("norm.bias", 2), ("patch_embed.proj.bias", 0)],
 )
-def test_whatever_trains_in_the_backbone_ends_the_prefix(changed: str, left: int) -> None:
+def test_whatever_trains_in_the_backbone_ends_the_prefix(changed, left):
     run = make("linear", "image")
     assert prefix.unchanged_blocks(run.model) == tiny.DEPTH
     run.model.backbone.get_parameter(changed).requires_grad_(True)
@@ -103,7 +103,7 @@ def test_whatever_trains_in_the_backbone_ends_the_prefix(changed: str, left: int
 
 
 @pytest.mark.parametrize(("kind", "left"), [("hf:lora", 1), ("linear", tiny.DEPTH)])
-def test_drop_path_ends_the_prefix_if_the_backbone_is_in_training_mode(kind: str, left: int) -> None:
+def test_drop_path_ends_the_prefix_if_the_backbone_is_in_training_mode(kind, left):
     run = make(kind, "image")
     for block in run.model.backbone.blocks[1:]:  # type: ignore[index]
         block.drop_path2 = DropPath(0.1)
@@ -111,9 +111,7 @@ def test_drop_path_ends_the_prefix_if_the_backbone_is_in_training_mode(kind: str
 
 
 @pytest.mark.parametrize(("augmentation", "share"), [("rotate", prefix.SHARE), ("none", 10**12)])
-def test_nothing_is_cached_that_is_augmented_or_does_not_fit_into_memory(
-    augmentation: str, share: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_cached_that_is_augmented_or_does_not_fit_into_memory(augmentation, share, monkeypatch):
     run = make("linear", "points", augment=augmentation)
     inputs = run.x
     monkeypatch.setattr(prefix, "SHARE", share)
@@ -121,13 +119,13 @@ def test_nothing_is_cached_that_is_augmented_or_does_not_fit_into_memory(
     assert run.prefix == {} and run.x is inputs
 
 
-def test_a_cache_may_take_an_eighth_of_the_free_memory() -> None:
+def test_a_cache_may_take_an_eighth_of_the_free_memory():
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert prefix.fits(free // 16, torch.device("cpu"))
     assert not prefix.fits(free // 4, torch.device("cpu"))
 
 
-def test_groups_are_the_input_to_the_bit() -> None:
+def test_groups_are_the_input_to_the_bit():
     body, x = tiny.backbone("points"), tiny.inputs("points")
     assert isinstance(body, PointTransformer)
     with torch.no_grad():
@@ -135,9 +133,7 @@ def test_groups_are_the_input_to_the_bit() -> None:
 
 
 @pytest.mark.parametrize(("augmentation", "shape"), [("none", (5, 3)), ("rotate", (5, 3)), ("scale_translate", (3,))])
-def test_clouds_are_grouped_once_if_augmentation_keeps_distances(
-    augmentation: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clouds_are_grouped_once_if_augmentation_keeps_distances(augmentation, shape, monkeypatch):
     run = trainer("lora", "points", augment=augmentation, train_split="train")
     assert run.x.shape[2:] == shape
     searched: list[int] = []

@@ -17,7 +17,7 @@ READS = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "_uniq
 class Reads(TorchDispatchMode):
     """Records operators whose result the host waits for, and calls of ``tolist``, which is no operator."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.found: list[str] = []
 
@@ -31,7 +31,7 @@ class Reads(TorchDispatchMode):
         Tensor.tolist = listed  # type: ignore[method-assign]
         return cast(Self, super().__enter__())
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: Any):
         Tensor.tolist = self.tolist  # type: ignore[method-assign]
         super().__exit__(*error)
 
@@ -51,18 +51,18 @@ def reads(name: str, modality: str, steps: int) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "modality"), tiny.PAIRS)
-def test_more_steps_read_no_more_numbers(name: str, modality: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_steps_read_no_more_numbers(name, modality, monkeypatch):
     monkeypatch.setattr(smoa, "counts_are_at_hand", lambda s: False)  # as on a GPU
     few, many = reads(name, modality, 2), reads(name, modality, 4)
     assert few and few == many  # the loss, once per epoch
 
 
-def test_a_step_that_makes_a_list_is_found() -> None:
+def test_a_step_that_makes_a_list_is_found():
     few, many = (reads("adapterx", "image", steps) for steps in (2, 4))  # a CPU asks how many tokens experts have
     assert (few.count("tolist"), many.count("tolist")) == (2 * tiny.DEPTH, 4 * tiny.DEPTH)
 
 
-def test_a_step_that_reads_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_reads_is_found(monkeypatch):
     loss = Trainer.batch_loss
     monkeypatch.setattr(Trainer, "batch_loss", lambda *given: (value := loss(*given)) + 0.0 * value.item())
     assert len(reads("lora", "image", 4)) == len(reads("lora", "image", 2)) + 2

@@ -1,7 +1,6 @@
 """The trainer: what it may read, what it must repeat, what it must refuse."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,7 +18,7 @@ SameState = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], bool]
 class Data:
     """Two classes that differ in brightness. Remembers which splits were read."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.read: list[str] = []
 
     def __call__(self, split: str) -> tuple[Tensor, Tensor]:
@@ -36,7 +35,7 @@ def trainer(name: str = "lora", *, data: Load | None = None, lr: float = 1e-2, *
     return tiny.trainer_of(name, "image", data or Data(), {"lr": lr}, classes=2, **settings)
 
 
-def test_test_split_is_read_only_by_test() -> None:
+def test_test_split_is_read_only_by_test():
     data = Data()
     run = trainer(data=data)
     run.train()
@@ -46,7 +45,7 @@ def test_test_split_is_read_only_by_test() -> None:
     assert data.read == ["train", "val", "test"]
 
 
-def test_held_out_validation_samples_stay_out_of_training() -> None:
+def test_held_out_validation_samples_stay_out_of_training():
     data = Data()
     run = trainer(data=data, train_split="train")
     assert (data.read, len(run.x)) == (["train"], 24)
@@ -54,13 +53,13 @@ def test_held_out_validation_samples_stay_out_of_training() -> None:
     assert [row["val_accuracy"] is not None for row in run.history] == [True, True, True]
 
 
-def test_learns_the_task() -> None:
+def test_learns_the_task():
     run = trainer(epochs=10)
     run.train()
     assert run.test() >= 0.95
 
 
-def test_two_runs_of_a_seed_agree_to_the_last_bit(same_state: SameState) -> None:
+def test_two_runs_of_a_seed_agree_to_the_last_bit(same_state):
     one, other = trainer("adapterx"), trainer("adapterx")
     for run in (one, other):
         run.train()
@@ -68,7 +67,7 @@ def test_two_runs_of_a_seed_agree_to_the_last_bit(same_state: SameState) -> None
     assert same_state(one.model.trained_state(), other.model.trained_state())
 
 
-def test_best_val_goes_back_to_its_epoch(same_state: SameState) -> None:
+def test_best_val_goes_back_to_its_epoch(same_state):
     run = trainer(train_split="train", checkpoint_rule="best_val", epochs=4)
     scores = iter([0.2, 0.9, 0.9, 0.1])
     states = []
@@ -83,13 +82,13 @@ def test_best_val_goes_back_to_its_epoch(same_state: SameState) -> None:
     assert same_state(run.model.trained_state(), states[1])
 
 
-def test_best_test_records_the_test_accuracy_of_every_epoch() -> None:
+def test_best_test_records_the_test_accuracy_of_every_epoch():
     run = trainer(checkpoint_rule="best_test")
     run.train()
     assert [row["test_accuracy"] is not None for row in run.history] == [True, True, True]
 
 
-def test_learning_rate_warms_up_then_follows_a_cosine() -> None:
+def test_learning_rate_warms_up_then_follows_a_cosine():
     run = trainer(epochs=10, warmup_epochs=2, lr=1.0)
     run.batch_loss = lambda model, x, y: (model(x) * 0).sum()  # type: ignore[method-assign]
     run.train()
@@ -100,14 +99,14 @@ def test_learning_rate_warms_up_then_follows_a_cosine() -> None:
     assert rates[-1] == pytest.approx(0.5 * (1 + torch.cos(torch.tensor(torch.pi * 39 / 40)).item()), rel=1e-4)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run() -> None:
+def test_a_loss_that_is_not_finite_stops_the_run():
     run = trainer()
     run.batch_loss = lambda model, x, y: (model(x) * float("inf")).sum()  # type: ignore[method-assign]
     with pytest.raises(Diverged, match="epoch 1"):
         run.train()
 
 
-def test_restart_restores_the_first_weights(same_state: SameState) -> None:
+def test_restart_restores_the_first_weights(same_state):
     run = trainer("full")
     first = run.model.trained_state()
     run.train()
@@ -116,7 +115,7 @@ def test_restart_restores_the_first_weights(same_state: SameState) -> None:
     assert same_state(run.model.trained_state(), first)
 
 
-def test_no_batch_is_too_small_for_batch_norm() -> None:
+def test_no_batch_is_too_small_for_batch_norm():
     sizes: list[int] = []
     run = trainer(batch_size=31)  # 32 samples
     run.batch_loss = lambda model, x, y: sizes.append(len(x)) or model(x).sum()  # type: ignore[method-assign, func-returns-value]
@@ -124,7 +123,7 @@ def test_no_batch_is_too_small_for_batch_norm() -> None:
     assert sizes == [16, 16] * 3
 
 
-def test_only_the_test_split_is_judged_by_votes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_test_split_is_judged_by_votes(monkeypatch):
     asked: list[int] = []
     monkeypatch.setattr(evaluate, "accuracy", lambda *given, votes, **others: asked.append(votes) or 0.0)  # type: ignore[func-returns-value]
     run = trainer(votes=5)
@@ -133,7 +132,7 @@ def test_only_the_test_split_is_judged_by_votes(monkeypatch: pytest.MonkeyPatch)
     assert asked == [1, 5]
 
 
-def test_an_interrupted_run_finds_the_outcomes_of_its_stages(tmp_path: Path) -> None:
+def test_an_interrupted_run_finds_the_outcomes_of_its_stages(tmp_path):
     first, again = trainer(), trainer()
     first.scratch = again.scratch = tmp_path / "stages"
     assert first.kept("search") is None
@@ -142,17 +141,17 @@ def test_an_interrupted_run_finds_the_outcomes_of_its_stages(tmp_path: Path) -> 
     assert tensors["x"].tolist() == [0, 1, 2] and values == {"steps": 4}
 
 
-def test_a_run_without_a_place_keeps_nothing() -> None:
+def test_a_run_without_a_place_keeps_nothing():
     run = trainer()
     run.keep("search", {}, {})
     assert run.kept("search") is None
 
 
-def test_steps_are_compiled_when_asked_and_judged_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_are_compiled_when_asked_and_judged_as_they_are(monkeypatch):
     compiled: list[nn.Module] = []
 
     class Compiled(nn.Module):
-        def __init__(self, original: nn.Module) -> None:
+        def __init__(self, original: nn.Module):
             super().__init__()
             self.original, self.method, self.batches = original, original.method, 0
             compiled.append(self)
@@ -171,7 +170,7 @@ def test_steps_are_compiled_when_asked_and_judged_as_they_are(monkeypatch: pytes
 
 
 @pytest.mark.slow
-def test_compiled_steps_train_the_same_but_for_rounding() -> None:
+def test_compiled_steps_train_the_same_but_for_rounding():
     plain, run = trainer("adapterx"), trainer("adapterx", compile=True)
     for each in (plain, run):
         each.train()
@@ -189,9 +188,7 @@ def test_compiled_steps_train_the_same_but_for_rounding() -> None:
         ("point_nano", True, torch.float32),
     ],
 )
-def test_a_cpu_uses_bfloat16_if_it_supports_it_and_the_backbone_is_large(
-    backbone: str, units: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cpu_uses_bfloat16_if_it_supports_it_and_the_backbone_is_large(backbone, units, expected, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": units})
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     assert auto_dtype(torch.device("cpu"), backbone) == expected

@@ -17,7 +17,7 @@ from typing import Any
 import optuna
 import pytest
 import torch
-from pytest import CaptureFixture, MonkeyPatch, TempPathFactory
+from pytest import TempPathFactory
 
 import methods
 from benchmarks import run, suites, tune
@@ -28,7 +28,6 @@ from benchmarks.tuning.databases import StudyDatabase
 from benchmarks.tuning.studies import Search
 from methods.errors import UserError
 from methods.linear import Linear
-from tests.conftest import Complaint, Specs
 
 RECIPE = ["--recipe", "epochs=3", "warmup_epochs=0"]
 QUICK = ["--methods", "linear", "--tasks", "digits", *RECIPE]
@@ -45,7 +44,7 @@ def place(folder: Path, grace_seconds: int = 60) -> StudyDatabase:
     return StudyDatabase(url=f"sqlite:///{folder / 'tuning.db'}", grace_seconds=grace_seconds)
 
 
-def work(wanted: Search, database: StudyDatabase) -> None:
+def work(wanted: Search, database: StudyDatabase):
     studies.work(wanted, database, torch.device("cpu"), on_trial=lambda: None)
 
 
@@ -63,7 +62,7 @@ def states(wanted: Search, database: StudyDatabase) -> list[str]:
     return [trial.state.name for trial in trials(wanted, database)]
 
 
-def check_whole(wanted: Search, database: StudyDatabase, results: Path) -> None:
+def check_whole(wanted: Search, database: StudyDatabase, results: Path):
     """Check that each slot has one finished trial, and that the written file holds the best trial of the storage."""
     finished = [trial for trial in trials(wanted, database) if trial.state in studies.FINISHED]
     assert sorted(trial.user_attrs["slot"] for trial in finished) == list(range(wanted.trials))
@@ -83,17 +82,17 @@ def results(tmp_path_factory: TempPathFactory) -> Path:
     return folder
 
 
-def test_every_method_gets_the_same_trials_and_its_best_is_written(results: Path) -> None:
+def test_every_method_gets_the_same_trials_and_its_best_is_written(results):
     for method in ("linear", "bitfit"):
         check_whole(search(6, method), place(results), results)
 
 
-def test_pictures_of_each_study_are_drawn(results: Path) -> None:
+def test_pictures_of_each_study_are_drawn(results):
     drawn = {path.name for path in (results / "figures" / "tuning" / "offline" / "bitfit").iterdir()}
     assert drawn == {"digits-history.png", "digits-importances.png"}
 
 
-def test_a_repetition_trains_nothing_and_more_trials_continue(results: Path, tmp_path: Path) -> None:
+def test_a_repetition_trains_nothing_and_more_trials_continue(results, tmp_path):
     shutil.copy(results / "tuning.db", tmp_path)
     argv = [*QUICK, "--workers", "1", "--results", str(tmp_path)]
     before = trials(search(6), place(tmp_path))
@@ -104,13 +103,13 @@ def test_a_repetition_trains_nothing_and_more_trials_continue(results: Path, tmp
     check_whole(search(8), place(tmp_path), tmp_path)
 
 
-def test_trials_do_not_depend_on_interruptions(results: Path, tmp_path: Path) -> None:
+def test_trials_do_not_depend_on_interruptions(results, tmp_path):
     for so_far in (2, 5, 6):
         work(search(so_far), place(tmp_path))
     assert drawn(search(6), place(tmp_path)) == drawn(search(6), place(results))
 
 
-def test_the_first_trial_is_the_default_configuration(results: Path) -> None:
+def test_the_first_trial_is_the_default_configuration(results):
     first, *others = trials(search(6), place(results))
     config = search(6).base.config
     assert first.params == {"lr": config.lr, "weight_decay": config.weight_decay}
@@ -118,7 +117,7 @@ def test_the_first_trial_is_the_default_configuration(results: Path) -> None:
 
 
 @pytest.mark.parametrize("method", list(methods.table()))
-def test_every_method_suggests_a_run_and_its_default(method: str) -> None:
+def test_every_method_suggests_a_run_and_its_default(method):
     task = "digits" if "image" in methods.get(method).modalities else "solids"
     asked = sweep.Sweep(methods=(method,), tasks=(task,))
     (wanted,) = tune.plan(asked, "float32", seed=0, trials=1)
@@ -131,7 +130,7 @@ def test_every_method_suggests_a_run_and_its_default(method: str) -> None:
     assert {name: getattr(drawn, name) for name in first} == {n: getattr(wanted.base.config, n) for n in first}
 
 
-def test_no_trial_reads_the_test_split(monkeypatch: MonkeyPatch, tmp_path: Path) -> None:
+def test_no_trial_reads_the_test_split(monkeypatch, tmp_path):
     suite = suites.get("offline")
 
     def load(task: str, split: str, *, size: int | None) -> Any:
@@ -146,16 +145,16 @@ def test_no_trial_reads_the_test_split(monkeypatch: MonkeyPatch, tmp_path: Path)
         suites.get("offline").load("digits", "test", size=None)
 
 
-def test_a_trial_may_not_ask_for_the_test_split() -> None:
+def test_a_trial_may_not_ask_for_the_test_split():
     with pytest.raises(AssertionError, match="asked for the test split"):
         studies._without_test(search().base)("test")
 
 
-def test_a_rule_that_looks_at_the_test_split_is_refused(complaint: Complaint) -> None:
+def test_a_rule_that_looks_at_the_test_split_is_refused(complaint):
     assert "checkpoint_rule=best_test" in complaint(tune.main, *QUICK, "checkpoint_rule=best_test")
 
 
-def test_a_trial_whose_loss_is_nan_is_pruned(monkeypatch: MonkeyPatch, tmp_path: Path) -> None:
+def test_a_trial_whose_loss_is_nan_is_pruned(monkeypatch, tmp_path):
     def loss(*_: object) -> torch.Tensor:
         return torch.full((), torch.nan, requires_grad=True)
 
@@ -165,9 +164,7 @@ def test_a_trial_whose_loss_is_nan_is_pruned(monkeypatch: MonkeyPatch, tmp_path:
     assert studies.best(search(3), place(tmp_path)) is None
 
 
-def test_a_bug_in_a_method_is_shown_with_its_line_and_the_others_are_tuned(
-    monkeypatch: MonkeyPatch, tmp_path: Path, capsys: CaptureFixture[str]
-) -> None:
+def test_a_bug_in_a_method_is_shown_with_its_line_and_the_others_are_tuned(monkeypatch, tmp_path, capsys):
     def forward(self: object, x: torch.Tensor) -> torch.Tensor:
         return x @ x.new_ones(3, 5)
 
@@ -182,7 +179,7 @@ def test_a_bug_in_a_method_is_shown_with_its_line_and_the_others_are_tuned(
     check_whole(search(2, "norm"), place(tmp_path), tmp_path)
 
 
-def test_a_slot_queued_twice_is_run_once(tmp_path: Path) -> None:
+def test_a_slot_queued_twice_is_run_once(tmp_path):
     wanted, database = search(3), place(tmp_path)
     own = studies.study(wanted, database)
     for slot in (0, 1, 1, 2, 0):  # as when two processes find the same slots free
@@ -191,7 +188,7 @@ def test_a_slot_queued_twice_is_run_once(tmp_path: Path) -> None:
     assert [slot for slot, *_ in drawn(wanted, database)] == [0, 1, 2]
 
 
-def test_a_trial_that_ends_after_it_was_taken_for_dead_is_run_again(monkeypatch: MonkeyPatch, tmp_path: Path) -> None:
+def test_a_trial_that_ends_after_it_was_taken_for_dead_is_run_again(monkeypatch, tmp_path):
     wanted, database = search(2), place(tmp_path)
     lost: list[int] = []
 
@@ -207,10 +204,10 @@ def test_a_trial_that_ends_after_it_was_taken_for_dead_is_run_again(monkeypatch:
     assert studies.unfinished(wanted, database) == 0
 
 
-def test_a_trial_taken_for_dead_before_its_start_is_run_again(monkeypatch: MonkeyPatch, tmp_path: Path) -> None:
+def test_a_trial_taken_for_dead_before_its_start_is_run_again(monkeypatch, tmp_path):
     lost, plain = list[int](), optuna.Study.optimize
 
-    def optimize(self: optuna.Study, *args: Any, **options: Any) -> None:
+    def optimize(self: optuna.Study, *args: Any, **options: Any):
         if lost:
             return plain(self, *args, **options)
         lost.append(self.ask().number)
@@ -223,7 +220,7 @@ def test_a_trial_taken_for_dead_before_its_start_is_run_again(monkeypatch: Monke
 
 
 @pytest.mark.slow
-def test_two_processes_share_a_storage_and_lose_no_trial(tmp_path: Path) -> None:
+def test_two_processes_share_a_storage_and_lose_no_trial(tmp_path):
     command = [sys.executable, "-m", "benchmarks.tune", *QUICK, "--trials", "8", "--workers", "1"]
     both = [subprocess.Popen([*command, "--results", str(tmp_path)], stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
@@ -231,7 +228,7 @@ def test_two_processes_share_a_storage_and_lose_no_trial(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_tuning_killed_at_a_random_moment_ends_with_exactly_its_trials(tmp_path: Path) -> None:
+def test_tuning_killed_at_a_random_moment_ends_with_exactly_its_trials(tmp_path):
     argv = [*QUICK, "--trials", "8", "--workers", "2", "--grace-seconds", "6", "--results", str(tmp_path)]
     command, moments = [sys.executable, "-m", "benchmarks.tune", *argv], random.Random(0)
     for _ in range(KILLS):
@@ -246,7 +243,7 @@ def test_tuning_killed_at_a_random_moment_ends_with_exactly_its_trials(tmp_path:
 
 
 @pytest.mark.slow
-def test_ctrl_c_fails_the_trials_of_all_processes_at_once(tmp_path: Path) -> None:
+def test_ctrl_c_fails_the_trials_of_all_processes_at_once(tmp_path):
     argv = ["--methods", "full", "--tasks", "digits", "--recipe", "epochs=100", "warmup_epochs=0"]
     long, database = search(8, "full", epochs=100), place(tmp_path)
 
@@ -264,8 +261,8 @@ def test_ctrl_c_fails_the_trials_of_all_processes_at_once(tmp_path: Path) -> Non
     assert "Traceback" not in err
 
 
-def test_ctrl_c_fails_the_trial_at_once(monkeypatch: MonkeyPatch, tmp_path: Path) -> None:
-    def fit(self: Linear, trainer: object) -> None:
+def test_ctrl_c_fails_the_trial_at_once(monkeypatch, tmp_path):
+    def fit(self: Linear, trainer: object):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Linear, "fit", fit)
@@ -276,7 +273,7 @@ def test_ctrl_c_fails_the_trial_at_once(monkeypatch: MonkeyPatch, tmp_path: Path
     assert studies.unfinished(search(2), place(tmp_path)) == 0
 
 
-def test_a_trial_of_a_dead_process_is_run_again(tmp_path: Path) -> None:
+def test_a_trial_of_a_dead_process_is_run_again(tmp_path):
     wanted, database = search(2), place(tmp_path, grace_seconds=4)
     own = studies.study(wanted, database)
     own.enqueue_trial({}, user_attrs={"slot": 0})
@@ -296,15 +293,13 @@ def test_a_trial_of_a_dead_process_is_run_again(tmp_path: Path) -> None:
         ("sqlite://me:secret@/nowhere/at/all.db", "me:***@"),
     ],
 )
-def test_a_storage_that_cannot_be_opened_is_one_line(url: str, reason: str, complaint: Complaint) -> None:
+def test_a_storage_that_cannot_be_opened_is_one_line(url, reason, complaint):
     line = complaint(tune.main, *QUICK, "--storage", url)
     assert [part in line for part in (reason, "--storage", "secret")] == [True, True, False]
 
 
-def test_a_storage_that_fails_during_tuning_is_one_line(
-    monkeypatch: MonkeyPatch, tmp_path: Path, complaint: Complaint
-) -> None:
-    def fill(*_: object) -> None:
+def test_a_storage_that_fails_during_tuning_is_one_line(monkeypatch, tmp_path, complaint):
+    def fill(*_: object):
         (tmp_path / "tuning.db").write_bytes(b"nothing of use" * 1000)
         studies.study(search(), place(tmp_path)).get_trials()
 
@@ -314,7 +309,7 @@ def test_a_storage_that_fails_during_tuning_is_one_line(
     assert "not a database" in line
 
 
-def test_a_fixed_option_has_its_own_study_and_never_changes(tmp_path: Path) -> None:
+def test_a_fixed_option_has_its_own_study_and_never_changes(tmp_path):
     asked = {"methods": ("linear",), "tasks": ("digits",), "recipe": {"epochs": 3, "warmup_epochs": 0}}
     (wanted,) = tune.plan(sweep.Sweep(**asked, set={"linear": {"lr": 0.01}}), "float32", seed=0, trials=3)
     assert wanted.base == search().base  # 0.01 is the default
@@ -324,7 +319,7 @@ def test_a_fixed_option_has_its_own_study_and_never_changes(tmp_path: Path) -> N
 
 
 class TestTunedRuns:
-    def test_use_the_best_configuration_and_record_how_it_was_found(self, results: Path, tmp_path: Path) -> None:
+    def test_use_the_best_configuration_and_record_how_it_was_found(self, results, tmp_path):
         shutil.copytree(results / tuned.CONFIGS, tmp_path / tuned.CONFIGS)
         assert run.main([*QUICK, "--workers", "1", "--tuned", "--results", str(tmp_path)]) == 0
         (record,) = store.records(tmp_path)
@@ -334,7 +329,7 @@ class TestTunedRuns:
         assert record["tuning"] == {name: found[name] for name in recorded}
         assert "tuning" not in record["spec"]
 
-    def test_have_the_key_of_their_configuration(self, results: Path, specs: Specs) -> None:
+    def test_have_the_key_of_their_configuration(self, results, specs):
         (plain,) = specs("linear", recipe={"epochs": 3})
         (chosen,) = tuned.apply([plain], results / tuned.CONFIGS)
         assert chosen.key == replace(plain, config=chosen.config).key
@@ -347,10 +342,10 @@ class TestTunedRuns:
             ([*QUICK, "--set", "linear.lr=0.1"], "leave out those set for linear"),
         ],
     )
-    def test_other_runs_are_refused(self, argv: list[str], reason: str, results: Path, complaint: Complaint) -> None:
+    def test_other_runs_are_refused(self, argv, reason, results, complaint):
         assert reason in complaint(run.main, *argv, "--tuned", "--results", str(results))
 
-    def test_a_recipe_field_that_is_newer_than_the_file_has_its_default(self, results: Path, tmp_path: Path) -> None:
+    def test_a_recipe_field_that_is_newer_than_the_file_has_its_default(self, results, tmp_path):
         found = json.loads(tuned.path(results / tuned.CONFIGS, search().base).read_text())
         del found["recipe"]["compile"]
         file = tuned.path(tmp_path, search().base)
@@ -359,7 +354,7 @@ class TestTunedRuns:
         (spec,) = tuned.apply([search().base], tmp_path)
         assert spec.config.lr == found["config"]["lr"]
 
-    def test_a_damaged_file_is_an_error(self, tmp_path: Path) -> None:
+    def test_a_damaged_file_is_an_error(self, tmp_path):
         file = tuned.path(tmp_path, search().base)
         file.parent.mkdir(parents=True)
         file.write_text("{}")
@@ -391,7 +386,7 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_studies_can_live_in_postgresql(postgres: str, tmp_path: Path) -> None:
+def test_studies_can_live_in_postgresql(postgres, tmp_path):
     argv = [*QUICK, "--trials", "6", "--storage", postgres, "--results", str(tmp_path)]
     assert tune.main([*argv, "--workers", "2"]) == 0
     check_whole(search(6), StudyDatabase(url=postgres, grace_seconds=60), tmp_path)
