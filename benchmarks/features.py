@@ -58,8 +58,8 @@ def _pooled(classifier: Classifier, x: Tensor, *, frozen: bool = False) -> Tenso
     import torch
 
     with torch.inference_mode():
-        pooled = [classifier.pooled(part) for part in x.split(250)]
-        return torch.cat(pooled if frozen else [classifier.method.features(part) for part in pooled])
+        pooled = map(classifier.pooled, x.split(250))
+        return torch.cat(list(pooled if frozen else map(classifier.method.features, pooled)))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import torch
 
 from benchmarks import run
 from benchmarks.executors import driver
-from benchmarks.executors import ray as on_ray
 from benchmarks.executors.attempt import Outcome
 from benchmarks.executors.place import Listeners, Place
 from benchmarks.records import store
@@ -130,6 +129,7 @@ def test_nodes_without_the_results_folder_send_their_files(
 ):
     todo = specs("linear", "norm")
     alone = in_process(todo, tmp_path / "alone")
+    on_ray = driver.executor("ray")
     sent = on_ray.Task
     monkeypatch.setattr(on_ray, "Task", lambda **fields: sent(**(fields | {"token": None})))
     assert complete(todo, tmp_path / "ray", cluster.address) == Outcome()

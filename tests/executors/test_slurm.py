@@ -16,8 +16,6 @@ from benchmarks.files.root import data_root
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 
-pytest.importorskip("submitit", reason="needs the extra slurm")
-
 PLACE = Place(executor="slurm", device=torch.device("cpu"), workers=None)
 QUICK = ["--methods", "linear", "norm", "--tasks", "digits", "--recipe", "epochs=1", "warmup_epochs=0"]
 
