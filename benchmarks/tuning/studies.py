@@ -73,7 +73,7 @@ def work(search: Search, database: StudyDatabase, device: torch.device, *, on_tr
         Broken: a slot's trials failed MOST_FAILURES times. The message has the last reason and its traceback.
     """
     own = study(search, database)
-    while waiting := _fill(own, search, database):
+    while waiting := fill(own, search, database):
         # a slot's random numbers depend neither on the process that draws them nor on earlier interruptions
         seed = search.base.seed * 100_003 + waiting[0].user_attrs["slot"]
         own.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS)
@@ -118,7 +118,7 @@ def _objective(search: Search, device: torch.device, ran: list[int], trial: optu
     try:
         spec = suggested(search, trial)
         trial.set_user_attr("config", spec.to_json()["config"])
-        return _validated(spec, device, trial)
+        return validated(spec, device, trial)
     except Diverged:
         raise optuna.TrialPruned from None  # a bad configuration is a result, not a failure
     except (optuna.TrialPruned, optuna.exceptions.UpdateFinishedTrialError):
@@ -137,7 +137,7 @@ def suggested(search: Search, trial: optuna.trial.BaseTrial) -> Spec:
     return replace(base, config=replace(config, **{name: getattr(base.config, name) for name in search.fixed}))
 
 
-def _validated(spec: Spec, device: torch.device, trial: optuna.Trial) -> float:
+def validated(spec: Spec, device: torch.device, trial: optuna.Trial) -> float:
     """Train on the training split and return the accuracy on the validation split. Reports every epoch to Optuna."""
 
     def on_epoch(epoch: Epoch) -> None:
@@ -146,12 +146,13 @@ def _validated(spec: Spec, device: torch.device, trial: optuna.Trial) -> float:
             if epoch["epoch"] < epoch["epochs"] and trial.should_prune():
                 raise optuna.TrialPruned
 
-    trainer = prepare(spec, _without_test(spec), device, on_epoch)
+    trainer = prepare(spec, without_test(spec), device, on_epoch)
     trainer.model.method.fit(trainer)
     return float(trainer.history[-1]["val_accuracy"])
 
 
-def _without_test(spec: Spec) -> Load:
+def without_test(spec: Spec) -> Load:
+    """Return a function that loads the spec's splits, except for the test split."""
     load = loader(spec)
 
     def allowed(split: str) -> tuple[Tensor, Tensor]:
@@ -161,7 +162,7 @@ def _without_test(spec: Spec) -> Load:
     return allowed
 
 
-def _fill(own: optuna.Study, search: Search, database: StudyDatabase) -> list[optuna.trial.FrozenTrial]:
+def fill(own: optuna.Study, search: Search, database: StudyDatabase) -> list[optuna.trial.FrozenTrial]:
     """Queue a trial for every free slot. Return all queued trials, in the order in which they will run."""
     _fail_dead(own, database)
     held = _slots(own, search, HELD)
@@ -174,7 +175,7 @@ def _fill(own: optuna.Study, search: Search, database: StudyDatabase) -> list[op
             message = f"trial {slot} of {search.name} failed {failures[slot]} times: {last['error']}"
             raise Broken(f"{message}\n{last['traceback']}")
         # the first trial is the default configuration, so the best trial is never worse than it on validation
-        own.enqueue_trial(_defaults(search) if slot == 0 else {}, user_attrs={"slot": slot})
+        own.enqueue_trial(defaults(search) if slot == 0 else {}, user_attrs={"slot": slot})
     return own.get_trials(deepcopy=False, states=(TrialState.WAITING,))
 
 
@@ -204,7 +205,7 @@ def _claim(trial: optuna.Trial) -> None:
         raise _Forfeited
 
 
-def _defaults(search: Search) -> dict[str, Any]:
+def defaults(search: Search) -> dict[str, Any]:
     """Return the method's default values of the searched options, except those outside the search space."""
     probe = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
     type(search.base.config).suggest(probe)

@@ -122,7 +122,7 @@ def test_every_method_suggests_a_run_and_its_default(method):
     asked = sweep.Sweep(methods=(method,), tasks=(task,))
     (wanted,) = tune.plan(asked, "float32", seed=0, trials=1)
     own = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
-    first, second = studies._defaults(wanted), own.ask()
+    first, second = studies.defaults(wanted), own.ask()
     assert {"lr", "weight_decay"} <= set(first)
     assert studies.suggested(wanted, second).method == method
     own.enqueue_trial(first)
@@ -147,7 +147,7 @@ def test_no_trial_reads_the_test_split(monkeypatch, tmp_path):
 
 def test_a_trial_may_not_ask_for_the_test_split():
     with pytest.raises(AssertionError, match="asked for the test split"):
-        studies._without_test(search().base)("test")
+        studies.without_test(search().base)("test")
 
 
 def test_a_rule_that_looks_at_the_test_split_is_refused(complaint):
@@ -198,7 +198,7 @@ def test_a_trial_that_ends_after_it_was_taken_for_dead_is_run_again(monkeypatch,
             studies.study(wanted, database).tell(trial.number, state=optuna.trial.TrialState.FAIL)
         return 0.5
 
-    monkeypatch.setattr(studies, "_validated", take_away)
+    monkeypatch.setattr(studies, "validated", take_away)
     work(wanted, database)
     assert states(wanted, database) == ["FAIL", "COMPLETE", "COMPLETE"]
     assert studies.unfinished(wanted, database) == 0
@@ -303,7 +303,7 @@ def test_a_storage_that_fails_during_tuning_is_one_line(monkeypatch, tmp_path, c
         (tmp_path / "tuning.db").write_bytes(b"nothing of use" * 1000)
         studies.study(search(), place(tmp_path)).get_trials()
 
-    monkeypatch.setattr(studies, "_fill", fill)
+    monkeypatch.setattr(studies, "fill", fill)
     line = complaint(tune.main, *QUICK, "--workers", "1", "--results", str(tmp_path))
     assert "storage sqlite://" in line
     assert "not a database" in line
