@@ -47,7 +47,7 @@ def theirs(suite: str, panel: Panel) -> Points:
     numbers = published.numbers(suites.get(suite).published).dropna(subset="params_percent")
     found = numbers[(numbers["suite"] == suite) & (numbers["task"] == panel.task)]
     return Points(
-        label="Adapter-X, figure 1 (digitised; rule and seeds not said)",
+        label="Adapter-X, figure 1 (digitised; checkpoint rule and seeds not stated)",
         names=list(found["method"]),
         x=list(found["params_percent"]),
         y=list(found["accuracy"]),
@@ -114,7 +114,7 @@ def _panel(axis: Axes, panel: Panel, drawn: Sequence[Points]) -> None:
     axis.xaxis.set_major_formatter("{x:g}")
     axis.margins(x=0.12, y=0.12)
     if len(drawn) == 1:
-        axis.errorbar([], [], fmt="s", color=COLORS[0], label="here: no run records")
+        axis.errorbar([], [], fmt="s", color=COLORS[0], label="this benchmark: no run records yet")
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), frameon=False, fontsize=7.5)
     axis.set_title(panel.title, loc="left")
     axis.set_xlabel(f"trained parameters, % of the full model, {panel.counted}")
