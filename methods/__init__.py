@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoints, entry_points
 from typing import TYPE_CHECKING, Any
 
-from methods.errors import UserError, unknown
+from methods.errors import UserError, check, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,7 +117,8 @@ def build(name: str, backbone: Backbone, options: Config) -> Method:
     """Wire a method onto a backbone. All parameters that the method does not unfreeze are frozen.
 
     Raises:
-        UserError: unknown method, a backbone of another modality, or options that do not fit the backbone.
+        UserError: unknown method, a backbone of another modality or without anything for the method to train, or
+            options that do not fit the backbone.
     """
     from methods.base import modality
 
@@ -125,4 +126,11 @@ def build(name: str, backbone: Backbone, options: Config) -> Method:
     if given not in cls.modalities:
         allowed = " and ".join(sorted(cls.modalities))
         raise UserError(f"method '{name}' works on {allowed} only; {type(backbone).__name__} is of modality {given}")
-    return cls(backbone, options)
+    method = cls(backbone, options)
+    trains = any(p.requires_grad for p in (*method.parameters(), *backbone.parameters()))
+    check(
+        trains or cls.trains_head_alone,
+        f"method '{name}' finds nothing to train in this {type(backbone).__name__}, so it would be 'linear'; choose "
+        "another method or backbone",
+    )
+    return method

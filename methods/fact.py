@@ -16,10 +16,14 @@ from torch import Tensor, nn
 from methods import base
 from methods.base import Backbone, Method
 from methods.errors import check
+from methods.layers import linear_of
 from methods.options import at_least, fraction
 
 if TYPE_CHECKING:
     import optuna
+
+
+LINEARS = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +120,7 @@ class FacT(Method):
         dim, count = backbone.num_features, 0
         self._wired: list[tuple[nn.Linear, SliceRange]] = []
         for block in backbone.blocks:
-            for linear in (block.attn.qkv, block.attn.proj, block.mlp.fc1, block.mlp.fc2):
+            for linear in (linear_of(block, name, "fact") for name in LINEARS):
                 widths = linear.in_features, linear.out_features
                 check(not any(w % dim for w in widths), f"fact: widths {widths} must be multiples of the token's {dim}")
                 self._wired.append((linear, SliceRange(count, *(width // dim for width in widths))))

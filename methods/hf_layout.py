@@ -21,14 +21,19 @@ from torch import Tensor, nn
 from methods.base import Method
 from methods.errors import UserError, check
 from methods.layers import LowRank
-from methods.lora import PARTS, FusedLowRank, LoRA, LoRAConfig
+from methods.lora import PARTS, SINGLES, FusedLowRank, LoRA, LoRAConfig
 
 PREFIX = "base_model.model."
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 ENDINGS = (".lora_A.weight", ".lora_B.weight")
 ALL_TARGETS = (*PARTS, "proj", "fc1", "fc2")
-# the only values that the LoRA here covers
-PLAIN = {"use_dora": False, "bias": "none", "fan_in_fan_out": False, "lora_bias": False}
+KEEPING = (True, False, "gaussian", "eva", "orthogonal")  # initialisations that leave the backbone's weights alone
+# options of PEFT that make its LoRA another function or train something else
+FOREIGN = (
+    *("alora_invocation_tokens", "arrow_config", "fan_in_fan_out", "kasa_config", "layer_replication", "lora_bias"),
+    *("monteclora_config", "target_parameters", "trainable_token_indices", "use_bdlora", "use_dora", "use_qalora"),
+    "velora_config",
+)
 
 
 class Pair(NamedTuple):
@@ -74,17 +79,25 @@ def read(folder: Path) -> Folder:
         UserError: files are missing or damaged, or hold something that the LoRA here does not have.
     """
     config, rest = _files(folder)
-    foreign = [f"{name}={config[name]}" for name, ours in PLAIN.items() if config.get(name, ours) != ours]
     check(config.get("peft_type") == "LORA", f"{folder} holds {config.get('peft_type')}, not LORA")
+    foreign = [f"{name}={config[name]}" for name in FOREIGN if config.get(name)]
+    foreign += [f"bias={config['bias']}"] if config.get("bias", "none") != "none" else []
     check(not foreign, f"{folder} holds a LoRA that this one does not cover: {', '.join(foreign)}")
+    start = config.get("init_lora_weights", True)
+    check(
+        start in KEEPING,
+        f"{folder} was trained on changed weights of the backbone: init_lora_weights={start}; let PEFT convert it with "
+        "save_pretrained(..., path_initial_model_for_weight_conversion=...)",
+    )
     pairs = {}
-    for name in [key.removesuffix(ENDINGS[0]) for key in rest if key.endswith(ENDINGS[0])]:
-        check(name + ENDINGS[1] in rest, f"{folder / WEIGHTS} is damaged: it has no {name}{ENDINGS[1]}")
+    for name in sorted({key.removesuffix(ending) for key in rest for ending in ENDINGS if key.endswith(ending)}):
+        lacking = [name + ending for ending in ENDINGS if name + ending not in rest]
+        check(not lacking, f"{folder / WEIGHTS} is damaged: it has no {', '.join(lacking)}")
         down, up = (rest.pop(name + ending) for ending in ENDINGS)
-        try:
-            pairs[name] = Pair(down, up, _scale(config, name, len(down)))
-        except (KeyError, TypeError, ValueError, re.error) as error:
-            raise UserError(f"{folder / CONFIG} gives no scale for {name}: {error!r}") from None
+        sizes = f"A of {name} is {tuple(down.shape)} and its B {tuple(up.shape)}"
+        fits = down.ndim == up.ndim == 2 and 0 < len(down) == up.shape[1]
+        check(fits, f"{folder / WEIGHTS} is damaged: {sizes}; they must be (rank, in) and (out, rank)")
+        pairs[name] = Pair(down, up, _scale(config, name, len(down), folder / CONFIG))
     return Folder(pairs, rest)
 
 
@@ -168,8 +181,7 @@ def _side_by_side(update: nn.Module, name: str) -> tuple[Tensor, Tensor]:
 def _config(config: LoRAConfig) -> dict[str, Any]:
     """The content of adapter_config.json for a LoRA here. PEFT has defaults for the rest."""
     fused = sum(part in config.targets for part in PARTS)
-    places = {"proj": "attn.proj", "fc1": "mlp.fc1", "fc2": "mlp.fc2"}
-    singles = [place for target, place in places.items() if target in config.targets]
+    singles = [place for target, place in SINGLES.items() if target in config.targets]
     return {
         "peft_type": "LORA",
         "r": config.rank,
@@ -183,9 +195,15 @@ def _config(config: LoRAConfig) -> dict[str, Any]:
     }
 
 
-def _scale(config: Mapping[str, Any], name: str, rank: int) -> float:
+def _scale(config: Mapping[str, Any], name: str, rank: int, path: Path) -> float:
     """The scale of a linear: alpha / rank, or alpha / sqrt(rank). Patterns match the end of a linear's name."""
     patterns = config.get("alpha_pattern") or {}
-    named = [alpha for pattern, alpha in patterns.items() if re.match(rf"(.*\.)?({pattern})$", name)]
-    alpha = float(named[0] if named else config["lora_alpha"])
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    check(isinstance(patterns, dict), f"{path}: alpha_pattern={patterns!r} must be names with numbers")
+    try:
+        named = [alpha for pattern, alpha in patterns.items() if re.match(rf"(.*\.)?({pattern})$", name)]
+    except re.error as error:
+        raise UserError(f"{path}: a name in alpha_pattern={patterns!r} is no regular expression: {error}") from None
+    alpha = named[0] if named else config.get("lora_alpha")
+    number = isinstance(alpha, (int, float)) and not isinstance(alpha, bool) and math.isfinite(alpha)
+    check(number, f"{path}: lora_alpha={alpha!r} for {name} must be a finite number")
+    return float(cast(float, alpha)) / (math.sqrt(rank) if config.get("use_rslora") else rank)

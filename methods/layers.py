@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from methods.errors import check, unknown
 from methods.hooks import Tap
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -13,6 +14,22 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
 }
+
+
+def is_norm(module: nn.Module | None) -> bool:
+    """Whether a module normalises features: a LayerNorm, or an RMSNorm or another of timm's norms without a bias."""
+    return hasattr(module, "normalized_shape")
+
+
+def linear_of(block: nn.Module, name: str, method: str) -> nn.Linear:
+    """A linear of a block by its name in the block, such as "mlp.fc1".
+
+    Raises:
+        UserError: the block has no such linear. A gated FFN, for example, may have two linears in place of fc1.
+    """
+    found = {inside: module for inside, module in block.named_modules() if isinstance(module, nn.Linear)}
+    check(name in found, f"{method}: {unknown('linear of the blocks of this backbone', name, found)}")
+    return found[name]
 
 
 class Bottleneck(nn.Module):

@@ -17,6 +17,7 @@ class Linear(Method):
     Config = LinearConfig
     published = Published(image="0")
     merges = "yes"  # there is nothing to merge
+    trains_head_alone = True
     stochastic_backbone = False
 
     def epochs(self, epochs: int) -> float:

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from methods import base
 from methods.base import Backbone, Method, Published
 from methods.errors import check
-from methods.layers import LowRank
+from methods.layers import LowRank, linear_of
 from methods.options import at_least
 
 if TYPE_CHECKING:
     import optuna
 
 PARTS = ("q", "k", "v")  # the parts of the fused qkv, in its order
+SINGLES = {"proj": "attn.proj", "fc1": "mlp.fc1", "fc2": "mlp.fc2"}  # the other targets, by their names in a block
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +111,9 @@ class LoRA(Method):
         for block in backbone.blocks:
             if fused:
                 self._wire(block.attn.qkv, FusedLowRank(block.attn.qkv.in_features, fused, config.rank, scale))
-            singles = {"proj": block.attn.proj, "fc1": block.mlp.fc1, "fc2": block.mlp.fc2}
-            for name, linear in singles.items():
-                if name in config.targets:
+            for target, name in SINGLES.items():
+                if target in config.targets:
+                    linear = linear_of(block, name, f"lora: target {target}")
                     self._wire(linear, LowRank(linear.in_features, linear.out_features, config.rank, scale=scale))
 
     def _wire(self, linear: nn.Linear, update: nn.Module) -> None:

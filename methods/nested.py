@@ -3,6 +3,7 @@
 Shapes: B samples, N tokens, D token width, W the width of a module, w the width in use. At w = 0 there is no module.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from methods.layers import ACTIVATIONS
 
 FAMILIES = ("adapter", "lora", "prompts")
+DEVIATION = 0.02  # of the first weights of every linear; the authors' initialisation of the whole model sets it
+PROMPT_ROWS = 100  # of the authors' supernet on every data set
 
 
 class Nested(nn.Module):
@@ -22,12 +25,16 @@ class Nested(nn.Module):
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
-        self.width, self.dropout = width, nn.Dropout(dropout)
+        self.width, self.dropout = width, dropout
 
     def row(self, name: str) -> Tensor:
         """The rows (w, ...) of a parameter that are in use."""
         parameter: Tensor = getattr(self, name)
         return parameter[: self.width]
+
+    def dropped(self, x: Tensor) -> Tensor:
+        """Dropout in training. It is a function: torch's FLOP counter fails on a module that returns a view."""
+        return F.dropout(x, self.dropout, self.training)
 
     def count(self, width: int) -> int:
         """The number of parameters of this module at a width."""
@@ -56,59 +63,68 @@ class Nested(nn.Module):
 
 
 class NestedAdapter(Nested):
-    """(B, N, D) -> (B, N, D): y + up(dropout(QuickGELU(down(y)))), the identity at the start.
-
-    It has (2 D + 1) w + D parameters.
-    """
+    """(B, N, D) -> (B, N, D): y + up(dropout(QuickGELU(down(y)))); (2 D + 1) w + D parameters."""
 
     rows, whole = ("down", "down_bias", "up"), ("up_bias",)
 
     def __init__(self, dim: int, width: int, dropout: float) -> None:
         super().__init__(width, dropout)
-        self.down = nn.Parameter(torch.empty(width, dim))
-        self.down_bias = nn.Parameter(torch.zeros(width))
-        self.up = nn.Parameter(torch.zeros(width, dim))
-        self.up_bias = nn.Parameter(torch.zeros(dim))
-        nn.init.kaiming_uniform_(self.down, a=5**0.5)
+        self.down, self.up = (_normal(width, dim) for _ in range(2))
+        self.down_bias, self.up_bias = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(dim))
 
     def forward(self, y: Tensor) -> Tensor:
         if not self.width:
             return y
         hidden = ACTIVATIONS["quick_gelu"](F.linear(y, self.row("down"), self.row("down_bias")))
-        out: Tensor = y + self.dropout(hidden) @ self.row("up") + self.up_bias
-        return out
+        return y + self.dropped(hidden) @ self.row("up") + self.up_bias
 
 
 class NestedLowRank(Nested):
-    """(B, N, D) -> (B, N, 3 D): one update for q, k and v together, zero at the start; 4 D w weights."""
+    """(B, N, D) -> (B, N, 3 D): one update for q, k and v together; 4 D w weights."""
 
     rows = ("down", "up")
 
     def __init__(self, dim: int, width: int, dropout: float) -> None:
         super().__init__(width, dropout)
-        self.down = nn.Parameter(torch.empty(width, dim))
-        self.up = nn.Parameter(torch.zeros(width, 3 * dim))
-        nn.init.kaiming_uniform_(self.down, a=5**0.5)
+        self.down, self.up = _normal(width, dim), _normal(width, 3 * dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(self.dropout(x), self.row("down")) @ self.row("up")
+        return F.linear(self.dropped(x), self.row("down")) @ self.row("up")
 
 
 class NestedPrompts(Nested):
-    """w tokens at the end of the sequence of one block, taken off after it; with ``positions`` each has one."""
+    """The w prompts of one block; w D weights.
 
-    def __init__(self, dim: int, width: int, dropout: float, *, positions: bool) -> None:
+    They start uniform within +-sqrt(6 / (101 D)), the Xavier bound of the authors' tensor (1, 100, D).
+    """
+
+    rows = ("prompts",)
+
+    def __init__(self, dim: int, width: int, dropout: float) -> None:
         super().__init__(width, dropout)
-        self.rows = ("prompts", "pos_embed") if positions else ("prompts",)
-        for name in self.rows:
-            self.register_parameter(name, nn.Parameter(torch.empty(width, dim)))
-            nn.init.xavier_uniform_(getattr(self, name))
+        bound = (6 / ((PROMPT_ROWS + 1) * dim)) ** 0.5
+        self.prompts = nn.Parameter(torch.empty(width, dim).uniform_(-bound, bound))
 
-    def append(self, x: Tensor) -> Tensor:
-        """(B, N, D) -> (B, N + w, D): put the prompts at the end."""
-        prompts = torch.stack([self.row(name) for name in self.rows]).sum(0)
-        return torch.cat([x, self.dropout(prompts).to(x.dtype).expand(len(x), -1, -1)], dim=1)
+    def tokens(self, samples: int) -> Tensor:
+        """(B, w, D): the prompts for each of B samples, each with dropout of its own."""
+        return self.dropped(self.row("prompts").expand(samples, -1, -1))
 
-    def take_off(self, x: Tensor) -> Tensor:
-        """(B, N + w, D) -> (B, N, D): take the prompts off."""
-        return x[:, : x.shape[1] - self.width]
+
+def exchange(family: Sequence[NestedPrompts], block: int, x: Tensor) -> Tensor:
+    """(B, N, D) -> (B, N', D): put the prompts of a block at the end, in place of those of an earlier block.
+
+    A block without prompts leaves the earlier ones in place.
+    """
+    if not family[block].width:
+        return x
+    return torch.cat([take_off(family, block, x), family[block].tokens(len(x)).to(x.dtype)], dim=1)
+
+
+def take_off(family: Sequence[NestedPrompts], block: int, x: Tensor) -> Tensor:
+    """Take off the prompts that are in place before a block: those of the last earlier block that has some."""
+    in_place = next((width for i in reversed(range(block)) if (width := family[i].width)), 0)
+    return x[:, : x.shape[1] - in_place]
+
+
+def _normal(*shape: int) -> nn.Parameter:
+    return nn.Parameter(nn.init.trunc_normal_(torch.empty(*shape), std=DEVIATION))

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from torch import nn
-
 from methods import base
 from methods.base import Backbone, Method
+from methods.layers import is_norm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +13,7 @@ class NormConfig(base.Config):
 
 
 class Norm(Method):
-    """Every LayerNorm of the backbone trains; 38,400 parameters on ViT-B/16."""
+    """Every LayerNorm and RMSNorm of the backbone trains; 38,400 parameters on ViT-B/16."""
 
     Config = NormConfig
     merges = "yes"
@@ -27,5 +26,5 @@ class Norm(Method):
     def __init__(self, backbone: Backbone, config: NormConfig) -> None:
         super().__init__(backbone, config)
         for module in backbone.modules():
-            if isinstance(module, nn.LayerNorm):
+            if is_norm(module):
                 self.unfreeze(module.parameters())

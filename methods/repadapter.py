@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from methods import base
 from methods.base import Backbone, Method, Published
 from methods.errors import check
+from methods.layers import linear_of
 from methods.options import at_least, fraction
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class RepAdapter(Method):
         self.adapters = nn.ModuleList()
         self._wired: list[tuple[nn.Linear, LinearAdapter]] = []
         for block in backbone.blocks:
-            for linear in (block.attn.qkv, block.mlp.fc1):  # the first operations of MHA and of the FFN
+            for name in ("attn.qkv", "mlp.fc1"):  # the first operations of MHA and of the FFN
+                linear = linear_of(block, name, "repadapter")
                 adapter = LinearAdapter(dim, config)
                 self.adapters.append(adapter)
                 self._wired.append((linear, adapter))

@@ -10,7 +10,7 @@ from torch import nn
 
 from methods import base
 from methods.base import Backbone, Merges, Method, Published, modality
-from methods.layers import ScaleShift
+from methods.layers import ScaleShift, is_norm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ class SSF(Method):
 
     Config = SSFConfig
     published = Published(image="0.21 M")
-    merges: ClassVar[Merges] = "yes"  # on points only if no scale of the tokenizer is negative, see ``_folds``
+    merges: ClassVar[Merges] = "yes"  # but for some tokenizers, see ``_folds``
     identity_at_start = False  # scales are drawn around 1, shifts around 0
 
     def __init__(self, backbone: Backbone, config: SSFConfig) -> None:
@@ -70,7 +70,7 @@ def _tokenizer(backbone: Any) -> tuple[nn.Module, nn.Module]:
         return reduce, reduce if isinstance(reduce, nn.Linear) else backbone.encoder.second_conv[-1]
     embed = backbone.patch_embed
     norm = getattr(embed, "norm", None)
-    return embed, norm if isinstance(norm, nn.LayerNorm) else embed.proj
+    return embed, norm if is_norm(norm) else embed.proj
 
 
 def _operations(backbone: Backbone) -> Iterator[nn.LayerNorm | nn.Linear]:
@@ -82,7 +82,7 @@ def _operations(backbone: Backbone) -> Iterator[nn.LayerNorm | nn.Linear]:
 
 
 def _folds(operation: nn.Module, part: ScaleShift) -> bool:
-    """Whether changed weights let the operation compute part(operation(x)) exactly."""
+    """Whether changed weights let the operation compute part(operation(x)) exactly. An RMSNorm cannot add a shift."""
     if isinstance(operation, nn.Conv1d):  # a maximum comes between; a negative scale makes it a minimum
         return bool((part.scale >= 0).all())
     return isinstance(operation, (nn.Linear, nn.LayerNorm, nn.Conv2d))

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
+from torch import Tensor
 
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Spec
@@ -13,14 +15,16 @@ from methods import hf_layout
 from methods.errors import UserError
 from methods.lora import LoRA, LoRAConfig
 
+POINTS = 2048  # per random cloud, as in the real suites
+
 
 def write_plain(tuned: Classifier, spec: Spec, path: Path) -> None:
-    """Save backbone and head under the names of the bare architecture. This merges the method into the backbone.
+    """Save backbone and head under the names of the bare architecture, with the method merged into the backbone.
 
     Raises:
         UserError: the method cannot be merged, so no plain checkpoint computes the same.
     """
-    tuned.method.merge()
+    tuned = tuned.merged(_samples(spec))
     if not tuned.method.folded:
         raise UserError(
             f"{spec.method} cannot become a plain checkpoint: its new weights cannot be merged into the backbone's; "
@@ -29,6 +33,13 @@ def write_plain(tuned: Classifier, spec: Spec, path: Path) -> None:
     head = {f"head.{name}": tensor for name, tensor in tuned.head.state_dict().items()}
     state = {name: t.detach().cpu().contiguous() for name, t in (tuned.backbone.state_dict() | head).items()}
     write_atomic(path, save(state, metadata=card(tuned, spec)))
+
+
+def _samples(spec: Spec) -> Tensor:
+    """Two random images or clouds, which show whether a merged model computes the same."""
+    size, generator = spec.backbone.image_size, torch.Generator().manual_seed(0)
+    shape = (2, POINTS, 3) if size is None else (2, 3, size, size)
+    return torch.randn(shape, generator=generator)
 
 
 def card(tuned: Classifier, spec: Spec) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Classifier: backbone, method and head as one model, which is saved as the few tensors that were trained."""
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from benchmarks.records.spec import Spec
 from methods.base import Backbone, Method
 from methods.errors import UserError
 
+ROUNDING = 2e-4  # how much merging may change the features, as a share of the largest one; most methods change 1e-6
 UNCHANGED = ((0.0,), (1.0,))  # the mean and the standard deviation that leave an image as it is
 
 
@@ -54,13 +56,29 @@ class Classifier(nn.Module):
             x = (x - self.mean) / self.std
         return cast(Tensor, self.backbone(x))
 
+    def features(self, x: Tensor) -> Tensor:
+        """What the head sees: the pooled features, and those that the method adds."""
+        return self.method.features(self.pooled(x))
+
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.head(self.method.features(self.pooled(x))))
+        return cast(Tensor, self.head(self.features(x)))
 
     @torch.inference_mode()
     def predict(self, x: Tensor) -> Tensor:
         """Class indices (B,) of uint8 images or float points, in eval mode."""
         return cast(Tensor, self.eval()(x).argmax(dim=1))
+
+    @torch.no_grad()
+    def merged(self, x: Tensor) -> Self:
+        """A copy whose method is merged, in eval mode.
+
+        Where merging changes more than the rounding of the features of ``x``, the copy would be another function. Then
+        this is the unmerged model itself, and ``method.folded`` says so.
+        """
+        twin, before = copy.deepcopy(self).eval(), self.eval().features(x)
+        twin.method.merge()
+        change = (twin.features(x) - before).abs().max()
+        return twin if change <= ROUNDING * before.abs().max() else self
 
     def train(self, mode: bool = True) -> Self:
         """Switch the training mode, but keep frozen parts fixed.

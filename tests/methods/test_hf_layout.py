@@ -125,20 +125,82 @@ def test_only_lora_is_written(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def changed(folder, **change):
+    """A folder that ``write`` wrote, with some values of its configuration replaced; None takes a value out."""
+    write(tiny.trained("lora", "image"), folder)
+    path = folder / hf_layout.CONFIG
+    values = {**json.loads(path.read_text()), **change}
+    path.write_text(json.dumps({name: value for name, value in values.items() if value is not None}))
+    return folder
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"peft_type": "IA3"}, "holds IA3, not LORA"),
-        ({"use_dora": True}, "holds a LoRA that this one does not cover: use_dora=True"),
-        ({"bias": "all", "lora_bias": True}, "does not cover: bias=all, lora_bias=True"),
+        ({"peft_type": "IA3"}, "{} holds IA3, not LORA"),
+        ({"use_dora": True}, "{} holds a LoRA that this one does not cover: use_dora=True"),
+        ({"bias": "all", "lora_bias": True}, "{} holds a LoRA that this one does not cover: lora_bias=True, bias=all"),
+        ({"use_bdlora": {"a": 1}}, "{} holds a LoRA that this one does not cover: use_bdlora={{'a': 1}}"),
+        *(
+            (
+                {"init_lora_weights": start},
+                f"{{}} was trained on changed weights of the backbone: init_lora_weights={start}",
+            )
+            for start in (
+                "pissa",
+                "pissa_niter_4",
+                "olora",
+                "corda",
+                "loftq",
+                "lora_ga",
+                "mica",
+                "of_tomorrow",
+                ["eva"],
+            )
+        ),
+        ({"lora_alpha": None}, "{}/adapter_config.json: lora_alpha=None for blocks.0.attn.qkv must be a finite number"),
+        ({"lora_alpha": [8]}, "{}/adapter_config.json: lora_alpha=[8] for blocks.0.attn.qkv must be a finite number"),
+        ({"lora_alpha": "8"}, "{}/adapter_config.json: lora_alpha='8' for blocks.0.attn.qkv must be a finite number"),
+        ({"alpha_pattern": ["qkv"]}, "{}/adapter_config.json: alpha_pattern=['qkv'] must be names with numbers"),
+        ({"alpha_pattern": {"(": 1}}, "{}/adapter_config.json: a name in alpha_pattern={{'(': 1}} is no regular"),
     ],
 )
 def test_what_lora_here_does_not_have_is_refused(change, message, tmp_path):
-    write(tiny.trained("lora", "image"), tmp_path)
-    path = tmp_path / hf_layout.CONFIG
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    with pytest.raises(UserError, match=message):
-        hf_layout.read(tmp_path)
+    if "lora_alpha" in change:
+        change |= {"alpha_pattern": {}}
+    with pytest.raises(UserError) as error:
+        hf_layout.read(changed(tmp_path, **change))
+    assert str(error.value).startswith(message.format(tmp_path)) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("start", [True, False, "gaussian", "eva", "orthogonal"])
+def test_a_start_that_leaves_the_backbone_alone_is_read(start, tmp_path):
+    assert len(hf_layout.read(changed(tmp_path, init_lora_weights=start)).pairs) == tiny.DEPTH
+
+
+@NEEDS_PEFT
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+def test_peft_converts_an_adapter_of_a_changed_backbone(start, tmp_path, recwarn):
+    from peft import LoraConfig, get_peft_model
+
+    theirs = get_peft_model(bare(), LoraConfig(r=4, init_lora_weights=start, target_modules=["attn.qkv"])).eval()
+    theirs.save_pretrained(tmp_path / "start")
+    with torch.no_grad():
+        for name, parameter in theirs.named_parameters():
+            parameter += torch.randn_like(parameter) * 0.1 if "lora_" in name else 0
+    theirs.save_pretrained(tmp_path / "end")
+    with pytest.raises(UserError, match=f"trained on changed weights of the backbone: init_lora_weights={start}"):
+        hf_layout.read(tmp_path / "end")
+    theirs.save_pretrained(tmp_path / "plain", path_initial_model_for_weight_conversion=str(tmp_path / "start"))
+    adapter, x = hf_layout.read(tmp_path / "plain"), tiny.inputs("image")
+    config = hf_layout.fitting(adapter.pairs, LoRAConfig())
+    ours = tiny.wire("lora", "image", rank=config.rank, alpha=config.alpha, targets=config.targets)
+    hf_layout.fill(ours.method, ours.backbone, adapter.pairs)
+    with torch.no_grad():
+        tiny.close(
+            ours.pooled(x),
+            theirs.base_model.model.forward_head(theirs.base_model.model.forward_features(x), pre_logits=True),
+        )
 
 
 def test_a_missing_file_is_refused(tmp_path):
@@ -151,7 +213,7 @@ def test_a_missing_file_is_refused(tmp_path):
     [
         ("{", r"cannot read .* as PEFT's layout"),
         ("[]", r"adapter_config\.json holds no names and values"),
-        ('{"peft_type": "LORA", "r": 8}', r"gives no scale for blocks\.0\.attn\.qkv: KeyError\('lora_alpha'\)"),
+        ('{"peft_type": "LORA", "r": 8}', r"lora_alpha=None for blocks\.0\.attn\.qkv must be a finite number"),
     ],
 )
 def test_a_damaged_configuration_is_refused(text, message, tmp_path):
@@ -161,13 +223,29 @@ def test_a_damaged_configuration_is_refused(text, message, tmp_path):
         hf_layout.read(tmp_path)
 
 
-def test_files_without_a_matrix_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("matrix", "shape", "message"),
+    [
+        ("A", None, "it has no blocks.0.attn.qkv.lora_A.weight"),
+        ("B", None, "it has no blocks.0.attn.qkv.lora_B.weight"),
+        (
+            "A",
+            (3, 48),
+            "A of blocks.0.attn.qkv is (3, 48) and its B (144, 16); they must be (rank, in) and (out, rank)",
+        ),
+        ("A", (16,), "A of blocks.0.attn.qkv is (16,) and its B (144, 16); they must be (rank, in) and (out, rank)"),
+        ("B", (144, 16, 1), "A of blocks.0.attn.qkv is (16, 48) and its B (144, 16, 1); they must be"),
+    ],
+)
+def test_half_pairs_and_odd_shapes_are_refused(matrix, shape, message, tmp_path):
     write(tiny.trained("lora", "image"), tmp_path)
-    state = load_file(tmp_path / hf_layout.WEIGHTS)
-    del state["base_model.model.blocks.0.attn.qkv.lora_B.weight"]
-    save_file(state, tmp_path / hf_layout.WEIGHTS)
-    with pytest.raises(UserError, match=r"is damaged: it has no blocks\.0\.attn\.qkv\.lora_B\.weight"):
+    path = tmp_path / hf_layout.WEIGHTS
+    state = load_file(path)
+    del state[name := f"base_model.model.blocks.0.attn.qkv.lora_{matrix}.weight"]
+    save_file(state | ({name: torch.ones(shape)} if shape else {}), path)
+    with pytest.raises(UserError) as error:
         hf_layout.read(tmp_path)
+    assert str(error.value).startswith(f"{path} is damaged: {message}")
 
 
 def test_updates_of_other_backbones_are_refused(tmp_path):

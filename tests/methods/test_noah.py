@@ -7,12 +7,13 @@ import torch
 
 import methods
 from methods.errors import UserError
+from methods.nested import exchange
 from methods.search import Evolution, Space
 from tests.support import loops, tiny
 
 SMALL = {"supernet_epochs": 2, "population": 6, "parents": 2, "mutants": 3, "crossovers": 3, "rounds": 3}
-GENES = (2, 3, 1, 3, 1, 3, 3, 3, 3, 1, 3, 1)  # of three blocks: depth, widths; adapter, LoRA, prompts
-WIDTHS = {"adapter": (3, 1, 0), "lora": (3, 0, 0), "prompts": (1, 3, 1)}
+GENES = (2, 3, 1, 3, 1, 3, 3, 3, 2, 1, 3, 1)  # of three blocks: depth, widths; adapter, LoRA, prompts
+WIDTHS = {"adapter": (3, 1, 0), "lora": (3, 0, 0), "prompts": (1, 3, 0)}
 
 
 def test_genes_name_widths_and_a_depth_ends_them():
@@ -21,17 +22,17 @@ def test_genes_name_widths_and_a_depth_ends_them():
     assert Space(families=3, blocks=12, widths=(1, 5, 10)).choices[0] == (3, 6, 9, 12)
 
 
-def by_the_equations(supernet, x):
-    """A forward pass with weights cut to the widths of GENES."""
+def by_the_equations(supernet, x, widths, ffn=lambda y: y):
+    """A forward pass with weights cut to these widths; ``ffn`` is what drop-path makes of the FFN's output."""
     body, method, dim = supernet.backbone, supernet.method, tiny.WIDTH
 
     def linear(layer, name, module, z):
-        out, width = loops.plain(layer, name, module, z), WIDTHS["lora"][layer]
+        out, width = loops.plain(layer, name, module, z), widths["lora"][layer]
         a, b = method.lora[layer].down[:width], method.lora[layer].up[:width]
         return out + loops.each_token(lambda token: (a @ token) @ b, z) if name == "qkv" else out
 
     def after_ffn(layer, y):
-        width, part = WIDTHS["adapter"][layer], method.adapter[layer]
+        y, width, part = ffn(y), widths["adapter"][layer], method.adapter[layer]
         if width == 0:
             return y
         z = y @ part.down[:width].T + part.down_bias[:width]
@@ -40,18 +41,58 @@ def by_the_equations(supernet, x):
     h = loops.image_tokens(body, x)
     own = h.shape[1]
     for layer in range(tiny.DEPTH):
-        part, width = method.prompts[layer], WIDTHS["prompts"][layer]
-        prompts = part.prompts[:width] + (part.pos_embed[:width] if layer == 0 else 0)
-        h = torch.cat([h[:, :own], prompts.expand(len(x), width, dim)], dim=1)
+        if width := widths["prompts"][layer]:
+            prompts = method.prompts[layer].prompts[:width]
+            h = torch.cat([h[:, :own], prompts.expand(len(x), width, dim)], dim=1)
         h = loops.block(body, layer, h, linear=linear, after_ffn=after_ffn)
     return loops.norm(body.norm, h)[:, 0]
 
 
-def test_a_subnet_equals_the_equations_with_weights_cut_to_its_widths():
+def use(supernet, widths):
+    for modules, used in zip(supernet.method.nested(), widths.values(), strict=True):
+        for module, width in zip(modules, used, strict=True):
+            module.width = width
+
+
+@pytest.mark.parametrize("prompts", [(1, 3, 0), (3, 1, 3), (3, 0, 1), (0, 1, 0), (0, 0, 0)])
+def test_a_subnet_equals_the_equations_with_weights_cut_to_its_widths(prompts):
+    supernet, x = tiny.trained("noah", "image", widths=(1, 3)), tiny.inputs("image", 2)
+    use(supernet, widths := WIDTHS | {"prompts": prompts})
+    with torch.no_grad():
+        tiny.close(supernet.pooled(x), by_the_equations(supernet, x, widths))
+
+
+@torch.no_grad()
+def test_the_adapter_is_outside_the_drop_path_of_the_ffn():
     supernet, x = tiny.trained("noah", "image", widths=(1, 3)), tiny.inputs("image", 2)
     supernet.method.activate(GENES)
-    with torch.no_grad():
-        tiny.close(supernet.pooled(x), by_the_equations(supernet, x))
+    for block in supernet.backbone.blocks:
+        block.drop_path2.forward = torch.zeros_like  # it drops every sample
+    tiny.close(supernet.pooled(x), by_the_equations(supernet, x, WIDTHS, ffn=torch.zeros_like))
+
+
+@pytest.mark.parametrize("block", range(tiny.DEPTH))
+def test_every_sample_drops_other_parts_of_the_prompts(block):
+    method, x = tiny.wire("noah", "image", widths=(3,), dropout=0.5).method.train(), torch.ones(2, 20, tiny.WIDTH)
+    out = exchange(method.prompts, block, x)
+    old = 3 * (block > 0)
+    assert torch.equal(out[:, : 20 - old], x[:, old:])
+    first, second = out[:, 20 - old :]
+    for sample in (first, second):
+        assert torch.equal(sample, torch.where(sample == 0, 0, 2 * method.prompts[block].prompts))
+        assert 0.2 < (sample == 0).float().mean() < 0.8
+    assert not torch.equal(first == 0, second == 0)
+
+
+def test_first_values_are_those_of_the_authors():
+    method, bound = tiny.wire("noah", "image", widths=(1000,)).method, (6 / (101 * tiny.WIDTH)) ** 0.5
+    for name, parameter in method.named_parameters():
+        if name.endswith("bias"):
+            assert not parameter.any()
+        elif name.endswith("prompts"):
+            assert 0.99 * bound < parameter.max() <= bound and -bound <= parameter.min() < -0.99 * bound
+        else:
+            assert abs(parameter.mean()) < 1e-3 and abs(parameter.std() - 0.02) < 5e-4
 
 
 @pytest.mark.parametrize("modality", tiny.MODALITIES)
@@ -72,12 +113,17 @@ def test_a_subnet_equals_fresh_modules_of_its_widths(modality):
 def test_counts_equal_the_closed_form():
     dim = 768
     adapter, lora, prompts = 10 * (2 * dim + 1) + dim, 10 * 4 * dim, 10 * dim
-    assert tiny.count("noah") == 12 * (adapter + lora + prompts) + prompts
+    assert tiny.count("noah") == 12 * (adapter + lora + prompts)
     body = tiny.vit_base()
     method = methods.build("noah", body, methods.config("noah", {}))
     genes = (3, *[5] * 12, 6, *[1] * 12, 12, *[10] * 12)
-    assert method.count(genes) == 3 * (5 * (2 * dim + 1) + dim) + 6 * 4 * dim + 13 * 10 * dim
+    assert method.count(genes) == 3 * (5 * (2 * dim + 1) + dim) + 6 * 4 * dim + 12 * 10 * dim
     method.detach()
+
+
+def test_the_budget_is_what_the_authors_budget_leaves_beside_their_unused_prompts():
+    at_the_input = 100 * 768 + 10 * 768  # all positions and, at most, ten prompts; the first block replaces both
+    assert 0 <= 640_000 - (methods.config("noah", {}).max_params + at_the_input) < 768
 
 
 def load(split):

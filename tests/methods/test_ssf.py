@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from timm.layers import RmsNorm, SwiGLU, SwiGLUPacked
 from torch import nn
 
 import methods
@@ -58,6 +59,9 @@ def test_parts_start_around_one_and_around_zero():
         ("points", {"reduced_from": 24}, 1 + 6 * tiny.DEPTH + 1),
         ("image", {"global_pool": "avg"}, 1 + 6 * tiny.DEPTH + 1),
         ("image", {"pre_norm": True, "qk_norm": True, "qkv_bias": False}, 1 + 1 + 8 * tiny.DEPTH + 1),
+        ("image", {"mlp_layer": SwiGLU}, 1 + 7 * tiny.DEPTH + 1),
+        ("image", {"mlp_layer": SwiGLUPacked}, 1 + 6 * tiny.DEPTH + 1),
+        ("image", {"embed_norm_layer": nn.LayerNorm}, 1 + 6 * tiny.DEPTH + 1),
     ],
 )
 def test_merge_equals_unmerged_on_other_backbones(modality, changes, parts):
@@ -67,6 +71,15 @@ def test_merge_equals_unmerged_on_other_backbones(modality, changes, parts):
     assert len(method.parts) == parts
     contract.check_merge(model, x)
     assert not contract.hooked(model)
+
+
+@torch.no_grad()
+def test_merge_keeps_the_shift_that_an_rms_norm_of_patches_cannot_add():
+    body, x = tiny.vit(embed_norm_layer=RmsNorm), tiny.inputs("image")
+    method = methods.build("ssf", body, methods.config("ssf", {}))
+    model = tiny.move(Classifier(body, method, nn.Identity())).eval()
+    contract.check_merge(model, x)
+    assert contract.hooked(model) == {"patch_embed"} and not method.folded
 
 
 def test_merge_gives_a_frozen_bias_to_linears_without_one():

@@ -1,6 +1,7 @@
 """A wrong option is refused in one line that says what is allowed."""
 
 import pytest
+from timm.layers import SwiGLU
 
 import methods
 from methods.errors import UserError
@@ -69,3 +70,21 @@ def test_an_option_that_does_not_fit_the_backbone_is_refused(name, modality, opt
     with pytest.raises(UserError) as error:
         tiny.wire(name, modality, **options)
     assert str(error.value) == f"{name}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "what"),
+    [
+        ("lora", {"targets": ["q", "fc1"]}, "lora: target fc1"),
+        ("fact_tt", {}, "fact"),
+        ("fact_tk", {}, "fact"),
+        ("repadapter", {}, "repadapter"),
+    ],
+)
+def test_a_gated_ffn_without_fc1_is_refused(name, options, what):
+    with pytest.raises(UserError) as error:
+        methods.build(name, tiny.vit(mlp_layer=SwiGLU), methods.config(name, options))
+    assert str(error.value) == (
+        f"{what}: unknown linear of the blocks of this backbone 'mlp.fc1'; did you mean 'mlp.fc1_x'? "
+        "known: attn.proj, attn.qkv, mlp.fc1_g, mlp.fc1_x, mlp.fc2"
+    )

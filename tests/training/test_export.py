@@ -22,6 +22,7 @@ from benchmarks.sweeps import sweep
 from benchmarks.training import model
 from benchmarks.training.export import with_adapter
 from methods import hf_layout
+from methods.lora import LoRA
 
 Complaint = Callable[..., str]
 
@@ -126,6 +127,14 @@ def test_a_method_that_cannot_be_merged_is_refused(tmp_path, complaint):
     path, _, _ = saved(tmp_path, "adapterx")
     line = complaint(export.main, str(path), "-o", str(tmp_path / "m.safetensors"))
     assert line.startswith("adapterx cannot become a plain checkpoint")
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_a_merge_that_changes_what_is_computed_is_refused(tmp_path, complaint, monkeypatch):
+    path, _, _ = saved(tmp_path, "lora")
+    monkeypatch.setattr(LoRA, "merge", LoRA.remove_hooks)  # it forgets the updates
+    line = complaint(export.main, str(path), "-o", str(tmp_path / "m.safetensors"))
+    assert line.startswith("lora cannot become a plain checkpoint")
     assert not (tmp_path / "m.safetensors").exists()
 
 

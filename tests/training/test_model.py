@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from benchmarks.records.spec import Spec
 from benchmarks.training import model
 from methods.errors import UserError
+from methods.lora import LoRA
 
 Specs = Callable[..., list[Spec]]
 
@@ -64,6 +65,28 @@ def test_only_full_moves_the_statistics_of_batch_norm(method, moves, specs):
     tuned.train()(inputs(spec, 4))
     after = dict(tuned.backbone.named_buffers())
     assert {not torch.equal(before[name], after[name]) for name in before} == {moves}
+
+
+def test_a_merged_model_is_a_copy_that_computes_the_same(specs):
+    tuned, x = trained(specs("lora")[0]), inputs(specs("lora")[0], 2)
+    before = tuned(x)
+    merged = tuned.merged(x)
+    assert merged.method.folded and not tuned.method.folded
+    torch.testing.assert_close(merged(x), before, rtol=1e-4, atol=1e-4)
+    assert torch.equal(tuned(x), before)
+
+
+@pytest.mark.parametrize("task", ["digits", "solids"])
+def test_a_merge_that_changes_the_features_does_not_count(task, specs, monkeypatch):
+    (spec,) = specs("lora", tasks=(task,))
+    tuned, x = trained(spec), inputs(spec, 2)
+    with torch.no_grad():
+        for parameter in tuned.method.parameters():
+            parameter += torch.randn_like(parameter) * 0.02
+    before = tuned(x)
+    monkeypatch.setattr(LoRA, "merge", LoRA.remove_hooks)  # it forgets the updates
+    merged = tuned.merged(x)
+    assert torch.equal(merged(x), before) and not merged.method.folded
 
 
 @pytest.mark.parametrize("name", ["missing", "text", "foreign"])
