@@ -1,6 +1,7 @@
 """Parts that several methods share. Shapes: B samples, N tokens, D token width."""
 
 from collections.abc import Callable
+from typing import TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def is_norm(module: nn.Module | None) -> bool:
+def is_norm(module: nn.Module | None) -> TypeGuard[nn.Module]:
     """Whether a module normalises features: a LayerNorm, or an RMSNorm or another of timm's norms without a bias."""
     return hasattr(module, "normalized_shape")
 
