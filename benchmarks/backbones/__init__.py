@@ -106,6 +106,15 @@ def build(name: str, *, pretrained: bool = True, drop_path: float = 0.0) -> nn.M
     return builder(name.partition("@")[0], pretrained=pretrained, drop_path=drop_path, weights=path)
 
 
+def fewest_points(name: str) -> int:
+    """The points that a cloud needs at least; 0 for a backbone of images."""
+    if modality(name) != "points":
+        return 0
+    from benchmarks.backbones.points import fewest
+
+    return fewest(name.partition("@")[0])
+
+
 def make_head(backbone: nn.Module, in_features: int, classes: int) -> nn.Module:
     """The usual classifier: one linear layer for images, the three-layer MLP of Point-MAE for points."""
     head = getattr(backbone, "make_head", None)

@@ -5,6 +5,7 @@ Shapes: B clouds, N points, G groups of K points, D token width.
 
 from collections.abc import Iterable
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -184,6 +185,14 @@ def build_point(name: str, *, pretrained: bool, drop_path: float, weights: Path 
     except UserError as error:
         raise UserError(f"cannot load {weights} into backbone '{name}': {error}") from None
     return model.eval()
+
+
+def fewest(name: str) -> int:
+    """The points that a cloud needs at least: as many as there are groups, and as a group has."""
+    defaults = signature(PointTransformer).parameters
+    return max(
+        int(str(MODELS.get(name, {}).get(size, defaults[size].default))) for size in ("num_groups", "group_size")
+    )
 
 
 def _init(module: nn.Module) -> None:

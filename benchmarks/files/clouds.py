@@ -12,12 +12,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.files.classes import MOST_CLASSES, some
 from benchmarks.files.holdout import hold_out
+from benchmarks.files.places import check_plain
 from benchmarks.files.writing import read_text, write_atomic
 from methods.errors import UserError, check
 
 Clouds = tuple[NDArray[np.float32], NDArray[np.int64]]
 NAMES = "shape_names.txt"
+MOST_PACKED = 2000  # times that compression may make a dataset above a gigabyte smaller; zlib reaches 1,030
 
 
 def read(folder: Path, split: Literal["train", "test"]) -> Clouds:
@@ -37,29 +40,47 @@ def read(folder: Path, split: Literal["train", "test"]) -> Clouds:
 
 
 def names(folder: Path) -> tuple[str, ...]:
-    """The classes that ``shape_names.txt`` of a folder lists; without that file, the numbers of the labels."""
-    path = folder / NAMES
-    if path.is_file():
-        return tuple(read_text(path).split())
-    labels = [read_file(file, None)[1] for file in _files(folder, "train")]
-    return tuple(str(number) for number in range(int(np.concatenate(labels).max()) + 1))
+    """The classes that ``shape_names.txt`` of a folder lists."""
+    return tuple(read_text(folder / NAMES).split())
 
 
 def read_file(path: Path, classes: int | None) -> Clouds:
     """The clouds of one HDF5 file: data (N, P, 3), label (N,) or (N, 1), below ``classes`` if that is given.
 
     Raises:
-        UserError: there is no such file, or it is damaged, lacks a dataset, has another shape, a NaN or other labels.
+        UserError: there is no such file, or it is damaged, lacks a dataset, has another shape, a NaN or other labels,
+            or keeps values in another file, which is not opened.
     """
+    check_plain(path)
     try:
         with h5py.File(path) as file:
             missing = {"data", "label"} - set(file)
-            check(not missing, f"{path} has no dataset {' or '.join(sorted(missing))}; it has: {', '.join(file)}")
-            points, labels = np.asarray(file["data"]), np.asarray(file["label"])
-    except (OSError, KeyError, RuntimeError) as error:  # the last two from links to nothing and damaged parts
-        reason = "no such file" if not path.exists() else " ".join(str(error).split())[:200]
+            check(not missing, f"{path} has no dataset {' or '.join(sorted(missing))}; it has: {some(file)}")
+            points, labels = _values(path, file, "data"), _values(path, file, "label")
+    except UserError:
+        raise
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError, MemoryError) as error:  # h5py raises all of them
+        reason = " ".join(str(error).split())[:200] or "it needs too much memory"
         raise UserError(f"cannot read {path} as HDF5: {reason}; get the file again") from None
     return checked(path, points, labels, classes)
+
+
+def _values(path: Path, file: h5py.File, name: str) -> NDArray[Any]:
+    """The numbers of a dataset that lies in the file itself. HDF5 could follow its links to any other file."""
+    link = file.id.links.get_info(name.encode()).type
+    check(link == h5py.h5l.TYPE_HARD, f"{path}: {name} is a link; copy the dataset that it leads to into this file")
+    dataset = file[name]
+    check(isinstance(dataset, h5py.Dataset) and dataset.shape is not None, f"{path}: {name} is no dataset with values")
+    elsewhere = dataset.is_virtual or dataset.external
+    check(not elsewhere, f"{path}: {name} keeps its values in other files; copy them into this file")
+    kind, hint = dataset.dtype, "give numbers, and put the names of classes into shape_names.txt in the order of labels"
+    check(kind.kind in "iuf", f"{path}: {name} holds {'text' if kind.kind in 'OSU' else kind}, not numbers; {hint}")
+    stored = dataset.id.get_storage_size()
+    check(
+        dataset.nbytes <= max(10**9, MOST_PACKED * stored),
+        f"{path}: {name} has the shape {dataset.shape}, but only {stored} bytes are stored; get the file again",
+    )
+    return np.asarray(dataset[()])
 
 
 def checked(path: Path, points: NDArray[Any], labels: NDArray[Any], classes: int | None) -> Clouds:
@@ -71,16 +92,14 @@ def checked(path: Path, points: NDArray[Any], labels: NDArray[Any], classes: int
     check(points.ndim == 3 and points.shape[2] == 3, f"{path}: data has the shape {points.shape}, not (N, P, 3)")
     fits = labels.shape in ((len(points),), (len(points), 1))
     check(fits, f"{path}: label has the shape {labels.shape}, not ({len(points)},) as data has {len(points)} clouds")
-    numeric = points.dtype.kind in "iuf" and labels.dtype.kind in "iuf"
-    check(numeric, f"{path}: data and label hold {points.dtype} and {labels.dtype}; both must hold numbers")
-    check(len(points) > 0, f"{path} holds no cloud")
+    check(points.size > 0, f"{path} holds no cloud, or clouds of no point")
     bad = ~np.isfinite(points).all(axis=(1, 2))
     check(not bad.any(), f"{path}: cloud {int(bad.argmax())} has values that are not finite")
-    numbers = labels.reshape(-1).astype(np.int64)
-    low, high = int(numbers.min()), int(numbers.max())
-    top = high if classes is None else classes - 1
+    whole = np.isfinite(labels).all() and (labels == np.floor(labels)).all()
+    check(bool(whole), f"{path}: label has values that are not whole numbers; give whole numbers from 0")
+    low, high, top = int(labels.min()), int(labels.max()), (MOST_CLASSES if classes is None else classes) - 1
     check(low >= 0 and high <= top, f"{path}: labels go from {low} to {high}, not from 0 to {top}")
-    return points.astype(np.float32, copy=False), numbers
+    return points.astype(np.float32, copy=False), labels.reshape(-1).astype(np.int64)
 
 
 def write(path: Path, clouds: Clouds) -> None:

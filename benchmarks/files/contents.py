@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.cli import progress
 from benchmarks.files.layouts import Layout, Sample
+from benchmarks.files.places import Place
 from benchmarks.files.writing import write_atomic, writing
 from methods.errors import UserError
 
@@ -44,16 +45,37 @@ def each(function: Callable[[T], R], items: Sequence[T], doing: str) -> Iterator
 
 
 def task_fingerprint(layout: Layout) -> str:
-    """SHA-256 over the fingerprints of the splits; it does not depend on the folder's place and name."""
+    """SHA-256 over the fingerprints of the splits; it does not depend on the folder's place and name.
+
+    Raises:
+        UserError: as ``check_apart`` and ``fingerprint`` do.
+    """
+    check_apart(layout.folder, layout.splits)
     prints = (f"{split} {fingerprint(layout.folder, samples)}\n" for split, samples in layout.splits.items())
     return hashlib.sha256("".join(prints).encode()).hexdigest()
+
+
+def check_apart(folder: Path, splits: Mapping[str, Sequence[Sample]]) -> None:
+    """Refuse files that are in two splits or have two labels, under whatever names and links.
+
+    Raises:
+        UserError: such a file, or one that ``Place.state`` refuses.
+    """
+    place, known = Place(folder), dict[tuple[int, int], tuple[str, int, str]]()
+    for split, samples in splits.items():
+        for path, label in samples:
+            state = place.state(path)
+            was = known.setdefault((state.st_dev, state.st_ino), (split, label, path))
+            if was[:2] != (split, label):
+                both = " and ".join(f"{one} (label {y} in {name})" for name, y, one in (was, (split, label, path)))
+                raise UserError(f"{folder}: {both} are the same file; leave one out")
 
 
 def fingerprint(folder: Path, samples: Sequence[Sample]) -> str:
     """SHA-256 over every sample's path, label and file. Files are read again only if a size or a time has changed.
 
     Raises:
-        UserError: a file is not there, or the cache cannot be written.
+        UserError: a file is not there, or no plain file inside the data root, or the cache cannot be written.
     """
     known = cache_root() / "fingerprints" / _stamp(folder, samples)
     if known.is_file() and len(text := known.read_text(encoding="utf-8")) == 64:
@@ -78,12 +100,10 @@ def digest(splits: Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]) -> str:
 def _stamp(folder: Path, samples: Sequence[Sample]) -> str:
     """A digest of sizes and times, which tells without reading the files whether they have changed."""
     digest = hashlib.sha256(f"{folder.resolve()}\n".encode())
+    place = Place(folder)
     for path, label in samples:
-        try:
-            stat = os.stat(f"{folder}/{path}")
-        except OSError as error:
-            raise UserError(f"{folder}: cannot use '{path}', a sample of label {label}: {error.strerror}") from None
-        digest.update(f"{path} {label} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        state = place.state(path)
+        digest.update(f"{path} {label} {state.st_size} {state.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

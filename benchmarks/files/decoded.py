@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 from benchmarks.files.contents import CACHE, cache_root, each, fingerprint
 from benchmarks.files.layouts import Layout, Sample
+from benchmarks.files.pictures import decode
 from benchmarks.files.writing import writing
-from methods.errors import UserError, check
+from methods.errors import check
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-DEEP = ("I", "F")  # Pillow's modes of more than 8 bits per channel, which it would clip
 
 
 def load(layout: Layout, split: str, size: int | None) -> tuple[Tensor, Tensor]:
@@ -44,35 +43,12 @@ def load(layout: Layout, split: str, size: int | None) -> tuple[Tensor, Tensor]:
     return images, torch.tensor([label for _, label in samples])
 
 
-def decode(path: Path, size: int) -> bytes:
-    """An image file as the bytes of uint8 (3, size, size) in RGB. The EXIF orientation is ignored.
-
-    Raises:
-        UserError: it cannot be read, or has more than 8 bits per channel; the message has the file and the reason.
-    """
-    import numpy as np
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            mode, deep = image.mode, image.mode.startswith(DEEP)
-            pixels = None if deep else image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
-    except Exception as error:  # Pillow's parsers raise exceptions of any type for a damaged file
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(f"cannot decode {path}: {reason}") from None
-    if pixels is None:
-        raise UserError(
-            f"cannot decode {path}: it has {mode} pixels with more than 8 bits per channel; convert it to 8 bits"
-        )
-    return np.asarray(pixels).transpose(2, 0, 1).tobytes()
-
-
 def _file(layout: Layout, split: str, size: int) -> Path:
     """The file with the pixels of a split. If there is none, one of the processes that want it makes it."""
     from filelock import FileLock
 
     samples = layout.splits[split]
-    key = hashlib.sha256(f"{fingerprint(layout.folder, samples)} {size} bicubic".encode()).hexdigest()
+    key = hashlib.sha256(f"{fingerprint(layout.folder, samples)} {size} bicubic upright on white".encode()).hexdigest()
     name = f"{layout.folder.name}-{split}-{size}-{key[:16]}"
     path, total = cache_root() / "images" / f"{name}.u8", len(samples) * 3 * size * size
     if not _whole(path, total):

@@ -1,11 +1,12 @@
 """The two layouts of image tasks on disk: VTAB-1K's lists, and one folder per class (ImageFolder)."""
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.files.classes import MOST_CLASSES, check_several, gaps, some
 from benchmarks.files.holdout import hold_out
+from benchmarks.files.places import Place
 from benchmarks.files.writing import read_text
 from methods.errors import UserError, check
 
@@ -13,27 +14,30 @@ Sample = tuple[str, int]  # a path relative to the task's folder, with forward s
 
 LISTS = {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"}
 EVERYTHING = "train800val200.txt"  # the first two lists together
-ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-MOST_CLASSES = 100_000
+ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """An image task on disk: the names of its classes, and the samples of each of its three splits."""
+    """An image task on disk: the names of its classes, and the samples of each of its three splits.
+
+    ``note`` is one line on numbers that its labels leave out; it is empty if there are none.
+    """
 
     folder: Path
     labels: tuple[str, ...]
     splits: Mapping[str, tuple[Sample, ...]]
+    note: str = ""
 
 
 def find(folder: Path) -> Layout | None:
     """The task in a folder; None if the folder has the training samples of neither layout.
 
     Raises:
-        UserError: the task is not complete, or not as its layout says.
+        UserError: the task is not complete, has less than two classes, or is not as its layout says.
     """
     if (folder / LISTS["train"]).is_file():
-        return lists(folder)
+        return _numbered(lists(folder))
     return image_folder(folder) if (folder / "train").is_dir() else None
 
 
@@ -48,6 +52,20 @@ def lists(folder: Path) -> Layout:
     splits = {split: read_list(folder / name) for split, name in LISTS.items()}
     highest = max(label for samples in splits.values() for _, label in samples)
     return Layout(folder=folder, labels=tuple(str(i) for i in range(highest + 1)), splits=splits)
+
+
+def _numbered(layout: Layout) -> Layout:
+    """The same samples with labels that count from 0 without gaps. A class keeps its former label as its name."""
+    present = sorted({label for samples in layout.splits.values() for _, label in samples})
+    labels, number = tuple(map(str, present)), {label: i for i, label in enumerate(present)}
+    check_several(layout.folder, labels)
+    note = gaps(layout.folder, present)
+    if not note:
+        return layout
+    splits = {
+        split: tuple((path, number[label]) for path, label in samples) for split, samples in layout.splits.items()
+    }
+    return replace(layout, labels=labels, splits=splits, note=note)
 
 
 def read_list(path: Path) -> tuple[Sample, ...]:
@@ -85,14 +103,17 @@ def image_folder(folder: Path) -> Layout:
     Without ``val``, a fixed tenth of the training samples is held out.
 
     Raises:
-        UserError: there is no ``test`` or no class, or a class has no images or is not in ``train``.
+        UserError: there is no ``test``, there are less than two classes, a class has no images or is not in ``train``,
+            or a link leads out of the data root or to images that are read already.
     """
     check((folder / "test").is_dir(), f"{folder}: has a folder train, but no folder test")
-    labels = _classes(folder / "train")
+    place = Place(folder)
+    labels = place.folders("train")
     check(bool(labels), f"{folder / 'train'}: has no class folder; put images at train/CLASS/NAME.jpg")
-    splits = {split: _class_samples(folder, split, labels) for split in ("train", "test")}
+    check_several(folder, labels, _too_deep(place, labels[0]))
+    splits = {split: _class_samples(place, split, labels) for split in ("train", "test")}
     if (folder / "val").is_dir():
-        splits["val"] = _class_samples(folder, "val", labels)
+        splits["val"] = _class_samples(place, "val", labels)
     else:
         samples = splits["train"]
         kept, held = hold_out([label for _, label in samples])
@@ -102,28 +123,22 @@ def image_folder(folder: Path) -> Layout:
     return Layout(folder=folder, labels=tuple(labels), splits={split: splits[split] for split in LISTS})
 
 
-def _classes(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+def _too_deep(place: Place, only: str) -> str:
+    """A hint for a task of one class: what lies in that class may be the classes."""
+    inside = place.folders(f"train/{only}")
+    hint = f"; {some(inside)} in train/{only} look like the classes, so move them to train, and those of test to test"
+    return hint if len(inside) > 1 else ""
 
 
-def _class_samples(folder: Path, split: str, labels: Sequence[str]) -> tuple[Sample, ...]:
-    present = _classes(folder / split)
+def _class_samples(place: Place, split: str, labels: Sequence[str]) -> tuple[Sample, ...]:
+    folder, present = place.folder, place.folders(split)
     foreign = [name for name in present if name not in labels]
     known = ", ".join(labels)
     check(not foreign, f"{folder / split}: class '{', '.join(foreign)}' is not among those of train: {known}")
     samples: list[Sample] = []
     for label, name in enumerate(labels):
-        paths = _images(folder, f"{split}/{name}") if name in present else []
+        paths = place.files(f"{split}/{name}", ENDINGS) if name in present else []
         check(bool(paths) or name not in present, f"{folder / split / name}: has no image ({', '.join(ENDINGS)})")
         samples += [(path, label) for path in paths]
     check(bool(samples), f"{folder / split}: has no image of the classes of train: {known}")
     return tuple(samples)
-
-
-def _images(folder: Path, below: str) -> list[str]:
-    """Every image below a class folder, at any depth, in the order of the paths."""
-    found = []
-    for place, _, names in os.walk(folder / below, followlinks=True):
-        inside = Path(place).relative_to(folder).as_posix()
-        found += [f"{inside}/{name}" for name in names if name.lower().endswith(ENDINGS) and not name.startswith(".")]
-    return sorted(found)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cli import progress
+from benchmarks.files.places import check_plain
 from methods.errors import UserError
 
 BROKEN = (
@@ -101,22 +102,31 @@ def load(path: Path) -> Any:
     Raises:
         UserError: the file cannot be read or is damaged, or holds more than plain data, which is not run.
     """
+    check_plain(path)
     try:
         with progress() as bar, bar.open(path, "rb", description=f"reading {path.name}") as file:
-            return _plain(_Unpickler(file).load())
+            return _plain(_Unpickler(file).load(), {})
     except (OSError, *BROKEN) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"refused {path}: it is no whole pickle of plain arrays and lists: {reason}") from None
 
 
-def _plain(value: Any) -> Any:
-    """The same value with arrays in place of their stand-ins."""
+def _plain(value: Any, done: dict[int, Any]) -> Any:
+    """The same value with arrays in place of their stand-ins. ``done`` has the results for what was seen before: a list
+    that holds another one ten times, which holds a third ten times, and so on, would take for ever.
+    """
     if type(value) in PLAIN:
         return value
+    if id(value) not in done:
+        done[id(value)] = _converted(value, done)
+    return done[id(value)]
+
+
+def _converted(value: Any, done: dict[int, Any]) -> Any:
     if type(value) in (list, tuple):
-        return type(value)(_plain(item) for item in value)
+        return type(value)(_plain(item, done) for item in value)
     if type(value) is dict:
-        return {_plain(key): _plain(item) for key, item in value.items()}
+        return {_plain(key, done): _plain(item, done) for key, item in value.items()}
     if isinstance(value, Array) and value.values is not None:
         return value.values
     raise pickle.UnpicklingError(f"it holds a {type(value).__name__}")

@@ -1,44 +1,83 @@
 """What is wrong with a task's files, one line per fault."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.files import layouts
+from benchmarks.files import layouts, pictures
+from benchmarks.files.classes import some
 from benchmarks.files.contents import each
-from benchmarks.files.decoded import decode
 from benchmarks.files.layouts import Layout
+from benchmarks.files.places import Place
 from methods.errors import UserError
 
-SHOWN = 3  # examples in a line on many faults of one kind
-SIZE = 8  # pixels; small, because only the decoding is checked
+Content = tuple[str, str, str, str]  # of a sample: a digest, its split, its class, and where it is
 
 
-def images(layout: Layout) -> list[str]:
-    """Faults of a task of images: shared samples, lists that disagree, empty classes, files that do not decode."""
-    name = layout.folder.name
-    lines = [f"{name}: {fault}" for fault in [*_shared(layout), *_disagreement(layout)]]
-    present = {label for samples in layout.splits.values() for _, label in samples}
-    empty = [label for index, label in enumerate(layout.labels) if index not in present]
-    lines += [f"{name}: no sample of class {_some(empty)}"] if empty else []
-    paths = sorted({layout.folder / path for samples in layout.splits.values() for path, _ in samples})
-    broken = [fault for fault in each(_undecodable, paths, f"verify {name}") if fault]
-    return lines + ([f"{name}: {len(broken)} of {len(paths)} images do not decode: {_some(broken)}"] if broken else [])
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What one image file is: why it cannot be used, or a digest of its pixels and whether it has more frames."""
+
+    fault: str = ""
+    digest: str = ""
+    animated: bool = False
 
 
-def points(folder: Path, splits: Mapping[str, tuple[Any, Any]], classes: int) -> list[str]:
-    """Classes that have no sample in a split. Other faults of point clouds are found when their files are read."""
-    empty = {split: sorted(set(range(classes)) - set(y.tolist())) for split, (_, y) in splits.items()}
-    lines = ((split, _some(map(str, missing))) for split, missing in empty.items() if missing)
-    return [f"{folder.name}/{split}: no sample of class {missing}" for split, missing in lines]
+def images(layout: Layout, *, repeats: bool = True) -> list[str]:
+    """Faults of a task of images, in its lists, its classes and its files.
+
+    Args:
+        layout: the task.
+        repeats: also tell of equal images in two splits or classes.
+    """
+    place = Place(layout.folder)
+    paths = sorted({path for samples in layout.splits.values() for path, _ in samples})
+    seen = dict(zip(paths, each(partial(_look, place), paths, f"verify {layout.folder.name}"), strict=True))
+    broken = [found.fault for found in seen.values() if found.fault]
+    moving = [path for path, found in seen.items() if found.animated]
+    lines = [*_shared(layout), *_disagreement(layout), *_without_samples(layout)]
+    lines += _equal(layout, seen) if repeats else []
+    lines += [f"{len(broken)} of {len(paths)} images do not decode: {some(broken)}"] if broken else []
+    lines += [f"{len(moving)} images have more frames than the first, which is read: {some(moving)}"] if moving else []
+    return ([layout.note] if layout.note else []) + [f"{layout.folder.name}: {line}" for line in lines]
+
+
+def points(folder: Path, splits: Mapping[str, tuple[Any, Any]], classes: int, note: str = "") -> list[str]:
+    """Classes without a sample in a split, and equal clouds in two splits or classes.
+
+    Other faults of point clouds are found when their files are read.
+    """
+    lines = [note] if note else []
+    for split, (_, y) in splits.items():
+        missing = sorted(set(range(classes)) - set(y.tolist()))
+        lines += [f"{folder.name}/{split}: no sample of class {some(map(str, missing))}"] if missing else []
+    contents = [
+        (hashlib.sha256(cloud.tobytes()).hexdigest(), split, str(label), f"cloud {number} of {split}")
+        for split, (x, y) in splits.items()
+        for number, (cloud, label) in enumerate(zip(x, y.tolist(), strict=True))
+    ]
+    return lines + [f"{folder.name}: {line}" for line in _repeated("clouds", contents)]
+
+
+def _look(place: Place, path: str) -> Seen:
+    try:
+        place.state(path)
+        image = pictures.read(place.folder / path)
+        digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
+        return Seen(digest=digest, animated=pictures.animated(place.folder / path))
+    except UserError as error:
+        return Seen(fault=str(error))
 
 
 def _shared(layout: Layout) -> list[str]:
     paths = {split: {path for path, _ in samples} for split, samples in layout.splits.items()}
     shared = {(a, b): sorted(paths[a] & paths[b]) for a, b in combinations(paths, 2)}
-    return [f"{len(both)} images of {a} are also in {b}: {_some(both)}" for (a, b), both in shared.items() if both]
+    return [f"{len(both)} images of {a} are also in {b}: {some(both)}" for (a, b), both in shared.items() if both]
 
 
 def _disagreement(layout: Layout) -> list[str]:
@@ -47,23 +86,42 @@ def _disagreement(layout: Layout) -> list[str]:
     if not path.is_file():
         return []
     try:
-        listed = Counter(layouts.read_list(path))
+        listed = Counter((name, str(label)) for name, label in layouts.read_list(path))
     except UserError as error:
         return [str(error)]
-    apart = Counter((*layout.splits["train"], *layout.splits["val"]))
-    odd = sorted(f"{sample[0]} {sample[1]}" for sample in (listed - apart) + (apart - listed))
-    both = f"{layouts.LISTS['train']} and {layouts.LISTS['val']}"
-    return [f"{path.name} is not {both} together: {len(odd)} lines differ: {_some(odd)}"] if odd else []
+    both = (*layout.splits["train"], *layout.splits["val"])
+    apart = Counter((name, layout.labels[label]) for name, label in both)
+    odd = sorted(f"{name} {label}" for name, label in (listed - apart) + (apart - listed))
+    lists = f"{layouts.LISTS['train']} and {layouts.LISTS['val']}"
+    return [f"{path.name} is not {lists} together: {len(odd)} lines differ: {some(odd)}"] if odd else []
 
 
-def _undecodable(path: Path) -> str | None:
-    try:
-        decode(path, SIZE)
-    except UserError as error:
-        return str(error)
-    return None
+def _without_samples(layout: Layout) -> list[str]:
+    """Classes that no split has, and those that only test has, which nothing can learn."""
+    labels = {split: {label for _, label in samples} for split, samples in layout.splits.items()}
+    learned = labels["train"] | labels["val"]
+    names = dict(enumerate(layout.labels))
+    empty = [name for label, name in names.items() if label not in learned | labels["test"]]
+    unlearned = [names[label] for label in sorted(labels["test"] - learned)]
+    lines = [f"no sample of class {some(empty)}"] if empty else []
+    return lines + ([f"samples of class {some(unlearned)} are only in test"] if unlearned else [])
 
 
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+def _equal(layout: Layout, seen: Mapping[str, Seen]) -> list[str]:
+    samples = [(split, path, label) for split, part in layout.splits.items() for path, label in part]
+    contents = [(seen[path].digest, split, layout.labels[label], path) for split, path, label in samples]
+    return _repeated("images", [content for content in contents if content[0]])
+
+
+def _repeated(kind: str, contents: Iterable[Content]) -> list[str]:
+    """Equal contents in two splits or in two classes, each named with the first of the same content."""
+    first, across, classes = dict[str, Content](), list[str](), list[str]()
+    for content in contents:
+        digest, split, label, where = content
+        _, first_split, first_label, first_where = first.setdefault(digest, content)
+        if first_where != where and split != first_split:
+            across.append(f"{first_where} and {where}")
+        if label != first_label:
+            classes.append(f"{first_where} ({first_label}) and {where} ({label})")
+    lines = [f"{len(across)} {kind} are in two splits: {some(across)}"] if across else []
+    return lines + ([f"{len(classes)} {kind} are in two classes: {some(classes)}"] if classes else [])

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.cli import cannot
+from benchmarks.files.places import check_plain
 from methods.errors import UserError
 
 
@@ -49,8 +50,9 @@ def read_text(path: Path) -> str:
     """The text of a file in UTF-8.
 
     Raises:
-        UserError: the file cannot be read, or is not UTF-8.
+        UserError: the file cannot be read, is no plain file, or is not UTF-8.
     """
+    check_plain(path)
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from benchmarks.cli import warn
 from benchmarks.files.root import data_root
 from methods.errors import UserError, check, unknown
 
@@ -44,7 +45,8 @@ class Load(Protocol):
 class Task:
     """One classification task; ``train``, ``val`` and ``test`` count its samples.
 
-    ``lacking`` counts the training samples that one published copy of the data lacks.
+    ``lacking`` counts the training samples that one published copy of the data lacks. ``points`` counts the points of
+    the smallest cloud; 0 if that is not known.
     """
 
     name: str
@@ -57,6 +59,11 @@ class Task:
     source: str
     licence: str
     lacking: int = 0
+    points: int = 0
+
+    def __post_init__(self) -> None:
+        one = "a model that has one class to choose from is always right"
+        check(len(self.labels) > 1, f"task '{self.name}' has {len(self.labels)} classes; give two or more: {one}")
 
     @property
     def classes(self) -> int:
@@ -78,6 +85,7 @@ class Suite:
         convert: makes files that load fast out of the published ones, and returns the paths that it wrote.
         published: CSV files with numbers of papers, as ``benchmarks.published`` reads them. Rows of other suites in
             these files are ignored.
+        notes: by task, one line that a person should read before a run on it.
         panel: what its panel shows in the figure of published and own numbers; None if it has no panel.
     """
 
@@ -91,6 +99,7 @@ class Suite:
     faults: Callable[[str], list[str]] | None = None
     convert: Callable[[], list[Path]] | None = None
     published: tuple[Path, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
     panel: Panel | None = None
 
 
@@ -157,13 +166,17 @@ def listed() -> tuple[list[Suite], str | None]:
 def decode(asked: Iterable[tuple[str, str, int | None]], splits: Sequence[str]) -> None:
     """Load every (suite, task, image size) once, so that files are decoded into the cache before any run starts.
 
-    Damaged files are then found before the first run, and no run waits while another decodes.
+    Damaged files are then found before the first run, and no run waits while another decodes. The notes of tasks are
+    shown as warnings.
     """
     wanted = list(dict.fromkeys(asked))
-    loads = {name: get(name).load for name in {suite for suite, _, _ in wanted}}
+    known = {name: get(name) for name in {suite for suite, _, _ in wanted}}
+    for suite, task in dict.fromkeys((suite, task) for suite, task, _ in wanted):
+        if task in known[suite].notes:
+            warn(known[suite].notes[task])
     for suite, task, size in wanted:
         for split in splits:
-            loads[suite](task, split, size=size)
+            known[suite].load(task, split, size=size)
 
 
 def _is_own(name: str, known: Mapping[str, str]) -> bool:

@@ -1,16 +1,20 @@
 """The suite of a person's own files: every folder in the data root with images or point clouds in a known layout."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.files import clouds, contents, decoded, layouts, verify
+from benchmarks.files.classes import check_several, gaps, some
 from benchmarks.files.holdout import hold_out
+from benchmarks.files.places import Place, check_name
 from benchmarks.files.root import Missing
 from benchmarks.suites import Suite, Task, names
 from methods.base import Modality
@@ -25,6 +29,7 @@ KNOWN = (
     "train800.txt, val200.txt and test.txt (lines 'PATH LABEL'), or train/CLASS/*.jpg and test/CLASS/*.jpg, "
     "or ply_data_train*.h5 and ply_data_test*.h5"
 )
+STARTS = (layouts.LISTS["train"], "train", "ply_data_train*.h5")  # a folder with one of them is meant as a task
 OBTAIN = (
     "folder is a suite of your own files in {root}: nothing is fetched. benchmarks/suites/README.md has the layouts"
 )
@@ -33,9 +38,10 @@ _task = partial(Task, group="own", source="own files", licence="not known")
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """A task and how its files are read."""
+    """A task, one line on numbers that its labels leave out, and how its files are read."""
 
     task: Task
+    note: str = ""
     load: Callable[[str, int | None], tuple[Tensor, Tensor]]
     fingerprint: Callable[[], str]
     faults: Callable[[], list[str]]
@@ -50,13 +56,14 @@ def suite(root: Path) -> Suite:
     """
     if not root.is_dir():
         raise Missing(f"there is no folder {root}; give the folder of your data with --data-root DIR")
+    check_name(root)
     name = root.name
     check(bool(name) and name not in names(), f"the folder {root} has the name of another suite; rename it")
     found, wrong = _find(root)
     check(not wrong, "; ".join(wrong))
     if not found:
         cure = "give the folder of your data with --data-root DIR"
-        raise Missing(f"no task in {root} or in one of its folders; a task has {KNOWN}; {cure}")
+        raise Missing(f"no task in {root} or in one of its folders; a task has {KNOWN}; {_deeper(root) or cure}")
     present = {data.task.modality for data in found.values()}
     backbones: dict[Modality, str] = {"image": "vit_nano", "points": "point_nano"}
     return Suite(
@@ -68,6 +75,7 @@ def suite(root: Path) -> Suite:
         load=lambda task, split, *, size: found[task].load(split, size),
         fingerprint=lambda task: found[task].fingerprint(),
         faults=lambda task: found[task].faults(),
+        notes={task: data.note for task, data in found.items() if data.note},
     )
 
 
@@ -75,18 +83,32 @@ def _find(root: Path) -> tuple[dict[str, Data], list[str]]:
     """The tasks by name, and one line per folder whose files are not as their layout says."""
     found: dict[str, Data] = {}
     wrong: list[str] = []
-    below = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    for folder in [root, *below]:
+    for folder in [root, *(root / name for name in Place(root).folders("."))]:
         try:
             data = _data(folder)
         except UserError as error:
             wrong.append(str(error))
+            continue
+        except OSError as error:
+            wrong.append(f"cannot read {error.filename}: {error.strerror}")
             continue
         if data:
             found[data.task.name] = data
         if folder == root and (found or wrong):
             break
     return found, wrong
+
+
+def _deeper(root: Path) -> str:
+    """Where a task lies a folder too deep, and how to name that folder; an empty text if there is none."""
+    place = Place(root)
+    with suppress(UserError):  # a folder that cannot be read
+        for name in place.folders("."):
+            for inner in place.folders(name):
+                folder = root / name / inner
+                if any(next(folder.glob(start), None) for start in STARTS):
+                    return f"{folder} has one: give --data-root {root / name}"
+    return ""
 
 
 def _data(folder: Path) -> Data | None:
@@ -98,6 +120,7 @@ def _data(folder: Path) -> Data | None:
     counts: dict[str, Any] = {split: len(samples) for split, samples in layout.splits.items()}
     return Data(
         task=_task(name=folder.name, modality="image", labels=layout.labels, **counts),
+        note=layout.note,
         load=partial(decoded.load, layout),
         fingerprint=partial(contents.task_fingerprint, layout),
         faults=partial(verify.images, layout),
@@ -105,30 +128,56 @@ def _data(folder: Path) -> Data | None:
 
 
 def _points(folder: Path) -> Data:
-    files = sorted(folder.glob("ply_data_*.h5"))
-    labels = _point_labels(folder, tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
-    classes, highest = clouds.names(folder), int(max(y.max() for y in labels.values()))
-    known = f"train has labels 0 to {len(classes) - 1}"
-    check(highest < len(classes), f"{folder}: a test cloud has label {highest}, but {known}")
+    files = _cloud_files(folder)
+    labels, sizes = _point_labels(folder, files)
+    numbers = np.unique(labels["train"])
+    classes = tuple(map(str, numbers))
+    if (folder / clouds.NAMES).is_file():
+        classes = clouds.names(folder)
+        numbers = np.arange(len(classes))
+    unlearned = np.setdiff1d(labels["test"], numbers)
+    check(not len(unlearned), f"{folder}: test has label {some(map(str, unlearned))}, which train does not have")
+    check_several(folder, [classes[number] for number in np.flatnonzero(np.isin(numbers, labels["train"]))])
     train, val = hold_out(labels["train"])
     check(len(val) > 0, f"{folder}: no class has a second training cloud, which validation needs; add clouds")
 
+    def read(split: Literal["train", "test"]) -> clouds.Clouds:
+        x, y = clouds.read(folder, split)
+        return x, np.searchsorted(numbers, y)
+
     def load(split: str, size: int | None) -> tuple[Tensor, Tensor]:
-        x, y = clouds.read(folder, "test" if split == "test" else "train")
+        x, y = read("test" if split == "test" else "train")
         chosen: Any = {"train": train, "val": val, "test": slice(None)}[split]
         return torch.from_numpy(x[chosen]), torch.from_numpy(y[chosen])
 
-    def faults() -> list[str]:
-        splits = {"train": clouds.read(folder, "train"), "test": clouds.read(folder, "test")}
-        return verify.points(folder, splits, task.classes)
-
     counts: dict[str, Any] = {"train": len(train), "val": len(val), "test": len(labels["test"])}
-    task = _task(name=folder.name, modality="points", labels=classes, **counts)
-    fingerprint = partial(contents.fingerprint, folder, [(path.name, 0) for path in files])
-    return Data(task=task, load=load, fingerprint=fingerprint, faults=faults)
+    note = gaps(folder, numbers.tolist())
+    return Data(
+        task=_task(name=folder.name, modality="points", labels=classes, points=min(sizes.values()), **counts),
+        note=note,
+        load=load,
+        fingerprint=partial(contents.fingerprint, folder, [(name, 0) for name, _, _ in files]),
+        faults=lambda: verify.points(folder, {"train": read("train"), "test": read("test")}, len(classes), note),
+    )
+
+
+def _cloud_files(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Name, size and time of every file of clouds.
+
+    Raises:
+        UserError: one is no plain file inside the data root, has a name that is not UTF-8, or is in train and in test.
+    """
+    found = sorted(path.name for path in folder.glob("ply_data_*.h5"))
+    for name in found:
+        check_name(folder / name)
+    parts = {split: [name for name in found if name.startswith(f"ply_data_{split}")] for split in ("train", "test")}
+    contents.check_apart(folder, {split: [(name, 0) for name in part] for split, part in parts.items()})
+    states = {name: (folder / name).stat() for name in found}
+    return tuple((name, state.st_size, state.st_mtime_ns) for name, state in states.items())
 
 
 @cache
-def _point_labels(folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> dict[str, Any]:
-    """Labels of the training and test clouds; read once per process, because the points are read with them."""
-    return {"train": clouds.read(folder, "train")[1], "test": clouds.read(folder, "test")[1]}
+def _point_labels(folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> tuple[dict[str, Any], dict[str, int]]:
+    """Labels and points per cloud of train and test; read once per process, because the points are read with them."""
+    splits = {"train": clouds.read(folder, "train"), "test": clouds.read(folder, "test")}
+    return {name: y for name, (_, y) in splits.items()}, {name: x.shape[1] for name, (x, _) in splits.items()}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from benchmarks.cli import progress
 from benchmarks.files import clouds, pickles
 from benchmarks.files.clouds import Clouds
+from benchmarks.files.places import check_plain
 from benchmarks.files.root import data_root
 from benchmarks.files.writing import read_text as text_of
 from methods.errors import UserError, check
@@ -80,7 +81,8 @@ def read_text(folder: Path, split: Split) -> Clouds:
     with progress() as bar:
         for name in bar.track(text_of(listed).split(), description=f"reading {listed.name}"):
             label = name.rpartition("_")[0]
-            check(label in NAMES, f"{listed} lists '{name}', which is of no class of ModelNet40")
+            fits = label in NAMES and Path(name).name == name
+            check(fits, f"{listed} lists '{name}', which is of no class of ModelNet40")
             samples.append((_text_cloud(folder / label / f"{name}.txt"), NAMES.index(label)))
     check(bool(samples), f"{listed} is empty")
     return _stacked(folder, samples, len(NAMES))
@@ -88,6 +90,7 @@ def read_text(folder: Path, split: Split) -> Clouds:
 
 def _text_cloud(path: Path) -> NDArray[np.float32]:
     """The first points of one text file, (POINTS, 3); the rest is not read."""
+    check_plain(path)
     try:
         found = np.loadtxt(path, dtype=np.float32, delimiter=",", usecols=(0, 1, 2), max_rows=POINTS, ndmin=2)
     except (OSError, ValueError) as error:
@@ -111,10 +114,9 @@ def _stacked(path: Path, samples: list[Any], classes: int) -> Clouds:
 
 
 def _array(path: Path, number: int, value: Any) -> NDArray[Any]:
-    try:
-        return np.asarray(value)
-    except ValueError as error:  # lists of unequal lengths
-        raise UserError(f"{path}: sample {number} is no array: {error}") from None
+    fits = isinstance(value, (np.ndarray, int, float))
+    check(fits, f"{path}: sample {number} holds a {type(value).__name__}, not an array or a number")
+    return np.asarray(value)
 
 
 def convert() -> list[Path]:

@@ -14,6 +14,7 @@ from benchmarks.files.root import Missing
 from benchmarks.records.spec import Dtype, Spec
 from benchmarks.sweeps import grid
 from benchmarks.sweeps.grid import Options
+from methods.base import Modality
 from methods.errors import UserError, check, unknown
 
 Dtypes = Dtype | Callable[[str], Dtype]  # one for all runs, or a function of the backbone's name
@@ -138,6 +139,7 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     chosen = dict(suite.backbones) | {backbones.modality(name): name for name in sweep.backbone}
     source = backbones.source_or_absent if absent else backbones.source
     sources = {kind: source(chosen[kind]) for kind in {suite.tasks[task].modality for task in tasks}}
+    _check_points(suite, tasks, sources)
     _check_weights(sources.values(), names)
     configs = {name: list(grid.configs(name, sweep.set.get(name, {}))) for name in names}
     recipes = {kind: list(grid.recipes(suite.recipes[kind], sweep.recipe)) for kind in sources}
@@ -187,6 +189,15 @@ def _check_modality(name: str, suite: suites.Suite, tasks: Sequence[str]) -> Non
         f"method '{name}' works only on {' and '.join(sorted(allowed))}, but the tasks asked for ({', '.join(tasks)}) "
         f"have {' and '.join(sorted(kinds))}; its tasks in suite {suite.name}: {', '.join(fitting) or 'none'}",
     )
+
+
+def _check_points(suite: suites.Suite, tasks: Sequence[str], sources: Mapping[Modality, backbones.Source]) -> None:
+    """Refuse clouds that have fewer points than the backbone groups."""
+    for task in (suite.tasks[name] for name in tasks):
+        needed = backbones.fewest_points(sources[task.modality].name)
+        few = f"the clouds of {suite.name}/{task.name} have {task.points} points"
+        fits = task.points == 0 or task.points >= needed
+        check(fits, f"{few}, but {sources[task.modality].name} needs {needed} or more; give another --backbone")
 
 
 def _check_weights(sources: Iterable[backbones.Source], names: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import backbones
 from benchmarks.backbones.grouping import farthest_points, group
 from benchmarks.backbones.points import MODELS, PUBLISHED, PointTransformer, build_point
 from methods.errors import UserError
@@ -135,3 +136,11 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
 def test_a_pretrained_backbone_without_weights_asks_for_a_file():
     with pytest.raises(UserError, match="point_mae@FILE"):
         build_point("point_mae", pretrained=True, drop_path=0.0, weights=None)
+
+
+def test_a_cloud_needs_as_many_points_as_groups_and_as_a_group_has():
+    needed = {name: backbones.fewest_points(name) for name in ("point_mae", "point_mae_1k", "point_nano", "vit_nano")}
+    assert needed == {"point_mae": 128, "point_mae_1k": 64, "point_nano": 16, "vit_nano": 0}
+    with pytest.raises(UserError, match="at least 16"):
+        backbones.build("point_nano")(torch.rand(1, 15, 3))
+    backbones.build("point_nano")(torch.rand(1, 16, 3))

@@ -120,6 +120,7 @@ def test_a_linked_folder_keeps_its_own_name(data_root, tmp_path):
     ("name", "parts"),
     [
         *((name, ["the folder {root} has the name of another suite"]) for name in ("offline", "vtab1k", "folder")),
+        ("deep", ["no task in {root}", "{root}/one/lists has one: give --data-root {root}/one"]),
         ("empty", ["no task in {root}", "train800.txt", "ply_data_train*.h5", "--data-root"]),
         ("nowhere", ["there is no folder {root}; give the folder of your data with --data-root DIR"]),
     ],
@@ -128,6 +129,8 @@ def test_a_root_that_is_no_suite_is_refused(name, parts, data_root, complaint):
     root = data_root.with_name(name)
     if name == "empty":
         root.mkdir()
+    elif name == "deep":
+        write_lists(root / "one" / "lists")
     elif name != "nowhere":
         write_lists(root / "lists")
     line = complaint(run.main, "--suite", "folder", "--data-root", str(root), *QUICK)
@@ -194,6 +197,15 @@ def test_verify_finds_faults_of_clouds(data_root, capsys):
         file["data"][3, 0, 0] = np.nan
     assert data.main(["verify", "folder"]) == 2
     assert "cloud 3 has values that are not finite" in capsys.readouterr().err
+
+
+def test_labels_with_gaps_are_told_once_before_a_run(data_root, capsys):
+    write_lists(data_root / "gap", classes=2, highest=7)
+    write_lists(data_root / "whole")
+    suites.decode([("mine", name, size) for name in ("gap", "whole") for size in (4, 5)], splits=("train",))
+    told = "no sample has label 2, 3, 4 and 2 more; the other 3 are its classes, by their numbers as names"
+    assert capsys.readouterr().err == f"warning: {data_root / 'gap'}: {told}\n"
+    assert suites.get("mine").tasks["gap"].labels == ("0", "1", "7")
 
 
 def test_listings_show_the_suite_or_why_there_is_none(data_root, capsys, monkeypatch):

@@ -158,7 +158,7 @@ def test_classes_in_another_order_are_refused(small):
     [
         (lambda path: path.write_text(1000 * "1,2,3\n"), "has 1000 points; 1024 are needed"),
         (lambda path: path.write_text("1,2,x\n"), "cannot read cloud"),
-        (Path.unlink, "cannot read cloud"),
+        (Path.unlink, "cannot read .*No such file"),
     ],
 )
 def test_a_damaged_text_cloud_is_named(damage, part, small):

@@ -137,7 +137,7 @@ def test_verify_lists_everything_that_is_wrong(data_root):
     assert shared == "patch_camelyon: 1 images of train are also in test: images/train/000000.png"
     assert "train800val200.txt is not train800.txt and val200.txt together: 8 lines differ" in lists
     assert "2 of 13 images do not decode" in broken
-    assert "000001.png: cannot identify" in broken and "000002.png: No such file" in broken
+    assert "000001.png: it is no image of a known format" in broken and "000002.png: No such file" in broken
 
 
 @pytest.mark.usefixtures("small")
