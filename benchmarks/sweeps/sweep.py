@@ -10,11 +10,12 @@ import yaml
 
 import methods
 from benchmarks import backbones, suites
+from benchmarks.cli import warn
 from benchmarks.files.root import Missing
 from benchmarks.records.spec import Dtype, Spec
-from benchmarks.sweeps import grid
+from benchmarks.sweeps import grid, wiring
 from benchmarks.sweeps.grid import Options
-from methods.base import Modality
+from methods.base import Config, Modality
 from methods.errors import UserError, check, unknown
 
 Dtypes = Dtype | Callable[[str], Dtype]  # one for all runs, or a function of the backbone's name
@@ -124,7 +125,7 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
 
     Raises:
         UserError: a name is unknown, an option or value is not allowed, or a method that was asked for by name fits
-            none of the tasks.
+            none of the tasks or not the backbone.
     """
     suite = suites.get(sweep.suite)
     names, tasks = _methods(sweep), list(sweep.tasks) or list(suite.tasks)
@@ -143,11 +144,11 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     _check_weights(sources.values(), names)
     configs = {name: list(grid.configs(name, sweep.set.get(name, {}))) for name in names}
     recipes = {kind: list(grid.recipes(suite.recipes[kind], sweep.recipe)) for kind in sources}
+    wired = {(kind, name): _wired(name, configs[name], sources[kind], sweep) for kind in sources for name in names}
     planned: dict[str, Spec] = {}
     for seed, task, name in itertools.product(sweep.seeds, tasks, names):
         kind = suite.tasks[task].modality
-        fits = kind in methods.get(name).modalities
-        for config, recipe in itertools.product(configs[name], recipes[kind]) if fits else ():
+        for config, recipe in itertools.product(wired[kind, name], recipes[kind]):
             spec = Spec(
                 method=name,
                 config=config,
@@ -198,6 +199,20 @@ def _check_points(suite: suites.Suite, tasks: Sequence[str], sources: Mapping[Mo
         few = f"the clouds of {suite.name}/{task.name} have {task.points} points"
         fits = task.points == 0 or task.points >= needed
         check(fits, f"{few}, but {sources[task.modality].name} needs {needed} or more; give another --backbone")
+
+
+def _wired(name: str, configs: Sequence[Config], source: backbones.Source, sweep: Sweep) -> list[Config]:
+    """The configurations of a method that can act on a backbone: none if the backbone is of another modality.
+
+    A method that cannot be wired onto the backbone is refused if it was asked for by name, else it is left out.
+    """
+    if source.modality not in methods.get(name).modalities:
+        return []
+    why = {config: wiring.misfit(source.name, name, config) for config in configs}
+    for reason in filter(None, why.values()):
+        check(sweep.methods == ("all",), reason)
+        warn(f"method '{name}' is left out: {reason}")
+    return [config for config, reason in why.items() if reason is None]
 
 
 def _check_weights(sources: Iterable[backbones.Source], names: Sequence[str]) -> None:
