@@ -15,6 +15,7 @@ Sample = tuple[str, int]  # a path relative to the task's folder, with forward s
 LISTS = {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"}
 EVERYTHING = "train800val200.txt"  # the first two lists together
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+DEEPEST = 5  # folders below a class in which its classes are looked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +125,14 @@ def image_folder(folder: Path) -> Layout:
 
 
 def _too_deep(place: Place, only: str) -> str:
-    """A hint for a task of one class: what lies in that class may be the classes."""
-    inside = place.folders(f"train/{only}")
-    hint = f"; {some(inside)} in train/{only} look like the classes, so move them to train, and those of test to test"
+    """A hint for a task of one class: the first folders below it, if they are several, may be the classes."""
+    below = f"train/{only}"
+    for _ in range(DEEPEST):
+        inside = place.folders(below)
+        if len(inside) != 1:
+            break
+        below = f"{below}/{inside[0]}"
+    hint = f"; {some(inside)} in {below} look like the classes, so move them to train, and those of test to test"
     return hint if len(inside) > 1 else ""
 
 

@@ -54,7 +54,7 @@ def read_text(path: Path) -> str:
     """
     check_plain(path)
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # Windows may put a mark at the start
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: no text in UTF-8: {error.reason} at byte {error.start}") from None
     except OSError as error:

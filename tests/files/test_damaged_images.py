@@ -97,11 +97,22 @@ def one_class(task):
         (task / split / "dog").rename(task.parent / f".{split}")
 
 
-def too_deep(task):
-    for split in ("train", "test"):
-        (task / split).rename(task / "images")
-        (task / split).mkdir()
-        (task / "images").rename(task / split / "images")
+def too_deep(levels):
+    """Folders between the splits and their classes."""
+
+    def damage(task):
+        for split in ("train", "test"):
+            (task / split).rename(task / "moved")
+            (task / split / levels).parent.mkdir(parents=True)
+            (task / "moved").rename(task / split / levels)
+
+    return damage
+
+
+def self_inside(task):
+    """A class whose only folder is the class."""
+    one_class(task)
+    (task / "train/cat/loop").symlink_to(".")
 
 
 FOLDERS = [
@@ -141,10 +152,9 @@ FOLDERS = [
     (foreign_name(b"train/caf\xe9/0.png"), "DIR/x/train/caf\\xe9: this name is not UTF-8; rename it"),
     (foreign_name(b"../caf\xe9/train/a/0.png"), "DIR/caf\\xe9: this name is not UTF-8; rename it"),
     (one_class, "DIR/x: its only class is 'cat'; a task needs two classes or more"),
-    (
-        too_deep,
-        "DIR/x: its only class is 'images'; ...; cat, dog in train/images look like the classes, so move them ...",
-    ),
+    (too_deep("images"), "DIR/x: its only class is 'images'; ...; cat, dog in train/images look like the classes, ..."),
+    (too_deep("a/b/c"), "DIR/x: its only class is 'a'; ...; cat, dog in train/a/b/c look like the classes, ..."),
+    (self_inside, "DIR/x: its only class is 'cat'; a task needs two classes or more"),
 ]
 
 

@@ -18,9 +18,9 @@ def test_lists_are_read_line_by_line(tmp_path):
     assert layout.splits["val"] == (("images/train/000005.png", 0), ("images/train/000006.png", 1))
 
 
-def test_paths_may_have_spaces_and_lines_any_ending(tmp_path):
+def test_lists_may_have_spaces_any_ending_and_a_mark_at_the_start(tmp_path):
     path = tmp_path / "train800.txt"
-    path.write_bytes(b"images/a b.jpg 1\r\n\n  images/c.jpg\t20  \n")
+    path.write_bytes(b"\xef\xbb\xbfimages/a b.jpg 1\r\n\n  images/c.jpg\t20  \n")
     assert layouts.read_list(path) == (("images/a b.jpg", 1), ("images/c.jpg", 20))
 
 
