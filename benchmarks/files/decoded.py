@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.files.contents import CACHE, cache_root, each, fingerprint
 from benchmarks.files.layouts import Layout, Sample
-from benchmarks.files.pictures import decode
+from benchmarks.files.pictures import decode, without_warnings
 from benchmarks.files.writing import writing
 from methods.errors import check
 
@@ -75,7 +75,7 @@ def _write(path: Path, folder: Path, samples: Sequence[Sample], size: int) -> No
     unfinished = path.with_suffix(".partial")  # always the same name, so that files of killed processes do not pile up
     paths = [folder / name for name, _ in samples]
     try:
-        with unfinished.open("wb") as file:
+        with unfinished.open("wb") as file, without_warnings():
             for pixels in each(partial(decode, size=size), paths, f"decode {path.stem.rpartition('-')[0]}"):
                 file.write(pixels)
             file.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,8 +38,17 @@ def load(paths: Sequence[str | Path], size: int) -> Tensor:
     """
     import torch
 
-    pixels = bytearray(b"".join(decode(Path(path), size) for path in paths))
+    with without_warnings():
+        pixels = bytearray(b"".join(decode(Path(path), size) for path in paths))
     return torch.frombuffer(pixels, dtype=torch.uint8).view(len(paths), 3, size, size)
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Silence Pillow, which warns of damaged EXIF and of large images in two lines each, and reads them anyway."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 def decode(path: Path, size: int) -> bytes:

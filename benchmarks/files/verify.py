@@ -37,7 +37,8 @@ def images(layout: Layout, *, repeats: bool = True) -> list[str]:
     """
     place = Place(layout.folder)
     paths = sorted({path for samples in layout.splits.values() for path, _ in samples})
-    seen = dict(zip(paths, each(partial(_look, place), paths, f"verify {layout.folder.name}"), strict=True))
+    with pictures.without_warnings():
+        seen = dict(zip(paths, each(partial(_look, place), paths, f"verify {layout.folder.name}"), strict=True))
     broken = [found.fault for found in seen.values() if found.fault]
     moving = [path for path, found in seen.items() if found.animated]
     lines = [*_shared(layout), *_disagreement(layout), *_without_samples(layout)]

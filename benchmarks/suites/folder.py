@@ -54,9 +54,9 @@ def suite(root: Path) -> Suite:
         Missing: there is no such folder, or no task in it.
         UserError: another suite has that name, or files are not as their layout says.
     """
+    check_name(root)
     if not root.is_dir():
         raise Missing(f"there is no folder {root}; give the folder of your data with --data-root DIR")
-    check_name(root)
     name = root.name
     check(bool(name) and name not in names(), f"the folder {root} has the name of another suite; rename it")
     found, wrong = _find(root)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import data, load_images, suites
-from benchmarks.files import contents, pictures
+from benchmarks.files import contents, decoded, layouts, pictures, verify
 from benchmarks.files.root import DATA_ROOT
 from tests.support.layout_files import write_image_folder
 
@@ -52,6 +52,7 @@ def test_every_turn_of_a_camera_is_undone(orientation, ending, tmp_path):
     assert np.abs(got.astype(int) - UPRIGHT).max() <= (2 if ending == "jpg" else 0)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize("value", [b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0", b"rubbish", bytes(40)])
 def test_damaged_exif_leaves_the_picture_as_it_is(value, tmp_path):
     Image.fromarray(UPRIGHT).save(tmp_path / "x.png", exif=value)
@@ -124,3 +125,18 @@ def test_training_and_prediction_see_the_same_picture(tmp_path, monkeypatch):
     trained = np.concatenate([suites.get("folder").load("x", split, size=8)[0] for split in ("train", "val")])
     assert [np.array_equal(image, expected) for image in trained].count(True) == 1
     assert data.main(["verify", "folder"]) == 0
+
+
+def test_warnings_of_pillow_are_not_shown(tmp_path, monkeypatch, recwarn):
+    monkeypatch.setenv(contents.CACHE, str(tmp_path / "cache"))
+    write_image_folder(tmp_path / "x", train=3, test=1)
+    path = tmp_path / "x/train/cat/e.jpg"
+    Image.new("RGB", (8, 8)).save(path, exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
+    layout = layouts.find(tmp_path / "x")
+    for split in layout.splits:
+        decoded.load(layout, split, 8)
+    load_images([path], 8)
+    assert verify.images(layout) == []
+    assert not recwarn.list
+    pictures.read(path)
+    assert len(recwarn.list) == 1
