@@ -94,7 +94,8 @@ class Place:
         return sorted(found)
 
     def _named(self, inside: str, name: str) -> str:
-        check_name(self.folder / inside / name)
+        if not name.isascii():
+            check_name(self.folder / inside / name)
         return name
 
     def _real(self, path: str) -> str:
