@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.backbones import EMBEDDED, WEIGHTS
+from benchmarks.backbones import EMBEDDED, WEIGHTS, source
 from benchmarks.pretext import images, points, pretraining
 from methods.errors import UserError
 
@@ -48,6 +48,17 @@ def test_a_resumed_run_gives_the_same_weights(name, tmp_path, same_state):
     pretraining.pretrain(job, halves, CPU)
     assert same_state(*(load_file(folder / f"{name}.safetensors") for folder in (whole, halves)))
     assert job.command in (halves / f"{name}.md").read_text()
+
+
+def test_images_are_normalised_as_in_the_pretraining(tmp_path):
+    run, seen = pretraining.Run(JOB, tmp_path, CPU), []
+    run.backbone.patch_embed.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    run.train_step()
+    stated = source("vit_nano")
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (stated.mean, stated.std))
+    pixels = (seen[0] * std + mean) * 255
+    torch.testing.assert_close(pixels, pixels.round(), rtol=0, atol=1e-3)  # bytes again
+    assert (pixels.min().round(), pixels.max().round()) == (0, 255)
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
