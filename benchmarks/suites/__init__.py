@@ -76,6 +76,7 @@ class Suite:
 
     Attributes:
         recipes: for each modality, the fields of a Recipe that differ from its defaults.
+        recipes_on: the fields that differ further on one backbone, by its name.
         backbones: for each modality, the default backbone.
         load: hands out the data.
         fingerprint: a digest of all samples and labels of a task; raises Missing where its files are not there.
@@ -101,6 +102,11 @@ class Suite:
     published: tuple[Path, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
     panel: Panel | None = None
+    recipes_on: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    def recipe(self, modality: Modality, backbone: str) -> Mapping[str, object]:
+        """The fields of a Recipe that differ from its defaults on a backbone, which NAME or NAME@FILE names."""
+        return {**self.recipes[modality], **self.recipes_on.get(backbone.partition("@")[0], {})}
 
 
 def table() -> dict[str, str]:

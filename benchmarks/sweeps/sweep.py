@@ -143,7 +143,9 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     _check_points(suite, tasks, sources)
     _check_weights(sources.values(), names)
     configs = {name: list(grid.configs(name, sweep.set.get(name, {}))) for name in names}
-    recipes = {kind: list(grid.recipes(suite.recipes[kind], sweep.recipe)) for kind in sources}
+    recipes = {
+        kind: list(grid.recipes(suite.recipe(kind, found.name), sweep.recipe)) for kind, found in sources.items()
+    }
     wired = {(kind, name): _wired(name, configs[name], sources[kind], sweep) for kind in sources for name in names}
     planned: dict[str, Spec] = {}
     for seed, task, name in itertools.product(sweep.seeds, tasks, names):

@@ -32,6 +32,24 @@ def test_data_is_the_same_when_it_is_drawn_again():
     assert len(set(prints.values())) == len(prints)
 
 
+@pytest.mark.parametrize(
+    ("modality", "backbone", "expected"),
+    [
+        ("image", "vit_nano", {"epochs": 15, "normalization": "none"}),
+        ("image", "vit_nano@mine.safetensors", {"epochs": 15, "normalization": "none"}),
+        ("image", "deit_tiny_patch16_224@model.safetensors", {"epochs": 15}),
+        ("points", "point_nano", {"epochs": 10}),
+    ],
+)
+def test_images_are_left_as_they_are_on_the_backbone_of_soft_drawings(modality, backbone, expected):
+    assert SUITE.recipe(modality, backbone) == offline.RECIPE | expected
+
+
+def test_a_recipe_that_is_asked_for_replaces_that_of_the_suite(specs):
+    asked = [specs("linear"), specs("linear", recipe={"normalization": "checkpoint"})]
+    assert [spec.recipe.normalization for (spec,) in asked] == ["none", "checkpoint"]
+
+
 @pytest.mark.parametrize("task", ["digits", "solids"])
 def test_show_draws_a_picture(task, tmp_path):
     path = tmp_path / "sheet.png"

@@ -107,7 +107,7 @@ def test_a_change_of_what_decides_features_computes_them_again(changed, linear, 
     elif changed == "weights":
         spec = replace(spec, backbone=replace(spec.backbone, sha256="0"))
     elif changed == "normalization":
-        spec = replace(spec, recipe=replace(spec.recipe, normalization="none"))
+        spec = replace(spec, recipe=replace(spec.recipe, normalization="imagenet"))
     elif changed == "dtype":
         spec = replace(spec, dtype="bfloat16")
     elif changed == "damage":

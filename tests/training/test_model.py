@@ -48,7 +48,7 @@ def test_a_task_file_holds_no_frozen_weight(specs):
 
 
 def test_uint8_images_are_normalised_as_the_weights_were(specs):
-    (spec,) = specs("linear")
+    (spec,) = specs("linear", recipe={"normalization": "checkpoint"})
     tuned = trained(spec)
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (spec.backbone.mean, spec.backbone.std))
