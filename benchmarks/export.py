@@ -1,18 +1,27 @@
 """python -m benchmarks.export: write a run as a checkpoint, an adapter of Hugging Face PEFT, or a task file."""
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.cli import add_results, command_parser, guarded
 from methods.errors import check
+
+if TYPE_CHECKING:
+    from benchmarks.records.spec import Spec
+    from benchmarks.training.model import Classifier
 
 ENDING = ".safetensors"
 EXAMPLES = {
     "write a checkpoint that timm loads, with the only LoRA of a folder merged into it": "lora --results try "
     "-o model.safetensors",
     "write an adapter of Hugging Face PEFT": "lora --results try --peft adapter",
+    "import a one-bit task file of PETL-ViT": "--from-petl cifar-bit1-dim32.bin --config cifar-bit1-dim32.yaml "
+    "--task cifar.safetensors",
 }
 
 
@@ -26,9 +35,14 @@ def parser() -> argparse.ArgumentParser:
     )
     read = p.add_argument_group("what to read")
     run = "a task file, a record's path, or the start of a run's key or file name"
-    read.add_argument("run", metavar="RUN", help=run)
+    read.add_argument("run", metavar="RUN", nargs="?", help=run)
     saved = "take the LoRA and head that PEFT saved, not those of the run"
     read.add_argument("--from-peft", type=Path, metavar="DIR", help=saved)
+    petl = "a one-bit task file that PETL-ViT publishes, in place of RUN"
+    read.add_argument("--from-petl", type=Path, metavar="FILE.bin", help=petl)
+    read.add_argument("--config", type=Path, metavar="FILE.yaml", help="the YAML file that PETL-ViT has beside it")
+    backbone = "backbone of --from-petl, as NAME or NAME@FILE (default: that of the suite vtab1k)"
+    read.add_argument("--backbone", metavar="NAME", help=backbone)
     add_results(read, "folder that holds the records and task files")
     write = p.add_argument_group("what to write")
     write.add_argument("-o", "--out", type=Path, metavar="FILE", help="checkpoint of timm or of the point backbone")
@@ -44,11 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     check(bool(args.out or args.peft or args.task), "nothing to write; give -o FILE, --peft DIR or --task FILE")
     for path in filter(None, (args.out, args.task)):
         check(path.suffix == ENDING, f"cannot write '{path}': the file must end in {ENDING}")
+    check(bool(args.run) != bool(args.from_petl), "give either RUN or --from-petl FILE.bin")
+    tuned, spec = _petl(args) if args.from_petl else _run(args)
     from benchmarks.training import export, model
 
-    path = _task_file(args.run, args.results)
-    merged = args.from_peft and export.with_adapter(path, args.from_peft)
-    tuned, spec = merged or (model.load(path), model.read(path)[0])
     if args.peft:
         from methods import hf_layout
 
@@ -59,6 +72,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         export.write_plain(tuned, spec, args.out)
     print("written: " + ", ".join(str(path) for path in (args.peft, args.task, args.out) if path))
     return 0
+
+
+def _run(args: argparse.Namespace) -> tuple[Classifier, Spec]:
+    for name in ("config", "backbone"):
+        check(not getattr(args, name), f"--{name} belongs to --from-petl; leave it out")
+    from benchmarks.training import export, model
+
+    path = _task_file(args.run, args.results)
+    merged = args.from_peft and export.with_adapter(path, args.from_peft)
+    return merged or (model.load(path), model.read(path)[0])
+
+
+def _petl(args: argparse.Namespace) -> tuple[Classifier, Spec]:
+    check(not args.from_peft, "--from-peft and --from-petl name two sources; give one")
+    check(bool(args.config), "--from-petl needs --config, the YAML file that PETL-ViT has beside the task file")
+    from benchmarks.training import export
+
+    return export.with_petl_vit(args.from_petl, args.config, args.backbone)
 
 
 def _task_file(run: str, results: Path) -> Path:

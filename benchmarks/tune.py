@@ -92,10 +92,11 @@ def plan(asked: Sweep, dtype: Dtypes, *, seed: int, trials: int) -> list[Search]
     from benchmarks.sweeps import sweep
     from benchmarks.tuning.studies import Search
 
-    rule = asked.recipe.get("checkpoint_rule", "last")
     judged = "a trial is judged on validation after its last epoch; leave the rule out"
-    check(rule == "last", f"checkpoint_rule={rule}: {judged}")
-    specs = sweep.specs(replace(asked, seeds=(seed,), recipe={**asked.recipe, **JUDGED}), dtype)
+    for recipe in (asked.recipe, *asked.recipes.values()):
+        rule = recipe.get("checkpoint_rule", "last")
+        check(rule == "last", f"checkpoint_rule={rule}: {judged}")
+    specs = sweep.specs(sweep.with_recipe(replace(asked, seeds=(seed,)), JUDGED), dtype)
     names = [(spec.method, spec.task) for spec in specs]
     double = sorted({f"{method} on {task}" for method, task in names if names.count((method, task)) > 1})
     several = f"several sets of options for {', '.join(double[:3])}, but a study has one; give values, not lists"

@@ -42,7 +42,8 @@ class Residual(Bottleneck):
 class Adapter(Method):
     """One bottleneck after the FFN of every block, or one after attention and one after the FFN.
 
-    156,768 parameters at hidden 8 after the FFN on ViT-B/16.
+    156,768 parameters at hidden 8 after the FFN on ViT-B/16. It starts as the identity. NOAH's code, from which the
+    published row on VTAB-1K is, draws the up-projection from a truncated normal of 0.02 as well.
     """
 
     Config = AdapterConfig

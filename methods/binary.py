@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 LEVEL = NormalDist().inv_cdf(0.75)  # the median of half a standard normal, 0.674, as in the authors' code
 # The standard deviation of an up-projection at the start. An update with one bit per weight cannot start at zero.
 UP_DEVIATION = 1e-3
+SCALES = (1e-2, 1e2)  # the range of a search over scale, as the authors' published values
+EPSILON = 1e-5  # of the division by the deviation, as in the authors' code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,14 @@ class BiAdaptFormerConfig(AdaptFormerConfig):
     hidden: int = 32
     scale: float = 1.0
     layer_norm: bool = False
+
+    @classmethod
+    def suggest(cls, trial: optuna.Trial) -> Self:
+        return cls(
+            **base.suggest_common(trial),
+            hidden=trial.suggest_categorical("hidden", [8, 16, 32, 64]),
+            scale=trial.suggest_float("scale", *SCALES, log=True),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +53,7 @@ class BiLoRAConfig(LoRAConfig):
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
         rank = trial.suggest_categorical("rank", [8, 16, 32, 64])
-        factor = trial.suggest_categorical("alpha_over_rank", [0.5, 1.0, 2.0, 4.0])
+        factor = trial.suggest_float("alpha_over_rank", *SCALES, log=True)
         return cls(**base.suggest_common(trial), rank=rank, alpha=factor * rank)
 
 
@@ -55,7 +65,7 @@ def one_bit(weight: Tensor) -> Tensor:
     the mean and the deviation too.
     """
     mean, deviation = weight.mean(), weight.std()
-    standard = (weight - mean) / deviation
+    standard = (weight - mean) / (deviation + EPSILON)
     level = torch.where(standard > 0, LEVEL, -LEVEL).to(weight.dtype)
     # in this order the added zero is exact, so there are exactly two values
     return mean + deviation * (level + (standard - standard.detach()))
@@ -97,27 +107,29 @@ class Binary(Method):
             pair.up = BinaryLinear(pair.up.in_features, pair.up.out_features, dropout=dropout)
             nn.init.trunc_normal_(pair.up.weight, std=UP_DEVIATION, a=-2 * UP_DEVIATION, b=2 * UP_DEVIATION)
 
-    def _projections(self) -> Iterator[tuple[str, BinaryLinear]]:
+    def projections(self) -> Iterator[tuple[str, BinaryLinear]]:
+        """The binary projections by name, in the order of the blocks."""
         return ((name, module) for name, module in self.named_modules() if isinstance(module, BinaryLinear))
 
     def fit(self, trainer: Trainer) -> None:
         """Train, then keep only the two values. So the tested weights equal those in the task file bit for bit."""
         super().fit(trainer)
-        self._finish()
+        self.finish()
 
     def merge(self) -> None:
         """Keep only the two values, then merge as the method without bits does."""
-        self._finish()
+        self.finish()
         super().merge()
 
-    def _finish(self) -> None:
-        for _, projection in self._projections():
+    def finish(self) -> None:
+        """Replace the weights of all projections by their two values for good."""
+        for _, projection in self.projections():
             projection.finish()
 
     def pack(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Replace each binary weight by its two values, low then high, and its bits, eight per byte."""
         packed = dict(state)
-        for name, projection in self._projections():
+        for name, projection in self.projections():
             weight = packed.pop(f"{name}.weight")
             two = weight if projection.final else one_bit(weight)
             packed[f"{name}.values"] = torch.stack([two.min(), two.max()])
@@ -126,9 +138,9 @@ class Binary(Method):
 
     def unpack(self, packed: dict[str, Tensor]) -> dict[str, Tensor]:
         """The inverse of ``pack``; the projections of this method become final."""
-        self._finish()
+        self.finish()
         state = dict(packed)
-        for name, projection in self._projections():
+        for name, projection in self.projections():
             low, high = state.pop(f"{name}.values")
             bits = from_bytes(state.pop(f"{name}.bits"), projection.weight.shape)
             state[f"{name}.weight"] = torch.where(bits, high, low)
@@ -157,6 +169,7 @@ class BiLoRA(Binary, LoRA):
         super().__init__(backbone, config)
         self._binarize(LowRank, dropout=config.dropout)
         for update in self.updates:
+            update.dropout = nn.Identity()  # the dropout of a binary projection stands before it
             if isinstance(update, FusedLowRank):
                 update.joint = False  # a joint product has no rounding and no dropout
 

@@ -6,8 +6,8 @@ D token width, H hidden channels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Self, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from methods import base
 from methods.base import Backbone, Method
 from methods.layers import ACTIVATIONS
-from methods.options import at_least, fraction
+from methods.options import LATER, at_least, fraction
 
 if TYPE_CHECKING:
     import optuna
@@ -24,41 +24,48 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ConvpassConfig(base.Config):
+    """``conv``: what the convolutions start as. The authors choose it, and ``scale``, task by task."""
+
     lr: float = 1e-2
     hidden: Annotated[int, at_least(1)] = 8
     scale: float = 1.0
     dropout: Annotated[float, fraction] = 0.1
+    conv: Literal["identity", "xavier"] = field(default="identity", metadata=LATER)
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
         return cls(
             **base.suggest_common(trial),
             hidden=trial.suggest_categorical("hidden", [4, 8, 16, 32]),
-            scale=trial.suggest_float("scale", 1e-2, 1e1, log=True),
+            scale=trial.suggest_float("scale", 1e-2, 1e2, log=True),
         )
 
 
 class Bypass(nn.Module):
-    """(B, N, D) -> (B, N, D): scale * up(dropout(act(conv(act(down(x)))))), zero at the start.
+    """(B, N, D) -> (B, N, D): scale * drop_path(up(dropout(act(conv(act(down(x))))))), zero at the start.
 
-    It has 2 D H + 9 H^2 + 2 H + D parameters. The convolution starts as the identity, as in the authors' code.
+    It has 2 D H + 9 H^2 + 2 H + D parameters. ``drop_path`` is the probability that a sample skips it in training.
     """
 
-    def __init__(self, dim: int, grid: tuple[int, int], prefix: int, config: ConvpassConfig) -> None:
+    def __init__(
+        self, dim: int, grid: tuple[int, int], prefix: int, config: ConvpassConfig, *, drop_path: float = 0.0
+    ) -> None:
         super().__init__()
         self.grid, self.prefix, self.scale = grid, prefix, config.scale
         self.down = nn.Linear(dim, config.hidden)
         self.conv = nn.Conv2d(config.hidden, config.hidden, 3, padding=1)
         self.up = nn.Linear(config.hidden, dim)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout, self.drop_path = nn.Dropout(config.dropout), drop_path
         nn.init.xavier_uniform_(self.down.weight)
-        nn.init.dirac_(self.conv.weight)
+        (nn.init.dirac_ if config.conv == "identity" else nn.init.xavier_uniform_)(self.conv.weight)
         for zero in (self.down.bias, self.conv.bias, self.up.weight, self.up.bias):
             nn.init.zeros_(cast(Tensor, zero))
 
     def forward(self, x: Tensor) -> Tensor:
         act = ACTIVATIONS["quick_gelu"]
         out: Tensor = self.up(self.dropout(act(self.mix(act(self.down(x))))))
+        if self.training and self.drop_path:
+            out = out * F.dropout(out.new_ones(len(out), 1, 1), self.drop_path)  # drops whole samples
         return out * self.scale
 
     def mix(self, hidden: Tensor) -> Tensor:
@@ -72,8 +79,7 @@ class Bypass(nn.Module):
 class Convpass(Method):
     """x + MHA(norm1(x)) + scale * bypass(norm1(x)), and the same around the FFN.
 
-    327,552 parameters on ViT-B/16. The bypass joins the residual stream, where drop-path does not reach it (chosen
-    here, as for adaptformer).
+    327,552 parameters on ViT-B/16. A bypass has drop-path of its own, at its block's rate, as in the authors' code.
     """
 
     Config = ConvpassConfig
@@ -83,10 +89,12 @@ class Convpass(Method):
         super().__init__(backbone, config)
         vit = cast(Any, backbone)  # the patch grid and prefix tokens are attributes of image backbones alone
         rows, columns = vit.patch_embed.grid_size
+        places = (rows, columns), vit.num_prefix_tokens
         self.bypasses = nn.ModuleList()
         for block in backbone.blocks:
             # drop_path1 and drop_path2 come after LayerScale
             for source, module in ((block.attn, block.drop_path1), (block.mlp, block.drop_path2)):
-                bypass = Bypass(backbone.num_features, (rows, columns), vit.num_prefix_tokens, config)
+                rate = float(getattr(module, "drop_prob", None) or 0)  # of timm's DropPath; an identity has none
+                bypass = Bypass(backbone.num_features, *places, config, drop_path=rate)
                 self.bypasses.append(bypass)
                 self.beside(module, bypass, source=source)

@@ -6,6 +6,7 @@ fc1 and fc2 have as many as the FFN is wider than a token. One slice (r, r) of t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple, Self
@@ -47,12 +48,14 @@ class FacTConfig(base.Config):
 class TrainCore(nn.Module):
     """Every slice is free (tensor train): S r^2 weights.
 
-    They start uniform within +-1 / sqrt(r), as in a linear layer (chosen here).
+    ``inputs``: per slice, how many pieces wide the input of its linear is, 4 for fc2 and 1 for the others. A slice
+    starts uniform within +-1 / sqrt(inputs r), as the authors' code, where fc2 has one linear for its slices.
     """
 
-    def __init__(self, count: int, rank: int) -> None:
+    def __init__(self, inputs: Sequence[int], rank: int) -> None:
         super().__init__()
-        self.free = nn.Parameter(torch.empty(count, rank, rank).uniform_(-(rank**-0.5), rank**-0.5))
+        start = torch.empty(len(inputs), rank, rank).uniform_(-(rank**-0.5), rank**-0.5)
+        self.free = nn.Parameter(start / torch.tensor(inputs).sqrt().view(-1, 1, 1))
 
     def slices(self, start: int, stop: int) -> Tensor:
         return self.free[start:stop]
@@ -61,10 +64,10 @@ class TrainCore(nn.Module):
 class TuckerCore(nn.Module):
     """Every slice is a mixture of r matrices that all slices share (Tucker): r^3 + S r weights."""
 
-    def __init__(self, count: int, rank: int) -> None:
+    def __init__(self, inputs: Sequence[int], rank: int) -> None:
         super().__init__()
         self.matrices = nn.Parameter(nn.init.xavier_uniform_(torch.empty(rank, rank, rank)))
-        self.mixture = nn.Parameter(nn.init.xavier_uniform_(torch.empty(count, rank)))
+        self.mixture = nn.Parameter(nn.init.xavier_uniform_(torch.empty(len(inputs), rank)))
 
     def slices(self, start: int, stop: int) -> Tensor:
         return torch.einsum("ijk,sk->sij", self.matrices, self.mixture[start:stop])
@@ -125,7 +128,8 @@ class FacT(Method):
                 check(not any(w % dim for w in widths), f"fact: widths {widths} must be multiples of the token's {dim}")
                 self._wired.append((linear, SliceRange(count, *(width // dim for width in widths))))
                 count += widths[0] * widths[1] // dim**2
-        self.factors = Factors(dim, self.core(count, config.rank), config)
+        inputs = [own.inputs for _, own in self._wired for _ in range(own.inputs * own.outputs)]
+        self.factors = Factors(dim, self.core(inputs, config.rank), config)
         for linear, own in self._wired:
             self.beside(linear, partial(_update, self.factors, own))
 

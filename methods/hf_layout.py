@@ -113,7 +113,11 @@ def _files(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def fitting(pairs: Mapping[str, Pair], hint: LoRAConfig) -> LoRAConfig:
-    """``hint`` if it can hold these pairs, else the smallest configuration that can, with the rest of ``hint``."""
+    """``hint`` if it can hold these pairs, else the smallest configuration that can, with the rest of ``hint``.
+
+    q, k and v get pairs of their own, even if PEFT's pair is one for all three.
+    """
+    hint = replace(hint, shared=False)
     pieces = [piece for name, pair in pairs.items() for piece in _pieces(name, pair).items()]
     rank, used = max([1, *(len(pair.down) for _, pair in pieces)]), {target for target, _ in pieces}
     if rank <= hint.rank and used <= set(hint.targets):
@@ -180,7 +184,7 @@ def _side_by_side(update: nn.Module, name: str) -> tuple[Tensor, Tensor]:
 
 def _config(config: LoRAConfig) -> dict[str, Any]:
     """The content of adapter_config.json for a LoRA here. PEFT has defaults for the rest."""
-    fused = sum(part in config.targets for part in PARTS)
+    fused = 1 if config.shared else sum(part in config.targets for part in PARTS)
     singles = [place for target, place in SINGLES.items() if target in config.targets]
     return {
         "peft_type": "LORA",

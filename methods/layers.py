@@ -58,18 +58,21 @@ class Bottleneck(nn.Module):
 
 
 class LowRank(nn.Module):
-    """(..., in) -> (..., out): scale * up(down(x)) without biases, zero at the start; rank * (in + out) weights."""
+    """(..., in) -> (..., out): scale * up(down(dropout(x))) without biases, zero at the start.
 
-    def __init__(self, in_features: int, out_features: int, rank: int, *, scale: float) -> None:
+    There are rank * (in + out) weights.
+    """
+
+    def __init__(self, in_features: int, out_features: int, rank: int, *, scale: float, dropout: float = 0.0) -> None:
         super().__init__()
         self.down = nn.Linear(in_features, rank, bias=False)
         self.up = nn.Linear(rank, out_features, bias=False)
-        self.scale = scale
+        self.scale, self.dropout = scale, nn.Dropout(dropout)
         nn.init.kaiming_uniform_(self.down.weight, a=5**0.5)
         nn.init.zeros_(self.up.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.up(self.down(x) * self.scale)
+        out: Tensor = self.up(self.down(self.dropout(x)) * self.scale)
         return out
 
     def delta(self) -> Tensor:

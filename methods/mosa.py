@@ -108,7 +108,7 @@ class Branch(nn.Module):
 
     def __init__(self, dim: int, config: MoSAConfig) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim)
+        self.norm = nn.LayerNorm(dim, eps=1e-6)  # as the norms of the ViT
         down, up = nn.Linear(dim, config.hidden), nn.Linear(config.hidden, dim)
         nn.init.kaiming_uniform_(down.weight, a=5**0.5)
         for zero in (down.bias, up.weight, up.bias):

@@ -5,7 +5,7 @@ Shapes: B samples, N tokens, D token width, H hidden width, G groups.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Self
 
 import torch
@@ -15,7 +15,7 @@ from methods import base
 from methods.base import Backbone, Method, Published
 from methods.errors import check
 from methods.layers import linear_of
-from methods.options import at_least, fraction
+from methods.options import LATER, at_least, fraction
 
 if TYPE_CHECKING:
     import optuna
@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RepAdapterConfig(base.Config):
-    """``dropout`` acts on the hidden units, as in the authors' code."""
+    """``dropout`` acts on the hidden units, as in the authors' code.
+
+    ``bias``: both projections have biases, as in the authors' code; the paper's count is without them.
+    """
 
     lr: float = 1e-2
     hidden: Annotated[int, at_least(1)] = 8
     groups: Annotated[int, at_least(1)] = 2
     scale: float = 1.0
     dropout: Annotated[float, fraction] = 0.1
+    bias: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,29 +51,46 @@ class RepAdapterConfig(base.Config):
 class LinearAdapter(nn.Module):
     """(B, N, D) -> (B, N, D): x + scale * up(down(x)), the identity at the start.
 
-    It has D H + D H / G weights, no activation and no biases. Group g of the output reads only group g of the hidden
-    units.
+    It has D H + D H / G weights, no activation, and D + H biases if there are any. Group g of the output reads only
+    group g of the hidden units.
     """
 
     def __init__(self, dim: int, config: RepAdapterConfig) -> None:
         super().__init__()
         groups = config.groups
-        self.down = nn.Linear(dim, config.hidden, bias=False)
+        self.down = nn.Linear(dim, config.hidden, bias=config.bias)
         self.up = nn.Parameter(torch.zeros(groups, config.hidden // groups, dim // groups))
+        self.up_bias = nn.Parameter(torch.zeros(dim)) if config.bias else None
         self.dropout, self.scale = nn.Dropout(config.dropout), config.scale
         nn.init.xavier_uniform_(self.down.weight)
+        if config.bias:
+            nn.init.zeros_(self.down.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.dropout(self.down(x) * self.scale).unflatten(-1, self.up.shape[:2])
-        return x + torch.einsum("...gh,gho->...go", hidden, self.up).flatten(-2)
+        out = x + torch.einsum("...gh,gho->...go", hidden, self.up).flatten(-2)
+        return out if self.up_bias is None else out + self.up_bias * self.scale
 
     def fold_into(self, linear: nn.Linear) -> None:
-        """Make linear(x) compute what linear(adapter(x)) did: its weight becomes W + scale * (W up) down."""
-        linear.weight += self.scale * (linear.weight @ torch.block_diag(*self.up).T) @ self.down.weight
+        """Make linear(x) compute what linear(adapter(x)) did: its weight becomes W + scale * (W up) down.
+
+        With biases, its bias grows by scale * W (up b_down + b_up). It gets one if it has none.
+        """
+        through = self.scale * (linear.weight @ torch.block_diag(*self.up).T)
+        if self.up_bias is not None:
+            shift = through @ self.down.bias + self.scale * (linear.weight @ self.up_bias)
+            if linear.bias is None:
+                linear.bias = nn.Parameter(shift, requires_grad=False)
+            else:
+                linear.bias += shift
+        linear.weight += through @ self.down.weight
 
 
 class RepAdapter(Method):
-    """One linear adapter on the input of MHA and one on that of the FFN in every block; 221,184 weights on ViT-B/16."""
+    """One linear adapter on the input of MHA and one on that of the FFN in every block; 221,184 weights on ViT-B/16.
+
+    With ``bias`` it has 239,808. The authors also offer a penalty on the up-projection; it is off for their results.
+    """
 
     Config = RepAdapterConfig
     published = Published(image="0.22 M")

@@ -1,6 +1,9 @@
 """VPT: visual prompt tuning, shallow and deep (Jia et al. 2022, arXiv:2203.12119).
 
 Shapes: B samples, N tokens, P prompts, D token width, L blocks.
+
+The authors put the prompts between class token and patches; they have no position, so their place makes no difference.
+The authors train with SGD and search over learning rates and weight decays; here AdamW trains, as every method.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from methods.options import at_least, fraction
 if TYPE_CHECKING:
     import optuna
 
+COUNTS = [1, 5, 10, 50, 100]  # of prompts, in a search
+
 
 @dataclass(frozen=True, kw_only=True)
 class VPTConfig(base.Config):
@@ -31,9 +36,20 @@ class VPTConfig(base.Config):
     def suggest(cls, trial: optuna.Trial) -> Self:
         return cls(
             **base.suggest_common(trial),
-            prompts=trial.suggest_categorical("prompts", [1, 5, 10, 50, 100]),
+            prompts=trial.suggest_categorical("prompts", COUNTS),
             dropout=trial.suggest_categorical("dropout", [0.0, 0.1]),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VPTShallowConfig(VPTConfig):
+    """The shallow form has no dropout, as in the authors' instructions."""
+
+    dropout: float = 0.0
+
+    @classmethod
+    def suggest(cls, trial: optuna.Trial) -> Self:
+        return cls(**base.suggest_common(trial), prompts=trial.suggest_categorical("prompts", COUNTS))
 
 
 class VPTShallow(Method):
@@ -42,9 +58,10 @@ class VPTShallow(Method):
     P D parameters: 38,400 at 50 prompts on ViT-B/16.
     """
 
-    Config = VPTConfig
+    Config = VPTShallowConfig
     published = Published(image="0.08 M", options={"prompts": 100})
     identity_at_start = False  # attention sees the prompts from the first step on
+    stochastic_backbone = False  # as in the authors' code: only prompts and head are in training mode
 
     def __init__(self, backbone: Backbone, config: VPTConfig) -> None:
         super().__init__(backbone, config)
@@ -61,6 +78,7 @@ class VPTDeep(Method):
 
     Config = VPTConfig
     identity_at_start = False  # attention sees the prompts from the first step on
+    stochastic_backbone = False  # as in the authors' code: only prompts and head are in training mode
 
     def __init__(self, backbone: Backbone, config: VPTConfig) -> None:
         super().__init__(backbone, config)

@@ -16,7 +16,7 @@ from benchmarks.files.fetch import Archive
 from benchmarks.files.layouts import Layout
 from benchmarks.files.root import Missing, data_root
 from benchmarks.suites import Suite, Task
-from methods.errors import UserError, check
+from methods.errors import UserError, check, unknown
 
 ARCHIVE = Archive(
     repository="XiN0919/VTAB-1k",
@@ -63,6 +63,17 @@ def find(task: str) -> Path:
             f"{root / ARCHIVE.folder}; get it with `python -m benchmarks.data fetch vtab1k`, or give --data-root DIR"
         )
     return found[0]
+
+
+def task_of(folder: str) -> str:
+    """The task whose folder has this name in some project.
+
+    Raises:
+        UserError: there is none.
+    """
+    tasks = {name: task for task, names in FOLDERS.items() for name in names}
+    check(folder in tasks, unknown("data set of VTAB-1K", folder, tasks))
+    return tasks[folder]
 
 
 def read(task: str) -> Layout:

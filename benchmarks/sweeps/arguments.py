@@ -36,14 +36,16 @@ def sweep(args: argparse.Namespace) -> Sweep:
     from benchmarks.sweeps import sweep as sweeps
 
     asked = sweeps.from_file(args.config) if args.config else sweeps.Sweep()
-    names = ("methods", "suite", "tasks", "backbone", "seeds")
+    if args.methods:
+        asked = sweeps.of_methods(asked, args.methods)
+    names = ("suite", "tasks", "backbone", "seeds")
     given = {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
     options = sweeps.method_options(sweeps.assignments(args.set, "--set"))
     given["set"] = {m: sweeps.joined(asked.set.get(m, {}), options.get(m, {})) for m in [*asked.set, *options]}
-    given["recipe"] = {**asked.recipe, **sweeps.assignments(args.recipe, "--recipe")}
+    recipe = sweeps.assignments(args.recipe, "--recipe")
     if args.compile:
-        given["recipe"]["compile"] = True
-    return sweeps.merged(asked, given, "command line")
+        recipe["compile"] = True
+    return sweeps.with_recipe(sweeps.merged(asked, given, "command line"), recipe)
 
 
 def place(args: argparse.Namespace, runs: int) -> Place:

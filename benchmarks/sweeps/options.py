@@ -8,7 +8,7 @@ from benchmarks.cli import Arguments, add_data_root
 HELP = {
     "methods": "methods to compare, or all (default: adapterx lora)",
     "backbone": "backbone, as NAME or NAME@FILE; at most one per modality (default: those of the suite)",
-    "config": "YAML file with any of methods, suite, tasks, backbone, seeds, set and recipe; "
+    "config": "YAML file with any of methods, suite, tasks, backbone, seeds, set, recipe and recipes; "
     "options on the command line override it",
     "set": "options of methods, such as lora.rank=16; a list such as lora.rank=[4,8] runs each value",
     "recipe": "changes to the suite's training recipe, such as epochs=20; a list runs each value",

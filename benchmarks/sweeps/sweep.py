@@ -25,9 +25,10 @@ Dtypes = Dtype | Callable[[str], Dtype]  # one for all runs, or a function of th
 class Sweep:
     """The runs that a person asks for.
 
-    ``set`` has the options of each method, and ``recipe`` the fields of the recipe. A list of values for an option is
-    swept over. So is a list of sets of options for a method. Empty ``tasks`` mean all tasks of the suite, and an empty
-    ``backbone`` means the suite's own.
+    ``set`` has the options of each method, and ``recipe`` the fields of the recipe. ``recipes`` has the fields of a
+    method's own recipe, in place of those of ``recipe``. A list of values for an option or a field is swept over. So is
+    a list of sets of options for a method. Empty ``tasks`` mean all tasks of the suite, and an empty ``backbone`` means
+    the suite's own.
     """
 
     methods: tuple[str, ...] = ("adapterx", "lora")
@@ -37,6 +38,7 @@ class Sweep:
     seeds: tuple[int, ...] = (0,)
     set: Mapping[str, Options | Sequence[Options]] = field(default_factory=dict)
     recipe: Options = field(default_factory=dict)
+    recipes: Mapping[str, Options] = field(default_factory=dict)
 
 
 FIELDS = tuple(f.name for f in fields(Sweep))
@@ -66,11 +68,14 @@ def merged(sweep: Sweep, values: Mapping[str, Any], where: str) -> Sweep:
     for name, value in values.items():
         check(name in FIELDS, f"{where}: {unknown('field', str(name), FIELDS)}")
         changes[name] = value
-        if name in ("set", "recipe"):
+        if name in ("set", "recipe", "recipes"):
             check(isinstance(value, dict), f"{where}: '{name}' must be a mapping, not {value!r}")
-            for method, given in value.items() if name == "set" else ():
-                fine = all(isinstance(one, dict) for one in (given if isinstance(given, list) else [given]))
-                check(fine, f"{where}: options set for '{method}' must be a mapping or a list of them, not {given!r}")
+            for method, given in value.items() if name != "recipe" else ():
+                listed = given if name == "set" and isinstance(given, list) else [given]
+                kind = "options set" if name == "set" else "the recipe"
+                form = "a mapping or a list of them" if name == "set" else "a mapping"
+                fine = all(isinstance(one, dict) for one in listed)
+                check(fine, f"{where}: {kind} for '{method}' must be {form}, not {given!r}")
         elif name == "suite":
             check(isinstance(value, str), f"{where}: 'suite' must be one name, not {value!r}")
         else:
@@ -112,6 +117,21 @@ def method_options(pairs: Options) -> dict[str, dict[str, Any]]:
     return nested
 
 
+def of_methods(sweep: Sweep, names: Sequence[str]) -> Sweep:
+    """The sweep of these methods. What it says about other methods is left out."""
+    kept = {
+        part: {method: own for method, own in getattr(sweep, part).items() if method in names or "all" in names}
+        for part in ("set", "recipes")
+    }
+    return replace(sweep, methods=tuple(names), **kept)
+
+
+def with_recipe(sweep: Sweep, fields: Options) -> Sweep:
+    """The sweep with these fields in the recipes of all methods."""
+    own = {method: {k: v for k, v in one.items() if k not in fields} for method, one in sweep.recipes.items()}
+    return replace(sweep, recipe={**sweep.recipe, **fields}, recipes=own)
+
+
 def joined(first: Options | Sequence[Options], more: Options) -> Options | Sequence[Options]:
     """A set of options, or every set of a list, with the options of ``more`` in place of its own."""
     return [{**one, **more} for one in first] if isinstance(first, Sequence) else {**first, **more}
@@ -144,13 +164,16 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     _check_weights(sources.values(), names)
     configs = {name: list(grid.configs(name, sweep.set.get(name, {}))) for name in names}
     recipes = {
-        kind: list(grid.recipes(suite.recipe(kind, found.name), sweep.recipe)) for kind, found in sources.items()
+        (kind, name): list(
+            grid.recipes(suite.recipe(kind, found.name), {**sweep.recipe, **sweep.recipes.get(name, {})})
+        )
+        for (kind, found), name in itertools.product(sources.items(), names)
     }
     wired = {(kind, name): _wired(name, configs[name], sources[kind], sweep) for kind in sources for name in names}
     planned: dict[str, Spec] = {}
     for seed, task, name in itertools.product(sweep.seeds, tasks, names):
         kind = suite.tasks[task].modality
-        for config, recipe in itertools.product(wired[kind, name], recipes[kind]):
+        for config, recipe in itertools.product(wired[kind, name], recipes[kind, name]):
             spec = Spec(
                 method=name,
                 config=config,
@@ -172,6 +195,8 @@ def _methods(sweep: Sweep) -> list[str]:
     names = list(methods.table()) if sweep.methods == ("all",) else list(dict.fromkeys(sweep.methods))
     for name in sweep.set:
         check(name in names, f"options set for '{name}', which is not among the methods: {', '.join(names)}")
+    for name in sweep.recipes:
+        check(name in names, f"a recipe for '{name}', which is not among the methods: {', '.join(names)}")
     return names
 
 

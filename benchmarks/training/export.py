@@ -1,21 +1,27 @@
-"""Trained models for use without this benchmark: as plain checkpoints, and from adapters of Hugging Face PEFT."""
+"""Trained models as plain checkpoints, and from the files of Hugging Face PEFT and of PETL-ViT."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
+import methods
+from benchmarks import backbones
 from benchmarks.files.writing import write_atomic
-from benchmarks.records.spec import Spec
+from benchmarks.records.spec import Recipe, Spec
+from benchmarks.suites import vtab1k
 from benchmarks.training import model
 from benchmarks.training.model import Classifier
-from methods import hf_layout
-from methods.errors import UserError
+from methods import hf_layout, petl_vit
+from methods.binary import Binary
+from methods.errors import UserError, check
 from methods.lora import LoRA, LoRAConfig
 
 POINTS = 2048  # per random cloud, as in the real suites
+# what PETL-ViT's training has in place of the suite's recipe
+PETL_VIT = {"clip_grad": 0.0, "normalization": "none", "checkpoint_rule": "best_test"}
 
 
 def write_plain(tuned: Classifier, spec: Spec, path: Path) -> None:
@@ -77,4 +83,37 @@ def with_adapter(path: Path, folder: Path) -> tuple[Classifier, Spec]:
         tuned.head.load_state_dict(head)
     except RuntimeError as error:  # torch's class for names and shapes that differ
         raise UserError(f"{misfit}: {' '.join(str(error).split())}") from None
+    return tuned.eval(), spec
+
+
+def with_petl_vit(path: Path, config: Path, backbone: str | None) -> tuple[Classifier, Spec]:
+    """A model whose method and head come from a one-bit task file of PETL-ViT and the YAML file beside it.
+
+    ``backbone`` is the one that the file was trained on, if it is another name or file than the suite's own. The spec
+    says how PETL-ViT trains: images are not normalised, no gradient is clipped, and the best test epoch is kept. It
+    does not say which data the authors had.
+
+    Raises:
+        UserError: a file cannot be read, or they do not fit each other, the task or the backbone.
+    """
+    card = petl_vit.card(config)
+    task = vtab1k.SUITE.tasks[vtab1k.task_of(card.dataset)]
+    check(card.classes == task.classes, f"{config}: {card.classes} classes, but {task.name} has {task.classes}")
+    source = backbones.source(backbone or vtab1k.BACKBONE)
+    check(source.modality == "image", f"backbone '{source.name}' takes points, but {task.name} has images")
+    spec = Spec(
+        method=card.method,
+        config=methods.config(card.method, {"lr": 1e-3, **card.options}),
+        backbone=source,
+        suite=vtab1k.SUITE.name,
+        task=task.name,
+        classes=task.classes,
+        data_fingerprint=backbones.ABSENT,
+        recipe=Recipe(**{**vtab1k.RECIPE, **PETL_VIT}),  # type: ignore[arg-type]
+        seed=42,
+        dtype="float32",
+    )
+    tuned = model.build(spec)
+    assert isinstance(tuned.method, Binary) and isinstance(tuned.head, nn.Linear)
+    petl_vit.fill(tuned.method, tuned.head, path, binary_head=card.binary_head)
     return tuned.eval(), spec

@@ -6,11 +6,16 @@ from tests.support import loops, tiny
 
 
 @pytest.mark.parametrize(
-    ("hidden", "layer_norm", "published"), [(8, False, 156_768), (16, True, 322_752), (64, True, 1_208_064)]
+    ("hidden", "layer_norm", "published"),
+    [(8, False, 156_768), (64, False, 1_189_632), (16, True, 322_752), (64, True, 1_208_064)],
 )
 def test_counts_equal_the_published(hidden, layer_norm, published):
     closed = 12 * (2 * 768 * hidden + hidden + 768 + 2 * 768 * layer_norm)
     assert tiny.count("adaptformer", hidden=hidden, layer_norm=layer_norm) == closed == published
+
+
+def test_the_branch_has_no_norm_by_default():
+    assert tiny.count("adaptformer") == 1_189_632
 
 
 @pytest.mark.parametrize("layer_norm", [True, False])

@@ -71,18 +71,24 @@ def test_value_is_the_median_of_either_half_of_a_standard_normal():
     assert one_bit(torch.tensor([1.0, -1.0])).abs()[0] / 2**0.5 == pytest.approx(float(drawn.median()), abs=3e-3)
 
 
-def test_gradient_is_straight_through_with_mean_and_deviation():
-    """mean + deviation * z is w itself, so what is left is the gradient of deviation times a constant."""
+@pytest.mark.parametrize("size", [1.0, 1e-4])
+def test_gradient_is_straight_through_with_mean_and_deviation(size):
+    """The derivative of mean + deviation * (level + z - constant), where z is (w - mean) / (deviation + 1e-5)."""
     torch.manual_seed(0)
-    weight = torch.randn(6, 5, dtype=torch.float64, requires_grad=True)
+    weight = (size * torch.randn(6, 5, dtype=torch.float64)).requires_grad_()
     gradient = torch.randn(6, 5, dtype=torch.float64)
     (got,) = torch.autograd.grad(one_bit(weight), weight, gradient)
     w = weight.detach()
     mean, deviation = w.mean(), w.std()
+    share = deviation / (deviation + 1e-5)
     z = (w - mean) / deviation
-    rest = torch.where(z > 0, MEDIAN, -MEDIAN) - z
-    expected = gradient + (gradient * rest).sum() * z / (w.numel() - 1)
-    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-12)
+    rest = torch.where(z > 0, MEDIAN, -MEDIAN) - share**2 * z
+    expected = share * gradient + (1 - share) * gradient.mean() + (gradient * rest).sum() * z / (w.numel() - 1)
+    torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_constant_matrix_keeps_its_value():
+    assert torch.equal(one_bit(torch.full((3, 4), 0.25)), torch.full((3, 4), 0.25))
 
 
 def test_up_projection_starts_small_and_not_at_zero():
@@ -131,7 +137,7 @@ def test_packed_and_unpacked_gives_equal_bits(name, modality, same_state):
         before, packed = model(x), model.method.pack(model.method.state_dict())
         other.method.load_state_dict(other.method.unpack(load(save(packed))))
         assert torch.equal(other(x), before)
-        model.method._finish()
+        model.method.finish()
         assert torch.equal(model(x), before)  # what is rounded for good computes the same
         assert same_state(model.method.pack(model.method.state_dict()), packed)
 

@@ -3,6 +3,7 @@
 import dataclasses
 from itertools import product
 
+import optuna
 import pytest
 import torch
 from safetensors.torch import load, save
@@ -160,6 +161,20 @@ def test_suggested_config_builds(name):
     for config in contract.suggested(name, 5):
         for modality in methods.get(name).modalities:
             methods.build(name, tiny.backbone(modality), config)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "low", "high"),
+    [
+        *((name, "scale", 0.01, 100) for name in ("fact_tt", "fact_tk", "convpass", "bi_adaptformer")),
+        ("bi_lora", "alpha_over_rank", 0.01, 100),
+        ("repadapter", "scale", 0.1, 10),
+    ],
+)
+def test_scale_is_searched_over_the_range_of_the_authors(name, option, low, high):
+    trial = optuna.create_study().ask()
+    methods.get(name).Config.suggest(trial)
+    assert trial.distributions[option] == optuna.distributions.FloatDistribution(low, high, log=True)
 
 
 @METHODS

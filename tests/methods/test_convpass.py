@@ -89,15 +89,20 @@ def test_branches_join_past_layer_scale():
 
 
 @torch.no_grad()
-def test_drop_path_does_not_reach_the_branches():
-    body = tiny.vit(img_size=8, patch_size=4, embed_dim=12, depth=2, drop_path_rate=1.0)
-    block, tokens = body.train().blocks[1], torch.randn(2, 5, 12)  # the last block's rate: MHA and FFN always dropped
+def test_a_bypass_has_drop_path_of_its_own_per_sample():
+    body = tiny.vit(img_size=8, patch_size=4, embed_dim=12, depth=2, drop_path_rate=0.5)
     method = methods.build("convpass", body, methods.config("convpass", {"dropout": 0}))
     tiny.move(method)
-    first, second = method.bypasses[2:]
-    h = tokens + bypass(first, (2, 2), 1, 1.0, block.norm1(tokens))
-    expected = h + bypass(second, (2, 2), 1, 1.0, block.norm2(h))
-    tiny.close(block(tokens), expected)
+    block, seen = body.train().blocks[1], []  # the last block has the whole rate
+    tokens, first = torch.randn(1, 5, 12), method.bypasses[2]
+    block.norm2.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    block(tokens.expand(64, -1, -1))
+    u = block.norm1(tokens)
+    parts = block.attn(u) / 0.5, bypass(first, (2, 2), 1, 1.0, u) / 0.5
+    cases = [tokens, tokens + parts[0], tokens + parts[1], tokens + parts[0] + parts[1]]
+    near = [[torch.allclose(h, case[0], atol=1e-5) for case in cases] for h in seen[0]]
+    assert all(sum(row) == 1 for row in near)
+    assert all(any(column) for column in zip(*near, strict=True))  # each is dropped alone, too
 
 
 def test_convolution_starts_as_the_identity():
@@ -105,3 +110,11 @@ def test_convolution_starts_as_the_identity():
     hidden = torch.randn(2, 17, 8)
     with torch.no_grad():
         torch.testing.assert_close(bypass.mix(hidden), hidden)
+
+
+def test_convolution_may_start_as_xavier_uniform():
+    bypasses = tiny.wire("convpass", "image", conv="xavier").method.bypasses
+    weights = torch.cat([bypass.conv.weight.flatten() for bypass in bypasses])
+    bound = (6 / (9 * 8 + 9 * 8)) ** 0.5
+    assert 0.98 * bound < weights.abs().max() <= bound
+    assert abs(weights.mean()) < 0.05 * bound

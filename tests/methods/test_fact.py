@@ -79,3 +79,10 @@ def test_an_ffn_that_is_no_whole_number_of_pieces_is_refused(name):
     with pytest.raises(UserError) as error:
         methods.build(name, body, methods.config(name, {}))
     assert str(error.value) == "fact: widths (12, 18) must be multiples of the token's 12"
+
+
+def test_slices_of_fc2_start_nearer_to_zero_because_its_input_is_wider():
+    core = tiny.wire("fact_tt", "image", rank=16).method.factors.core
+    largest = core.free.detach().view(tiny.DEPTH, 8, -1).abs().amax(dim=(0, 2))  # q, k, v, proj, 2 of fc1, 2 of fc2
+    bounds = torch.tensor([1 / 16**0.5] * 6 + [1 / (2 * 16) ** 0.5] * 2)  # the tiny FFN is twice as wide as a token
+    assert (largest <= bounds).all() and (largest > 0.95 * bounds).all()

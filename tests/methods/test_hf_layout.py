@@ -62,6 +62,16 @@ def test_it_comes_back_without_a_hint(targets, tmp_path):
         tiny.close(again(x), model(x))
 
 
+def test_a_shared_pair_is_one_pair_of_peft_and_comes_back_as_three(tmp_path):
+    model, x = tiny.trained("lora", "image", rank=4, targets=("q", "k", "v"), shared=True), tiny.inputs("image")
+    write(model, tmp_path)
+    assert {pair.down.shape for pair in hf_layout.read(tmp_path).pairs.values()} == {(4, tiny.WIDTH)}
+    again, config = filled("image", tmp_path, model.method.config)
+    assert (config.rank, config.shared) == (4, False)
+    with torch.no_grad():
+        tiny.close(again(x), model(x))
+
+
 def test_the_folder_holds_what_peft_names_and_nothing_else(tmp_path):
     model = tiny.trained("lora", "image", rank=4, alpha=6, targets=("q", "v", "fc1"))
     write(model, tmp_path)

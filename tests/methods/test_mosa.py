@@ -166,3 +166,9 @@ def test_a_merged_model_is_saved_and_loaded_as_one_adapter():
         other.load_state_dict(model.trained_state(), strict=False)
         assert torch.equal(other(x), before)
     assert sum(p.numel() for p in other.method.parameters()) == sum(p.numel() for p in model.method.parameters())
+
+
+def test_the_norm_adds_1e_6_to_the_variance():
+    norm = tiny.wire("mosa", "image").method.branches[0].norm
+    small = 1e-3 * torch.tensor([1.0, -1.0]).repeat(tiny.WIDTH // 2)  # its variance is 1e-6 as well
+    torch.testing.assert_close(norm(small), small * 1e3 / 2**0.5)

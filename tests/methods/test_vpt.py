@@ -1,5 +1,6 @@
 """VPT, shallow and deep."""
 
+import optuna
 import pytest
 import torch
 from torch import nn
@@ -97,3 +98,20 @@ def test_every_sample_draws_its_own_dropout():
     kept = first != 0
     torch.testing.assert_close(first[kept], 2 * part.prompts[kept])
     assert torch.equal(part.eval()(x)[:, 3:], part.prompts.expand(2, -1, -1))
+
+
+@BOTH
+@torch.no_grad()
+def test_the_backbone_stays_still_in_training(name):
+    body = tiny.vit(drop_path_rate=0.9)
+    model = tiny.move(Classifier(body, methods.build(name, body, methods.config(name, {"dropout": 0})), nn.Identity()))
+    x = tiny.inputs("image")
+    assert torch.equal(model.train()(x), model.eval()(x))
+
+
+@pytest.mark.parametrize(("name", "dropout", "searched"), [("vpt_shallow", 0.0, False), ("vpt_deep", 0.1, True)])
+def test_only_the_deep_form_has_dropout(name, dropout, searched):
+    assert methods.defaults(name)["dropout"] == dropout
+    trial = optuna.create_study().ask()
+    methods.get(name).Config.suggest(trial)
+    assert ("dropout" in trial.params) == searched

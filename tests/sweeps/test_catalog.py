@@ -44,7 +44,7 @@ def test_the_readme_names_every_method(root):
         ("adapterx", {"ViT-B/16": "174,144", "with head": "416,447", "published on points": "1.88 %", "merges": "no"}),
         ("adapterx", {"changes": "FFN branch, block, norm", "trains": "new weights, cls_pos, cls_token, norm2"}),
         ("dapt", {"ViT-B/16": "", "with head": "1,087,771", "merges": "in part", "modality": "points"}),
-        ("adaptformer", {"changes": "FFN branch", "published": "0.16 M (hidden 8, layer_norm False: 156,768)"}),
+        ("adaptformer", {"changes": "FFN branch", "published": "0.16 M (hidden 8: 156,768)"}),
         ("mosa", {"ViT-B/16": "322,752", "merges": "no"}),
     ],
 )
