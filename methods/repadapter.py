@@ -82,7 +82,7 @@ class LinearAdapter(nn.Module):
             if linear.bias is None:
                 linear.bias = nn.Parameter(shift, requires_grad=False)
             else:
-                linear.bias += shift
+                linear.bias.add_(shift)
         linear.weight += through @ self.down.weight
 
 

@@ -72,10 +72,10 @@ def merged(sweep: Sweep, values: Mapping[str, Any], where: str) -> Sweep:
             check(isinstance(value, dict), f"{where}: '{name}' must be a mapping, not {value!r}")
             for method, given in value.items() if name != "recipe" else ():
                 listed = given if name == "set" and isinstance(given, list) else [given]
-                kind = "options set" if name == "set" else "the recipe"
+                what = "options set" if name == "set" else "the recipe"
                 form = "a mapping or a list of them" if name == "set" else "a mapping"
                 fine = all(isinstance(one, dict) for one in listed)
-                check(fine, f"{where}: {kind} for '{method}' must be {form}, not {given!r}")
+                check(fine, f"{where}: {what} for '{method}' must be {form}, not {given!r}")
         elif name == "suite":
             check(isinstance(value, str), f"{where}: 'suite' must be one name, not {value!r}")
         else:
@@ -119,7 +119,7 @@ def method_options(pairs: Options) -> dict[str, dict[str, Any]]:
 
 def of_methods(sweep: Sweep, names: Sequence[str]) -> Sweep:
     """The sweep of these methods. What it says about other methods is left out."""
-    kept = {
+    kept: dict[str, Any] = {
         part: {method: own for method, own in getattr(sweep, part).items() if method in names or "all" in names}
         for part in ("set", "recipes")
     }
