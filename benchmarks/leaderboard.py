@@ -1,6 +1,7 @@
 """python -m benchmarks.leaderboard: make tables (Markdown, CSV, LaTeX, Parquet), a page and figures from records."""
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -52,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         tasks = [str(name) for name in table.cells if name in suites.get(args.published).tasks]
         out.print(to_rich(table, hidden=tasks if len(tasks) > MANY_TASKS else ()))
     else:
-        written = report.save(load(args.results, args.suite), args.results, lambda table: out.print(to_rich(table)))
+        frame = load(args.results, args.suite)
+        gc.freeze()  # the frame stays until the end; otherwise Python looks for garbage in it again and again
+        written = report.save(frame, args.results, lambda table: out.print(to_rich(table)))
     out.print("written: " + ", ".join(map(str, written)), soft_wrap=True)
     return 0
 

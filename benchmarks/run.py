@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     from benchmarks.executors.attempt import Outcome
     from benchmarks.executors.place import Place
-    from benchmarks.records.spec import Spec
+    from benchmarks.records.spec import Epoch, Spec
     from benchmarks.tracking.sink import Sink
-    from benchmarks.training.train import Epoch
 
 EXAMPLES = {
     "compare Adapter-X with LoRA on one small task, in a folder of its own": "--methods adapterx lora --tasks digits "
@@ -67,13 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from benchmarks import suites
     from benchmarks.records import store
-    from benchmarks.sweeps import listing, plan
     from benchmarks.tracking.address import address, shown
     from benchmarks.tracking.sink import Sink
 
     use_data_root(args.data_root)
     uri = address(args.tracking)
     if args.list:
+        from benchmarks.sweeps import listing
+
         return listing.show_list()
     specs = _specs(args, arguments.place(args, runs=1).device)
     check(bool(specs), "nothing to run: none of these methods works on the tasks asked for")
@@ -81,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if place.executor == "local":
         torch.set_num_threads(max(1, torch.get_num_threads() // (place.workers or 1)))
     if args.dry_run:
+        from benchmarks.sweeps import plan
+
         return plan.show(specs, args.results, place)
     store.prepare(args.results)
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]

@@ -15,9 +15,7 @@ from filelock import SoftFileLease
 from benchmarks.executors import claims
 from benchmarks.files.writing import WriteError
 from benchmarks.records import store
-from benchmarks.records.spec import Result, Spec
-from benchmarks.training.run import run
-from benchmarks.training.train import Epoch
+from benchmarks.records.spec import Epoch, Result, Spec
 from methods.errors import UserError
 
 OnEpoch = Callable[[Spec, Epoch], None]
@@ -71,6 +69,8 @@ def attempt(
     Raises:
         WriteError: the results folder cannot be written.
     """
+    from benchmarks.training.run import run  # heavy, and a command that has workers does not need it
+
     try:
         claim = begin(spec, results, again=again)
     except claims.AlreadyClaimed as error:

@@ -2,8 +2,7 @@
 
 from rich.progress import Progress, TaskID
 
-from benchmarks.records.spec import Spec
-from benchmarks.training.train import Epoch
+from benchmarks.records.spec import Epoch, Spec
 
 
 class Display:

@@ -1,6 +1,7 @@
 """Runs on this machine: one after the other in this process, or side by side in worker processes."""
 
 import multiprocessing
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -10,13 +11,12 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.executors import attempt, processes
+from benchmarks.executors import attempt, processes, schedule
 from benchmarks.executors.attempt import Ending, OnEnd, Outcome
 from benchmarks.executors.claims import AlreadyClaimed
 from benchmarks.executors.place import Listeners, Place
 from benchmarks.records import store
-from benchmarks.records.spec import Spec
-from benchmarks.training.train import Epoch
+from benchmarks.records.spec import Epoch, Spec
 from methods.errors import UserError
 
 LIMIT = 4  # default number of workers on a CPU, at most: each holds a copy of torch and of the backbone
@@ -85,9 +85,10 @@ def side_by_side(
 
 
 class Worker:
-    """A process that executes one run at a time; ``spec`` is the last run that it was given."""
+    """A process that executes one run at a time; ``spec`` is the last run that it was given, ``started`` when."""
 
     spec: Spec
+    started: float
 
     def __init__(self, serve: Callable[[Connection], None]) -> None:
         self.serve = serve
@@ -97,7 +98,7 @@ class Worker:
 
     def give(self, spec: Spec) -> None:
         """Send a run to the process."""
-        self.spec = spec
+        self.spec, self.started = spec, time.monotonic()
         with suppress(BrokenPipeError):  # the process has just died; ``_receive`` will notice
             self.connection.send(spec)
 
@@ -107,6 +108,7 @@ class _Pool:
 
     def __init__(self, specs: Sequence[Spec], results: Path, serve: Sequence[Callable[[Connection], None]]) -> None:
         self.results, self.waiting, self.outcome = results, list(specs), Outcome()
+        self.seconds: dict[schedule.Kind, float] = {}
         self.deaths: Counter[Spec] = Counter()
         self.busy: dict[Connection, Worker] = {}
         self.idle = [Worker(each) for each in serve]
@@ -117,7 +119,7 @@ class _Pool:
                 worker = self.idle.pop()
                 if not worker.process.is_alive():  # it died while it had no run
                     worker = Worker(worker.serve)
-                worker.give(self.waiting.pop(0))
+                worker.give(schedule.take(self.waiting, self.seconds, self.deaths))
                 self.busy[worker.connection] = worker
             for connection in wait(list(self.busy)):
                 worker = self.busy[connection]  # type: ignore[index]
@@ -159,6 +161,7 @@ class _Pool:
         if died and self.deaths[worker.spec] < DEATHS and not fail_fast and not isinstance(ending, AlreadyClaimed):
             self.waiting.append(worker.spec)
             return
+        self.seconds[schedule.kind(worker.spec)] = time.monotonic() - worker.started
         self.outcome.add(worker.spec, ending, on_end)
         if fail_fast and self.outcome.failed:
             self.waiting = []

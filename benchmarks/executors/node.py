@@ -19,9 +19,8 @@ from benchmarks.executors import claims
 from benchmarks.executors.attempt import Failure
 from benchmarks.executors.place import Place
 from benchmarks.records import store
-from benchmarks.records.spec import Result, Spec
+from benchmarks.records.spec import Epoch, Result, Spec
 from benchmarks.training.run import run
-from benchmarks.training.train import Epoch
 from methods.errors import check
 
 

@@ -25,9 +25,8 @@ from benchmarks.files import writing
 from benchmarks.files.contents import CACHE
 from benchmarks.files.root import DATA_ROOT, data_root
 from benchmarks.records import store
-from benchmarks.records.spec import Result, Spec
+from benchmarks.records.spec import Epoch, Result, Spec
 from benchmarks.training.environment import environment
-from benchmarks.training.train import Epoch
 from methods.errors import UserError, check
 
 RETRIES = 3  # per run, if its process or node is lost

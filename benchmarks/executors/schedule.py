@@ -2,7 +2,7 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,17 @@ def recorded_seconds(records: Iterable[dict[str, Any]]) -> dict[Kind, float]:
         known = (spec["method"], spec["backbone"]["sha256"], Recipe(**spec["recipe"]))
         times[known].append(record["cost"]["train_seconds"])
     return {known: statistics.median(seconds) for known, seconds in times.items()}
+
+
+def take(waiting: list[Spec], seconds: Mapping[Kind, float], deaths: Mapping[Spec, int]) -> Spec:
+    """Remove and return the run that should start next.
+
+    A run of a kind that is not in ``seconds`` comes first, then the longest kind. Runs whose process died come last.
+    """
+    order = {spec: (-deaths.get(spec, 0), seconds.get(kind(spec), float("inf"))) for spec in waiting}
+    spec = max(order, key=order.__getitem__)
+    waiting.remove(spec)
+    return spec
 
 
 def kind(spec: Spec) -> Kind:

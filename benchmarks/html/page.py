@@ -86,14 +86,18 @@ def _values(name: str, column: pd.Series[Any]) -> list[Any]:
         texts = [text if isinstance(text, str) else "null" for text in values]
         return [_rounded(orjson.loads(text)) if name == "report" else orjson.Fragment(text) for text in texts]
     if name.startswith(HISTORY):
-        return [_rounded(curve.tolist()) if isinstance(curve, np.ndarray) else None for curve in values]
+        return [[*map(_round, curve.tolist())] if isinstance(curve, np.ndarray) else None for curve in values]
     return _rounded(values) if name.startswith("cost.") else values
 
 
 def _rounded(value: Any) -> Any:
     """Round every float in a JSON value to DIGITS significant digits."""
     if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}")
+        return _round(value)
     if isinstance(value, list):
         return [_rounded(part) for part in value]
     return {name: _rounded(part) for name, part in value.items()} if isinstance(value, dict) else value
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 Dtype = Literal["float32", "bfloat16"]  # the type that matrix products are computed in
+Epoch = dict[str, Any]  # what is told of an epoch: its stage, its number, and its row of the history
 
 
 @dataclass(frozen=True, kw_only=True)

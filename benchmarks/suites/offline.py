@@ -19,7 +19,7 @@ SPLITS = ("train", "val", "test")
 SIZES = {"image": (160, 40, 1000), "points": (320, 80, 1000)}
 RECIPE = {"batch_size": 16, "warmup_epochs": 2}
 GENERATORS: dict[str, Callable[[tuple[int, ...]], Split]] = {**offline_images.TASKS, **offline_points.TASKS}
-REAL = "scikit-learn digits (UCI, 1,797 real 8 x 8 digits)"
+REAL = "UCI digits (1,797 real 8 x 8 digits)"
 
 
 def _modality(task: str) -> Literal["image", "points"]:

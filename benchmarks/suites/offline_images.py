@@ -4,6 +4,7 @@ Nothing here comes from the generator of the pretraining: digits are real, glyph
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ Split = tuple[int, ...]
 Data = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 SIZE = 32
+REAL_DIGITS = Path(__file__).with_name("digits.npz")  # uint8 images (1797, 8, 8) in 0..16 and labels, of UCI
 DIGITS = tuple("0123456789")
 TURNED = (2, 3, 4, 5, 7)  # digits that no rotation maps to themselves or to another digit
 ANGLES = tuple(f"{45 * k} deg" for k in range(8))
@@ -162,12 +164,11 @@ def _sharp(x: Array, width: float) -> Array:
 def _real_digits(rng: np.random.Generator) -> tuple[Array, NDArray[np.int64]]:
     """All 1,797 digits in random order: images (N, 32, 32) in 0..1 and labels."""
     from scipy.ndimage import zoom
-    from sklearn.datasets import load_digits
 
-    data = load_digits()
-    order = rng.permutation(len(data.target))
-    images = np.clip(zoom(data.images[order] / 16, (1, 4, 4), order=1), 0, 1)
-    return images, data.target[order].astype(np.int64)
+    with np.load(REAL_DIGITS) as data:
+        images, labels = data["images"], data["labels"].astype(np.int64)
+    order = rng.permutation(len(labels))
+    return np.clip(zoom(images[order] / 16, (1, 4, 4), order=1), 0, 1), labels[order]
 
 
 def balanced(sizes: Split, classes: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -14,10 +14,9 @@ from typing import Any, Self
 
 from benchmarks.cli import progress
 from benchmarks.records import store
-from benchmarks.records.spec import Spec
+from benchmarks.records.spec import Epoch, Spec
 from benchmarks.tracking import fields
 from benchmarks.tracking.address import shown
-from benchmarks.training.train import Epoch
 
 PATIENCE_SECONDS = 60.0  # without a message from the uploader, at the end of a sweep
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from benchmarks import suites
 from benchmarks.records import store
-from benchmarks.records.spec import Result, Spec
+from benchmarks.records.spec import Epoch, Result, Spec
 from benchmarks.training import measure, model
 from benchmarks.training.environment import device_name, environment
 from benchmarks.training.feature_cache import FeatureCache
-from benchmarks.training.train import Epoch, Load, Trainer
+from benchmarks.training.train import Load, Trainer
 
 
 def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epoch], None]) -> Result:

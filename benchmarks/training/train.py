@@ -16,7 +16,7 @@ from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import Tensor, nn
 
 from benchmarks.files.writing import write_atomic
-from benchmarks.records.spec import Recipe
+from benchmarks.records.spec import Epoch, Recipe
 from benchmarks.training import evaluate, prefix
 from benchmarks.training.augment import KEEP_DISTANCES, augment
 from benchmarks.training.feature_cache import FeatureCache
@@ -25,7 +25,6 @@ from benchmarks.training.model import Classifier
 from benchmarks.training.optimizer import adamw, cosine
 from benchmarks.training.precision import autocast
 
-Epoch = dict[str, Any]
 Load = Callable[[str], tuple[Tensor, Tensor]]
 
 

@@ -19,9 +19,9 @@ from optuna.trial import TrialState
 from torch import Tensor
 
 from benchmarks.executors.attempt import Failure
-from benchmarks.records.spec import Spec
+from benchmarks.records.spec import Epoch, Spec
 from benchmarks.training.run import loader, prepare
-from benchmarks.training.train import Diverged, Epoch, Load
+from benchmarks.training.train import Diverged, Load
 from benchmarks.tuning.databases import StudyDatabase
 
 RANDOM_TRIALS = 5  # before TPE draws from what it has seen

@@ -49,6 +49,16 @@ def test_runs_of_unknown_length_come_first_then_the_longest(alone, tmp_path, spe
     assert found == [other, lora, norm, again[1], linear, again[0]]
 
 
+def test_a_new_kind_starts_first_then_the_longest_and_a_run_that_died_last(specs):
+    linear, norm, lora = specs("linear", "norm", "lora")
+    seconds = {schedule.kind(linear): 3.0, schedule.kind(norm): 9.0}
+    again, died = replace(linear, seed=1), replace(norm, seed=1)
+    waiting, taken = [died, linear, again, norm, lora], list[Spec]()
+    while waiting:
+        taken.append(schedule.take(waiting, seconds, {died: 1}))
+    assert taken == [lora, norm, linear, again, died]
+
+
 def test_the_driver_waits_for_a_claimed_run_and_does_not_repeat_it(alone, tmp_path, specs, numbers):
     linear, norm = specs("linear", "norm")
     lease, shown = claims.take(tmp_path, linear), list[str]()

@@ -1,10 +1,12 @@
 """The offline suite: it is as its table says, its splits share no sample, and its bytes are always the same."""
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from benchmarks import data, suites
 from benchmarks.files.contents import digest
-from benchmarks.suites import checking, offline
+from benchmarks.suites import checking, offline, offline_images
 
 SUITE = suites.get("offline")
 
@@ -68,6 +70,12 @@ def test_show_draws_a_picture(task, tmp_path):
 )
 def test_wrong_input_is_one_line(argv, part, complaint):
     assert part in complaint(data.main, *argv)
+
+
+def test_the_real_digits_are_those_of_scikit_learn():
+    with np.load(offline_images.REAL_DIGITS) as ours:
+        images, labels = load_digits().images, load_digits().target
+        assert (ours["images"] == images).all() and (ours["labels"] == labels).all()
 
 
 def test_a_missing_sample_is_a_fault(monkeypatch):
