@@ -178,7 +178,7 @@ def test_interrupted_run_leaves_a_trace(tmp_path, capsys, monkeypatch):
     def ctrl_c(*_: object):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("benchmarks.executors.attempt.run", ctrl_c)
+    monkeypatch.setattr("benchmarks.training.run.run", ctrl_c)
     assert run.main(["--methods", "linear", *QUICK, "--results", str(tmp_path)]) == 130
     assert "run the same command again" in capsys.readouterr().err
     (trace,) = (json.loads(path.read_text()) for path in (tmp_path / store.UNFINISHED).rglob("*.json"))

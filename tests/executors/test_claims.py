@@ -153,7 +153,7 @@ def test_a_run_that_lost_its_claim_writes_no_record(tmp_path, spec, short_lease,
         time.sleep(2 * LEASE)
         other.release()
 
-    monkeypatch.setattr(attempt, "run", slow)
+    monkeypatch.setattr("benchmarks.training.run.run", slow)
     monkeypatch.setattr(store, "write", lambda *_: pytest.fail("wrote a record"))
     ending = attempt.attempt(spec, tmp_path, torch.device("cpu"), lambda epoch: None)
     assert isinstance(ending, claims.AlreadyClaimed)
