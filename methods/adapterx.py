@@ -33,8 +33,9 @@ class AdapterXConfig(base.Config):
     """The defaults are the paper's method. Each switch takes one of its ideas away.
 
     ``variant``: ``parallel`` is AdaptFormer-X, whose mixture reads u. ``sequential`` reads the FFN's output instead.
-    ``dynamic`` (DAPT-X) is parallel and scales the update of each token. ``hidden``: the width of an expert; by default
-    64 on images and 28 on points, which meet the published budgets. ``shared``: one mixture for all blocks.
+    ``dynamic`` (DAPT-X) is parallel, scales the update of each token, and lets drop-path drop it together with the FFN.
+    ``hidden``: the width of an expert; by default 64 on images and 28 on points, which meet the published budgets.
+    ``shared``: one mixture for all blocks.
     """
 
     lr: float = 1e-2
@@ -119,8 +120,11 @@ class AdapterX(Method):
         """Train norm2 of a block, add the update a to its residual stream, and put the prompt at the end."""
         if config.norm2:
             self.unfreeze(block.norm2.parameters())
-        # x' = h + FFN(u) + a: a joins the residual stream after LayerScale and drop-path; the input of mlp is u
-        self.beside(block.drop_path2, adapt, source=None if config.variant == "sequential" else block.mlp)
+        # the input of mlp is u; a joins the residual stream after LayerScale, and as in DAPT "dynamic" before drop-path
+        if config.variant == "dynamic":
+            self.add_before(block.drop_path2, adapt, source=block.mlp)
+        else:
+            self.beside(block.drop_path2, adapt, source=None if config.variant == "sequential" else block.mlp)
         if config.prompts:
             self.after(block, partial(append, prompt))
 

@@ -115,7 +115,7 @@ class Method(nn.Module):
     # After ``merge``: yes: the backbone alone computes the features; in part: fewer hooks are left; no: all are left.
     merges: ClassVar[Merges] = "no"
     published: ClassVar[Published] = Published()  # these counts belong to this class and not to its subclasses
-    extra_features: int = 0  # the number of features that ``features`` appends to the pooled ones
+    extra_features: int = 0  # how many more features the head sees than there are pooled ones; negative for fewer
     injected: frozenset[str] = frozenset()  # names of weights and buffers that are new in the backbone's own state
 
     def __init__(self, backbone: Backbone, config: AnyConfig) -> None:
@@ -153,6 +153,12 @@ class Method(nn.Module):
         tap = Tap()
         self._handles.append(source.register_forward_pre_hook(partial(hooks.fill_tap, tap)))
         self._handles.append(module.register_forward_hook(partial(hooks.add_tapped, f, tap)))
+
+    def add_before(self, module: nn.Module, f: TokenMap, *, source: nn.Module) -> None:
+        """Make ``module(x)`` compute ``module(x + f(y))``, where y is the input of the earlier module ``source``."""
+        tap = Tap()
+        self._handles.append(source.register_forward_pre_hook(partial(hooks.fill_tap, tap)))
+        self._handles.append(module.register_forward_pre_hook(partial(hooks.add_tapped_before, f, tap)))
 
     def unfreeze(self, parameters: Iterable[nn.Parameter]) -> None:
         """Train these parameters of the backbone in place; ``detach`` puts their first values back."""

@@ -1,22 +1,23 @@
 """DAPT: dynamic adapters, prompts made from them, scales and shifts (Zhou et al. 2024, arXiv:2403.01439).
 
-Shapes: B samples, N tokens, D token width, L blocks.
+Shapes: B samples, N tokens, D token width, L blocks. In a block, h enters norm2 and u leaves it, scaled and shifted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
 from methods.base import CLASS_TOKEN, Backbone, Published
 from methods.hooks import Tap
-from methods.layers import Bottleneck, PromptGenerator, append, between, set_aside
-from methods.options import at_least, fraction
+from methods.layers import Bottleneck, PromptGenerator, append, set_aside
+from methods.options import LATER, at_least, fraction
 from methods.ssf import SSF, SSFConfig
 
 if TYPE_CHECKING:
@@ -25,12 +26,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DAPTConfig(SSFConfig):
-    """``head_prompts``: the head also sees the mean prompt, as in the authors' code except for ModelNet40."""
+    """The published settings of each data set are in benchmarks/configs/.
+
+    ``head_prompts``: the head also sees the mean prompt, as in the authors' code except for ModelNet40.
+    ``head_patches``: the head also sees the maximum of the patches, as in the authors' code except for OBJ_ONLY.
+    ``positions``: the pretrained backbone adds positions before "every" block; the authors' code adds them "once".
+    """
 
     lr: float = 1e-2
     hidden: Annotated[int, at_least(1)] = 64
     dropout: Annotated[float, fraction] = 0.0
     head_prompts: bool = True
+    head_patches: bool = field(default=True, metadata=LATER)
+    positions: Literal["every", "once"] = field(default="every", metadata=LATER)
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
@@ -42,7 +50,7 @@ class DAPTConfig(SSFConfig):
 
 
 class DynamicAdapter(nn.Module):
-    """(B, N, D) -> (B, N, D): relu(scale(n)) * up(dropout(gelu(down(n)))) of n = LN(h), zero at the start.
+    """(B, N, D) -> (B, N, D): relu(scale(n)) * up(dropout(gelu(down(n)))) of n = LN(u), zero at the start.
 
     The scale is one number per token. There are 2 D + (2 D hidden + hidden + D) + (D + 1) parameters.
     """
@@ -54,14 +62,14 @@ class DynamicAdapter(nn.Module):
         self.scale = nn.Linear(dim, 1)
         nn.init.zeros_(self.scale.bias)
 
-    def forward(self, h: Tensor) -> Tensor:
-        n = self.norm(h)
+    def forward(self, u: Tensor) -> Tensor:
+        n = self.norm(u)
         out: Tensor = F.relu(self.scale(n)) * self.bottleneck(n)
         return out
 
 
 class DAPT(SSF):
-    """SSF, and in every block a = DynamicAdapter(h) and x' = h + FFN(norm2(h)) + a.
+    """SSF, and in every block a = DynamicAdapter(u) of the FFN's input u, and x' = h + drop_path(FFN(u) + a).
 
     One prompt made from GELU(a) joins the sequence after the block. The class token and its position train too. On
     Point-MAE at hidden 64 the adapters have 609,036 parameters, the prompts 9,216, scales and shifts 102,912, the
@@ -82,36 +90,43 @@ class DAPT(SSF):
         dim, depth = backbone.num_features, len(backbone.blocks)
         self.adapters = nn.ModuleList(DynamicAdapter(dim, config.hidden, config.dropout) for _ in range(depth))
         self.generators = nn.ModuleList(PromptGenerator(dim) for _ in range(depth))
-        self.extra_features = dim if config.head_prompts else 0
+        self.head_prompts, self.head_patches = config.head_prompts, config.head_patches
+        self.extra_features = dim * (config.head_prompts + config.head_patches - 1)
         self._prompts = Tap()
-        self._blocks_and_norm: list[Any] = [*backbone.blocks, backbone.norm]  # a plain list adds no submodules
+        self._backbone: list[Any] = [backbone]  # a plain list adds no submodule
+        self._backbone[0].positions = config.positions
         self.unfreeze(p for name, p in backbone.named_parameters() if self.unfrozen(name))
         self._wire_adapters()
 
     def _wire_adapters(self) -> None:
-        *blocks, norm = self._blocks_and_norm
-        for block, adapter, generator in zip(blocks, self.adapters, self.generators, strict=True):
+        (body,) = self._backbone
+        for block, adapter, generator in zip(body.blocks, self.adapters, self.generators, strict=True):
             prompt = Tap()
-            self.beside(block.drop_path2, partial(_adapt, adapter, generator, prompt), source=block.norm2)
+            # of the authors' code at 080cbf8, models/DAPT.py: the adapter reads what the FFN reads, which is scaled and
+            # shifted, and drop-path drops the two together; the prompt is made from what was not dropped
+            self.add_before(block.drop_path2, partial(_adapt, adapter, generator, prompt), source=block.mlp)
             self.after(block, partial(append, prompt))
-        self.after(norm, partial(set_aside, len(blocks), self._prompts))
+        self.after(body.norm, partial(set_aside, len(body.blocks), self._prompts))
 
     def features(self, pooled: Tensor) -> Tensor:
-        """[class; max of patches] (B, 2 D) -> [class; mean of prompts; max of patches] (B, 3 D).
-
-        Without ``head_prompts`` the pooled features stay as they are.
-        """
-        prompts = self._prompts.take()
-        return between(pooled, prompts.mean(dim=1)) if self.extra_features else pooled
+        """[class; max of patches] (B, 2 D) -> [class; mean of prompts; max of patches] (B, 3 D), or without a part."""
+        prompts, (class_token, patches) = self._prompts.take(), pooled.chunk(2, dim=-1)
+        parts = [prompts.mean(dim=1)] * self.head_prompts + [patches] * self.head_patches
+        return torch.cat([class_token, *parts], dim=-1)
 
     def merge(self) -> None:
         """Fold each scale and shift into the operation before it where that is exact. Adapters and prompts stay."""
         super().merge()  # removes the hooks of adapters and prompts too
         self._wire_adapters()
 
+    def detach(self) -> None:
+        """Give the backbone back as it was, and let it add positions before every block again."""
+        super().detach()
+        self._backbone[0].positions = "every"
 
-def _adapt(adapter: nn.Module, generator: nn.Module, prompt: Tap, h: Tensor) -> Tensor:
-    """h (B, N, D) to the adapter's output a (B, N, D); the prompt made from GELU(a) goes into the tap."""
-    a: Tensor = adapter(h)
+
+def _adapt(adapter: nn.Module, generator: nn.Module, prompt: Tap, u: Tensor) -> Tensor:
+    """u (B, N, D) to the adapter's output a (B, N, D); the prompt made from GELU(a) goes into the tap."""
+    a: Tensor = adapter(u)
     prompt.value = generator(F.gelu(a))
     return a

@@ -69,6 +69,11 @@ def add_tapped(f: TokenMap, tap: Tap, module: nn.Module, args: Arguments, output
     return output + f(tap.take())
 
 
+def add_tapped_before(f: TokenMap, tap: Tap, module: nn.Module, args: Arguments) -> Arguments:
+    """The module reads x + f(the tensor in the tap) in place of x."""
+    return (args[0] + f(tap.take()), *args[1:])
+
+
 def only_reads(hook: object) -> bool:
     """Whether a hook reads a module's input and changes nothing."""
     return getattr(hook, "func", None) is fill_tap

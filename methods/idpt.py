@@ -5,9 +5,9 @@ Shapes: B clouds, G patches, K neighbours, D token width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from methods.base import CLASS_TOKEN, Backbone, Method, Published
 from methods.errors import check
 from methods.hooks import Tap
 from methods.layers import between, set_aside
-from methods.options import at_least
+from methods.options import LATER, at_least
 
 if TYPE_CHECKING:
     import optuna
@@ -28,14 +28,16 @@ SLOPE = 0.2  # of every LeakyReLU for negative inputs
 
 @dataclass(frozen=True, kw_only=True)
 class IDPTConfig(base.Config):
-    """``block``: the first block that sees the prompt, counted from 0.
+    """``block``: the first block that sees the prompt, counted from 0; by default the last, 11 of the 12 of Point-MAE.
 
-    By default it is the last block: number 11 of the 12 of Point-MAE.
+    ``head``: what the head sees, "all" of [class; prompt; max of patches] or the "prompt" alone. The authors' code has
+    block 6 for OBJ_ONLY, and head "prompt" for OBJ_BG.
     """
 
     lr: float = 1e-2
     neighbors: Annotated[int, at_least(1)] = 20
     block: int | None = None
+    head: Literal["all", "prompt"] = field(default="all", metadata=LATER)
 
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
@@ -91,7 +93,7 @@ class IDPT(Method):
 
     The prompt has no position; the authors give it a random one that never trains. The class token and its position
     train. On Point-MAE the network, these tokens and the head of three parts for 15 classes have
-    1,330,176 + 768 + 365,839 = 1,696,783 parameters.
+    1,330,176 + 768 + 365,839 = 1,696,783 parameters; with head "prompt" they have 1,500,175.
     """
 
     Config = IDPTConfig
@@ -109,7 +111,8 @@ class IDPT(Method):
         block = last if config.block is None else config.block
         check(1 <= block <= last, f"idpt: block={block} must be from 1 to {last}, the last of this backbone")
         self.network = PromptNetwork(dim, config.neighbors)
-        self.extra_features = dim
+        self.prompt_alone = config.head == "prompt"
+        self.extra_features = -dim if self.prompt_alone else dim
         self._prompt = Tap()
         self.unfreeze(p for name, p in backbone.named_parameters() if self.unfrozen(name))
         # the output of the block before has no position added to it yet
@@ -117,8 +120,9 @@ class IDPT(Method):
         self.after(backbone.norm, partial(set_aside, 1, self._prompt))
 
     def features(self, pooled: Tensor) -> Tensor:
-        """[class; max of patches] (B, 2 D) -> [class; prompt; max of patches] (B, 3 D)."""
-        return between(pooled, self._prompt.take()[:, 0])
+        """[class; max of patches] (B, 2 D) -> [class; prompt; max of patches] (B, 3 D), or the prompt alone (B, D)."""
+        prompt = self._prompt.take()[:, 0]
+        return prompt if self.prompt_alone else between(pooled, prompt)
 
 
 def nearest(y: Tensor, count: int) -> Tensor:

@@ -6,32 +6,8 @@ Shapes: B clouds, N points, G groups of K points.
 import torch
 from torch import Tensor
 
+from benchmarks.files.farthest import farthest_points
 from methods.errors import UserError
-
-ORIGIN = 1e-3  # squared radius within which pointnet2's kernel never picks a point
-
-
-def farthest_points(points: Tensor, count: int, *, skip_origin: bool = False) -> Tensor:
-    """Indices (B, count) of points (B, N, 3). Each is the farthest from all earlier ones; the first is index 0.
-
-    ``skip_origin`` reproduces pointnet2, which never picks points very near the origin.
-    """
-    batch, size, _ = points.shape
-    if count == size and not skip_origin:
-        return torch.arange(size, device=points.device).expand(batch, size)
-    chosen = torch.zeros(batch, count, dtype=torch.long, device=points.device)
-    x, y, z = points.unbind(-1)
-    nearest = torch.full((batch, size), torch.inf, dtype=points.dtype, device=points.device)
-    if skip_origin:
-        nearest = nearest.masked_fill(points.square().sum(-1) <= ORIGIN, -1.0)
-    for i in range(count - 1):
-        last = chosen[:, i : i + 1]
-        distance = (x - x.gather(1, last)).square_()
-        distance += (y - y.gather(1, last)).square_()
-        distance += (z - z.gather(1, last)).square_()
-        nearest = torch.minimum(nearest, distance)
-        chosen[:, i + 1] = nearest.argmax(dim=1)
-    return chosen
 
 
 def group(points: Tensor, groups: int, size: int, *, skip_origin: bool = False) -> tuple[Tensor, Tensor]:

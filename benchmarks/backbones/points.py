@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +46,8 @@ class PointTransformer(nn.Module):
     """Maps points (B, N, 3) to pooled features (B, 2 D): the class token and the maximum over patch tokens.
 
     The defaults are Point-MAE's for ScanObjectNN: 21,825,792 parameters, and 22,093,327 with its 15-class head.
-    ``fresh`` names the parameters that the loaded checkpoint lacks; every method trains them.
+    ``fresh`` names the parameters that the loaded checkpoint lacks; every method trains them. ``positions`` says before
+    which blocks positions are added: "every" block, as in pretraining, or "once", before the first.
     """
 
     modality: ClassVar[Modality] = "points"
@@ -73,6 +74,7 @@ class PointTransformer(nn.Module):
         self.num_features, self.head_hidden_size = embed_dim, 2 * embed_dim
         self.head_width, self.head_norm, self.grad_checkpointing = head_width, head_norm, False
         self.fresh: frozenset[str] = frozenset()
+        self.positions: Literal["every", "once"] = "every"
         self.encoder = Tokenizer(widths, reduced_from or embed_dim)
         self.reduce_dim = nn.Linear(reduced_from, embed_dim) if reduced_from else nn.Identity()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
@@ -107,12 +109,13 @@ class PointTransformer(nn.Module):
         return x, torch.cat([self.cls_pos.expand(len(points), -1, -1), self.pos_embed(centers)], dim=1)
 
     def advance(self, x: Tensor, pos: Tensor, blocks: Iterable[nn.Module]) -> Tensor:
-        """Apply blocks to tokens (B, T, D). The positions are added before every block."""
+        """Apply blocks to tokens (B, T, D), and add their positions."""
         for block in blocks:
-            # prompts that a method appended have no position: zeros are added to them
-            missing = x.shape[1] - pos.shape[1]
-            moved = x + (F.pad(pos, (0, 0, 0, missing)) if missing else pos)
-            x = checkpoint(block, moved, use_reentrant=False) if self.grad_checkpointing else block(moved)
+            if self.positions == "every" or block is self.blocks[0]:
+                # prompts that a method appended have no position: zeros are added to them
+                missing = x.shape[1] - pos.shape[1]
+                x = x + (F.pad(pos, (0, 0, 0, missing)) if missing else pos)
+            x = checkpoint(block, x, use_reentrant=False) if self.grad_checkpointing else block(x)
         return x
 
     def pool(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,8 +150,9 @@ class PointTransformer(nn.Module):
 
 
 PUBLISHED: dict[str, dict[str, object]] = {  # by whose weights are loaded; three of them share one architecture
-    **{name: {} for name in ("point_mae", "point_act", "point_recon")},
-    "point_bert": {"reduced_from": 256, "head_norm": False},
+    # all of them were pretrained with pointnet2's kernel, which skips the origin
+    **{name: {"skip_origin": True} for name in ("point_mae", "point_act", "point_recon")},
+    "point_bert": {"skip_origin": True, "reduced_from": 256, "head_norm": False},
 }
 MODELS: dict[str, dict[str, object]] = {
     **PUBLISHED,  # 128 groups, for clouds of 2,048 points

@@ -1,4 +1,4 @@
-"""Point clouds in HDF5 files: read and checked, divided into splits, put into the unit sphere.
+"""Point clouds in HDF5 files: read and checked, divided into splits.
 
 Shapes: N clouds, P points. Clouds are a pair of points float32 (N, P, 3) and labels int64 (N,).
 """
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.files.classes import MOST_CLASSES, some
+from benchmarks.files.coordinates import Cast, single
 from benchmarks.files.holdout import hold_out
 from benchmarks.files.places import check_plain
 from benchmarks.files.writing import read_text, write_atomic
@@ -23,8 +24,10 @@ NAMES = "shape_names.txt"
 MOST_PACKED = 2000  # times that compression may make a dataset above a gigabyte smaller; zlib reaches 1,030
 
 
-def read(folder: Path, split: Literal["train", "test"]) -> Clouds:
+def read(folder: Path, split: Literal["train", "test"], *, cast: Cast = single) -> Clouds:
     """All clouds of ``ply_data_{split}*.h5`` in a folder, in the natural order of the files' numbers.
+
+    ``cast`` makes float32 of the points that a file holds: ``single``, or ``in_unit_sphere``.
 
     Raises:
         UserError: there is no such file, or one is damaged, or holds something else, or clouds of another number of
@@ -32,7 +35,7 @@ def read(folder: Path, split: Literal["train", "test"]) -> Clouds:
     """
     known = len(names(folder)) if (folder / NAMES).is_file() else None
     paths = _files(folder, split)
-    points, labels = zip(*(read_file(path, known) for path in paths), strict=True)
+    points, labels = zip(*(read_file(path, known, cast=cast) for path in paths), strict=True)
     size = points[0].shape[1]
     for path, found in zip(paths, points, strict=True):
         check(found.shape[1] == size, f"{path} has clouds of {found.shape[1]} points, {paths[0]} of {size}")
@@ -44,7 +47,7 @@ def names(folder: Path) -> tuple[str, ...]:
     return tuple(read_text(folder / NAMES).split())
 
 
-def read_file(path: Path, classes: int | None) -> Clouds:
+def read_file(path: Path, classes: int | None, *, cast: Cast = single) -> Clouds:
     """The clouds of one HDF5 file: data (N, P, 3), label (N,) or (N, 1), below ``classes`` if that is given.
 
     Raises:
@@ -62,7 +65,7 @@ def read_file(path: Path, classes: int | None) -> Clouds:
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, MemoryError) as error:  # h5py raises all of them
         reason = " ".join(str(error).split())[:200] or "it needs too much memory"
         raise UserError(f"cannot read {path} as HDF5: {reason}; get the file again") from None
-    return checked(path, points, labels, classes)
+    return checked(path, points, labels, classes, cast=cast)
 
 
 def _values(path: Path, file: h5py.File, name: str) -> NDArray[Any]:
@@ -83,8 +86,10 @@ def _values(path: Path, file: h5py.File, name: str) -> NDArray[Any]:
     return np.asarray(dataset[()])
 
 
-def checked(path: Path, points: NDArray[Any], labels: NDArray[Any], classes: int | None) -> Clouds:
-    """Points as float32 and labels as int64.
+def checked(
+    path: Path, points: NDArray[Any], labels: NDArray[Any], classes: int | None, *, cast: Cast = single
+) -> Clouds:
+    """Points as ``cast`` returns them, float32, and labels as int64.
 
     Raises:
         UserError: shapes, values or labels are not those of clouds; the message names ``path``.
@@ -99,11 +104,11 @@ def checked(path: Path, points: NDArray[Any], labels: NDArray[Any], classes: int
     check(bool(whole), f"{path}: label has values that are not whole numbers; give whole numbers from 0")
     low, high, top = int(labels.min()), int(labels.max()), (MOST_CLASSES if classes is None else classes) - 1
     check(low >= 0 and high <= top, f"{path}: labels go from {low} to {high}, not from 0 to {top}")
-    return points.astype(np.float32, copy=False), labels.reshape(-1).astype(np.int64)
+    return cast(path, points), labels.reshape(-1).astype(np.int64)
 
 
-def write(path: Path, clouds: Clouds) -> None:
-    """Write one HDF5 file that ``read_file`` reads.
+def write(path: Path, clouds: Clouds, **attributes: int) -> None:
+    """Write one HDF5 file that ``read_file`` reads, with attributes of its own.
 
     Raises:
         WriteError: the file cannot be written.
@@ -111,21 +116,14 @@ def write(path: Path, clouds: Clouds) -> None:
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         file["data"], file["label"] = clouds
+        file.attrs.update(attributes)
     write_atomic(path, content.getvalue())
 
 
-def unit_sphere(path: Path, clouds: Clouds, points: int) -> Clouds:
-    """The first ``points`` of every cloud, centred and scaled so that the farthest point lies on the unit sphere.
-
-    Raises:
-        UserError: the clouds have fewer points, or one has all its points in one place; the message names ``path``.
-    """
-    x, labels = clouds
-    check(x.shape[1] >= points, f"{path} has clouds of {x.shape[1]} points; {points} are needed")
-    x = x[:, :points] - x[:, :points].mean(axis=1, keepdims=True)
-    radius = np.sqrt(np.square(x).sum(axis=2).max(axis=1))
-    check(bool((radius > 0).all()), f"{path}: cloud {int(radius.argmin())} has all its points in one place")
-    return x / radius[:, None, None], labels
+def attribute(path: Path, name: str) -> object:
+    """The attribute of an HDF5 file that can be read; None if it has none of this name."""
+    with h5py.File(path) as file:
+        return file.attrs.get(name)
 
 
 def divided(train: Clouds, test: Clouds) -> dict[str, Clouds]:

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from benchmarks.backbones.grouping import farthest_points
+from benchmarks.files.farthest import farthest_points
 from benchmarks.pretext.draw import Random
 
 POINTS, GROUPS, PARTS = 256, 16, 5

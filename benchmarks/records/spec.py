@@ -35,14 +35,20 @@ class Recipe:
         clip_grad: the largest norm of the gradient of all trained weights together; 0 turns clipping off.
         augment: the augmentation of point clouds in training. "rotate" turns a cloud about the y axis,
             "scale_translate" scales and shifts it. Images are not augmented.
+        resample: an augmentation of point clouds that goes with the others: every step draws the points of a cloud anew
+            from all that its file has, in a random order.
         normalization: the mean and the standard deviation that images are normalised with: those of the backbone's
             weights ("checkpoint"), those of ImageNet, or no normalisation.
         checkpoint_rule: the epoch whose weights are tested: the last one, the best on the validation split, or the
             best on the test split. Some papers use "best_test", which is not honest; it is shown as a column of its
             own.
         train_split: "trainval" trains on train and val together. "train" keeps val for choosing.
-        votes: the logits of a test cloud are the mean over the cloud and ``votes`` - 1 randomly scaled copies.
+        votes: the logits of a test cloud are the mean over the cloud and ``votes`` - 1 randomly scaled copies. The
+            authors' votes differ: each of 10 copies is resampled, scaled and shifted, none is the cloud itself, and the
+            best of 300 such tests is reported, which chooses on the test split.
         compile: whether training steps use torch.compile, which rounds differently.
+        frozen_batchnorm: whether a BatchNorm whose weights are frozen keeps the statistics of the pretraining, or lets
+            them adapt to the training samples. Published numbers on point clouds let them adapt, and do not count them.
     """
 
     epochs: Annotated[int, at_least(1)] = 30
@@ -57,6 +63,8 @@ class Recipe:
     train_split: Literal["trainval", "train"] = "trainval"
     votes: Annotated[int, at_least(1)] = field(default=1, metadata=LATER)
     compile: bool = field(default=False, metadata=LATER)
+    resample: bool = field(default=False, metadata=LATER)
+    frozen_batchnorm: Literal["keep", "adapt"] = field(default="keep", metadata=LATER)
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -102,11 +110,10 @@ class Spec:
     tuning: dict[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        fits = self.recipe.votes == 1 or self.backbone.modality == "points"
-        check(
-            fits,
-            f"recipe: votes={self.recipe.votes} is for point clouds, but task '{self.task}' has images; use votes=1",
-        )
+        points = self.backbone.modality == "points"
+        misfit = f"is for point clouds, but task '{self.task}' has images"
+        check(points or self.recipe.votes == 1, f"recipe: votes={self.recipe.votes} {misfit}; use votes=1")
+        check(points or not self.recipe.resample, f"recipe: resample=true {misfit}; use resample=false")
 
     def to_json(self) -> dict[str, Any]:
         """All fields but ``tuning``. A field marked LATER is left out while it has its default, so old keys hold."""

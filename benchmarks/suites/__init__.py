@@ -77,8 +77,12 @@ class Suite:
     Attributes:
         recipes: for each modality, the fields of a Recipe that differ from its defaults.
         recipes_on: the fields that differ further on one backbone, by its name.
+        group_recipes: for a group of tasks, the fields that differ from those of its modality.
         backbones: for each modality, the default backbone.
         load: hands out the data.
+        pool: hands out clouds with all the points that their files have, from which the recipe's ``resample`` draws;
+            None if ``load`` does so.
+        unit_sphere: whether every cloud is centred and scaled to the unit sphere when it is read, in float64.
         fingerprint: a digest of all samples and labels of a task; raises Missing where its files are not there.
         obtain: where the files come from: an archive that is fetched; or a text that tells a person where to get them,
             in which {root} stands for the data root; or None for a suite that needs no files.
@@ -96,6 +100,9 @@ class Suite:
     backbones: Mapping[Modality, str]
     load: Load
     fingerprint: Callable[[str], str]
+    group_recipes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    pool: Load | None = None
+    unit_sphere: bool = False
     obtain: Archive | str | None = None
     faults: Callable[[str], list[str]] | None = None
     convert: Callable[[], list[Path]] | None = None
@@ -104,9 +111,14 @@ class Suite:
     panel: Panel | None = None
     recipes_on: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
-    def recipe(self, modality: Modality, backbone: str) -> Mapping[str, object]:
-        """The fields of a Recipe that differ from its defaults on a backbone, which NAME or NAME@FILE names."""
-        return {**self.recipes[modality], **self.recipes_on.get(backbone.partition("@")[0], {})}
+    def recipe(self, task: str, backbone: str) -> dict[str, object]:
+        """The fields of a Recipe that differ from its defaults for a task on a backbone: NAME or NAME@FILE."""
+        known = self.tasks[task]
+        of_group, of_backbone = (
+            self.group_recipes.get(known.group, {}),
+            self.recipes_on.get(backbone.partition("@")[0], {}),
+        )
+        return {**self.recipes[known.modality], **of_group, **of_backbone}
 
 
 def table() -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmarks import published
 from benchmarks.files import clouds
 from benchmarks.files.clouds import Clouds
+from benchmarks.files.coordinates import in_unit_sphere
 from benchmarks.files.root import Missing, data_root
 from benchmarks.suites import Suite, Task, pointclouds
 from benchmarks.suites import modelnet40_files as files
@@ -49,7 +50,7 @@ def source(task: str) -> Path:
         for folder in find(name):
             if is_there(folder):
                 return folder
-    pickled = [folder for folder in find(TEXT) if all(files.pickle_path(folder, split).is_file() for split in SPLITS)]
+    pickled = [folder for folder in find(TEXT) if _is_pickled(folder)]
     if pickled:
         raise UserError(f"{pickled[0]} holds pickles of ModelNet40; convert them to HDF5 with: {CONVERT}")
     raise Missing(
@@ -58,8 +59,13 @@ def source(task: str) -> Path:
     )
 
 
+def _is_pickled(folder: Path) -> bool:
+    return all(files.pickle_path(folder, split).is_file() for split in SPLITS)
+
+
 def _is_text(folder: Path) -> bool:
-    return all(files.list_path(folder, split).is_file() for split in SPLITS) and (folder / NAMES[0]).is_dir()
+    listed = all(files.list_path(folder, split).is_file() for split in SPLITS) and (folder / NAMES[0]).is_dir()
+    return listed and not _is_pickled(folder)  # the pickles hold what papers trained on
 
 
 LAYOUTS: dict[str, Callable[[Path], bool]] = {
@@ -81,30 +87,33 @@ def _fold_path(task: str) -> Path:
 
 
 def read(place: Path, task: Task) -> tuple[Clouds, Clouds]:
-    """The training and test clouds of a task: the first 1,024 points, centred and scaled to the unit sphere."""
+    """The training and test clouds of a task in the unit sphere, with 1,024 farthest points first."""
+    if place.name == CONVERTED:
+        return files.read_converted(place)
     parts: Iterable[Clouds]
     if task.name in FOLDS:
         parts = files.read_fewshot(place, task.classes)
     elif place.name == TEXT:
         parts = (files.read_text(place, split) for split in SPLITS)
-    elif place.name == HDF5:
+    else:
         listing = place / clouds.NAMES
         same = not listing.is_file() or clouds.names(place) == NAMES
         check(same, f"{listing} does not list the classes of ModelNet40 in their order; get the files again")
-        parts = (clouds.read(place, split) for split in SPLITS)
-    else:
-        parts = (clouds.read_file(place / f"{split}.h5", len(NAMES)) for split in SPLITS)
-    train, test = (clouds.unit_sphere(place, part, files.POINTS) for part in parts)
+        parts = (clouds.read(place, split, cast=in_unit_sphere) for split in SPLITS)
+    train, test = (files.ordered(place, part) for part in parts)
     return train, test
 
 
-READER = pointclouds.Reader(tasks=TASKS, find=source, read=read)
+READER = pointclouds.Reader(tasks=TASKS, find=source, read=read, points=files.POINTS)
 SUITE = Suite(
     name="modelnet40",
     tasks=TASKS,
     recipes={"points": pointclouds.RECIPE | {"augment": "scale_translate"}},
     backbones={"points": "point_mae_1k"},
+    unit_sphere=True,
+    group_recipes={group: {"epochs": 150} for group in {fold.group for fold in FOLDS.values()}},  # as published
     load=READER.load,
+    pool=READER.pool,
     fingerprint=READER.fingerprint,
     obtain=OBTAIN,
     convert=files.convert,

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from benchmarks.cli import progress
 from benchmarks.files import clouds, pickles
 from benchmarks.files.clouds import Clouds
+from benchmarks.files.coordinates import in_unit_sphere
+from benchmarks.files.farthest import farthest_first
 from benchmarks.files.places import check_plain
 from benchmarks.files.root import data_root
 from benchmarks.files.writing import read_text as text_of
@@ -24,7 +26,8 @@ _LIST = (
 )
 NAMES = tuple(_LIST.split())
 SPLITS: tuple[Split, Split] = ("train", "test")
-POINTS = 1024  # of every cloud, the first
+POINTS = 1024  # of every cloud, the farthest
+ORDERED = "farthest_first"  # the attribute of converted files that says how many farthest points come first
 CONVERTED, HDF5, TEXT = "modelnet40", "modelnet40_ply_hdf5_2048", "modelnet40_normal_resampled"
 FEWSHOT = "ModelNetFewshot"
 PLACES = (".", "modelnet40", "ModelNet40", "ModelNet")
@@ -88,19 +91,22 @@ def read_text(folder: Path, split: Split) -> Clouds:
     return _stacked(folder, samples, len(NAMES))
 
 
-def _text_cloud(path: Path) -> NDArray[np.float32]:
-    """The first points of one text file, (POINTS, 3); the rest is not read."""
+def _text_cloud(path: Path) -> NDArray[np.float64]:
+    """All points of one text file, (P, 3)."""
     check_plain(path)
     try:
-        found = np.loadtxt(path, dtype=np.float32, delimiter=",", usecols=(0, 1, 2), max_rows=POINTS, ndmin=2)
+        found = np.loadtxt(path, dtype=np.float64, delimiter=",", usecols=(0, 1, 2), ndmin=2)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read cloud {path}: {' '.join(str(error).split())[:200]}") from None
-    check(len(found) == POINTS, f"{path} has {len(found)} points; {POINTS} are needed")
+    check(len(found) >= POINTS, f"{path} has {len(found)} points; {POINTS} are needed")
     return found
 
 
 def _stacked(path: Path, samples: list[Any], classes: int) -> Clouds:
-    """Pairs of a cloud (P, 3 or more) and its label as one array each, with the first POINTS points of every cloud."""
+    """Pairs of a cloud (P, 3 or more) and its label as one array each, in the unit sphere.
+
+    If clouds differ in P, the last points of the longer ones are left out.
+    """
     clouds_, labels = [], []
     for number, sample in enumerate(samples):
         check(isinstance(sample, tuple) and len(sample) >= 2, f"{path}: sample {number} is no pair of points and label")
@@ -108,9 +114,41 @@ def _stacked(path: Path, samples: list[Any], classes: int) -> Clouds:
         fits = points.ndim == 2 and points.shape[1] >= 3 and len(points) >= POINTS and points.dtype.kind == "f"
         check(fits, f"{path}: sample {number} has points of shape {points.shape}, not ({POINTS} or more, 3 or more)")
         check(label.size == 1 and label.dtype.kind in "iu", f"{path}: sample {number} has no whole number as its label")
-        clouds_.append(points[:POINTS, :3].astype(np.float32))
+        clouds_.append(points[:, :3])
         labels.append(int(label.reshape(())))
-    return clouds.checked(path, np.stack(clouds_), np.array(labels), classes)
+    size = min(map(len, clouds_))
+    stacked = np.stack([cloud[:size] for cloud in clouds_])
+    return clouds.checked(path, stacked, np.array(labels), classes, cast=in_unit_sphere)
+
+
+def ordered(path: Path, found: Clouds) -> Clouds:
+    """Clouds with POINTS farthest points first.
+
+    Raises:
+        UserError: the clouds have fewer points; the message names ``path``.
+    """
+    x, labels = found
+    check(x.shape[1] >= POINTS, f"{path} has clouds of {x.shape[1]} points; {POINTS} are needed")
+    return farthest_first(x, POINTS), labels
+
+
+def read_converted(folder: Path) -> tuple[Clouds, Clouds]:
+    """Training and test clouds that ``convert`` wrote.
+
+    Raises:
+        UserError: a file is damaged, or an earlier version wrote it, which kept the first points of every cloud.
+    """
+    train, test = (_converted(folder / f"{split}.h5") for split in SPLITS)
+    return train, test
+
+
+def _converted(path: Path) -> Clouds:
+    x, labels = clouds.read_file(path, len(NAMES))
+    if clouds.attribute(path, ORDERED) == POINTS:
+        return x, labels
+    old = f"it has only the first {POINTS} points of every cloud, as earlier versions wrote them"
+    check(x.shape[1] != POINTS, f"{path}: {old}; convert the published files again")
+    return ordered(path, (in_unit_sphere(path, x), labels))
 
 
 def _array(path: Path, number: int, value: Any) -> NDArray[Any]:
@@ -120,7 +158,7 @@ def _array(path: Path, number: int, value: Any) -> NDArray[Any]:
 
 
 def convert() -> list[Path]:
-    """Write the first 1,024 points of all clouds to train.h5 and test.h5, from pickles or else from text clouds.
+    """Write all clouds to train.h5 and test.h5, from pickles or else from text clouds, with farthest points first.
 
     The files load fast and cannot run code. Returns the paths that were written; older files there are replaced.
 
@@ -130,7 +168,7 @@ def convert() -> list[Path]:
     written = []
     for split in SPLITS:
         written.append(data_root() / CONVERTED / f"{split}.h5")
-        clouds.write(written[-1], _unconverted(split))
+        clouds.write(written[-1], ordered(written[-1], _unconverted(split)), **{ORDERED: POINTS})
     return written
 
 

@@ -15,7 +15,8 @@ from benchmarks.suites import Task
 from methods.errors import check
 
 # of Point-MAE (arXiv:2203.06604), which later papers follow
-RECIPE = {"epochs": 300, "batch_size": 32, "warmup_epochs": 10, "clip_grad": 10.0, "drop_path": 0.1}
+_STEPS = {"epochs": 300, "batch_size": 32, "warmup_epochs": 10, "clip_grad": 10.0}
+RECIPE: dict[str, object] = {**_STEPS, "drop_path": 0.1, "resample": True}
 
 
 def task(*, train: int, **fields: Any) -> Task:
@@ -29,15 +30,22 @@ class Reader:
     """How tasks are read.
 
     ``find(task)`` returns the file or folder that holds a task, and raises Missing if there is none.
-    ``read(place, task)`` returns its training and its test clouds, which are read once per process.
+    ``read(place, task)`` returns its training and its test clouds, which are read once per process. Models see the
+    first ``points`` of every cloud; the recipe's ``resample`` draws from all.
     """
 
     tasks: Mapping[str, Task]
     find: Callable[[str], Path]
     read: Callable[[Path, Task], tuple[Clouds, Clouds]]
+    points: int
 
     def load(self, task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
         """Clouds and labels of a split; points have no ``size``."""
+        x, y = self.pool(task, split, size=size)
+        return x[:, : self.points], y
+
+    def pool(self, task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
+        """The same clouds with all their points."""
         x, y = splits(self.read, self.find(task), self.tasks[task])[split]
         return torch.from_numpy(x), torch.from_numpy(y)
 

@@ -63,7 +63,7 @@ def _file(path: Path) -> clouds.Clouds:
     return found
 
 
-READER = pointclouds.Reader(tasks=TASKS, find=find, read=read)
+READER = pointclouds.Reader(tasks=TASKS, find=find, read=read, points=POINTS)
 SUITE = Suite(
     name="scanobjectnn",
     tasks=TASKS,

@@ -164,16 +164,19 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     _check_weights(sources.values(), names)
     configs = {name: list(grid.configs(name, sweep.set.get(name, {}))) for name in names}
     recipes = {
-        (kind, name): list(
-            grid.recipes(suite.recipe(kind, found.name), {**sweep.recipe, **sweep.recipes.get(name, {})})
+        (task, name): list(
+            grid.recipes(
+                suite.recipe(task, sources[suite.tasks[task].modality].name),
+                {**sweep.recipe, **sweep.recipes.get(name, {})},
+            )
         )
-        for (kind, found), name in itertools.product(sources.items(), names)
+        for task, name in itertools.product(tasks, names)
     }
     wired = {(kind, name): _wired(name, configs[name], sources[kind], sweep) for kind in sources for name in names}
     planned: dict[str, Spec] = {}
     for seed, task, name in itertools.product(sweep.seeds, tasks, names):
         kind = suite.tasks[task].modality
-        for config, recipe in itertools.product(wired[kind, name], recipes[kind, name]):
+        for config, recipe in itertools.product(wired[kind, name], recipes[task, name]):
             spec = Spec(
                 method=name,
                 config=config,

@@ -21,14 +21,14 @@ def misfit(backbone: str, method: str, config: Config) -> str | None:
         return None
     try:
         with torch.device("meta"):
-            methods.build(method, _bare(backbone), config).detach()
+            methods.build(method, bare(backbone), config).detach()
     except UserError as error:
         return f"backbone '{backbone}': {error}"
     return None
 
 
 @cache
-def _bare(name: str) -> Backbone:
+def bare(name: str) -> Backbone:
     """The architecture alone. Every method is detached from it, so one serves all of them."""
     with torch.device("meta"):
         return cast(Backbone, backbones.build(name, pretrained=False))

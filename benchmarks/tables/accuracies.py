@@ -16,6 +16,7 @@ from benchmarks.tables.table import Table, counted, notes
 
 NAMED_RULES = {"best_test": "best_test (the epoch is chosen on the test split; use it only to compare with papers)"}
 UNKNOWN = "-"
+BATCHNORM = "frozen BatchNorm"  # the column that says so where their statistics adapt
 
 
 def ppt(accuracy: float, parameters: float) -> float:
@@ -50,12 +51,20 @@ def accuracies(frame: pd.DataFrame) -> Table:
     reported = _published(frame, groups)
     if (reported != "").any():
         cells["published"] = reported.replace("", UNKNOWN)
+    if adapted := adapted_batchnorm(frame):
+        cells[BATCHNORM] = adapted
     order = (-values["mean"].fillna(-1)).sort_values(kind="stable").index  # equal rows stay in alphabetical order
     cells = cells.loc[order].astype(object).fillna(UNKNOWN).rename_axis("method")
     first = frame.iloc[0]
     title = f"{first['spec.suite']}: {first['spec.backbone.modality']}, {first['spec.backbone.name']}"
     shown = values.loc[order].reindex(columns=cells.columns).rename_axis("method")
     return Table(title, _notes(frame, tasks, groups), cells, shown, tuple(tasks))
+
+
+def adapted_batchnorm(frame: pd.DataFrame) -> str:
+    """Return what the recipe of comparable runs says about frozen BatchNorms; empty if they keep their statistics."""
+    # a record has a newer field of the recipe only if its value is not the default
+    return str(json.loads(frame["spec.recipe"].iloc[0]).get("frozen_batchnorm", ""))
 
 
 def _means(whole: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.DataFrame:

@@ -11,13 +11,13 @@ import pandas as pd
 
 from benchmarks import published, suites
 from benchmarks.suites import Suite
-from benchmarks.tables.accuracies import accuracies, ppt
+from benchmarks.tables.accuracies import BATCHNORM, accuracies, adapted_batchnorm, ppt
 from benchmarks.tables.table import Table, counted, notes, nothing_best
 from methods.errors import UserError, unknown
 
 FOLDER = "published"  # the folder below the results for tables and figures with published numbers
 MEANS = ("mean", "group mean")
-ABOUT = ("from", "rule", "aggregate", "seeds", "backbone", "augment")
+ABOUT = ("from", "rule", "aggregate", "seeds", "backbone", "augment", BATCHNORM)
 
 
 def check(suite: str) -> None:
@@ -134,6 +134,7 @@ def _ours(group: pd.DataFrame, tasks: Mapping[str, Sequence[str]]) -> list[dict[
             "seeds": cells["seeds"],
             "backbone": run["spec.backbone.name"],
             "augment": run["spec.recipe.augment"],
+            BATCHNORM: adapted_batchnorm(group) or "-",
             "order": -1.0 if math.isnan(order) else order,
         }
         rows.append({**about, **kept, "params": f"{params[str(name)] / 1e6:.2f} M"})

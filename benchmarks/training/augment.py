@@ -1,10 +1,16 @@
-"""Random changes of point clouds: augmentation in training, and the scaled copies that vote in a test."""
+"""Random changes of point clouds: augmentation in training, and the scaled copies that vote in a test.
+
+Shapes: B clouds, P points.
+"""
 
 import math
 
 import torch
 from torch import Tensor
 
+from benchmarks.files.farthest import farthest_points
+
+POOL = 75 / 64  # a step draws 1,024 of 1,200 farthest points, or 2,048 of 2,400
 KEEP_DISTANCES = ("none", "rotate")  # these keep the neighbours of every point
 
 
@@ -24,6 +30,24 @@ def augment(x: Tensor, how: str, generator: torch.Generator) -> Tensor:
     scale = random_scale(x, generator)
     shift = 0.4 * torch.rand(len(x), 1, 3, generator=generator) - 0.2
     return x * scale + shift.to(x.device)
+
+
+def resample(x: Tensor, points: int, generator: torch.Generator) -> Tensor:
+    """Some ``points`` of clouds (B, P, 3) in a random order, drawn anew in every step: (B, ``points``, 3).
+
+    The points of a cloud are shuffled, farthest points are picked from the first on, and the step draws from these. Of
+    clouds with fewer than 75/64 times as many points as a step needs, it draws from all. As in the authors' code of
+    Point-BERT (tools/runner_BERT_finetune.py at 980c1e8), from which later papers took it.
+    """
+    order = torch.rand(x.shape[:2], generator=generator).argsort(dim=1).to(x.device)
+    x, pool = _picked(x, order), min(x.shape[1], int(points * POOL))
+    if pool < x.shape[1]:
+        x = _picked(x, farthest_points(x, pool, skip_origin=True))
+    return x[:, torch.randperm(pool, generator=generator)[:points].to(x.device)]
+
+
+def _picked(x: Tensor, index: Tensor) -> Tensor:
+    return x.gather(1, index[..., None].expand(-1, -1, 3))
 
 
 def random_scale(x: Tensor, generator: torch.Generator) -> Tensor:

@@ -14,7 +14,8 @@ def accuracy(
     """The fraction of the samples ``x`` (N, ...) whose class ``y`` (N,) the model predicts.
 
     With several ``votes`` the logits of a cloud are the mean over the cloud and ``votes`` - 1 randomly scaled copies.
-    ``seed`` decides the scales. Samples move to ``device`` batch by batch.
+    ``seed`` decides the scales. The votes of Point-MAE's code differ, as ``Recipe`` says. Samples move to ``device``
+    batch by batch.
     """
     model.eval()
     generator = torch.Generator().manual_seed(seed)

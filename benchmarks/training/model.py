@@ -4,7 +4,7 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -41,9 +41,11 @@ class Classifier(nn.Module):
         *,
         normalization: tuple[tuple[float, ...], tuple[float, ...]] = UNCHANGED,
         image_size: int | None = None,
+        frozen_batchnorm: Literal["keep", "adapt"] = "keep",
     ) -> None:
         super().__init__()
         self.backbone, self.method, self.head, self.image_size = backbone, method, head, image_size
+        self.frozen_batchnorm = frozen_batchnorm
         for name, values in zip(("mean", "std"), normalization, strict=True):
             self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
 
@@ -83,22 +85,32 @@ class Classifier(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Switch the training mode, but keep frozen parts fixed.
 
-        A frozen BatchNorm keeps its statistics. The backbone stays in eval mode if the method asks for that.
+        A frozen BatchNorm keeps its statistics unless ``frozen_batchnorm`` is "adapt". The rest of the backbone stays
+        in eval mode if the method asks for that.
         """
         super().train(mode)
         self.backbone.train(mode and self.method.stochastic_backbone)
-        for module in self.backbone.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and not module.weight.requires_grad:
-                module.eval()
+        for module in self._batchnorms().values():
+            if not module.weight.requires_grad:
+                module.train(mode and self.frozen_batchnorm == "adapt")
         return self
 
+    def changing_batchnorms(self) -> list[str]:
+        """The names of the backbone's BatchNorms whose statistics change in training."""
+        adapt = self.frozen_batchnorm == "adapt"
+        return [name for name, module in self._batchnorms().items() if adapt or module.weight.requires_grad]
+
+    def _batchnorms(self) -> dict[str, nn.modules.batchnorm._BatchNorm]:
+        kind = nn.modules.batchnorm._BatchNorm
+        return {name: module for name, module in self.backbone.named_modules() if isinstance(module, kind)}
+
     def trained_state(self) -> dict[str, Tensor]:
-        """A copy of every trained tensor: method, head, unfrozen backbone parameters, trained BatchNorm statistics."""
+        """A copy of every trained tensor: method, head, unfrozen backbone parameters, changing BatchNorm statistics."""
         names = {f"backbone.{n}" for n, p in self.backbone.named_parameters() if p.requires_grad}
         names |= {f"backbone.{n}" for n in self.method.injected}
-        for prefix, module in self.backbone.named_modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.weight.requires_grad:
-                names |= {f"backbone.{prefix}.{name}" for name, _ in module.named_buffers()}
+        for norm in self.changing_batchnorms():
+            buffers = self.backbone.get_submodule(norm).named_buffers()
+            names |= {f"backbone.{norm}.{name}" for name, _ in buffers}
         kept = {k: v for k, v in self.state_dict().items() if not k.startswith("backbone.") or k in names}
         return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in kept.items()}
 
@@ -131,7 +143,14 @@ def build(spec: Spec, *, pretrained: bool = True) -> Classifier:
         "imagenet": (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD),
         "none": UNCHANGED,
     }[spec.recipe.normalization]
-    return Classifier(backbone, method, head, normalization=normalization, image_size=spec.backbone.image_size)
+    return Classifier(
+        backbone,
+        method,
+        head,
+        normalization=normalization,
+        image_size=spec.backbone.image_size,
+        frozen_batchnorm=spec.recipe.frozen_batchnorm,
+    )
 
 
 def save(model: Classifier, spec: Spec, path: Path) -> int:

@@ -27,11 +27,11 @@ def unchanged_blocks(model: Classifier) -> int:
     """The number of leading blocks whose output for a sample never changes during training.
 
     The method states this number. It is reduced to the blocks before the first part of the backbone that is trainable
-    or random.
+    or random, or a BatchNorm whose statistics change.
     """
     backbone: Any = model.backbone
     depth = len(backbone.blocks)
-    changing = [name for name, p in backbone.named_parameters() if p.requires_grad]
+    changing = [name for name, p in backbone.named_parameters() if p.requires_grad] + model.changing_batchnorms()
     if model.method.stochastic_backbone:
         changing += [name for name, module in backbone.named_modules() if _random(module)]
     return min(model.method.untouched(depth), depth, *(_block(name, depth) for name in changing))

@@ -24,7 +24,7 @@ def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epo
     ``on_epoch`` is called after every epoch of every stage. The test split is read once, at the end.
     """
     measure.reset_peak_memory(device)
-    trainer = prepare(spec, loader(spec), device, on_epoch, store.scratch_path(results, spec))
+    trainer = prepare(spec, loader(spec), device, on_epoch, store.scratch_path(results, spec), pool(spec))
     classifier = trainer.model
     cost = _train(trainer)
     report, params = classifier.method.report(trainer), classifier.count()
@@ -50,8 +50,19 @@ def loader(spec: Spec) -> Load:
     return partial(suites.get(spec.suite).load, spec.task, size=spec.backbone.image_size)
 
 
+def pool(spec: Spec) -> Load | None:
+    """The function that loads clouds with all their points, if the suite has one."""
+    found = suites.get(spec.suite).pool
+    return None if found is None else partial(found, spec.task, size=None)
+
+
 def prepare(
-    spec: Spec, load: Load, device: torch.device, on_epoch: Callable[[Epoch], None], scratch: Path | None = None
+    spec: Spec,
+    load: Load,
+    device: torch.device,
+    on_epoch: Callable[[Epoch], None],
+    scratch: Path | None = None,
+    pool: Load | None = None,
 ) -> Trainer:
     """Seed torch, build the untrained model of a spec, and return its trainer."""
     torch.manual_seed(spec.seed)
@@ -65,6 +76,7 @@ def prepare(
         on_epoch=on_epoch,
         scratch=scratch,
         cache=FeatureCache(spec, device),
+        pool=pool,
     )
 
 

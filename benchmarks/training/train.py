@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Epoch, Recipe
 from benchmarks.training import evaluate, prefix
-from benchmarks.training.augment import KEEP_DISTANCES, augment
+from benchmarks.training.augment import KEEP_DISTANCES, augment, resample
 from benchmarks.training.feature_cache import FeatureCache
 from benchmarks.training.measure import StepClock
 from benchmarks.training.model import Classifier
@@ -39,7 +39,8 @@ class Trainer:
     are kept on the device. The test split is not loaded before ``test()``; only the checkpoint rule best_test calls
     ``test()`` after every epoch. ``on_epoch`` is called after every epoch of every stage. ``scratch`` is the folder
     where a method of several stages keeps the outcome of each, so that an interrupted run continues after the last
-    finished stage; without it nothing is kept. ``cache`` shares features with other runs on this machine.
+    finished stage; without it nothing is kept. ``cache`` shares features with other runs on this machine. ``pool``
+    loads clouds with all their points for the recipe's ``resample``; without it ``load`` does.
     """
 
     def __init__(
@@ -54,10 +55,12 @@ class Trainer:
         on_epoch: Callable[[Epoch], None] = lambda epoch: None,
         scratch: Path | None = None,
         cache: FeatureCache | None = None,
+        pool: Load | None = None,
     ) -> None:
         self.model, self.recipe, self.load = model.to(device), recipe, load
         self._stepped = cast("Classifier", torch.compile(self.model)) if recipe.compile else self.model
         self.device, self.dtype, self.on_epoch, self.scratch = device, dtype, on_epoch, scratch
+        self._pool = (pool or load) if recipe.resample else load
         self.cache, self.eval_batch_size = cache, prefix.eval_batch_size(device)
         self.seed, self.generator = seed, torch.Generator().manual_seed(seed)
         self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
@@ -68,9 +71,14 @@ class Trainer:
         self._start = model.trained_state()
         self.prefix: dict[str, int] = {}  # with cached blocks: the block that training starts at, and the cache's bytes
         self._splits: dict[str, tuple[Tensor, Tensor]] = {}
-        parts = [self._split(name) for name in (["train", "val"] if recipe.train_split == "trainval" else ["train"])]
+        names = ["train", "val"] if recipe.train_split == "trainval" else ["train"]
+        parts = [self._split(name, self._pool) for name in names]
         self.x, self.y = self._trained_on(torch.cat([x for x, _ in parts])), torch.cat([y for _, y in parts])
         self._splits.clear()
+        self._points, self._whole = 0, cast(Tensor | None, None)
+        if recipe.resample:  # models see as many points as ``load`` gives, and steps draw them from all
+            self._points, self._whole = load("train")[0].shape[1], self.x
+            self.x = self.x[:, : self._points]
         self._held_out: tuple[Tensor, Tensor] | None = None
 
     def train(self) -> None:
@@ -81,7 +89,8 @@ class Trainer:
         """
         self.clock = StepClock(self.device)  # the steps of earlier stages do not count as steps of this method
         epochs = self.recipe.epochs
-        for epoch, loss, lr in self._epochs(self.x, self.y, epochs, self.model.method.config.lr):
+        x = self.x if self._whole is None else self._whole
+        for epoch, loss, lr in self._epochs(x, self.y, epochs, self.model.method.config.lr):
             self._finish_epoch(epoch, loss, lr)
             self.tell("train", epoch, epochs, self.history[-1])
         if self.best is not None:
@@ -90,7 +99,7 @@ class Trainer:
     def stage(self, name: str, *, epochs: int, lr: float, split: str) -> dict[str, Any]:
         """Train on one split without any evaluation, before ``restart`` and ``train``; returns what the stage cost."""
         assert not self.prefix, "a stage trains on inputs, not on cached block outputs"
-        start, losses, (x, y) = time.perf_counter(), [], self._split(split)
+        start, losses, (x, y) = time.perf_counter(), [], self._split(split, self._pool)
         for epoch, loss, _ in self._epochs(self._trained_on(x), y, epochs, lr):
             losses.append(loss)
             self.tell(name, epoch, epochs)
@@ -118,13 +127,13 @@ class Trainer:
     def validate(self) -> float:
         """Accuracy on the validation split, in [0, 1]."""
         if self._held_out is None:
-            x, y = self._split("val")
+            x, y = self._split("val", self.load)
             self._held_out = prefix.prepared(self.model, x), y
         return self._accuracy(*self._held_out, votes=1)
 
     def test(self) -> float:
         """Accuracy on the test split, in [0, 1], with the recipe's votes. A run calls it once, at its end."""
-        return self._accuracy(*self._split("test"), votes=self.recipe.votes)
+        return self._accuracy(*self._split("test", self.load), votes=self.recipe.votes)
 
     def restart(self) -> None:
         """Restore the first weights and the first state of the random generators; the history continues."""
@@ -138,7 +147,8 @@ class Trainer:
 
         Training starts from the inputs if there are no such blocks, if inputs are augmented, or if memory is short.
         """
-        block = prefix.unchanged_blocks(self.model) if self.recipe.augment == "none" and not self.prefix else 0
+        fixed = self.recipe.augment == "none" and not self.recipe.resample and not self.prefix
+        block = prefix.unchanged_blocks(self.model) if fixed else 0
         if not block or not prefix.has_room(self.model, self.x, block):
             return
         compute = partial(prefix.block_inputs, self.model, self.x, block, partial(self.tell, "cache"))
@@ -176,7 +186,7 @@ class Trainer:
         batches = torch.randperm(len(x), generator=self.generator).to(self.device).tensor_split(steps)
         for step, index in enumerate(batches):
             schedule.step_update(done + step)
-            inputs = augment(x[index], self.recipe.augment, self.generator)
+            inputs = self._augmented(x[index])
             with self.clock.step() as mark:
                 loss = self.batch_loss(self._stepped, inputs, y[index])
                 mark("forward")
@@ -189,6 +199,10 @@ class Trainer:
                 mark("optimizer")
             total += loss.detach()
         return float(total) / steps  # the only read from the device in an epoch; a read per step would make it wait
+
+    def _augmented(self, x: Tensor) -> Tensor:
+        x = resample(x, self._points, self.generator) if self.recipe.resample else x
+        return augment(x, self.recipe.augment, self.generator)
 
     def _finish_epoch(self, epoch: int, loss: float, lr: float) -> None:
         """Add the epoch to the history, and keep its weights if they are the best so far by the checkpoint rule."""
@@ -207,16 +221,17 @@ class Trainer:
     def _steps_per_epoch(self, x: Tensor) -> int:
         return math.ceil(len(x) / self.recipe.batch_size)
 
-    def _split(self, name: str) -> tuple[Tensor, Tensor]:
+    def _split(self, name: str, load: Load) -> tuple[Tensor, Tensor]:
         if name not in self._splits:
-            x, y = self.load(name)
+            x, y = load(name)
             # a test split may be larger than the device's memory, so its samples move there batch by batch
             self._splits[name] = (x, y) if name == "test" else (x.to(self.device), y.to(self.device))
         return self._splits[name]
 
     def _trained_on(self, x: Tensor) -> Tensor:
         """The samples in the form that training uses: clouds are grouped once if augmentation keeps the groups."""
-        return prefix.prepared(self.model, x) if self.recipe.augment in KEEP_DISTANCES else x
+        keeps = self.recipe.augment in KEEP_DISTANCES and not self.recipe.resample
+        return prefix.prepared(self.model, x) if keeps else x
 
     def _accuracy(self, x: Tensor, y: Tensor, *, votes: int) -> float:
         with autocast(self.device, self.dtype):

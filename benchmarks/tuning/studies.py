@@ -20,7 +20,7 @@ from torch import Tensor
 
 from benchmarks.executors.attempt import Failure
 from benchmarks.records.spec import Epoch, Spec
-from benchmarks.training.run import loader, prepare
+from benchmarks.training.run import loader, pool, prepare
 from benchmarks.training.train import Diverged, Load
 from benchmarks.tuning.databases import StudyDatabase
 
@@ -146,7 +146,7 @@ def validated(spec: Spec, device: torch.device, trial: optuna.Trial) -> float:
             if epoch["epoch"] < epoch["epochs"] and trial.should_prune():
                 raise optuna.TrialPruned
 
-    trainer = prepare(spec, without_test(spec), device, on_epoch)
+    trainer = prepare(spec, without_test(spec), device, on_epoch, pool=pool(spec))
     trainer.model.method.fit(trainer)
     return float(trainer.history[-1]["val_accuracy"])
 

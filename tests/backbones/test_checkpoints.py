@@ -13,7 +13,7 @@ from benchmarks import run
 from benchmarks.backbones import points
 from benchmarks.backbones.points import PointTransformer, build_point
 from benchmarks.records.spec import Spec
-from benchmarks.sweeps import sweep
+from benchmarks.sweeps import sweep, wiring
 from benchmarks.training import model
 from benchmarks.training.train import Trainer
 from methods.errors import UserError
@@ -31,6 +31,9 @@ def tiny(monkeypatch: pytest.MonkeyPatch):
     """The published architectures, made small."""
     for name in ("point_mae", "point_act", "point_recon", "point_bert"):
         monkeypatch.setitem(points.MODELS, name, TINY | ({"reduced_from": 16} if name == "point_bert" else {}))
+    yield
+    for known in (wiring.bare, wiring.misfit):  # they hold the small architectures
+        known.cache_clear()
 
 
 def original(name: str = "point_mae") -> PointTransformer:

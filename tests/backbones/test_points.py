@@ -7,42 +7,13 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import backbones
-from benchmarks.backbones.grouping import farthest_points, group
+from benchmarks.backbones.grouping import group
 from benchmarks.backbones.points import MODELS, PUBLISHED, PointTransformer, build_point
 from methods.errors import UserError
 
 
 def cloud(batch: int = 3, size: int = 40) -> torch.Tensor:
     return torch.randn(batch, size, 3, generator=torch.Generator().manual_seed(0))
-
-
-def loop_farthest(points: torch.Tensor, count: int, forbidden: set[int]) -> list[int]:
-    chosen = [0]
-    while len(chosen) < count:
-        best, place = -1.0, -1
-        for i, point in enumerate(points):
-            distance = min(float((point - points[j]).square().sum()) for j in chosen)
-            if i not in forbidden and distance > best:
-                best, place = distance, i
-        chosen.append(place)
-    return chosen
-
-
-def test_farthest_points_equal_a_loop():
-    points = cloud()
-    expected = [loop_farthest(one, 9, set()) for one in points]
-    assert farthest_points(points, 9).tolist() == expected
-
-
-def test_farthest_points_can_pass_over_the_origin_as_pointnet2_does():
-    points = cloud()
-    points[:, 5], points[:, 7] = 0.0, 0.01
-    expected = [loop_farthest(one, 39 - 1, {5, 7}) for one in points]
-    assert farthest_points(points, 38, skip_origin=True).tolist() == expected
-
-
-def test_a_cloud_of_exactly_that_many_points_keeps_its_order():
-    assert farthest_points(cloud(2, 6), 6).tolist() == [list(range(6))] * 2
 
 
 def test_groups_are_the_nearest_neighbours_minus_their_centre():
@@ -73,8 +44,9 @@ def test_totals_are_the_published_ones(name, classes, total):
     assert sum(p.numel() for part in (model, head) for p in part.parameters()) == total
 
 
-def test_every_published_architecture_has_one_for_1024_points():
+def test_every_published_architecture_has_one_for_1024_points_and_skips_the_origin():
     for name in PUBLISHED:
+        assert MODELS[name]["skip_origin"]
         assert MODELS[f"{name}_1k"] == MODELS[name] | {"num_groups": 64}
     assert PointTransformer().num_groups == 128
 

@@ -100,24 +100,6 @@ def test_written_clouds_are_read_back_equal(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["train.h5"]
 
 
-def test_unit_sphere_equals_a_loop_over_clouds():
-    x, y = made(5, points=30)
-    points, labels = clouds.unit_sphere(Path("x"), (x * 7 + 3, y), 20)
-    for one, got in zip(x * 7 + 3, points, strict=True):
-        middle = one[:20] - one[:20].mean(0)
-        assert np.allclose(got, middle / max(np.linalg.norm(row) for row in middle), atol=1e-5)
-    assert points.dtype == np.float32 and np.array_equal(labels, y)
-
-
-@pytest.mark.parametrize(
-    ("x", "part"),
-    [(np.ones((2, 30, 3), np.float32), "cloud 0 has all its points in one place"), (made(2)[0], "20 are needed")],
-)
-def test_clouds_without_extent_or_points_are_refused(x, part):
-    with pytest.raises(UserError, match=part):
-        clouds.unit_sphere(Path("x"), (x, np.zeros(2, np.int64)), 20)
-
-
 @pytest.mark.skipif("PEFT_BENCH_REALDATA" not in os.environ, reason="PEFT_BENCH_REALDATA is not set")
 def test_real_modelnet10_is_read_whole():
     folder = Path(os.environ["PEFT_BENCH_REALDATA"]) / "modelnet10_voxel_hdf5_1024"

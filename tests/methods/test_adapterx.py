@@ -67,22 +67,22 @@ def update(model, layer, u, f):
     return a, use
 
 
-def run_blocks(model, body, h, position):
+def run_blocks(model, body, h, position, rates=(0.0,) * tiny.DEPTH):
     """Blocks by the equations; returns normed tokens with all prompts at the end and every block's use of experts."""
-    uses = []
-    for layer in range(tiny.DEPTH):
+    uses, dynamic = [], model.method.config.variant == "dynamic"
+    for layer, (attention_mask, ffn_mask) in enumerate(loops.drop_path_masks(rates, len(h))):
         h = h + F.pad(position, (0, 0, 0, h.shape[1] - position.shape[1]))
         seen = []
 
-        def beside(layer, h, u, seen=seen):
+        def beside(layer, h, u, seen=seen, mask=ffn_mask if dynamic else 1):
             mlp = body.blocks[layer].mlp
             f = loops.plain(layer, "fc2", mlp.fc2, F.gelu(loops.plain(layer, "fc1", mlp.fc1, u)))
             a, use = update(model, layer, u, f)
             seen.append(a)
             uses.append(use)
-            return a
+            return mask * a
 
-        h = loops.block(body, layer, h, beside=beside)
+        h = loops.block(body, layer, h, beside=beside, **loops.dropping(attention_mask, ffn_mask))
         if model.method.config.prompts:
             generator = model.method.generators[layer]
             prompt = torch.stack([generator.gamma * sum(a) / len(a) + generator.beta for a in seen[0]])
@@ -90,9 +90,9 @@ def run_blocks(model, body, h, position):
     return loops.norm(body.norm, h), torch.stack(uses)
 
 
-def image_by_loop(model, x):
+def image_by_loop(model, x, **rates):
     tokens = loops.image_tokens(model.backbone, x)
-    h, uses = run_blocks(model, model.backbone, tokens, torch.zeros(1, 1, tiny.WIDTH))
+    h, uses = run_blocks(model, model.backbone, tokens, torch.zeros(1, 1, tiny.WIDTH), **rates)
     return h[:, 0], uses
 
 
@@ -103,6 +103,18 @@ def points_by_loop(model, x):
     assert prompts.shape[1] == tiny.DEPTH * model.method.config.prompts  # they accumulate
     seen = [h[:, 0], prompts.mean(dim=1), patches.max(dim=1).values]
     return torch.cat(seen if model.method.config.prompts else seen[::2], dim=-1), uses
+
+
+@pytest.mark.parametrize("variant", ["parallel", "sequential", "dynamic"])
+def test_drop_path_drops_the_update_of_dynamic_alone(variant):
+    body = tiny.backbone("image", drop_path_rate=0.5)
+    model = model_on("image", body=body, variant=variant).train()
+    x = tiny.inputs("image", 6)
+    with torch.no_grad():
+        torch.manual_seed(7)
+        got = model.pooled(x)
+        torch.manual_seed(7)
+        tiny.close(got, image_by_loop(model, x, rates=(0.0, 0.25, 0.5))[0])
 
 
 SWITCHES = [

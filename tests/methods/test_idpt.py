@@ -8,10 +8,11 @@ from methods.idpt import EdgeConv, PromptNetwork, nearest
 from tests.support import loops, tiny
 
 
-def test_totals_equal_the_published():
-    own, total = tiny.count_with_head("idpt", 15)
+@pytest.mark.parametrize(("head", "parts", "published"), [("all", 3, 1_696_783), ("prompt", 1, 1_500_175)])
+def test_totals_equal_the_published(head, parts, published):
+    own, total = tiny.count_with_head("idpt", 15, head=head)
     assert own == 3 * (2 * 384 * 384 + 2 * 384) + (3 * 384 * 384 + 2 * 384) == 1_330_176
-    assert total == own + 2 * 384 + (3 * 384 * 256 + 256 * 256 + 256 * 15 + 6 * 256 + 15) == 1_696_783
+    assert total == own + 2 * 384 + (parts * 384 * 256 + 256 * 256 + 256 * 15 + 6 * 256 + 15) == published
 
 
 @pytest.mark.parametrize("options", [{}, {"neighbors": 2}, {"block": 1}])
@@ -95,9 +96,9 @@ def test_edge_conv_moves_running_statistics_by_all_edges():
     torch.testing.assert_close(conv.norm.running_mean, 0.1 * torch.stack(edges).mean(dim=0))
 
 
-@pytest.mark.parametrize(("block", "first"), [(None, tiny.DEPTH - 1), (1, 1), (2, 2)])
-def test_output_equals_the_equations(block, first):
-    model, x = tiny.trained("idpt", "points", neighbors=3, block=block), tiny.inputs("points", 2)
+@pytest.mark.parametrize(("block", "first", "head"), [(None, tiny.DEPTH - 1, "all"), (1, 1, "prompt"), (2, 2, "all")])
+def test_output_equals_the_equations(block, first, head):
+    model, x = tiny.trained("idpt", "points", neighbors=3, block=block, head=head), tiny.inputs("points", 2)
     body = tiny.backbone("points")
     body.cls_token, body.cls_pos = model.backbone.cls_token, model.backbone.cls_pos
     with torch.no_grad():
@@ -109,7 +110,8 @@ def test_output_equals_the_equations(block, first):
             h = loops.block(body, layer, h)
         h = loops.norm(body.norm, h)
         assert h.shape[1] == 1 + body.num_groups + 1
-        expected = torch.cat([h[:, 0], h[:, -1], h[:, 1:-1].max(dim=1).values], dim=-1)
+        parts = [h[:, 0], h[:, -1], h[:, 1:-1].max(dim=1).values]
+        expected = torch.cat(parts, dim=-1) if head == "all" else parts[1]
         got = model.method.features(model.pooled(x))
         tiny.close(got, expected)
         torch.testing.assert_close(model(x), got @ model.head.weight.T + model.head.bias)

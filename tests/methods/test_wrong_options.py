@@ -23,7 +23,11 @@ OTHERS = [
     ("bi_lora", {"targets": []}, "targets=() must be different and not empty"),
     ("convpass", {"conv": "zero"}, "unknown conv 'zero'; known: identity, xavier"),
     ("dapt", {"head_prompts": "no"}, "head_prompts='no' must be of type bool"),
-    ("dapt", {"rank": 64}, "unknown option 'rank'; known: dropout, head_prompts, hidden, lr, weight_decay"),
+    (
+        "dapt",
+        {"rank": 64},
+        "unknown option 'rank'; known: dropout, head_patches, head_prompts, hidden, lr, positions, weight_decay",
+    ),
     ("fact_tt", {"scale": -1}, "scale=-1.0 must be a finite number that is not negative"),
     ("idpt", {"block": "last"}, "block='last' must be of type int"),
     ("idpt", {"block": -1}, "block=-1 must be a finite number that is not negative"),

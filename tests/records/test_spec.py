@@ -41,6 +41,8 @@ CHANGES: dict[str, Callable[[Spec], dict[str, Any]]] = {
     "epochs": lambda spec: {"recipe": replace(spec.recipe, epochs=9)},
     "votes": lambda spec: {"recipe": replace(spec.recipe, votes=2)},
     "compile": lambda spec: {"recipe": replace(spec.recipe, compile=True)},
+    "statistics": lambda spec: {"recipe": replace(spec.recipe, frozen_batchnorm="adapt")},
+    "resample": lambda spec: {"recipe": replace(spec.recipe, resample=True)},
     "options": lambda spec: {"config": replace(spec.config, lr=0.5)},
 }
 
@@ -69,7 +71,7 @@ def test_a_later_field_off_its_default_is_in_the_json(recorded):
 
 
 def test_fields_added_later_are_left_out_of_json_at_their_defaults():
-    assert {"votes", "compile"}.isdisjoint(as_json(Recipe()))
+    assert {"votes", "compile", "frozen_batchnorm", "resample"}.isdisjoint(as_json(Recipe()))
 
 
 def test_each_backbone_may_have_its_own_dtype():
@@ -81,6 +83,11 @@ def test_each_backbone_may_have_its_own_dtype():
 def test_votes_on_images_are_refused(specs):
     with pytest.raises(UserError, match=r"^recipe: votes=10 is for point clouds, but task 'digits' has images"):
         specs("lora", recipe={"votes": 10})
+
+
+def test_resampling_images_is_refused(specs):
+    with pytest.raises(UserError, match=r"^recipe: resample=true is for point clouds, but task 'digits' has images"):
+        specs("lora", recipe={"resample": True})
 
 
 def test_points_may_have_votes(specs):

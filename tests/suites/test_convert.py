@@ -11,9 +11,10 @@ import pytest
 from benchmarks import data, suites
 from benchmarks.files import clouds, pickles
 from benchmarks.files.root import DATA_ROOT
+from benchmarks.suites import modelnet40_files
 from benchmarks.suites.modelnet40_files import NAMES
 from methods.errors import UserError
-from tests.suites.test_modelnet40 import PARTS, write_text
+from tests.suites.test_modelnet40 import FIRST, PARTS, farthest, in_unit_sphere, write_text
 
 FOLDER = "modelnet40_normal_resampled"
 
@@ -91,15 +92,22 @@ def test_a_cut_pickle_is_one_line(kept, tmp_path):
 
 
 @pytest.mark.parametrize("from_text", [True, False])
-def test_conversion_keeps_the_first_points_and_labels(from_text, tmp_path, monkeypatch, capsys):
+def test_conversion_keeps_all_points_with_the_farthest_first_and_labels(from_text, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(DATA_ROOT, "elsewhere")
+    monkeypatch.setattr(modelnet40_files, "POINTS", FIRST)
     (write_text if from_text else write_pickles)(tmp_path)
     assert data.main(["convert", "modelnet40", "--data-root", str(tmp_path)]) == 0
     assert "train.h5" in capsys.readouterr().out
     assert sorted(path.name for path in (tmp_path / "modelnet40").iterdir()) == ["test.h5", "train.h5"]
     for split, (x, y) in PARTS.items():
         points, labels = clouds.read_file(tmp_path / "modelnet40" / f"{split}.h5", len(NAMES))
-        assert np.allclose(points, x[:, :1024], atol=1e-6) and np.array_equal(labels, y)
+        assert points.shape == x.shape and np.array_equal(labels, y)
+        for got, cloud in zip(points[:2], in_unit_sphere(x), strict=False):
+            assert np.allclose(got[0], cloud[0], atol=1e-5) and np.array_equal(farthest(got, FIRST), got[:FIRST])
+    monkeypatch.setenv(DATA_ROOT, str(tmp_path))
+    read, _ = modelnet40_files.read_converted(tmp_path / "modelnet40")
+    stored, _ = clouds.read_file(tmp_path / "modelnet40" / "train.h5", len(NAMES))
+    assert np.array_equal(read[0], stored)  # what is in order is not changed again
 
 
 def test_pickles_that_are_not_converted_name_the_command(tmp_path, monkeypatch):

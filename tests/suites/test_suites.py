@@ -35,16 +35,16 @@ def test_data_is_the_same_when_it_is_drawn_again():
 
 
 @pytest.mark.parametrize(
-    ("modality", "backbone", "expected"),
+    ("task", "backbone", "expected"),
     [
-        ("image", "vit_nano", {"epochs": 15, "normalization": "none"}),
-        ("image", "vit_nano@mine.safetensors", {"epochs": 15, "normalization": "none"}),
-        ("image", "deit_tiny_patch16_224@model.safetensors", {"epochs": 15}),
-        ("points", "point_nano", {"epochs": 10}),
+        ("digits", "vit_nano", {"epochs": 15, "normalization": "none"}),
+        ("digits", "vit_nano@mine.safetensors", {"epochs": 15, "normalization": "none"}),
+        ("digits", "deit_tiny_patch16_224@model.safetensors", {"epochs": 15}),
+        ("solids", "point_nano", {"epochs": 10}),
     ],
 )
-def test_images_are_left_as_they_are_on_the_backbone_of_soft_drawings(modality, backbone, expected):
-    assert SUITE.recipe(modality, backbone) == offline.RECIPE | expected
+def test_images_are_left_as_they_are_on_the_backbone_of_soft_drawings(task, backbone, expected):
+    assert SUITE.recipe(task, backbone) == offline.RECIPE | expected
 
 
 def test_a_recipe_that_is_asked_for_replaces_that_of_the_suite(specs):

@@ -142,3 +142,18 @@ def scale_shift(part, x):
 def each_token(f, x):
     """Apply f to one token (D,) at a time: (B, N, D) -> (B, N, D)."""
     return torch.stack([torch.stack([f(token) for token in sample]) for sample in x])
+
+
+def drop_path_masks(rates, samples):
+    """What drop-path multiplies the two branches of every block with, drawn in the order of a forward pass."""
+    keeps = [1 - rate for rate in rates for _ in range(2)]
+    masks = [torch.empty(samples, 1, 1).bernoulli_(keep) / keep if keep < 1 else torch.ones(1) for keep in keeps]
+    return list(zip(masks[::2], masks[1::2], strict=True))
+
+
+def dropping(attention_mask, ffn_mask):
+    """The acts of a block whose two branches drop-path multiplies with these masks."""
+    return {
+        "after_attention": lambda layer, y: attention_mask * y,
+        "after_ffn": lambda layer, y: ffn_mask * y,
+    }

@@ -30,9 +30,9 @@ def points(**changes):
     return PointTransformer(**shape | {"widths": (8, 16, 16), "pos_width": 16} | changes).eval()
 
 
-def backbone(modality, layers=DEPTH):
+def backbone(modality, layers=DEPTH, **changes):
     """A backbone in place of a pretrained one: every weight is random and none is zero."""
-    built = (vit if modality == "image" else points)(depth=layers)
+    built = (vit if modality == "image" else points)(depth=layers, **changes)
     with torch.no_grad():
         for parameter in built.parameters():
             parameter += torch.randn_like(parameter) * 0.05
@@ -50,9 +50,9 @@ def trainer(model, load, epochs=2, scratch=None):
     return Trainer(model, recipe, load, seed=0, device=torch.device("cpu"), dtype=torch.float32, scratch=scratch)
 
 
-def wire(name, modality, layers=DEPTH, **options):
-    """A method on a fresh tiny backbone, with a linear head."""
-    body = backbone(modality, layers)
+def wire(name, modality, layers=DEPTH, body=None, **options):
+    """A method on a tiny backbone, a fresh one if none is given, with a linear head."""
+    body = body or backbone(modality, layers)
     torch.manual_seed(2)
     method = methods.build(name, body, methods.config(name, options))
     return Classifier(body, method, nn.Linear(body.head_hidden_size + method.extra_features, 5)).eval()
@@ -67,9 +67,9 @@ def trainer_of(name, modality, load, options=None, *, classes=3, **recipe):
     return Trainer(tuned, Recipe(**recipe), load, seed=0, device=torch.device("cpu"), dtype=torch.float32)
 
 
-def trained(name, modality, layers=DEPTH, **options):
+def trained(name, modality, layers=DEPTH, body=None, **options):
     """The same after some training: every trainable weight has moved by something random."""
-    return move(wire(name, modality, layers, **options))
+    return move(wire(name, modality, layers, body, **options))
 
 
 @torch.no_grad()
@@ -79,7 +79,7 @@ def move(model):
         if parameter.requires_grad:
             parameter += torch.randn_like(parameter) * 0.1
         if name.endswith(".scale.bias"):
-            parameter += 1  # opens a ReLU that would hide the weights before it
+            parameter += 2  # opens a ReLU that would hide the weights before it
     return model
 
 

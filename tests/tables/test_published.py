@@ -187,6 +187,14 @@ def test_on_points_our_parameters_count_the_head_as_in_the_papers():
     row = here(table)
     assert (row["params"], row["augment"], row["backbone"]) == ("1.10 M", "rotate", "point_mae")
     assert "mean" not in table.cells and "PPT" not in table.cells
+    assert "frozen BatchNorm" not in table.cells
+
+
+def test_adapted_statistics_are_a_column_beside_the_papers():
+    asked = {"backbone": ("point_mae",), "recipe": {"frozen_batchnorm": "adapt"}}
+    table = beside.table("scanobjectnn", ours("scanobjectnn", {"dapt": (830_000, 270_000)}, **asked))
+    assert here(table)["frozen BatchNorm"] == "adapt"
+    assert set(table.cells["frozen BatchNorm"]) == {"adapt", "-"}
 
 
 @pytest.fixture(scope="module")

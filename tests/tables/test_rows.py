@@ -44,6 +44,13 @@ def test_several_votes_are_named_and_stand_in_a_table_of_their_own():
     assert alone.notes[3] in recipes
 
 
+def test_adapted_statistics_fill_a_column_where_they_are_off_the_default():
+    old = {("lora", "solids"): [0.5]}
+    both = pd.concat([frame(old), frame(old, recipe={"frozen_batchnorm": "adapt"})], ignore_index=True)
+    shown = [dict(table.cells.get("frozen BatchNorm", {})) for table in tables(both)]
+    assert sorted(shown, key=len) == [{}, {"lora": "adapt"}]
+
+
 def test_other_data_of_a_task_is_never_averaged_in():
     other = frame({("lora", "digits"): [0.1]})
     other["spec.data_fingerprint"] = "f" * 64

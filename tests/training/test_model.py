@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from benchmarks.records.spec import Spec
-from benchmarks.training import model
+from benchmarks.training import model, prefix
 from methods.errors import UserError
 from methods.lora import LoRA
 
@@ -56,15 +56,37 @@ def test_uint8_images_are_normalised_as_the_weights_were(specs):
         assert torch.allclose(tuned(images), tuned((images / 255 - mean) / std), atol=1e-5)
 
 
-@pytest.mark.parametrize(("method", "moves"), [("lora", False), ("linear", False), ("full", True)])
-def test_only_full_moves_the_statistics_of_batch_norm(method, moves, specs):
-    (spec,) = specs(method, tasks=("solids",))
+@pytest.mark.parametrize(
+    ("method", "how", "moves"),
+    [
+        *(("lora", "keep", False), ("linear", "keep", False), ("full", "keep", True)),
+        *(("lora", "adapt", True), ("linear", "adapt", True)),
+    ],
+)
+def test_statistics_move_if_their_weights_train_or_if_they_are_to_adapt(method, how, moves, specs):
+    (spec,) = specs(method, tasks=("solids",), recipe={"frozen_batchnorm": how})
     torch.manual_seed(0)
     tuned = model.build(spec)
     before = {name: b.clone() for name, b in tuned.backbone.named_buffers() if "running" in name}
     tuned.train()(inputs(spec, 4))
     after = dict(tuned.backbone.named_buffers())
     assert {not torch.equal(before[name], after[name]) for name in before} == {moves}
+    kept = {name.removeprefix("backbone.") for name in tuned.trained_state() if name.startswith("backbone.")}
+    assert kept >= set(before) if moves else kept.isdisjoint(before)
+
+
+def test_adapted_statistics_follow_the_batches_and_come_back_from_the_task_file(specs, tmp_path):
+    (spec,) = specs("linear", tasks=("solids",), recipe={"frozen_batchnorm": "adapt"})
+    tuned, x, path = model.build(spec), inputs(spec, 8), tmp_path / "task.safetensors"
+    first = tuned.backbone.encoder.first_conv
+    before, seen = first[1].running_mean.clone(), []
+    first[0].register_forward_hook(lambda module, args, output: seen.append(output))
+    tuned.train()(x)
+    torch.testing.assert_close(first[1].running_mean, 0.9 * before + 0.1 * seen[0].mean(dim=(0, 2)))
+    assert (tuned.eval().count()["method"], prefix.unchanged_blocks(tuned)) == (0, 0)  # no block can be kept
+    model.save(tuned, spec, path)
+    with torch.inference_mode():
+        assert torch.equal(model.load(path)(x), tuned(x))
 
 
 def test_a_merged_model_is_a_copy_that_computes_the_same(specs):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.records.spec import Recipe
 from benchmarks.training import evaluate
 from benchmarks.training.precision import auto_dtype
 from benchmarks.training.train import Diverged, Trainer
@@ -51,6 +52,45 @@ def test_held_out_validation_samples_stay_out_of_training():
     assert (data.read, len(run.x)) == (["train"], 24)
     run.train()
     assert [row["val_accuracy"] is not None for row in run.history] == [True, True, True]
+
+
+@pytest.mark.parametrize("train_split", ["train", "trainval"])
+def test_resampled_steps_draw_from_all_points_and_evaluation_takes_the_first(train_split):
+    whole = {split: torch.randn(8, 80, 3) for split in ("train", "val", "test")}
+    y, steps, tested = torch.arange(8) % 3, [], []
+    tuned = tiny.wire("lora", "points").train()
+    recipe = Recipe(epochs=2, batch_size=4, warmup_epochs=0, resample=True, train_split=train_split)
+    run = Trainer(
+        tuned,
+        recipe,
+        lambda split: (whole[split][:, :64], y),
+        seed=0,
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        pool=lambda split: (whole[split], y),
+    )
+    tuned.register_forward_pre_hook(lambda module, args: (steps if module.training else tested).append(args[0]))
+    run.train()
+    assert {step.shape[1] for step in steps} == {64} and run.x.shape[1] == 64
+    trained = torch.cat([whole["train"], whole["val"]] if train_split == "trainval" else [whole["train"]])
+    known = {tuple(point) for point in trained.flatten(0, 1).tolist()}
+    seen = [
+        {tuple(point) for point in torch.cat(part).flatten(0, 1).tolist()} for part in (steps[: len(steps) // 2], steps)
+    ]
+    assert seen[1] <= known and len(seen[1]) > len(seen[0])  # another epoch draws other points
+    tested.clear()
+    run.test()
+    assert torch.equal(torch.cat(tested), whole["test"][:, :64])
+
+
+def test_point_berts_smoothing_is_a_label_smoothing_of_its_own_size():
+    torch.manual_seed(0)
+    logits, y, classes = torch.randn(6, 15), torch.arange(6), 15
+    target = torch.full((6, classes), 0.2 / (classes - 1))  # its code: 0.8 on the label, 0.2 spread over the others
+    target[torch.arange(6), y] = 0.8
+    expected = -(target * logits.log_softmax(1)).sum(1).mean()
+    share = Recipe(label_smoothing=0.2 * classes / (classes - 1)).label_smoothing
+    torch.testing.assert_close(nn.CrossEntropyLoss(label_smoothing=share)(logits, y), expected)
 
 
 def test_learns_the_task():
