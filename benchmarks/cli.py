@@ -7,13 +7,16 @@ import errno
 import functools
 import multiprocessing
 import os
+import re
 import shutil
+import signal
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from methods.errors import UserError
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # no space left, or a quota is used up
+STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, and a closed terminal
 
 
 class Main(Protocol):
@@ -34,16 +38,70 @@ class Arguments(Protocol):
     """Takes arguments: a parser, or one group of a parser."""
 
     def add_argument(self, *names: str, **settings: Any) -> Any: ...
+    def add_mutually_exclusive_group(self) -> Any: ...
 
 
-def command_parser(verb: str, description: str, examples: Mapping[str, str]) -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """A parser that tells a mistake in one line, reads numbers strictly, and refuses an option that is given twice."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.given: set[str] = set()
+        self.register("action", None, _Once)
+        for kind, strict in ((int, _whole), (float, _number), (Path, _path)):
+            self.register("type", kind, strict)
+
+    def parse_known_args(self, *args: Any, **named: Any) -> Any:
+        """Parse arguments, and forget those of an earlier call."""
+        self.given.clear()
+        return super().parse_known_args(*args, **named)
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments in one line.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(f"{message}; {self.prog} --help shows what can be given")
+
+
+class _Once(argparse._StoreAction):
+    """Stores the values of an option. A second time would replace the first without a word, so it is refused."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        if option_string and self.dest in parser.given:
+            raise argparse.ArgumentError(self, "given twice; give it once, with all its values")
+        parser.given |= {self.dest} if option_string else set()
+        super().__call__(parser, namespace, values, option_string)
+
+
+def _whole(text: str) -> int:
+    """A whole number. Python would also read 010, 1_0 and digits of other scripts."""
+    if not re.fullmatch("-?(0|[1-9][0-9]{0,39})", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number; give one such as 8")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    if not re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?", text, re.IGNORECASE):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number; give one such as 0.5 or 1e-3")
+    return float(text)
+
+
+def _path(text: str) -> Path:
+    if not text:  # Path("") is the current folder
+        raise argparse.ArgumentTypeError("the name is empty; is a variable of your shell not set?")
+    return Path(text)
+
+
+def command_parser(verb: str, description: str, examples: Mapping[str, str]) -> Parser:
     """Make the parser of ``python -m benchmarks.VERB``, whose help ends with examples.
 
     ``examples`` maps one line about each example to its arguments: ``{"train LoRA": "--methods lora"}``.
     """
     command = f"python -m benchmarks.{verb}"
     lines = [line for about, words in examples.items() for line in (f"  # {about}", f"  {command} {words}".rstrip())]
-    return argparse.ArgumentParser(
+    return Parser(
         prog=command,
         description=textwrap.fill(description, shutil.get_terminal_size().columns - 2),
         epilog="\n".join(["examples:", *lines]),
@@ -67,32 +125,69 @@ def guarded(main: Main) -> Main:
     """Show a person's mistake as one line on stderr with exit status 2, and Ctrl-C as one line with status 130.
 
     A person's mistake is a ``UserError``, a full disk, or an ``OSError`` on a path that the person gave. Every other
-    exception is a bug and keeps its traceback.
+    exception is a bug and keeps its traceback. SIGTERM and SIGHUP end a command as Ctrl-C does, with 128 plus their
+    number.
     """
 
     @functools.wraps(main)
     def wrapper(argv: Sequence[str] | None = None) -> int:
-        try:
-            status = main(argv)
-            if sys.stdout and status != 2:  # with status 2 the reason is already shown
-                sys.stdout.flush()  # raises here if the disk is full; at exit nobody would see it
-            return status
-        except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
-            _drop_output()
-            return 0
-        except UserError as error:
-            return _complain(str(error), 2)
-        except OSError as error:
-            if error.errno in FULL:
-                _drop_output()
-            elif not _was_given(error.filename, sys.argv[1:] if argv is None else argv):
-                raise
-            verb = "write" if error.errno in FULL else "use"
-            return _complain(cannot(f"{verb} {error.filename or 'the output'}", error), 2)
-        except KeyboardInterrupt:
-            return _complain("interrupted. Finished runs are kept; run the same command again to continue.", 130)
+        with _stoppable() as received:
+            try:
+                return _told(main, argv)
+            except BaseException as error:
+                # libraries turn a KeyboardInterrupt while they are imported into errors of their own
+                if not received and not isinstance(error, KeyboardInterrupt):
+                    raise
+                number = received[0] if received else getattr(signal, str(error), signal.SIGINT)
+            how = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+            return _complain(f"{how}. Finished runs are kept; run the same command again to continue.", 128 + number)
 
     return wrapper
+
+
+@contextmanager
+def _stoppable() -> Iterator[list[int]]:
+    """Raise ``KeyboardInterrupt`` for every signal of STOP, and list the signals that came.
+
+    A signal keeps what the command's parent or an outer ``guarded`` chose for it: nohup ignores SIGHUP.
+    """
+    received: list[int] = []
+
+    def stop(number: int, frame: object) -> NoReturn:
+        received.append(number)
+        raise KeyboardInterrupt("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
+
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    main_thread = threading.current_thread() is threading.main_thread()  # no other one may handle signals
+    before = {n: handler for n in STOP if main_thread and (handler := signal.getsignal(n)) in usual}
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _told(main: Main, argv: Sequence[str] | None) -> int:
+    """Run a command, and tell a person's mistake."""
+    try:
+        status = main(argv)
+        if sys.stdout and status != 2:  # with status 2 the reason is already shown
+            sys.stdout.flush()  # raises here if the disk is full; at exit nobody would see it
+        return status
+    except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
+        _drop_output()
+        return 0
+    except UserError as error:
+        return _complain(str(error), 2)
+    except OSError as error:
+        if error.errno in FULL:
+            _drop_output()
+        elif not _was_given(error.filename, sys.argv[1:] if argv is None else argv):
+            raise
+        verb = "write" if error.errno in FULL else "use"
+        return _complain(cannot(f"{verb} {error.filename or 'the output'}", error), 2)
 
 
 def cannot(what: str, error: OSError, elsewhere: str = "") -> str:
@@ -134,10 +229,17 @@ def warn(message: str) -> None:
 
 
 def console() -> Console:
-    """Return the console that shows tables: stdout, 160 columns wide if it is not a terminal."""
+    """Return the console that shows tables: stdout, 160 columns wide if it is not a terminal.
+
+    If the reader closes the pipe, as `| head` does, the rest of the output is dropped and the command goes on.
+    """
     from rich.console import Console
 
-    return Console(width=None if sys.stdout and sys.stdout.isatty() else 160)
+    class Screen(Console):
+        def on_broken_pipe(self) -> None:
+            _drop_output()
+
+    return Screen(width=None if sys.stdout and sys.stdout.isatty() else 160)
 
 
 def progress() -> Progress:

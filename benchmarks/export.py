@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in filter(None, (args.out, args.task)):
         check(path.suffix == ENDING, f"cannot write '{path}': the file must end in {ENDING}")
     check(bool(args.run) != bool(args.from_petl), "give either RUN or --from-petl FILE.bin")
+    check(args.out is None or args.out != args.task, f"-o and --task both name {args.out}; give two files")
     tuned, spec = _petl(args) if args.from_petl else _run(args)
     from benchmarks.training import export, model
 

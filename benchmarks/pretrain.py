@@ -14,6 +14,8 @@ EXAMPLES = {
     "try a short pretraining of the point backbone": "point_nano --samples 2000 --out weights",
 }
 
+MOST_SAMPLES, MOST_BATCH = 10**9, 65_536
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this verb."""
@@ -39,11 +41,14 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Pretrain one backbone. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
-    arguments.check_least(args, seed=0, threads=1)
     import torch
 
     from benchmarks.backbones import WEIGHTS
     from benchmarks.pretext.pretraining import Pretraining, pretrain
+    from benchmarks.records.spec import SEEDS
+
+    sizes = {"samples": (1, MOST_SAMPLES), "batch_size": (1, MOST_BATCH)}
+    arguments.check_range(args, seed=(0, SEEDS - 1), threads=(1, arguments.THREADS), **sizes)
 
     job = Pretraining(name=args.name, samples=args.samples, batch_size=args.batch_size, lr=args.lr, seed=args.seed)
     if job.batch_size < 2 or job.steps < 2 or not 0 < job.lr < 1:

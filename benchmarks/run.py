@@ -43,9 +43,12 @@ def parser() -> argparse.ArgumentParser:
     what, how, where, record = options.groups(p)
     options.add_sweep(what, how)
     what.add_argument("--seeds", nargs="+", type=int, metavar="N", help="one run per seed (default: 0)")
-    what.add_argument("--force", action="store_true", help="train again and replace records that exist")
-    what.add_argument("--dry-run", action="store_true", help="show the runs, their parameters and the time they need")
-    what.add_argument("--list", action="store_true", help="show all methods, suites, tasks and backbones")
+    instead = what.add_mutually_exclusive_group()
+    instead.add_argument("--force", action="store_true", help="train again and replace records that exist")
+    instead.add_argument(
+        "--dry-run", action="store_true", help="show the runs, their parameters and the time they need"
+    )
+    instead.add_argument("--list", action="store_true", help="show all methods, suites, tasks and backbones")
     tuned = "use the configurations that benchmarks.tune found; DIR holds them (default: configs in --results)"
     how.add_argument("--tuned", nargs="?", type=Path, const=Path(), metavar="DIR", help=tuned)
     options.add_dtype(how)

@@ -8,16 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import command_parser, console, guarded
+from benchmarks.cli import Parser, command_parser, console, guarded
 from benchmarks.sweeps import arguments
 from benchmarks.sweeps.options import add_dtype
 from methods.errors import check, unknown
 
 if TYPE_CHECKING:
-    from benchmarks.timing.steps import Case
+    from benchmarks.timing.steps import Case, Setting
     from benchmarks.timing.turns import Timing
 
 WHAT = ("methods", "harness", "together")
+NOT_OF_A_REPORT = {"methods", "set", "backbone", "batch_size", "side_by_side"}
 BACKBONE = "vit_base_patch16_224"
 TABLES, RECORDS = Path("results/speed"), Path("results/performance")
 HELP = {
@@ -34,7 +35,7 @@ EXAMPLES = {
 }
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the parser of this verb."""
     p = command_parser(
         "speed",
@@ -71,13 +72,16 @@ def parser() -> argparse.ArgumentParser:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, show a table and write it. Returns 2 for a person's mistake."""
-    args = parser().parse_args(argv)
-    fine = min(args.repeats, *args.side_by_side) >= 1 and args.batch_size >= 2
-    check(fine, "--repeats and --side-by-side must be at least 1, and --batch-size at least 2")
+    p = parser()
+    args = p.parse_args(argv)
+    arguments.check_range(args, repeats=(1, 10_000), side_by_side=(1, 64), batch_size=(2, 65_536))
+    ignored = sorted(p.given & NOT_OF_A_REPORT) if args.report is not None else []
+    check(not ignored, f"--report has settings of its own: leave out --{', --'.join(ignored).replace('_', '-')}")
     import torch
 
     from benchmarks.timing import measured
     from benchmarks.timing.steps import Setting
+    from benchmarks.training import memory
     from benchmarks.training.precision import auto_dtype
 
     device = arguments.device(args.device)
@@ -85,22 +89,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.report is not None:
         return _report(args.report, args.out or RECORDS, measured.report(device, dtype, args.repeats, args.clock))
     setting = Setting(backbone=args.backbone, batch_size=args.batch_size, device=device, dtype=dtype)
-    if args.what == "harness":
-        timing = measured.probe("harness", setting, args.repeats, args.clock)
-    elif args.what == "together":
-        case = _cases(args.methods[:1], args.set)[-1]
-        timing = measured.side_by_side(case, setting, args.side_by_side, args.repeats)
-    else:
-        timed = measured.compilation if args.compile else measured.methods
-        timing = timed(_cases(args.methods, args.set), setting, args.repeats, args.clock)
+    try:
+        timing = _timing(args, setting)
+    except (RuntimeError, MemoryError) as error:
+        check(not memory.ran_out(error), f"--batch-size {args.batch_size}: {memory.told(error)}; give a smaller one")
+        raise
     _keep(timing, args.out or TABLES, f"{timing.setting['what']}-{args.backbone.partition('@')[0]}-{device.type}")
     return 0
 
 
-def _cases(names: Sequence[str], assignments: Sequence[str]) -> list[Case]:
+def _timing(args: argparse.Namespace, setting: Setting) -> Timing:
+    from benchmarks.timing import measured
+
+    if args.what == "harness":
+        return measured.probe("harness", setting, args.repeats, args.clock)
+    if args.what == "together":
+        case = _cases(args.methods[:1], args.set, args.backbone)[-1]
+        return measured.side_by_side(case, setting, args.side_by_side, args.repeats)
+    timed = measured.compilation if args.compile else measured.methods
+    return timed(_cases(args.methods, args.set, args.backbone), setting, args.repeats, args.clock)
+
+
+def _cases(names: Sequence[str], assignments: Sequence[str], backbone: str) -> list[Case]:
     """Return ``hf:lora``, if Hugging Face PEFT is installed, and the named methods, each with its options."""
     import methods
-    from benchmarks.sweeps import sweep
+    from benchmarks.sweeps import sweep, wiring
     from benchmarks.timing.steps import PEER, Case
 
     asked = list(methods.table()) if list(names) == ["all"] else list(dict.fromkeys(names))
@@ -108,7 +121,8 @@ def _cases(names: Sequence[str], assignments: Sequence[str]) -> list[Case]:
     for name in options:
         check(name in asked, f"options set for '{name}', which is not among the methods: {', '.join(asked)}")
     for name in asked:
-        methods.config(name, options.get(name, {}))  # refuses an unknown name or option before a backbone is built
+        reason = wiring.misfit(backbone, name, methods.config(name, options.get(name, {})))
+        check(not reason, str(reason))  # before anything is timed
     peer = [PEER] if PEER not in asked and methods.known(PEER) else []
     return [Case(method=name, options=options.get(name, {})) for name in [*peer, *asked]]
 

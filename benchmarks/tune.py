@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.tuning.studies import Search
 
 JUDGED = {"train_split": "train", "checkpoint_rule": "last"}
+MOST_TRIALS, DAY_SECONDS = 10_000, 86_400
 EXAMPLES = {
     "tune two methods on one task, 20 trials each": "--methods lora adapterx --tasks digits --trials 20 --results try",
     "tune from several machines at once: run the same command on each": "--methods all --trials 20 "
@@ -57,13 +58,14 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Finish every study and write the best configurations. Returns 1 if a study failed, 2 for a person's mistake."""
     args = parser().parse_args(argv)
-    arguments.check_least(args, trials=1, seed=0, grace_seconds=4)
     import torch
 
     from benchmarks import suites
     from benchmarks.records import store
+    from benchmarks.records.spec import SEEDS
     from benchmarks.tuning.databases import StudyDatabase
 
+    arguments.check_range(args, trials=(1, MOST_TRIALS), seed=(0, SEEDS - 1), grace_seconds=(4, DAY_SECONDS))
     use_data_root(args.data_root)
     device = arguments.device(args.device)
     asked = arguments.sweep(args)

@@ -102,11 +102,13 @@ def read(folder: Path) -> Folder:
 
 
 def _files(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+    check(not missing, f"cannot read {folder} as PEFT's layout: it has no file {', '.join(missing)}")
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         with safe_open(str(folder / WEIGHTS), framework="pt") as file:
             tensors = {name.removeprefix(PREFIX): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise UserError(f"cannot read {folder} as PEFT's layout: {error}") from None
     check(isinstance(config, dict), f"cannot read {folder} as PEFT's layout: {CONFIG} holds no names and values")
     return config, tensors

@@ -16,7 +16,7 @@ from methods import base
 from methods.base import Backbone, Method, Published
 from methods.errors import check
 from methods.nested import FAMILIES, NestedAdapter, NestedLowRank, NestedPrompts, exchange, take_off
-from methods.options import at_least, fraction, positive
+from methods.options import at_least, at_most, fraction, positive
 from methods.protocols import Criterion, Trainer
 from methods.search import Evolution, Genes, Space
 
@@ -37,14 +37,14 @@ class NOAHConfig(base.Config):
 
     widths: tuple[int, ...] = (1, 5, 10)
     dropout: Annotated[float, fraction] = 0.1
-    supernet_epochs: Annotated[int, at_least(1)] = 500
+    supernet_epochs: Annotated[int, at_least(1), at_most(100_000)] = 500
     supernet_lr: Annotated[float, positive] = 5e-4
-    population: Annotated[int, at_least(1)] = 50
+    population: Annotated[int, at_least(1), at_most(10_000)] = 50
     parents: Annotated[int, at_least(1)] = 10
-    mutants: int = 25
-    crossovers: int = 25
-    rounds: int = 15
-    max_params: Annotated[int, at_least(1)] = 555_000
+    mutants: Annotated[int, at_most(10_000)] = 25
+    crossovers: Annotated[int, at_most(10_000)] = 25
+    rounds: Annotated[int, at_most(10_000)] = 15
+    max_params: Annotated[int, at_least(1), at_most(10**9)] = 555_000
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -39,6 +39,11 @@ def at_least(limit: int) -> Bound:
     return Bound(operator.ge, limit, f"must be at least {limit}")
 
 
+def at_most(limit: int) -> Bound:
+    """The bound value <= limit."""
+    return Bound(operator.le, limit, f"must be at most {limit}")
+
+
 def below(limit: int) -> Bound:
     """The bound value < limit."""
     return Bound(operator.lt, limit, f"must be below {limit}")
@@ -47,10 +52,11 @@ def below(limit: int) -> Bound:
 positive = Bound(operator.gt, 0, "must be positive")
 fraction = below(1)  # with the rule that no number is negative: from 0 up to, but not including, 1
 FINITE = "must be a finite number that is not negative"
+MOST = 1_000_000  # for whole numbers whose field has no upper bound of its own: larger ones are mistakes
 
 
 def check_bounds(instance: Any) -> None:
-    """Check every number of a dataclass: its field's bounds, and that it is finite and not negative.
+    """Check every number of a dataclass: its field's bounds, that it is finite and not negative, and at most MOST.
 
     A field that is None passes.
 
@@ -64,6 +70,8 @@ def check_bounds(instance: Any) -> None:
             for bound in bounds:
                 check(bound.holds(value), f"{name}={value} {bound.text}")
             check(0 <= value < math.inf, f"{name}={value} {FINITE}")
+            bounded = isinstance(value, float) or any(bound.compare in (operator.le, operator.lt) for bound in bounds)
+            check(bounded or value <= MOST, f"{name}={value} must be at most {MOST}")
 
 
 @cache
@@ -122,9 +130,9 @@ def convert(name: str, value: object, hint: Any) -> object:
 
 
 def _number(name: str, value: object) -> float:
-    try:  # YAML reads 1e-3 as a text
-        number = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else math.nan
-    except ValueError:
+    try:
+        number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    except OverflowError:  # a whole number of more than 308 digits
         number = math.nan
     if not math.isfinite(number):
         raise UserError(f"{name}={value!r} must be a finite number")

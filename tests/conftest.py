@@ -37,14 +37,11 @@ def complaint(capsys: pytest.CaptureFixture[str]) -> Complaint:
     """Run a command that must end with status 2 and one line on stderr; the line, without "error: "."""
 
     def told(main: Main, *argv: str) -> str:
-        try:
-            status = main(list(argv))
-        except SystemExit as ended:  # argparse shows its usage first
-            status = int(str(ended.code))
+        status = main(list(argv))
         out, err = capsys.readouterr()
-        lines = err.splitlines() if err.startswith("error: ") else err.splitlines()[-1:]
-        assert (status, out, len(lines)) == (2, "", 1), (status, out, err)
-        return lines[0].partition("error: ")[2]
+        lines = err.splitlines()
+        assert (status, out, len(lines), err[:7]) == (2, "", 1, "error: "), (status, out, err)
+        return lines[0].removeprefix("error: ")
 
     return told
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from methods.errors import UserError
+from methods.errors import UserError, check
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,8 +42,14 @@ class Source:
 
 
 def modality(name: str) -> Modality:
-    """The modality by the name alone: names that start with "point_" take points, all others take images."""
-    return "points" if name.partition("@")[0].startswith("point_") else "image"
+    """The modality by the name alone: names that start with "point_" take points, all others take images.
+
+    Raises:
+        UserError: there is nothing after the @.
+    """
+    model, at, file = name.partition("@")
+    check(bool(file) or not at, f"backbone '{name}' names no file after the @; give NAME@FILE, or leave the @ out")
+    return "points" if model.startswith("point_") else "image"
 
 
 def weights_path(name: str) -> Path | None:

@@ -77,8 +77,8 @@ def attempt(
         return error
     try:
         return end(run(spec, results, device, _Progress(spec, results, claim, on_epoch)), spec, results, claim)
-    except KeyboardInterrupt:
-        store.write_trace(results, spec, "interrupted", "Ctrl-C")
+    except KeyboardInterrupt as error:
+        store.write_trace(results, spec, "interrupted", str(error) or "Ctrl-C")
         raise
     except WriteError:
         raise

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.executors import attempt, processes, schedule
 from benchmarks.executors.attempt import Ending, OnEnd, Outcome
-from benchmarks.executors.claims import AlreadyClaimed
+from benchmarks.executors.claims import AlreadyClaimed, Watch
 from benchmarks.executors.place import Listeners, Place
 from benchmarks.records import store
 from benchmarks.records.spec import Epoch, Spec
@@ -75,13 +75,12 @@ def side_by_side(
     )
     try:
         return pool.work(fail_fast, listeners)
-    except KeyboardInterrupt:
-        pool.kill()
-        for worker in pool.busy.values():
-            store.write_trace(results, worker.spec, "interrupted", "Ctrl-C")
+    except KeyboardInterrupt as error:
+        pool.end()
+        pool.release(str(error) or "Ctrl-C")
         raise
     finally:
-        pool.kill()
+        pool.end()
 
 
 class Worker:
@@ -130,10 +129,20 @@ class _Pool:
                     self._end(worker, message, fail_fast, listeners.on_end)
         return self.outcome
 
-    def kill(self) -> None:
-        for worker in (*self.busy.values(), *self.idle):
+    def end(self) -> None:
+        """End all workers. Those that execute a run give up its claim."""
+        processes.end([worker.process for worker in self.busy.values()])
+        for worker in self.idle:
             worker.process.kill()
             worker.process.join()
+
+    def release(self, why: str) -> None:
+        """Release the claims of workers that had to be killed, and note why their runs have no record."""
+        watch = Watch(self.results)
+        for worker in self.busy.values():
+            # another driver may have the run, or this one its record
+            if watch.freed(worker.spec) and not store.record_path(self.results, worker.spec).exists():
+                store.write_trace(self.results, worker.spec, "interrupted", why)
 
     def _receive(self, worker: Worker) -> Epoch | Ending:
         """Return an epoch, or how the run ended.

@@ -3,10 +3,14 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from multiprocessing.context import SpawnProcess
 from typing import Any
+
+GRACE_SECONDS = 5.0  # for a child that was asked to end
 
 
 def start(target: Callable[..., None], *args: Any) -> SpawnProcess:
@@ -24,9 +28,24 @@ def start(target: Callable[..., None], *args: Any) -> SpawnProcess:
     return process
 
 
+def end(children: Sequence[SpawnProcess]) -> None:
+    """Interrupt children, so that their runs and trials stop now. Kill those that go on for GRACE_SECONDS."""
+    for child in children:
+        child.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
+    for child in children:
+        child.join(max(0.0, deadline - time.monotonic()))
+        child.kill()
+        child.join()
+
+
 def _work(target: Callable[..., None], *args: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ``end`` interrupts the work like Ctrl-C
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    target(*args)
+    try:
+        target(*args)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGTERM)
 
 
 def _end_with_parent() -> None:

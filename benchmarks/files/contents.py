@@ -25,9 +25,17 @@ AHEAD = 256  # results that may wait in memory
 
 
 def cache_root() -> Path:
-    """The folder for everything that can be made again: $PEFT_BENCH_CACHE, else below the user's cache folder."""
-    own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "peft-vision-bench"
-    return Path(os.environ.get(CACHE) or own)
+    """The folder for everything that can be made again: $PEFT_BENCH_CACHE, else below the user's cache folder.
+
+    Raises:
+        UserError: nothing names a folder, and the user has no home.
+    """
+    if given := os.environ.get(CACHE):
+        return Path(given)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "peft-vision-bench"
+    except RuntimeError:
+        raise UserError(f"this user has no home folder for a cache; name a folder in ${CACHE}") from None
 
 
 def each(function: Callable[[T], R], items: Sequence[T], doing: str) -> Iterator[R]:

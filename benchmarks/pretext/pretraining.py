@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks import backbones
+from benchmarks.backbones import tensors
 from benchmarks.cli import progress
+from benchmarks.files.places import check_plain
 from benchmarks.files.writing import write_atomic, writing
 from benchmarks.pretext import images, points
-from methods.errors import UserError
+from methods.errors import UserError, check
 
 SAVE_SECONDS = 60.0  # between checkpoints
 HELD_OUT = 1024  # samples that measure accuracy; training never draws them
@@ -167,14 +169,22 @@ class Run:
         ]
 
     def _resume(self) -> None:
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        if state["job"] != vars(self.job):
-            of = Pretraining(**state["job"]).command
-            raise UserError(f"{self.checkpoint} belongs to another command ({of}); finish that, or delete the file")
-        for name in STATES:
-            getattr(self, name).load_state_dict(state[name])
-        for name in COUNTERS:
-            setattr(self, name, state["counters"][name])
+        try:
+            check_plain(self.checkpoint)
+            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            job = Pretraining(**state["job"])
+            other, (step, seconds, rows) = job.command, (state["counters"][name] for name in COUNTERS)
+            if job == self.job:
+                for name in STATES:
+                    getattr(self, name).load_state_dict(state[name])
+                self.step, self.seconds, self.rows = int(step), float(seconds), [dict(row) for row in rows]
+        except tensors.UNREADABLE as error:
+            reason = f"{self.checkpoint} is no whole checkpoint: {tensors.reason(error)}"
+            raise UserError(f"{reason}; delete it to start again") from None
+        check(
+            job == self.job,
+            f"{self.checkpoint} belongs to another command ({other}); finish that, or delete the file",
+        )
 
     def _card(self, path: Path) -> str:
         last, text = self.rows[-1], Path(__file__).with_name("card.txt").read_text(encoding="utf-8")

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import methods
 from methods.errors import check
-from methods.options import LATER, as_json, at_least, check_bounds, fraction
+from methods.options import LATER, as_json, at_least, at_most, check_bounds, fraction
 
 if TYPE_CHECKING:
     from benchmarks.backbones import Source
     from methods.base import Config
 
 SCHEMA_VERSION = 1
+SEEDS = 2**31  # seeds below this suit every generator of random numbers and every table
 Dtype = Literal["float32", "bfloat16"]  # the type that matrix products are computed in
 Epoch = dict[str, Any]  # what is told of an epoch: its stage, its number, and its row of the history
 
@@ -51,8 +52,8 @@ class Recipe:
             them adapt to the training samples. Published numbers on point clouds let them adapt, and do not count them.
     """
 
-    epochs: Annotated[int, at_least(1)] = 30
-    batch_size: Annotated[int, at_least(2)] = 32
+    epochs: Annotated[int, at_least(1), at_most(100_000)] = 30
+    batch_size: Annotated[int, at_least(2), at_most(65_536)] = 32
     warmup_epochs: int = 3
     drop_path: Annotated[float, fraction] = 0.0
     label_smoothing: Annotated[float, fraction] = 0.0
@@ -61,7 +62,7 @@ class Recipe:
     normalization: Literal["checkpoint", "imagenet", "none"] = "checkpoint"
     checkpoint_rule: Literal["last", "best_val", "best_test"] = "last"
     train_split: Literal["trainval", "train"] = "trainval"
-    votes: Annotated[int, at_least(1)] = field(default=1, metadata=LATER)
+    votes: Annotated[int, at_least(1), at_most(1_000)] = field(default=1, metadata=LATER)
     compile: bool = field(default=False, metadata=LATER)
     resample: bool = field(default=False, metadata=LATER)
     frozen_batchnorm: Literal["keep", "adapt"] = field(default="keep", metadata=LATER)
@@ -110,10 +111,12 @@ class Spec:
     tuning: dict[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        points = self.backbone.modality == "points"
-        misfit = f"is for point clouds, but task '{self.task}' has images"
-        check(points or self.recipe.votes == 1, f"recipe: votes={self.recipe.votes} {misfit}; use votes=1")
-        check(points or not self.recipe.resample, f"recipe: resample=true {misfit}; use resample=false")
+        check(0 <= self.seed < SEEDS, f"seed {self.seed} must be from 0 to {SEEDS - 1}")
+        on_images = {"votes": 1, "augment": "none", "resample": False}  # their other values are for point clouds
+        for name, plain in on_images.items() if self.backbone.modality == "image" else ():
+            value = getattr(self.recipe, name)
+            misfit = f"is for point clouds, but task '{self.task}' has images"
+            check(value == plain, f"recipe: {name}={str(value).lower()} {misfit}; use {name}={str(plain).lower()}")
 
     def to_json(self) -> dict[str, Any]:
         """All fields but ``tuning``. A field marked LATER is left out while it has its default, so old keys hold."""

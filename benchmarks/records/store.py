@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import orjson
 
+from benchmarks.files.places import check_plain
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import SCHEMA_VERSION, Result, Spec
 from methods.errors import UserError
@@ -104,9 +105,10 @@ def read(path: Path) -> dict[str, Any]:
         UserError: the file is no JSON, no record of a finished run, or has another schema version.
     """
     remedy = "move it away and repeat the command"
+    check_plain(path)
     try:
         record = _parsed(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"cannot read record {path}: {error}; {remedy}") from None
     if not isinstance(record, dict) or record.get("status") != "finished" or not _has_fields(record):
         raise UserError(f"record {path} is not that of a finished run; {remedy}")

@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     from benchmarks.records.spec import Dtype
     from benchmarks.sweeps.sweep import Dtypes, Sweep
 
+# more than any machine has; a larger number is a mistake, and would take the machine down
+WORKERS, THREADS = 1024, 4096
 
-def check_least(args: argparse.Namespace, **least: int) -> None:
-    """Refuse numbers that are too small: ``check_least(args, workers=1)``.
+
+def check_range(args: argparse.Namespace, **bounds: tuple[int, int]) -> None:
+    """Refuse numbers that are too small or too large: ``check_range(args, workers=(1, WORKERS))``.
 
     Raises:
-        UserError: an option was given with a number below its least value.
+        UserError: an option was given with a number that is not from the first to the second bound.
     """
-    for name, bound in least.items():
+    for name, (least, most) in bounds.items():
         value = getattr(args, name)
-        check(value is None or value >= bound, f"--{name.replace('_', '-')} {value} must be at least {bound}")
+        for number in value if isinstance(value, list) else [] if value is None else [value]:
+            check(least <= number <= most, f"--{name.replace('_', '-')} {number} must be from {least} to {most}")
 
 
 def sweep(args: argparse.Namespace) -> Sweep:
@@ -44,6 +48,7 @@ def sweep(args: argparse.Namespace) -> Sweep:
     given["set"] = {m: sweeps.joined(asked.set.get(m, {}), options.get(m, {})) for m in [*asked.set, *options]}
     recipe = sweeps.assignments(args.recipe, "--recipe")
     if args.compile:
+        check(recipe.get("compile", True) is True, "--compile contradicts --recipe compile; leave one of them out")
         recipe["compile"] = True
     return sweeps.with_recipe(sweeps.merged(asked, given, "command line"), recipe)
 
@@ -63,7 +68,7 @@ def place(args: argparse.Namespace, runs: int) -> Place:
         here = device(args.device)
         return Place(executor="local", device=here, workers=workers(args.workers, here, runs))
     check(args.executor == "ray" or not args.address, "--address is for Ray only: leave it out, or use --executor ray")
-    check_least(args, workers=1, cpus_per_run=1, gpus_per_run=0)
+    check_range(args, workers=(1, WORKERS), cpus_per_run=(1, THREADS), gpus_per_run=(0, WORKERS))
     there = _device_there(args.device, args.gpus_per_run)
     return Place(
         executor=args.executor,
@@ -93,6 +98,8 @@ def _resources(pairs: Sequence[str], executor: str) -> dict[str, str | float]:
     found: dict[str, str | float] = {}
     for pair in pairs:
         name, _, value = pair.partition("=")
+        check(bool(name), f"--resources '{pair}' must be NAME=VALUE")
+        check(name not in found, f"--resources '{pair}': {name} is given twice; give it once")
         try:
             number = float(value)
         except ValueError:
@@ -148,9 +155,9 @@ def workers(asked: int | None, device: torch.device, runs: int) -> int:
     """Return how many runs go side by side: ``asked``, or a default, but at most the number of runs.
 
     Raises:
-        UserError: ``asked`` is below 1.
+        UserError: ``asked`` is below 1, or more than WORKERS.
     """
     from benchmarks.executors.local import default
 
-    check(asked is None or asked >= 1, f"--workers {asked} must be at least 1")
+    check(asked is None or 1 <= asked <= WORKERS, f"--workers {asked} must be from 1 to {WORKERS}")
     return min(asked or default(device, runs), max(runs, 1))

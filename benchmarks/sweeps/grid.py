@@ -1,16 +1,18 @@
 """Every combination of options: a list of values for an option means one configuration per value."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_origin, get_type_hints
 
 import methods
 from benchmarks.records.spec import Recipe
 from methods.base import Config
-from methods.errors import UserError
+from methods.errors import UserError, check
 from methods.options import parse
 
 Options = Mapping[str, Any]
+MOST_RUNS = 100_000
 
 
 def configs(method: str, options: Options | Sequence[Options]) -> Iterator[Config]:
@@ -46,5 +48,19 @@ def _combinations(options: Options, hints: Mapping[str, Any]) -> Iterator[dict[s
         if is_list and get_origin(hints.get(name)) is tuple:
             is_list = any(isinstance(item, list) for item in value)
         spread.append(value if is_list else [value])
+        check(not is_list or bool(value), f"{name}=[] has no value to run; give one, or leave {name} out")
+    check_runs(math.prod(map(len, spread)))
     for combination in itertools.product(*spread):
         yield dict(zip(options, combination, strict=True))
+
+
+def check_runs(count: int) -> None:
+    """Refuse more runs than anybody waits for, before they are listed.
+
+    Raises:
+        UserError: there are more than MOST_RUNS.
+    """
+    check(
+        count <= MOST_RUNS,
+        f"this asks for {count:,} runs, but at most {MOST_RUNS:,} can be asked for; give fewer values",
+    )

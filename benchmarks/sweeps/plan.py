@@ -20,8 +20,9 @@ from benchmarks.executors.place import Place
 from benchmarks.files.root import data_root
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
-from benchmarks.training import model
+from benchmarks.training import memory, model
 from benchmarks.training.train import Trainer
+from methods.errors import check
 
 SAMPLES = 2  # training samples of the first measurement
 SLOW = 0.25  # seconds per sample; below this, the measurement is repeated on more samples
@@ -65,12 +66,20 @@ def show(specs: Sequence[Spec], results: Path, place: Place) -> int:
 
 
 def _seconds_per_run(spec: Spec, device: torch.device) -> float:
-    """The training time of a run, estimated from a few samples."""
-    per_sample = _seconds_per_sample(spec, device, SAMPLES)
-    if per_sample < SLOW:
-        per_sample = _seconds_per_sample(spec, device, spec.recipe.batch_size * BATCHES)
+    """The training time of a run, estimated from a few samples.
+
+    Raises:
+        UserError: memory ran out.
+    """
     task = suites.get(spec.suite).tasks[spec.task]
     samples = task.train + (task.val if spec.recipe.train_split == "trainval" else 0)
+    try:
+        per_sample = _seconds_per_sample(spec, device, SAMPLES)
+        if per_sample < SLOW:
+            per_sample = _seconds_per_sample(spec, device, min(spec.recipe.batch_size * BATCHES, max(SAMPLES, samples)))
+    except (RuntimeError, MemoryError) as error:
+        check(not memory.ran_out(error), f"{spec}: {memory.told(error)}; give a smaller batch_size or smaller options")
+        raise
     return per_sample * samples * model.build(spec, pretrained=False).method.epochs(spec.recipe.epochs)
 
 

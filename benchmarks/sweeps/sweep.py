@@ -1,16 +1,15 @@
 """From a sweep, as a person asks for it, to the list of its runs: methods x options x recipes x tasks x seeds."""
 
-import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 import methods
 from benchmarks import backbones, suites
 from benchmarks.cli import warn
+from benchmarks.files import settings
 from benchmarks.files.root import Missing
 from benchmarks.records.spec import Dtype, Spec
 from benchmarks.sweeps import grid, wiring
@@ -19,6 +18,7 @@ from methods.base import Config, Modality
 from methods.errors import UserError, check, unknown
 
 Dtypes = Dtype | Callable[[str], Dtype]  # one for all runs, or a function of the backbone's name
+PLURAL: Mapping[Modality, str] = {"image": "images", "points": "point clouds"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +50,7 @@ def from_file(path: Path) -> Sweep:
     Raises:
         UserError: the file is no YAML mapping, or a field is unknown or has a value of another type.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read config {path}: {' '.join(str(error).split())}") from None
+    values = settings.read(path)
     check(isinstance(values, dict), f"config {path} must be a YAML mapping with some of: {', '.join(FIELDS)}")
     return merged(Sweep(), values, f"config {path}")
 
@@ -90,16 +87,17 @@ def assignments(texts: Sequence[str], option: str) -> dict[str, Any]:
     """``["epochs=20"]`` becomes ``{"epochs": 20}``. Values are YAML, so [4, 8] is a list.
 
     Raises:
-        UserError: a text has no '=', or its value is not YAML.
+        UserError: a text has no '=', its value is not YAML, or a name comes twice.
     """
-    pairs = {}
+    pairs: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         check(bool(equals and name and value), f"{option} {text}: give NAME=VALUE")
+        check(name not in pairs, f"{option} {text}: {name} is given twice; give one value, or a list as in [A, B]")
         try:
-            pairs[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise UserError(f"{option} {text}: '{value}' is not a YAML value; quote it, or give [A, B]") from None
+            pairs[name] = settings.parse(value)
+        except UserError as error:
+            raise UserError(f"{option} {text}: no YAML value: {error}; quote it, or give [A, B]") from None
     return pairs
 
 
@@ -144,39 +142,37 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     for their digests. Such specs are enough for a plan, but they cannot be trained or recorded.
 
     Raises:
-        UserError: a name is unknown, an option or value is not allowed, or a method that was asked for by name fits
-            none of the tasks or not the backbone.
+        UserError: a name is unknown, an option or value is not allowed or does not fit the backbone, a method or
+            backbone that was asked for by name fits none of the tasks, or there are too many runs.
     """
     suite = suites.get(sweep.suite)
-    names, tasks = _methods(sweep), list(sweep.tasks) or list(suite.tasks)
+    names, tasks = _methods(sweep), list(dict.fromkeys(sweep.tasks)) or list(suite.tasks)
     for task in tasks:
         check(task in suite.tasks, f"suite {suite.name}: {unknown('task', task, suite.tasks)}")
     for name in names if sweep.methods != ("all",) else ():
         _check_modality(name, suite, tasks)
-    for seed in sweep.seeds:
-        check(seed >= 0, f"seed {seed} is negative; give 0 or more")
-    # data before weights, because missing data are found faster
-    prints = {task: (_fingerprint_or_absent(suite, task) if absent else suite.fingerprint(task)) for task in tasks}
-    chosen = dict(suite.backbones) | {backbones.modality(name): name for name in sweep.backbone}
-    source = backbones.source_or_absent if absent else backbones.source
-    sources = {kind: source(chosen[kind]) for kind in {suite.tasks[task].modality for task in tasks}}
-    _check_points(suite, tasks, sources)
-    _check_weights(sources.values(), names)
-    configs = {name: list(grid.configs(name, sweep.set.get(name, {}))) for name in names}
+    kinds = {task: suite.tasks[task].modality for task in tasks}
+    chosen = _backbones(sweep, suite, set(kinds.values()))
+    configs = {name: list(islice(grid.configs(name, sweep.set.get(name, {})), grid.MOST_RUNS + 1)) for name in names}
     recipes = {
         (task, name): list(
-            grid.recipes(
-                suite.recipe(task, sources[suite.tasks[task].modality].name),
-                {**sweep.recipe, **sweep.recipes.get(name, {})},
-            )
+            grid.recipes(suite.recipe(task, chosen[kinds[task]]), {**sweep.recipe, **sweep.recipes.get(name, {})})
         )
-        for task, name in itertools.product(tasks, names)
+        for task, name in product(tasks, names)
     }
+    cells = [(task, name) for task in tasks for name in names if kinds[task] in methods.get(name).modalities]
+    grid.check_runs(len(sweep.seeds) * sum(len(configs[name]) * len(recipes[task, name]) for task, name in cells))
+    # data before weights, because missing data are found faster
+    prints = {task: (_fingerprint_or_absent(suite, task) if absent else suite.fingerprint(task)) for task in tasks}
+    source = backbones.source_or_absent if absent else backbones.source
+    sources = {kind: source(name) for kind, name in chosen.items()}
+    _check_points(suite, tasks, sources)
+    _check_weights(sources.values(), names)
     wired = {(kind, name): _wired(name, configs[name], sources[kind], sweep) for kind in sources for name in names}
     planned: dict[str, Spec] = {}
-    for seed, task, name in itertools.product(sweep.seeds, tasks, names):
-        kind = suite.tasks[task].modality
-        for config, recipe in itertools.product(wired[kind, name], recipes[task, name]):
+    for seed, (task, name) in product(sweep.seeds, cells):
+        kind = kinds[task]
+        for config, recipe in product(wired[kind, name], recipes[task, name]):
             spec = Spec(
                 method=name,
                 config=config,
@@ -191,6 +187,19 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
             )
             planned[spec.key] = spec
     return list(planned.values())
+
+
+def _backbones(sweep: Sweep, suite: suites.Suite, kinds: Set[Modality]) -> dict[Modality, str]:
+    """The backbone of each modality of the tasks: the one that was asked for, or the suite's own."""
+    asked: dict[Modality, str] = {}
+    for name in dict.fromkeys(sweep.backbone):
+        kind = backbones.modality(name)
+        have = f"but the tasks asked for have {' and '.join(PLURAL[kind] for kind in sorted(kinds))}; leave it out"
+        check(kind in kinds, f"backbone '{name}' takes {PLURAL[kind]}, {have}")
+        check(kind not in asked, f"two backbones for {PLURAL[kind]}: {asked.get(kind)} and {name}; give one of them")
+        wiring.bare(name)  # refuses an unknown name
+        asked[kind] = name
+    return {kind: asked.get(kind, suite.backbones[kind]) for kind in sorted(kinds)}
 
 
 def _methods(sweep: Sweep) -> list[str]:

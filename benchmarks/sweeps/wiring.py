@@ -1,34 +1,60 @@
 """Whether a method can act on a backbone at all, found out before the first run. No weights are needed."""
 
+import os
 from functools import cache
 from typing import cast
 
 import torch
+from torch import nn
 
 import methods
 from benchmarks import backbones
 from methods.base import Backbone, Config
 from methods.errors import UserError
 
+BYTES = 4  # per weight
+
 
 @cache
 def misfit(backbone: str, method: str, config: Config) -> str | None:
     """Why a method with these options cannot be wired onto a backbone, in one line; None if it can.
 
-    The tuners of Hugging Face PEFT are not tried: some need the values of the weights, which a bare backbone lacks.
+    It also cannot if its weights alone are larger than this machine's memory.
+
+    Raises:
+        UserError: the backbone is unknown.
     """
-    if method.startswith(methods.BRIDGE):
-        return None
+    bare(backbone)
     try:
-        with torch.device("meta"):
-            methods.build(method, bare(backbone), config).detach()
+        count = _trained(backbone, method, config)
     except UserError as error:
         return f"backbone '{backbone}': {error}"
-    return None
+    except Exception:  # a bug: the run that meets it keeps its traceback, and the other runs go on
+        return None
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    needs = f"{method}: {count:,} trained parameters need {BYTES * count / 1e9:.0f} GB"
+    too_large = f"backbone '{backbone}': {needs}, but this machine has {memory / 1e9:.0f} GB; give smaller options"
+    return too_large if BYTES * count > memory else None
 
 
 @cache
 def bare(name: str) -> Backbone:
-    """The architecture alone. Every method is detached from it, so one serves all of them."""
-    with torch.device("meta"):
+    """The architecture alone. Every method is detached from it, so one serves all of them.
+
+    Raises:
+        UserError: the name is unknown, or the architecture is not supported.
+    """
+    with torch.random.fork_rng([]), torch.device("meta"):
         return cast(Backbone, backbones.build(name, pretrained=False))
+
+
+def _trained(backbone: str, method: str, config: Config) -> int:
+    """The number of parameters that a method trains. Torch's random numbers stay as they were."""
+    bridged = method.startswith(methods.BRIDGE)  # tuners of Hugging Face PEFT may compute with the weights' values
+    with torch.random.fork_rng([]), torch.device("cpu" if bridged else "meta"):
+        body = cast(Backbone, backbones.build(backbone, pretrained=False)) if bridged else bare(backbone)
+        wired = methods.build(method, body, config)
+    modules = (cast(nn.Module, body), wired)
+    trained = {id(p): p.numel() for module in modules for p in module.parameters() if p.requires_grad}
+    wired.detach()
+    return sum(trained.values())

@@ -1,6 +1,7 @@
 """Training steps to time, as functions that mark where their parts (forward, backward, optimizer) end."""
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -13,10 +14,12 @@ import methods
 from benchmarks import backbones
 from benchmarks.backbones.images import image_normalization
 from benchmarks.timing import floor
+from benchmarks.training import prefix
 from benchmarks.training.model import Classifier
 from benchmarks.training.optimizer import adamw
 from benchmarks.training.precision import autocast
 from methods.base import Backbone
+from methods.errors import check
 
 Mark = Callable[[str], None]
 Step = Callable[[Mark], None]
@@ -65,6 +68,11 @@ class Setting:
         generator = torch.Generator().manual_seed(0)
         images = backbones.modality(self.backbone) == "image"
         shape = (3, *[image_normalization(self.backbone)[2]] * 2) if images else (POINTS, 3)
+        needed = count * math.prod(shape) * torch.float32.itemsize
+        fits = prefix.fits(needed, torch.device("cpu"))
+        check(
+            fits, f"a batch of {count} samples has {needed / 1e9:.1f} GB, which leaves no memory for a step; give fewer"
+        )
         x = torch.randn(count, *shape, generator=generator)
         return x.to(self.device), torch.randint(self.classes, (count,), generator=generator).to(self.device)
 

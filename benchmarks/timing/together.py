@@ -12,9 +12,11 @@ from typing import Any
 import torch
 
 from benchmarks.cli import progress
+from benchmarks.executors import processes
 from benchmarks.timing import steps
 from benchmarks.timing.steps import Case, Setting
 from benchmarks.timing.turns import Turn
+from benchmarks.training import memory
 from methods.errors import UserError
 
 WARM_UP = 3  # steps before the first round
@@ -45,26 +47,28 @@ def _rates(case: Case, setting: Setting, count: int, repeats: int, threads: int)
     spawn = multiprocessing.get_context("spawn")
     barrier, answers = spawn.Barrier(count, timeout=TIMEOUT_SECONDS), spawn.Queue()
     asked = (case, setting, threads, [SECONDS] * repeats, barrier, answers)
-    processes = [spawn.Process(target=_steps, args=asked, daemon=True) for _ in range(count)]
-    for process in processes:
-        process.start()
-    found = [_answer(answers, processes) for _ in processes]
-    for process in processes:
-        process.join()
+    children: list[SpawnProcess] = []
+    try:
+        children.extend(processes.start(_steps, *asked) for _ in range(count))
+        found = [_answer(answers, children) for _ in children]
+        for child in children:
+            child.join()
+    finally:
+        processes.end(children)
     reasons = [answer for answer in found if isinstance(answer, str)]
     if reasons:
         raise UserError(f"{count} processes side by side fail on {setting.device}: {reasons[0]}; ask for fewer")
     return [sum(rates) for rates in zip(*found, strict=True)]
 
 
-def _answer(answers: Any, processes: Sequence[SpawnProcess]) -> list[float] | str:
+def _answer(answers: Any, children: Sequence[SpawnProcess]) -> list[float] | str:
     """The next answer of a process, or the reason why there is none because a process died."""
     while True:
         try:
             answer: list[float] | str = answers.get(timeout=1.0)
             return answer
         except queue.Empty:
-            if any(process.exitcode for process in processes):
+            if any(child.exitcode for child in children):
                 return "a process ended early"
 
 
@@ -82,11 +86,9 @@ def _steps(case: Case, setting: Setting, threads: int, rounds: Sequence[float], 
         answers.put("another process failed")
     except (RuntimeError, MemoryError) as error:
         barrier.abort()
-        # on a CPU, torch raises a plain RuntimeError that only its text tells from others
-        full = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
-        if not full:
+        if not memory.ran_out(error):
             raise  # a bug keeps its traceback
-        answers.put(str(error).partition("\n")[0] or "out of memory")
+        answers.put(memory.told(error))
 
 
 def _during(seconds: float, step: steps.Step, setting: Setting, least: int) -> float:

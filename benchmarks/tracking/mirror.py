@@ -129,11 +129,12 @@ def prepare() -> None:
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """Return what MLflow raises if it does not answer, refuses, or lacks a database driver."""
+    """Return what MLflow raises if it does not answer, refuses, lacks a database driver, or finds other tables."""
+    from alembic.util.exc import CommandError
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return (MlflowException, SQLAlchemyError, OSError, ImportError)
+    return (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError)
 
 
 def reason(error: BaseException, uri: str) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import methods
 from benchmarks import backbones
+from benchmarks.files.places import check_plain
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Spec
 from methods.base import Backbone, Method
@@ -167,6 +168,7 @@ def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
     Raises:
         UserError: the file is missing or is no task file, or the backbone has other weights on this machine.
     """
+    check_plain(path)
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata: dict[str, Any] = file.metadata() or {}

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import queue
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -65,34 +64,21 @@ def side_by_side(
                 broken[search] = reason
             on_trial(search)
     finally:
-        _end(children)
+        processes.end(children)
     if dead := [child.exitcode for child in children if child.exitcode]:
         reason = f"a process died with exit code {dead[0]}; -9 often means that memory ran out; repeat the command"
         broken[searches[0]] = reason
     return broken
 
 
-def _end(children: Sequence[SpawnProcess]) -> None:
-    """Interrupt the processes that still run, so that their trials fail now and not after the grace period."""
-    for child in children:
-        child.terminate()
-    for child in children:
-        child.join(timeout=10)
-        child.kill()
-        child.join()
-
-
 def _serve(
     messages: Any, database: StudyDatabase, device: torch.device, threads: int, searches: Sequence[Search]
 ) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ``_end`` interrupts a trial like Ctrl-C
     torch.set_num_threads(threads)
     try:
         with database.watched():
             broken = in_process(searches, database, device, lambda search: messages.put((search, None)))
     except UserError as error:
         broken = {searches[0]: str(error)}
-    except KeyboardInterrupt:
-        return
     for search, reason in broken.items():
         messages.put((search, reason))

@@ -75,7 +75,7 @@ def work(search: Search, database: StudyDatabase, device: torch.device, *, on_tr
     own = study(search, database)
     while waiting := fill(own, search, database):
         # a slot's random numbers depend neither on the process that draws them nor on earlier interruptions
-        seed = search.base.seed * 100_003 + waiting[0].user_attrs["slot"]
+        seed = (search.base.seed * 100_003 + waiting[0].user_attrs["slot"]) % 2**32
         own.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS)
         ran: list[int] = []
         try:

@@ -9,6 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 import methods
+from benchmarks.files.places import check_plain
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Recipe, Spec
 from benchmarks.training.environment import environment
@@ -64,12 +65,13 @@ def apply(specs: Sequence[Spec], folder: Path) -> list[Spec]:
 
 def _tuned(spec: Spec, file: Path) -> Spec:
     try:
+        check_plain(file)
         found = json.loads(file.read_text(encoding="utf-8"))
         config = methods.config(spec.method, found["config"])
         tuning = {name: found[name] for name in ("study", "trials", "split", "val_accuracy", "fixed", "search_seed")}
         conditions = {name: found[name] for name in ("backbone", "data_fingerprint")}
         conditions["recipe"] = _recipe(Recipe(**found["recipe"]))  # defaults fill newer fields
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"cannot read {file}: {error}; tune again, or remove the file") from None
     for name, now in _conditions(spec).items():
         check(

@@ -88,7 +88,7 @@ def test_an_element_is_repeated_after_a_time_limit(tmp_path, specs):
         (["--executor", "slurm", "--resources", "partitoin=gpu", "--dry-run"], ["--resources", "partitoin"]),
         (["--executor", "slurm", "--gpus-per-run", "0.5", "--dtype", "float32", "--dry-run"], ["0.5", "whole"]),
         (["--executor", "slurm", "--address", "auto"], ["--address", "Ray"]),
-        (["--executor", "slurm", "--workers", "0"], ["--workers 0", "at least 1"]),
+        (["--executor", "slurm", "--workers", "0"], ["--workers 0", "from 1 to 1024"]),
         (["--executor", "slurm", "--device", "cuda:1"], ["cuda:1", "chooses"]),
         (["--executor", "slurm", "--device", "cpu", "--gpus-per-run", "1"], ["--gpus-per-run 1", "--device cpu"]),
         (["--executor", "slurm", "--resources", "mem_gb"], ["mem_gb", "NAME=VALUE"]),

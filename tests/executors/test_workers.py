@@ -101,6 +101,7 @@ def test_ctrl_c_leaves_traces_and_no_process(tmp_path, specs):
     with pytest.raises(KeyboardInterrupt):
         execute(specs("full", tasks=TASKS, recipe={"epochs": 50}), tmp_path, on_epoch=ctrl_c)
     assert {trace["status"] for trace in traces(tmp_path)} == {"interrupted"}
+    assert not list((tmp_path / store.UNFINISHED).rglob("*.claim"))
     assert pids
     for pid in pids:
         with pytest.raises(ProcessLookupError):

@@ -40,6 +40,7 @@ class Second(First):
         ({"rate": -1.0}, "rate=-1.0 must be positive"),
         ({"rate": math.nan}, "rate=nan must be positive"),
         ({"rate": math.inf}, "rate=inf must be a finite number that is not negative"),
+        ({"maybe": 1_000_001}, "maybe=1000001 must be at most 1000000"),
         ({"free": -0.5}, "free=-0.5 must be a finite number that is not negative"),
         ({"free": math.nan}, "free=nan must be a finite number that is not negative"),
     ],
@@ -55,8 +56,14 @@ def test_numbers_within_their_bounds_pass(values):
     assert dataclasses.asdict(First(**values)) == dataclasses.asdict(First()) | values
 
 
+@pytest.mark.parametrize("value", ["1e-3", "3", True, 10**400, math.inf, math.nan, None])
+def test_what_is_no_finite_number_is_refused(value):
+    with pytest.raises(UserError, match=r"^rate=.* must be a finite number$"):
+        parse(First, {"rate": value})
+
+
 def test_text_becomes_the_type_inside_annotated():
-    assert parse(First, {"size": 3, "maybe": 2, "rate": "1e-3"}) == First(size=3, maybe=2, rate=0.001)
+    assert parse(First, {"size": 3, "maybe": 2, "rate": 1}) == First(size=3, maybe=2, rate=1.0)
     with pytest.raises(UserError, match=r"^size='many' must be of type int$"):
         parse(First, {"size": "many"})
 

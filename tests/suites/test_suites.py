@@ -59,19 +59,6 @@ def test_show_draws_a_picture(task, tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(
-    ("argv", "part"),
-    [
-        (["show", "digit", "-o", "x.png"], "did you mean 'digits'"),
-        (["show", "digits", "-o", "x.doc"], ".png"),
-        (["verify", "ofline"], "did you mean 'offline'"),
-        (["show", "digits", "-o", "/proc/nowhere/x.png"], "/proc/nowhere"),
-    ],
-)
-def test_wrong_input_is_one_line(argv, part, complaint):
-    assert part in complaint(data.main, *argv)
-
-
 def test_the_real_digits_are_those_of_scikit_learn():
     with np.load(offline_images.REAL_DIGITS) as ours:
         images, labels = load_digits().images, load_digits().target

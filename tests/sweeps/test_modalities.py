@@ -55,7 +55,8 @@ def test_options_are_checked_even_of_a_method_that_all_leaves_out():
 
 def test_timing_a_points_method_on_images_is_one_line(complaint):
     line = complaint(speed.main, "methods", "--methods", "idpt")
-    assert line == "method 'idpt' works on points only; VisionTransformer is of modality image"
+    why = "method 'idpt' works on points only; VisionTransformer is of modality image"
+    assert line == f"backbone 'vit_base_patch16_224': {why}"
 
 
 def test_list_names_everything_and_shows_the_modalities(capsys):

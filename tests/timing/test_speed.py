@@ -190,16 +190,3 @@ def test_methods_share_the_weights_that_none_of_them_trains():
     steps.share_frozen(tuned.backbone, body)
     same = {name: p.data_ptr() == body.get_parameter(name).data_ptr() for name, p in tuned.backbone.named_parameters()}
     assert {name for name, shared in same.items() if not shared} == {name for name in same if name.endswith("bias")}
-
-
-@pytest.mark.parametrize(
-    ("argv", "message"),
-    [
-        (["--report", "image"], "--report: unknown part 'image'; did you mean 'images'?"),
-        (["--set", "vpt_deep.prompts=5"], "options set for 'vpt_deep', which is not among the methods: lora, adapterx"),
-        (["--batch-size", "1"], "--repeats and --side-by-side must be at least 1, and --batch-size at least 2"),
-        (["--repeats", "0"], "--repeats and --side-by-side must be at least 1, and --batch-size at least 2"),
-    ],
-)
-def test_a_mistake_is_one_line(argv, message, complaint):
-    assert complaint(speed.main, *argv).startswith(message)

@@ -91,7 +91,7 @@ def test_nothing_to_upload_starts_no_process(default, tmp_path, monkeypatch, spe
     monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: pytest.fail("a process was started"))
     argv = ["--methods", "linear", *QUICK, "clip_grad=0", "--results", str(default[0] / "results")]
     assert run.main([*argv, "--tracking", default[1]]) == 0
-    assert run.main([*argv, "--tracking", default[1], "--force", "--dry-run"]) == 0
+    assert run.main([*argv, "--tracking", default[1], "--seeds", "7", "--dry-run"]) == 0
     (linear,) = specs("linear")
     with Sink(address("off"), tmp_path, [linear], warn=pytest.fail) as sink:
         sink.epoch(linear, ROW)

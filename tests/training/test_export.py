@@ -144,19 +144,6 @@ def test_a_method_other_than_lora_has_no_peft_layout(tmp_path, complaint):
     assert not (tmp_path / "peft").exists()
 
 
-@pytest.mark.parametrize(
-    ("argv", "message"),
-    [
-        (["x.safetensors"], "nothing to write; give -o FILE, --peft DIR or --task FILE"),
-        (["x.safetensors", "-o", "x.pth"], "cannot write 'x.pth': the file must end in .safetensors"),
-        (["x.safetensors", "-o", "y.safetensors"], "cannot read task file x.safetensors"),
-        (["0000", "-o", "y.safetensors", "--results", "none"], "'0000' names no run below none/runs"),
-    ],
-)
-def test_a_mistake_is_one_line(argv, message, complaint):
-    assert message in complaint(export.main, *argv)
-
-
 @NEEDS_PEFT
 def test_peft_and_timm_compute_what_the_task_file_does(tmp_path):
     from peft import PeftModel

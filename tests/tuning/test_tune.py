@@ -243,7 +243,8 @@ def test_tuning_killed_at_a_random_moment_ends_with_exactly_its_trials(tmp_path)
 
 
 @pytest.mark.slow
-def test_ctrl_c_fails_the_trials_of_all_processes_at_once(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_fails_the_trials_of_all_processes_and_ends_them(number, tmp_path):
     argv = ["--methods", "full", "--tasks", "digits", "--recipe", "epochs=100", "warmup_epochs=0"]
     long, database = search(8, "full", epochs=100), place(tmp_path)
 
@@ -253,9 +254,16 @@ def test_ctrl_c_fails_the_trials_of_all_processes_at_once(tmp_path):
     while studies.counts(long, database)["running"] < 2:
         assert process.poll() is None
         time.sleep(0.5)
-    os.killpg(process.pid, signal.SIGINT)  # a terminal sends Ctrl-C to every process
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # a terminal sends Ctrl-C to every process
+    else:
+        process.send_signal(number)
     _, err = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
+    deadline = time.monotonic() + 2  # for the process in which Python counts semaphores
+    while alive := [child for child in children if Path(f"/proc/{child}").exists()]:
+        assert time.monotonic() < deadline, alive
     left = studies.counts(long, database)
     assert (left["running"], left["fail"]) == (0, 2)
     assert "Traceback" not in err
@@ -338,7 +346,7 @@ class TestTunedRuns:
         ("argv", "reason"),
         [
             (["--methods", "norm", "--tasks", "digits", *RECIPE], "not tuned yet: norm on digits"),
-            ([*QUICK, "epochs=5"], "tuned with recipe"),
+            (["--methods", "linear", "--tasks", "digits", "--recipe", "epochs=5", "warmup_epochs=0"], "with recipe"),
             ([*QUICK, "--set", "linear.lr=0.1"], "leave out those set for linear"),
         ],
     )
