@@ -115,13 +115,28 @@ def _verify(suite: Suite, tasks: Sequence[str]) -> int:
 
     for name in tasks:
         check_task(suite, name)
-    wrong = all_faults(suite, tasks)
+    wrong = [*all_faults(suite, tasks), *_with_few_points(suite, tasks)]
     check(not wrong, f"the data of suite {suite.name} differ from its table: {'; '.join(wrong)}")
     for name in tasks:
         task = suite.tasks[name]
         print(f"{name}: {task.classes} classes, {task.train} + {task.val} + {task.test} samples")
+        for line in suite.facts(name) if suite.facts else ():
+            print(f"  {line}")
     print(f"suite {suite.name}: {len(tasks)} tasks have the samples, classes and values of its table")
     return 0
+
+
+def _with_few_points(suite: Suite, tasks: Sequence[str]) -> list[str]:
+    """One line per task whose clouds have fewer points than the suite's own backbone groups."""
+    from benchmarks import backbones
+
+    lines = []
+    for task in (suite.tasks[name] for name in tasks if suite.tasks[name].points):
+        backbone = suite.backbones[task.modality]
+        needed = backbones.fewest_points(backbone)
+        if task.points < needed:
+            lines.append(f"{task.name}: clouds of {task.points} points, but {backbone} needs {needed} or more")
+    return lines
 
 
 def _fingerprint(suite: Suite, task: str) -> str:

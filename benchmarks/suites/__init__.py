@@ -86,6 +86,7 @@ class Suite:
         fingerprint: a digest of all samples and labels of a task; raises Missing where its files are not there.
         obtain: where the files come from: an archive that is fetched; or a text that tells a person where to get them,
             in which {root} stands for the data root; or None for a suite that needs no files.
+        facts: lines on a task's data that are told beside its check, though nothing need be wrong; None for none.
         faults: what is wrong with a task's files, one line per fault; None to check what ``load`` returns.
         convert: makes files that load fast out of the published ones, and returns the paths that it wrote.
         published: CSV files with numbers of papers, as ``benchmarks.published`` reads them. Rows of other suites in
@@ -104,6 +105,7 @@ class Suite:
     pool: Load | None = None
     unit_sphere: bool = False
     obtain: Archive | str | None = None
+    facts: Callable[[str], list[str]] | None = None
     faults: Callable[[str], list[str]] | None = None
     convert: Callable[[], list[Path]] | None = None
     published: tuple[Path, ...] = ()

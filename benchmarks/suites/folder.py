@@ -1,5 +1,6 @@
 """The suite of a person's own files: every folder in the data root with images or point clouds in a known layout."""
 
+import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from benchmarks.files import clouds, contents, decoded, layouts, verify
 from benchmarks.files.classes import check_several, gaps, some
+from benchmarks.files.coordinates import as_stored, in_unit_sphere, told
 from benchmarks.files.holdout import hold_out
 from benchmarks.files.places import Place, check_name
 from benchmarks.files.root import Missing
@@ -44,6 +46,7 @@ class Data:
     note: str = ""
     load: Callable[[str, int | None], tuple[Tensor, Tensor]]
     fingerprint: Callable[[], str]
+    facts: Callable[[], list[str]] = list
     faults: Callable[[], list[str]]
 
 
@@ -71,9 +74,11 @@ def suite(root: Path) -> Suite:
         tasks={task: data.task for task, data in found.items()},
         recipes={kind: RECIPES[kind] for kind in RECIPES if kind in present},
         backbones={kind: backbones[kind] for kind in RECIPES if kind in present},
+        unit_sphere=True,
         obtain=OBTAIN,
         load=lambda task, split, *, size: found[task].load(split, size),
         fingerprint=lambda task: found[task].fingerprint(),
+        facts=lambda task: found[task].facts(),
         faults=lambda task: found[task].faults(),
         notes={task: data.note for task, data in found.items() if data.note},
     )
@@ -142,7 +147,7 @@ def _points(folder: Path) -> Data:
     check(len(val) > 0, f"{folder}: no class has a second training cloud, which validation needs; add clouds")
 
     def read(split: Literal["train", "test"]) -> clouds.Clouds:
-        x, y = clouds.read(folder, split)
+        x, y = clouds.read(folder, split, cast=in_unit_sphere)
         return x, np.searchsorted(numbers, y)
 
     def load(split: str, size: int | None) -> tuple[Tensor, Tensor]:
@@ -156,9 +161,21 @@ def _points(folder: Path) -> Data:
         task=_task(name=folder.name, modality="points", labels=classes, points=min(sizes.values()), **counts),
         note=note,
         load=load,
-        fingerprint=partial(contents.fingerprint, folder, [(name, 0) for name, _, _ in files]),
+        fingerprint=partial(_cloud_fingerprint, folder, files),
+        facts=partial(_facts, folder),
         faults=lambda: verify.points(folder, {"train": read("train"), "test": read("test")}, len(classes), note),
     )
+
+
+def _cloud_fingerprint(folder: Path, files: tuple[tuple[str, int, int], ...]) -> str:
+    own = contents.fingerprint(folder, [(name, 0) for name, _, _ in files])
+    # models see other clouds than before these were put into the unit sphere
+    return hashlib.sha256(f"unit sphere {own}".encode()).hexdigest()
+
+
+def _facts(folder: Path) -> list[str]:
+    train, test = (clouds.read(folder, "train", cast=as_stored), clouds.read(folder, "test", cast=as_stored))
+    return [*told("train", train[0]), *told("test", test[0])]
 
 
 def _cloud_files(folder: Path) -> tuple[tuple[str, int, int], ...]:
@@ -179,5 +196,8 @@ def _cloud_files(folder: Path) -> tuple[tuple[str, int, int], ...]:
 @cache
 def _point_labels(folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> tuple[dict[str, Any], dict[str, int]]:
     """Labels and points per cloud of train and test; read once per process, because the points are read with them."""
-    splits = {"train": clouds.read(folder, "train"), "test": clouds.read(folder, "test")}
+    splits = {
+        "train": clouds.read(folder, "train", cast=in_unit_sphere),
+        "test": clouds.read(folder, "test", cast=in_unit_sphere),
+    }
     return {name: y for name, (_, y) in splits.items()}, {name: x.shape[1] for name, (x, _) in splits.items()}

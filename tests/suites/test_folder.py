@@ -75,12 +75,14 @@ def test_samples_are_those_of_the_files_each_in_one_split(data_root):
             assert x.shape[1:] == ((300, 3) if task.modality == "points" else (3, 6, 6))
             assert (x.dtype, y.dtype) == (torch.float32 if task.modality == "points" else torch.uint8, torch.int64)
     with h5py.File(data_root / "clouds" / "ply_data_train0.h5") as file:
-        points, labels = torch.from_numpy(file["data"][:]), torch.from_numpy(file["label"][:, 0].astype(np.int64))
+        points, labels = file["data"][:].astype(np.float64), torch.from_numpy(file["label"][:, 0].astype(np.int64))
+    points -= points.mean(axis=1, keepdims=True)  # every cloud is put into the unit sphere
+    points = torch.from_numpy(points / np.linalg.norm(points, axis=2).max(axis=1)[:, None, None]).float()
     x, y = (
         torch.cat(parts) for parts in zip(*(suite.load("clouds", s, size=None) for s in ("train", "val")), strict=True)
     )
     order, expected = x[:, 0, 0].argsort(), points[:, 0, 0].argsort()
-    assert torch.equal(x[order], points[expected]) and torch.equal(y[order], labels[expected])
+    assert torch.allclose(x[order], points[expected], atol=1e-6) and torch.equal(y[order], labels[expected])
     assert suite.load("clouds", "val", size=None)[1].tolist().count(0) == 1
 
 
@@ -183,6 +185,46 @@ def test_a_damaged_image_is_found_before_any_run(damaged, tmp_path, complaint):
 def test_verify_counts_the_images_that_do_not_decode(damaged, capsys):
     assert data.main(["verify", "mine"]) == 2
     assert f"1 of 24 images do not decode: cannot decode {damaged}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("scale", "offset", "kind"), [(1, 10, "f4"), (1000, 0, "f4"), (1, 4.5e6, "f8")])
+def test_clouds_in_other_units_and_places_are_the_same_to_a_model(scale, offset, kind, data_root):
+    for name in ("plain", "moved"):
+        write_clouds(data_root / name)
+    for path in (data_root / "moved").iterdir():
+        with h5py.File(path, "r+") as file:
+            moved = (file["data"][:].astype("f8") * scale + offset).astype(kind)
+            del file["data"]
+            file["data"] = moved
+    suite = suites.get("folder")
+    assert suite.unit_sphere and suites.get("modelnet40").unit_sphere and not suites.get("scanobjectnn").unit_sphere
+    for split in ("train", "val", "test"):
+        plain, moved = (suite.load(name, split, size=None)[0] for name in ("plain", "moved"))
+        assert torch.allclose(plain, moved, atol=1e-5)
+
+
+def test_verify_tells_of_coordinates_and_of_too_few_points(data_root, capsys):
+    write_clouds(data_root / "clouds")
+    for split in ("train", "test"):
+        with h5py.File(data_root / "clouds" / f"ply_data_{split}0.h5", "r+") as file:
+            points = np.random.default_rng(len(split)).uniform(1, 2, file["data"].shape)
+            points[:, 0], points[:, 1] = (-5, 0, 7.5), (3, 9, 8)
+            points[0, 2:77] = 0  # a quarter of the first cloud
+            file["data"][:] = points
+    assert data.main(["verify", "folder"]) == 0
+    padded = "1 clouds have several points at the origin (0, 0, 0), as padding has; of cloud 0 they are 25%"
+    assert capsys.readouterr().out.splitlines()[1:5] == [
+        line
+        for split in ("train", "test")
+        for line in (f"  {split}: 300 points, x from -5 to 3, y from 0 to 9, z from 0 to 8", f"  {split}: {padded}")
+    ]
+    for split in ("train", "test"):
+        with h5py.File(data_root / "clouds" / f"ply_data_{split}0.h5", "r+") as file:
+            few = file["data"][:, :12]
+            del file["data"]
+            file["data"] = few
+    assert data.main(["verify", "folder"]) == 2
+    assert "clouds: clouds of 12 points, but point_nano needs 16 or more" in capsys.readouterr().err
 
 
 def test_verify_finds_faults_of_clouds(data_root, capsys):
