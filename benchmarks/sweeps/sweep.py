@@ -1,6 +1,6 @@
 """From a sweep, as a person asks for it, to the list of its runs: methods x options x recipes x tasks x seeds."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice, product
 from pathlib import Path
@@ -8,17 +8,14 @@ from typing import Any
 
 import methods
 from benchmarks import backbones, suites
-from benchmarks.cli import warn
 from benchmarks.files import settings
 from benchmarks.files.root import Missing
 from benchmarks.records.spec import Dtype, Spec
-from benchmarks.sweeps import grid, wiring
+from benchmarks.sweeps import fitting, grid
 from benchmarks.sweeps.grid import Options
-from methods.base import Config, Modality
 from methods.errors import UserError, check, unknown
 
 Dtypes = Dtype | Callable[[str], Dtype]  # one for all runs, or a function of the backbone's name
-PLURAL: Mapping[Modality, str] = {"image": "images", "points": "point clouds"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,10 +146,11 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     names, tasks = _methods(sweep), list(dict.fromkeys(sweep.tasks)) or list(suite.tasks)
     for task in tasks:
         check(task in suite.tasks, f"suite {suite.name}: {unknown('task', task, suite.tasks)}")
-    for name in names if sweep.methods != ("all",) else ():
-        _check_modality(name, suite, tasks)
+    by_name = sweep.methods != ("all",)
+    for name in names if by_name else ():
+        fitting.check_modality(name, suite, tasks)
     kinds = {task: suite.tasks[task].modality for task in tasks}
-    chosen = _backbones(sweep, suite, set(kinds.values()))
+    chosen = fitting.chosen(sweep.backbone, suite, set(kinds.values()))
     configs = {name: list(islice(grid.configs(name, sweep.set.get(name, {})), grid.MOST_RUNS + 1)) for name in names}
     recipes = {
         (task, name): list(
@@ -164,11 +162,14 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     grid.check_runs(len(sweep.seeds) * sum(len(configs[name]) * len(recipes[task, name]) for task, name in cells))
     # data before weights, because missing data are found faster
     prints = {task: (_fingerprint_or_absent(suite, task) if absent else suite.fingerprint(task)) for task in tasks}
-    source = backbones.source_or_absent if absent else backbones.source
-    sources = {kind: source(name) for kind, name in chosen.items()}
-    _check_points(suite, tasks, sources)
-    _check_weights(sources.values(), names)
-    wired = {(kind, name): _wired(name, configs[name], sources[kind], sweep) for kind in sources for name in names}
+    digested = backbones.source_or_absent if absent else backbones.source
+    sources = {kind: digested(name) for kind, name in chosen.items()}
+    fitting.check_points(suite, tasks, sources)
+    fitting.check_weights(sources.values(), names)
+    wired = {
+        (kind, name): fitting.wired(name, configs[name], source, by_name=by_name)
+        for (kind, source), name in product(sources.items(), names)
+    }
     planned: dict[str, Spec] = {}
     for seed, (task, name) in product(sweep.seeds, cells):
         kind = kinds[task]
@@ -189,19 +190,6 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     return list(planned.values())
 
 
-def _backbones(sweep: Sweep, suite: suites.Suite, kinds: Set[Modality]) -> dict[Modality, str]:
-    """The backbone of each modality of the tasks: the one that was asked for, or the suite's own."""
-    asked: dict[Modality, str] = {}
-    for name in dict.fromkeys(sweep.backbone):
-        kind = backbones.modality(name)
-        have = f"but the tasks asked for have {' and '.join(PLURAL[kind] for kind in sorted(kinds))}; leave it out"
-        check(kind in kinds, f"backbone '{name}' takes {PLURAL[kind]}, {have}")
-        check(kind not in asked, f"two backbones for {PLURAL[kind]}: {asked.get(kind)} and {name}; give one of them")
-        wiring.bare(name)  # refuses an unknown name
-        asked[kind] = name
-    return {kind: asked.get(kind, suite.backbones[kind]) for kind in sorted(kinds)}
-
-
 def _methods(sweep: Sweep) -> list[str]:
     """The methods by name, each once; options may be set only for these."""
     names = list(methods.table()) if sweep.methods == ("all",) else list(dict.fromkeys(sweep.methods))
@@ -217,49 +205,3 @@ def _fingerprint_or_absent(suite: suites.Suite, task: str) -> str:
         return suite.fingerprint(task)
     except Missing:
         return backbones.ABSENT
-
-
-def _check_modality(name: str, suite: suites.Suite, tasks: Sequence[str]) -> None:
-    """Refuse a method that was asked for by name if it works on none of the tasks."""
-    allowed = methods.get(name).modalities
-    kinds = {suite.tasks[task].modality for task in tasks}
-    fitting = [task.name for task in suite.tasks.values() if task.modality in allowed]
-    check(
-        not kinds.isdisjoint(allowed),
-        f"method '{name}' works only on {' and '.join(sorted(allowed))}, but the tasks asked for ({', '.join(tasks)}) "
-        f"have {' and '.join(sorted(kinds))}; its tasks in suite {suite.name}: {', '.join(fitting) or 'none'}",
-    )
-
-
-def _check_points(suite: suites.Suite, tasks: Sequence[str], sources: Mapping[Modality, backbones.Source]) -> None:
-    """Refuse clouds that have fewer points than the backbone groups."""
-    for task in (suite.tasks[name] for name in tasks):
-        needed = backbones.fewest_points(sources[task.modality].name)
-        few = f"the clouds of {suite.name}/{task.name} have {task.points} points"
-        fits = task.points == 0 or task.points >= needed
-        check(fits, f"{few}, but {sources[task.modality].name} needs {needed} or more; give another --backbone")
-
-
-def _wired(name: str, configs: Sequence[Config], source: backbones.Source, sweep: Sweep) -> list[Config]:
-    """The configurations of a method that can act on a backbone: none if the backbone is of another modality.
-
-    A method that cannot be wired onto the backbone is refused if it was asked for by name, else it is left out.
-    """
-    if source.modality not in methods.get(name).modalities:
-        return []
-    why = {config: wiring.misfit(source.name, name, config) for config in configs}
-    for reason in filter(None, why.values()):
-        check(sweep.methods == ("all",), reason)
-        warn(f"method '{name}' is left out: {reason}")
-    return [config for config, reason in why.items() if reason is None]
-
-
-def _check_weights(sources: Iterable[backbones.Source], names: Sequence[str]) -> None:
-    """Refuse a backbone that comes without weights, unless all methods start from random weights."""
-    for source in sources:
-        needing = [n for n in names if methods.get(n).pretrained and source.modality in methods.get(n).modalities]
-        check(
-            source.sha256 != backbones.RANDOM or not needing,
-            f"backbone '{source.name}' comes without pretrained weights, which {', '.join(needing[:3])} need; give a "
-            f"local file with --backbone {source.name}@FILE",
-        )

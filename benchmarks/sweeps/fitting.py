@@ -1,0 +1,71 @@
+"""What fits together: methods, tasks, backbones and weights. What does not is refused before the first run."""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+
+import methods
+from benchmarks import backbones, suites
+from benchmarks.cli import warn
+from benchmarks.sweeps import wiring
+from methods.base import Config, Modality
+from methods.errors import check
+
+PLURAL: Mapping[Modality, str] = {"image": "images", "points": "point clouds"}
+
+
+def chosen(names: Sequence[str], suite: suites.Suite, kinds: Set[Modality]) -> dict[Modality, str]:
+    """The backbone of each modality of the tasks: the one that was asked for, or the suite's own."""
+    asked: dict[Modality, str] = {}
+    for name in dict.fromkeys(names):
+        kind = backbones.modality(name)
+        have = f"but the tasks asked for have {' and '.join(PLURAL[kind] for kind in sorted(kinds))}; leave it out"
+        check(kind in kinds, f"backbone '{name}' takes {PLURAL[kind]}, {have}")
+        check(kind not in asked, f"two backbones for {PLURAL[kind]}: {asked.get(kind)} and {name}; give one of them")
+        wiring.bare(name)  # refuses an unknown name
+        asked[kind] = name
+    return {kind: asked.get(kind, suite.backbones[kind]) for kind in sorted(kinds)}
+
+
+def check_modality(name: str, suite: suites.Suite, tasks: Sequence[str]) -> None:
+    """Refuse a method that was asked for by name if it works on none of the tasks."""
+    allowed = methods.get(name).modalities
+    kinds = {suite.tasks[task].modality for task in tasks}
+    fitting = [task.name for task in suite.tasks.values() if task.modality in allowed]
+    check(
+        not kinds.isdisjoint(allowed),
+        f"method '{name}' works only on {' and '.join(sorted(allowed))}, but the tasks asked for ({', '.join(tasks)}) "
+        f"have {' and '.join(sorted(kinds))}; its tasks in suite {suite.name}: {', '.join(fitting) or 'none'}",
+    )
+
+
+def check_points(suite: suites.Suite, tasks: Sequence[str], sources: Mapping[Modality, backbones.Source]) -> None:
+    """Refuse clouds that have fewer points than the backbone groups."""
+    for task in (suite.tasks[name] for name in tasks):
+        needed = backbones.fewest_points(sources[task.modality].name)
+        few = f"the clouds of {suite.name}/{task.name} have {task.points} points"
+        fits = task.points == 0 or task.points >= needed
+        check(fits, f"{few}, but {sources[task.modality].name} needs {needed} or more; give another --backbone")
+
+
+def check_weights(sources: Iterable[backbones.Source], names: Sequence[str]) -> None:
+    """Refuse a backbone that comes without weights, unless all methods start from random weights."""
+    for source in sources:
+        needing = [n for n in names if methods.get(n).pretrained and source.modality in methods.get(n).modalities]
+        check(
+            source.sha256 != backbones.RANDOM or not needing,
+            f"backbone '{source.name}' comes without pretrained weights, which {', '.join(needing[:3])} need; give a "
+            f"local file with --backbone {source.name}@FILE",
+        )
+
+
+def wired(name: str, configs: Sequence[Config], source: backbones.Source, *, by_name: bool) -> list[Config]:
+    """The configurations of a method that can act on a backbone: none if the backbone is of another modality.
+
+    A method that cannot be wired onto the backbone is refused if it was asked for ``by_name``, else it is left out.
+    """
+    if source.modality not in methods.get(name).modalities:
+        return []
+    why = {config: wiring.misfit(source.name, name, config) for config in configs}
+    for reason in filter(None, why.values()):
+        check(not by_name, reason)
+        warn(f"method '{name}' is left out: {reason}")
+    return [config for config, reason in why.items() if reason is None]
