@@ -1,0 +1,19 @@
+"""What all commands share: their arguments, how a person's mistake is shown, and where tables and progress go."""
+
+from benchmarks.cli.arguments import Arguments, Parser, add_data_root, add_results, command_parser
+from benchmarks.cli.guard import Main, cannot, guarded
+from benchmarks.cli.screen import console, progress, warn
+
+__all__ = [
+    "Arguments",
+    "Main",
+    "Parser",
+    "add_data_root",
+    "add_results",
+    "cannot",
+    "command_parser",
+    "console",
+    "guarded",
+    "progress",
+    "warn",
+]

@@ -1,0 +1,52 @@
+"""Where a command's texts go: tables to stdout, warnings and progress to stderr."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+
+def warn(message: str) -> None:
+    """Show one line on stderr about something that went wrong. The command goes on."""
+    print("warning: " + " ".join(message.split()), file=sys.stderr)
+
+
+def console() -> Console:
+    """Return the console that shows tables: stdout, 160 columns wide if it is not a terminal.
+
+    If the reader closes the pipe, as `| head` does, the rest of the output is dropped and the command goes on.
+    """
+    from rich.console import Console
+
+    class Screen(Console):
+        def on_broken_pipe(self) -> None:
+            drop_output()
+
+    return Screen(width=None if sys.stdout and sys.stdout.isatty() else 160)
+
+
+def progress() -> Progress:
+    """Return a live display on stderr of each task, its progress, and the time that is left.
+
+    It shows nothing in a worker process, or if stderr is not a terminal.
+    """
+    from rich import progress as rich
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    parts = ("{task.description}", rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeElapsedColumn(), "left")
+    silent = not console.is_terminal or multiprocessing.parent_process() is not None
+    return rich.Progress(*parts, rich.TimeRemainingColumn(), console=console, disable=silent, transient=True)
+
+
+def drop_output() -> None:
+    """Discard the text that stdout still buffers. Otherwise Python fails to write it at exit and complains."""
+    with suppress(OSError, ValueError):  # stdout may have no file descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
