@@ -112,31 +112,21 @@ def _fetch(name: str, root: Path | None) -> int:
 def _verify(suite: Suite, tasks: Sequence[str]) -> int:
     """Check the data of tasks against the suite's table and print their counts."""
     from benchmarks.suites.checking import all_faults, check_task
+    from benchmarks.sweeps.fitting import with_few_points
 
     for name in tasks:
         check_task(suite, name)
-    wrong = [*all_faults(suite, tasks), *_with_few_points(suite, tasks)]
+    wrong = [*all_faults(suite, tasks), *with_few_points(suite, tasks, suite.backbones)]
     check(not wrong, f"the data of suite {suite.name} differ from its table: {'; '.join(wrong)}")
     for name in tasks:
         task = suite.tasks[name]
         print(f"{name}: {task.classes} classes, {task.train} + {task.val} + {task.test} samples")
         for line in suite.facts(name) if suite.facts else ():
             print(f"  {line}")
+        if suite.unit_sphere and task.modality == "points":
+            print("  a model sees every cloud centred and scaled to the unit sphere")
     print(f"suite {suite.name}: {len(tasks)} tasks have the samples, classes and values of its table")
     return 0
-
-
-def _with_few_points(suite: Suite, tasks: Sequence[str]) -> list[str]:
-    """One line per task whose clouds have fewer points than the suite's own backbone groups."""
-    from benchmarks import backbones
-
-    lines = []
-    for task in (suite.tasks[name] for name in tasks if suite.tasks[name].points):
-        backbone = suite.backbones[task.modality]
-        needed = backbones.fewest_points(backbone)
-        if task.points < needed:
-            lines.append(f"{task.name}: clouds of {task.points} points, but {backbone} needs {needed} or more")
-    return lines
 
 
 def _fingerprint(suite: Suite, task: str) -> str:

@@ -37,13 +37,15 @@ def check_modality(name: str, suite: suites.Suite, tasks: Sequence[str]) -> None
     )
 
 
-def check_points(suite: suites.Suite, tasks: Sequence[str], sources: Mapping[Modality, backbones.Source]) -> None:
-    """Refuse clouds that have fewer points than the backbone groups."""
-    for task in (suite.tasks[name] for name in tasks):
-        needed = backbones.fewest_points(sources[task.modality].name)
-        few = f"the clouds of {suite.name}/{task.name} have {task.points} points"
-        fits = task.points == 0 or task.points >= needed
-        check(fits, f"{few}, but {sources[task.modality].name} needs {needed} or more; give another --backbone")
+def with_few_points(suite: suites.Suite, tasks: Sequence[str], names: Mapping[Modality, str]) -> list[str]:
+    """One line per task whose clouds have fewer points than the backbone of this name groups."""
+    lines = []
+    for task in (suite.tasks[name] for name in tasks if suite.tasks[name].points):
+        backbone = names[task.modality]
+        if task.points < (needed := backbones.fewest_points(backbone)):
+            few = f"the clouds of {suite.name}/{task.name} have {task.points} points"
+            lines.append(f"{few}, but {backbone} needs {needed} or more; use another --backbone")
+    return lines
 
 
 def check_weights(sources: Iterable[backbones.Source], names: Sequence[str]) -> None:

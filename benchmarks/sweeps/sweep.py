@@ -164,7 +164,8 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     prints = {task: (_fingerprint_or_absent(suite, task) if absent else suite.fingerprint(task)) for task in tasks}
     digested = backbones.source_or_absent if absent else backbones.source
     sources = {kind: digested(name) for kind, name in chosen.items()}
-    fitting.check_points(suite, tasks, sources)
+    few = fitting.with_few_points(suite, tasks, chosen)
+    check(not few, "; ".join(few))
     fitting.check_weights(sources.values(), names)
     wired = {
         (kind, name): fitting.wired(name, configs[name], source, by_name=by_name)

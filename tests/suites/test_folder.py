@@ -213,18 +213,18 @@ def test_verify_tells_of_coordinates_and_of_too_few_points(data_root, capsys):
             file["data"][:] = points
     assert data.main(["verify", "folder"]) == 0
     padded = "1 clouds have several points at the origin (0, 0, 0), as padding has; of cloud 0 they are 25%"
-    assert capsys.readouterr().out.splitlines()[1:5] == [
+    assert capsys.readouterr().out.splitlines()[1:6] == [
         line
         for split in ("train", "test")
         for line in (f"  {split}: 300 points, x from -5 to 3, y from 0 to 9, z from 0 to 8", f"  {split}: {padded}")
-    ]
+    ] + ["  a model sees every cloud centred and scaled to the unit sphere"]
     for split in ("train", "test"):
         with h5py.File(data_root / "clouds" / f"ply_data_{split}0.h5", "r+") as file:
             few = file["data"][:, :12]
             del file["data"]
             file["data"] = few
     assert data.main(["verify", "folder"]) == 2
-    assert "clouds: clouds of 12 points, but point_nano needs 16 or more" in capsys.readouterr().err
+    assert "/clouds have 12 points, but point_nano needs 16 or more" in capsys.readouterr().err
 
 
 def test_verify_finds_faults_of_clouds(data_root, capsys):
