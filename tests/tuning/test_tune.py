@@ -251,7 +251,7 @@ def test_a_signal_fails_the_trials_of_all_processes_and_ends_them(number, tmp_pa
     argv += ["--trials", "8", "--workers", "2", "--results", str(tmp_path)]
     command = [sys.executable, "-m", "benchmarks.tune", *argv]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while studies.counts(long, database)["running"] < 2:
+    while (before := studies.counts(long, database))["running"] < 2:
         assert process.poll() is None
         time.sleep(0.5)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -265,7 +265,8 @@ def test_a_signal_fails_the_trials_of_all_processes_and_ends_them(number, tmp_pa
     while alive := [child for child in children if Path(f"/proc/{child}").exists()]:
         assert time.monotonic() < deadline, alive
     left = studies.counts(long, database)
-    assert (left["running"], left["fail"]) == (0, 2)
+    # on a busy machine a process may take the other's trial for dead before it starts, and fail it
+    assert (left["running"], left["fail"]) == (0, before["fail"] + 2)
     assert "Traceback" not in err
 
 
