@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import add_data_root, command_parser, console, guarded
+from benchmarks.cli import add_data_root, command_parser, console, guarded, say
 from benchmarks.files.root import Missing, data_root, use_data_root
 from methods.errors import UserError, check, unknown
 
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         check_task(suite, args.task)
         samples.draw(suite, args.task, args.out)
-        print(f"written: {args.out}")
+        say(f"written: {args.out}")
         return 0
     return _verify(suite, args.tasks or list(suite.tasks))
 
@@ -88,7 +88,7 @@ def show_list() -> int:
             table.add_row(name, task.modality, task.group, *counts, *own)
         console().print(table)
     if none_of_own:
-        console().print(none_of_own, markup=False, soft_wrap=True)
+        console().print(none_of_own, soft_wrap=True)
     return 0
 
 
@@ -99,13 +99,13 @@ def _fetch(name: str, root: Path | None) -> int:
 
     source = suites.obtain(name)
     if source is None:
-        print(f"{name} needs no files: its tasks are drawn, or come with an installed package")
+        say(f"{name} needs no files: its tasks are drawn, or come with an installed package")
         return 0
     if isinstance(source, str):
         raise UserError(source.replace("{root}", str(data_root())))
-    print(f"{name}: {fetch(source, data_root())}")
+    say(f"{name}: {fetch(source, data_root())}")
     where = "" if root is None else f" --data-root {shlex.quote(str(root))}"
-    print(f"check it with: python -m benchmarks.data verify {name}{where}")
+    say(f"check it with: python -m benchmarks.data verify {name}{where}")
     return 0
 
 
@@ -120,12 +120,12 @@ def _verify(suite: Suite, tasks: Sequence[str]) -> int:
     check(not wrong, f"the data of suite {suite.name} differ from its table: {'; '.join(wrong)}")
     for name in tasks:
         task = suite.tasks[name]
-        print(f"{name}: {task.classes} classes, {task.train} + {task.val} + {task.test} samples")
+        say(f"{name}: {task.classes} classes, {task.train} + {task.val} + {task.test} samples")
         for line in suite.facts(name) if suite.facts else ():
-            print(f"  {line}")
+            say(f"  {line}")
         if suite.unit_sphere and task.modality == "points":
-            print("  a model sees every cloud centred and scaled to the unit sphere")
-    print(f"suite {suite.name}: {len(tasks)} tasks have the samples, classes and values of its table")
+            say("  a model sees every cloud centred and scaled to the unit sphere")
+    say(f"suite {suite.name}: {len(tasks)} tasks have the samples, classes and values of its table")
     return 0
 
 
@@ -144,7 +144,7 @@ def _convert(name: str) -> int:
 
     able = {known: run for known in suites.table() if (run := suites.get(known).convert)}
     check(name in able, unknown("suite with files to convert", name, able))
-    print("written: " + ", ".join(map(str, able[name]())))
+    say("written: " + ", ".join(map(str, able[name]())))
     return 0
 
 

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.tables.summary import summary
 
     out = console()
-    show = partial(out.print, markup=False, highlight=False, soft_wrap=True)
+    show = partial(out.print, highlight=False, soft_wrap=True)
     if args.compare:
         show("\n".join(comparison.lines(load(args.results, args.suite), *args.compare)))
         return 0

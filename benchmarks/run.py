@@ -154,7 +154,7 @@ def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, resul
     out.print(f"{len(specs)} runs: {trained} trained, {ended}")
     for spec, reason in outcome.failed.items():
         line = f"failed: {spec}: {reason} (traceback: {store.trace_path(results, spec)})"
-        out.print(line, style="red", markup=False, soft_wrap=True)
+        out.print(line, style="red", soft_wrap=True)
 
 
 if __name__ == "__main__":

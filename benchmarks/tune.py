@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         broken = _search(searches, database, device, workers)
         _report(searches, database, args.results)
     for line in broken:
-        console().print(f"failed: {line}", style="red", markup=False, soft_wrap=True)
+        console().print(f"failed: {line}", style="red", soft_wrap=True)
     return 1 if broken else 0
 
 

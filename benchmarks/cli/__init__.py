@@ -2,7 +2,8 @@
 
 from benchmarks.cli.arguments import Arguments, Parser, add_data_root, add_results, command_parser
 from benchmarks.cli.guard import Main, cannot, guarded
-from benchmarks.cli.screen import console, progress, warn
+from benchmarks.cli.screen import console, progress, say, warn
+from benchmarks.cli.texts import masked, visible
 
 __all__ = [
     "Arguments",
@@ -14,6 +15,9 @@ __all__ = [
     "command_parser",
     "console",
     "guarded",
+    "masked",
     "progress",
+    "say",
+    "visible",
     "warn",
 ]

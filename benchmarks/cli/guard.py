@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from benchmarks.cli.screen import drop_output
+from benchmarks.cli.texts import one_line
 from methods.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # no space left, or a quota is used up
@@ -116,5 +117,5 @@ def _was_given(filename: object, argv: Sequence[str]) -> bool:
 
 
 def _complain(message: str, status: int) -> int:
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     return status

@@ -6,22 +6,31 @@ import multiprocessing
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.cli.texts import masked, one_line, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+    from rich.text import Text
 
 
 def warn(message: str) -> None:
     """Show one line on stderr about something that went wrong. The command goes on."""
-    print("warning: " + " ".join(message.split()), file=sys.stderr)
+    print(f"warning: {one_line(message)}", file=sys.stderr)
+
+
+def say(line: str) -> None:
+    """Show one line on stdout."""
+    print(visible(masked(line)))
 
 
 def console() -> Console:
     """Return the console that shows tables: stdout, 160 columns wide if it is not a terminal.
 
-    If the reader closes the pipe, as `| head` does, the rest of the output is dropped and the command goes on.
+    It knows no markup: a task named "[/x]" is shown as it is. If the reader closes the pipe, as `| head` does, the rest
+    of the output is dropped and the command goes on.
     """
     from rich.console import Console
 
@@ -29,7 +38,10 @@ def console() -> Console:
         def on_broken_pipe(self) -> None:
             drop_output()
 
-    return Screen(width=None if sys.stdout and sys.stdout.isatty() else 160)
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(visible(masked(text), kept="\n"), **options)
+
+    return Screen(width=None if sys.stdout and sys.stdout.isatty() else 160, markup=False, emoji=False)
 
 
 def progress() -> Progress:
@@ -39,9 +51,14 @@ def progress() -> Progress:
     """
     from rich import progress as rich
     from rich.console import Console
+    from rich.text import Text
+
+    class Description(rich.ProgressColumn):
+        def render(self, task: rich.Task) -> Text:
+            return Text(visible(task.description))
 
     console = Console(stderr=True)
-    parts = ("{task.description}", rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeElapsedColumn(), "left")
+    parts = (Description(), rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeElapsedColumn(), "left")
     silent = not console.is_terminal or multiprocessing.parent_process() is not None
     return rich.Progress(*parts, rich.TimeRemainingColumn(), console=console, disable=silent, transient=True)
 

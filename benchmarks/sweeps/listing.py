@@ -37,7 +37,7 @@ def show_list() -> int:
             table.add_row(name, task.modality, task.group, *counts, task.source)
         out.print(table)
     if no_folder:
-        out.print(no_folder, markup=False, soft_wrap=True)
+        out.print(no_folder, soft_wrap=True)
     table = Table("backbone", "modality", "parameters", title="backbones")
     for name, backbone in embedded.items():
         table.add_row(name, backbones.EMBEDDED[name], f"{sum(p.numel() for p in backbone.parameters()):,}")

@@ -1,18 +1,57 @@
-"""Tables as Markdown, LaTeX and CSV, and in a terminal."""
+"""Tables as Markdown, LaTeX and CSV, and in a terminal. Every text in a table is escaped for its format."""
 
-from collections.abc import Container, Sequence
+import re
+from collections.abc import Callable, Container, Sequence
 
 import pandas as pd
-from rich.markup import escape
 from rich.table import Table as RichTable
+from rich.text import Text
 
+from benchmarks.cli import visible
 from benchmarks.tables.table import Table
 
 COMMAND = "python -m benchmarks.leaderboard"
 SECONDARY = ("head", "PPT", "%", "published", "backward ms", "optimizer ms")  # not shown in a terminal
 MANY_TASKS = 8  # more tasks are too wide for a terminal
-LATEX = str.maketrans({**{character: f"\\{character}" for character in "&%$#_{}"}, "±": "$\\pm$"})
 MOST_ROWS, FIRST_ROWS = 40, 10  # a terminal shows the first 10 rows of a table of more than 40
+# links, HTML, emphasis and formulas, but neither "vit_nano" nor "noah [a]"
+MARKDOWN = re.compile(r"[\\|<*~$`]|\](?=[(\[])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
+LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
+    | {"<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", "±": "$\\pm$"}
+)
+FORMULA = re.compile(r"[=+\-@\uff1d\uff0b\uff0d\uff20]")  # a spreadsheet computes a cell that begins with one of these
+NUMBER = re.compile(r"-|[-+]?[\d.,]+(e[-+]?\d+)?( (±|to) [-+]?[\d.,]+)?")
+
+
+def _markdown(text: str) -> str:
+    return MARKDOWN.sub(r"\\\g<0>", visible(text))
+
+
+def _latex(text: str) -> str:
+    # the command that ends a row takes a star or a bracket after it for its own
+    return "{}" * text.startswith(("*", "[")) + visible(text).translate(LATEX)
+
+
+def _csv(text: str) -> str:
+    """Put an apostrophe before a text that a spreadsheet would compute."""
+    computed = FORMULA.match(text) and not NUMBER.fullmatch(text)
+    return "'" * bool(computed) + visible(text)
+
+
+def _texts(table: Table, safe: Callable[[str], str], best: str) -> pd.DataFrame:
+    """Return the cells of a table, and the names of its rows and columns, as safe texts.
+
+    The best cell of every column is put into ``best``, a template with {}.
+    """
+    marked = table.best().to_numpy()
+    rows = [
+        [best.format(safe(str(text))) if is_best else safe(str(text)) for text, is_best in zip(*row, strict=True)]
+        for row in zip(table.cells.to_numpy(dtype=object), marked, strict=True)
+    ]
+    names = pd.Index([safe(str(name)) for name in table.cells.index], name=table.cells.index.name, dtype=object)
+    return pd.DataFrame(rows, names, [safe(str(name)) for name in table.cells], dtype=object)
 
 
 def to_page(made: Sequence[Table]) -> str:
@@ -20,29 +59,22 @@ def to_page(made: Sequence[Table]) -> str:
     return "\n\n".join(map(to_markdown, made)) + f"\n\nMade from the run records by `{COMMAND}`.\n"
 
 
-def _marked(cells: pd.DataFrame, best: pd.DataFrame, mark: str) -> pd.DataFrame:
-    """Put the best cells of every column into ``mark``, a template with {}."""
-    texts, where = cells.to_numpy(dtype=object, copy=True), best.to_numpy()
-    texts[where] = [mark.format(text) for text in texts[where]]
-    return pd.DataFrame(texts, cells.index, cells.columns)
-
-
 def to_markdown(table: Table) -> str:
     """Write a heading, the table with the best cells in bold, and one list item per note."""
-    cells, notes = _marked(table.cells, table.best(), "**{}**"), list(table.notes)
+    cells, notes = _texts(table, _markdown, "**{}**"), ["`".join(map(_markdown, n.split("`"))) for n in table.notes]
     # the column of the head is wide, and in most tables every row has the same head
     if "head" in cells and cells["head"].nunique() == 1 < len(cells):
         notes.append(f"head: {cells.pop('head').iloc[0]} in every row.")
     listed = "\n".join(f"- {note}" for note in notes)
-    return f"### {table.title}\n\n{cells.to_markdown(disable_numparse=True)}\n\n{listed}"
+    return f"### {_markdown(table.title)}\n\n{cells.to_markdown(disable_numparse=True)}\n\n{listed}"
 
 
 def to_latex(table: Table) -> str:
     """Write a tabular, which needs the package booktabs, below its notes as comments."""
-    cells = _marked(table.cells.map(_escape), table.best(), "\\textbf{{{}}}")
-    rows = [["method", *map(_escape, cells)], *cells.rename(index=_escape).itertuples()]
+    cells = _texts(table, _latex, "\\textbf{{{}}}")
+    rows = [("method", *cells), *cells.itertuples()]
     head, *body = (" & ".join(row) + " \\\\" for row in rows)
-    about = [f"% {line}" for line in (table.title, *table.notes)]
+    about = [f"% {visible(line)}" for line in (table.title, *table.notes)]
     begin = f"\\begin{{tabular}}{{l{'r' * len(cells.columns)}}}"
     return "\n".join([*about, begin, "\\toprule", head, "\\midrule", *body, "\\bottomrule", "\\end{tabular}"])
 
@@ -56,6 +88,7 @@ def to_csv(made: Sequence[Table]) -> str:
     """Write all tables as one CSV file, whose first column names the table."""
     frame = pd.concat([table.cells.reset_index().assign(table=table.title) for table in made])
     frame.insert(0, "table", frame.pop("table"))
+    frame = frame.map(lambda text: _csv(text) if isinstance(text, str) else text).rename(columns=_csv)
     return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
@@ -71,15 +104,13 @@ def to_rich(table: Table, hidden: Container[str] | None = None) -> RichTable:
     rows = len(table.cells) if len(table.cells) <= MOST_ROWS else FIRST_ROWS
     left = len(table.cells) - rows
     caption = f"{left:,} more row{'s' * (left > 1)} in the files" if left else None
-    rich = RichTable("method", title=table.title, caption=caption)
+    # a Text has no markup, so "[/x]" is no style
+    rich = RichTable("method", title=Text(visible(table.title), "table.title"), caption=caption)
     for column in shown:
-        rich.add_column(column, justify="right")
-    marked = _marked(table.cells.head(rows), table.best().head(rows), "[bold]{}[/bold]")[shown]
-    for name, row in zip(marked.index, marked.values, strict=True):
-        # without escape, rich would take "[a]" in "noah [a]" for a style
-        rich.add_row(escape(str(name)), *map(str, row))
+        rich.add_column(Text(visible(str(column))), justify="right")
+    best = table.best()[shown].to_numpy()
+    for (name, *row), marked in zip(table.cells[shown].head(rows).itertuples(), best, strict=False):
+        styles = ("bold" if is_best else "" for is_best in marked)
+        texts = (Text(visible(str(text)), style) for text, style in zip(row, styles, strict=True))
+        rich.add_row(Text(visible(str(name))), *texts)
     return rich
-
-
-def _escape(text: object) -> str:
-    return str(text).translate(LATEX)

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from benchmarks.cli import visible
 from benchmarks.figures import pareto
 from benchmarks.html.overview import overview
 from benchmarks.html.page import pieces, render
@@ -37,7 +38,7 @@ def records() -> list[dict[str, Any]]:
     crowd = many_records.records(7 * 7 * 2, [CROWD], seeds=2)
     hostile = next(many_records.records(1))
     hostile["spec"] |= {"suite": HOSTILE, "task": "<img src=x onerror=alert(2)>"}
-    hostile["spec"]["config"] = {"rank": "<script>alert(3)</script>", "%{x} <b>": "a & b"}
+    hostile["spec"]["config"] = {"rank": "<script>alert(3)</script>", "%{x} <b>": "a & b\x1b\u202e"}
     return [*small, *crowd, hostile | {"key": "f" * 16}]
 
 
@@ -142,11 +143,12 @@ def test_the_page_shows_the_tables_with_their_notes_and_best_cells(watched, made
     assert TUNED in column(section(watched, OFFLINE), "method")
     for table in made.tables:
         shown = section(watched, table.title)
-        pd.testing.assert_frame_equal(cells(shown), table.cells.reset_index().astype(object))
+        expected = table.cells.reset_index().map(visible).astype(object)
+        pd.testing.assert_frame_equal(cells(shown), expected)
         assert [t.strip() for t in shown.locator(".notes li").all_text_contents()] == [n.strip() for n in table.notes]
         best = shown.locator("td.best").all_text_contents()
-        expected = table.cells.to_numpy()[(table.values.eq(table.values.max()) & table.values.notna()).to_numpy()]
-        assert best == list(expected)
+        marked = table.cells.to_numpy()[(table.values.eq(table.values.max()) & table.values.notna()).to_numpy()]
+        assert best == list(marked)
 
 
 def test_a_header_sorts_numbers_by_value_in_both_directions(at):
@@ -318,20 +320,22 @@ def test_an_address_of_nothing_shows_a_message(route, message, watched):
     watched.page.locator("#detail").get_by_role("heading", name=message).wait_for()
 
 
-def test_markup_in_records_is_shown_as_text(watched):
+def test_markup_and_control_characters_in_records_are_shown_as_text(watched):
+    row = r"lora %{x} <b>=a & b\x1b\u202e rank=<script>alert(3)</script>"
     title = f"{HOSTILE}: image, vit_base_patch16_224.orig_in21k"
     shown = section(watched, title)
     assert shown.locator("h2").text_content() == title
-    assert column(shown, "method") == ["lora %{x} <b>=a & b rank=<script>alert(3)</script>"]
+    assert column(shown, "method") == [row]
     assert "<img src=x onerror=alert(2)>" in cells(shown)
     drawn(watched, title)
     labels = shown.locator(".plot .textpoint").all_text_contents()
-    assert labels == ["lora %{x} <b>=a & b rank=<script>alert(3)</script>"]
+    assert labels == [row]
     shown.locator("tbody a").click()
     watched.page.locator("#detail tbody a").click()
     detail = watched.page.locator("#detail")
     detail.locator(".tiles").wait_for()
     assert HOSTILE in detail.inner_text() and "<script>alert(3)</script>" in detail.inner_text()
+    assert r"a & b\x1b\u202e" in detail.inner_text() and "\u202e" not in detail.inner_text()
     assert watched.page.locator("img").count() == 0
 
 

@@ -1,3 +1,9 @@
+// Characters that show nothing by themselves, such as control characters and marks that turn the direction of a text, as escapes.
+const visible = (text) => String(text).replace(/(?! )[\p{C}\p{Z}]/gu, (character) => {
+  const code = character.codePointAt(0).toString(16);
+  return code.length > 4 ? `\\U${code.padStart(8, "0")}` : code.length > 2 ? `\\u${code.padStart(4, "0")}` : `\\x${code.padStart(2, "0")}`;
+});
+
 // Makes an element from its name, attributes and children. Texts become text nodes, so no text of a record is markup.
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -6,7 +12,7 @@ function make(tag, attributes = {}, ...children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children);
+  element.append(...children.map((child) => (child instanceof Node ? child : visible(child))));
   return element;
 }
 

@@ -6,7 +6,7 @@ const MARGIN = { l: 58, r: 16, t: 12, b: 48 };
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 // plotly interprets some tags in its texts
-const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+const plain = (text) => visible(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
 function frame() {
   const axis = { gridcolor: color("line"), linecolor: color("line"), zeroline: false, tickfont: { color: color("quiet") }, automargin: false };
