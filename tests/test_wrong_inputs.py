@@ -56,6 +56,10 @@ ROWS = {
     # names
     "no such method": ("run --methods lroa", "unknown method 'lroa'; did you mean 'lora'? known: adapter, ..."),
     "an empty method": ("run --methods ''", "unknown method ''; known: adapter, ..."),
+    "a name that turns the direction of the line": (
+        "run --methods 'lo\u202era\x1b[31m'",
+        r"unknown method 'lo\u202era\x1b[31m'; ...",
+    ),
     "no such suite": ("run --suite ofline", "unknown suite 'ofline'; did you mean 'offline'? known: ..."),
     "no such task": ("run --tasks digit", "suite offline: unknown task 'digit'; did you mean 'digits'? known: ..."),
     "no such backbone": (

@@ -26,7 +26,7 @@ def draw(record: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(6.4, height), dpi=100)
     # fixed margins: matplotlib would take twice as long to compute them, and every run has a picture
     figure.subplots_adjust(left=0.13, right=0.97, top=1 - 0.45 / height, bottom=0.5 / height, hspace=0.15)
-    figure.suptitle(drawing.title(record), fontsize=9, y=1 - 0.12 / height, va="top")
+    figure.suptitle(drawing.plain(drawing.title(record)), fontsize=9, y=1 - 0.12 / height, va="top")
     axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     for axis, (title, names) in zip(axes, shown.items(), strict=True):
         scale = 100 if title.startswith("accuracy") else 1

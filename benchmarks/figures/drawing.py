@@ -1,4 +1,4 @@
-"""What pictures share: the title of a run, heat maps by block, and the writing of files."""
+"""What pictures share: the texts in them, the title of a run, heat maps by block, and the writing of files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import add_results, command_parser
+from benchmarks.cli import add_results, command_parser, visible
 from benchmarks.files.writing import writing
 from methods.errors import UserError
 
@@ -44,6 +44,11 @@ def asked(args: Namespace) -> dict[str, Any]:
 
     check_ending(args.out)
     return store.find(args.results, args.run)
+
+
+def plain(text: str) -> str:
+    """Return a text that matplotlib draws as it is. It would take what is between two dollar signs for a formula."""
+    return visible(text).replace("$", r"\$")
 
 
 def title(record: Mapping[str, Any]) -> str:
@@ -98,7 +103,7 @@ def heatmaps(
     blocks = len(next(iter(panels.values()))[0])
     size = (2.0 + 0.55 * blocks, 0.9 + len(panels) * (0.9 + 0.42 * len(rows)))
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(heading, fontsize=10)
+    figure.suptitle(plain(heading), fontsize=10)
     for axis, (name, values) in zip(figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels.items(), strict=True):
         largest = max(max(row) for row in values) or 1.0
         axis.imshow(values, cmap="Blues", vmin=0, vmax=largest, aspect="auto")
@@ -106,9 +111,9 @@ def heatmaps(
             for x, value in enumerate(row):
                 color = "white" if value > LIGHT * largest else "black"
                 axis.text(x, y, format(value, form), ha="center", va="center", fontsize=8, color=color)
-        axis.set_title(name, loc="left", fontsize=9)
+        axis.set_title(plain(name), loc="left", fontsize=9)
         axis.set_xticks(range(blocks), [str(block + 1) for block in range(blocks)])
-        axis.set_yticks(range(len(rows)), rows)
+        axis.set_yticks(range(len(rows)), list(map(plain, rows)))
         axis.tick_params(length=0)
         axis.set_xlabel("block")
         axis.spines[:].set_visible(False)

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 from torch import Tensor
 
+from benchmarks.figures.drawing import plain
+
 
 def tsne(features: Tensor) -> Any:
     """Map features (B, F) to points (B, 2) by the t-SNE of scikit-learn."""
@@ -20,13 +22,13 @@ def draw(panels: Mapping[str, Any], classes: list[int], labels: Sequence[str], h
     matplotlib.use("Agg")
     colors = matplotlib.colormaps["tab20" if len(labels) > 10 else "tab10"]
     figure = Figure(figsize=(11, 5.2), layout="constrained")
-    figure.suptitle(heading, fontsize=10)
+    figure.suptitle(plain(heading), fontsize=10)
     axes = figure.subplots(1, len(panels))
     for axis, (name, points) in zip(axes, panels.items(), strict=True):
         for i, label in enumerate(labels):
             own = points[np.array(classes) == i]
-            axis.scatter(*own.T, s=9, color=colors(i % colors.N), linewidths=0, label=label.replace("_", " "))
-        axis.set_title(name, loc="left", fontsize=9)
+            axis.scatter(*own.T, s=9, color=colors(i % colors.N), linewidths=0, label=plain(label.replace("_", " ")))
+        axis.set_title(plain(name), loc="left", fontsize=9)
         axis.set(xticks=[], yticks=[])
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right center", fontsize=7, markerscale=1.6, frameon=False)

@@ -127,10 +127,12 @@ def _draw(axis: Axes, panel: Panel, names: Sequence[str]) -> None:
     axis.set_ylim(floor - 0.1 * height, best[-1].accuracy + 0.2 * height)
     if not crowded:
         _label(axis, made, places, floor)
-    axis.set_title(panel.title, loc="left")
+    axis.set_title(drawing.plain(panel.title), loc="left")
     axis.set_xlabel("trained parameters without the head")
-    axis.set_ylabel(panel.accuracy)
-    axis.text(1, 1.0, panel.note, transform=axis.transAxes, ha="right", va="bottom", fontsize=7, color="0.4")
+    axis.set_ylabel(drawing.plain(panel.accuracy))
+    axis.text(
+        1, 1.0, drawing.plain(panel.note), transform=axis.transAxes, ha="right", va="bottom", fontsize=7, color="0.4"
+    )
     axis.grid(True, color="0.93", zorder=0)
 
 
@@ -165,7 +167,7 @@ def _crowd(axis: Axes, made: Sequence[Point], places: dict[str, float], floor: f
     for number, point in enumerate(best, start=1):
         spot = places[point.name], max(point.accuracy, floor)
         axis.annotate(str(number), spot, (-3, 3), textcoords="offset points", fontsize=7, ha="right")
-    listed = "\n".join(f"{number}  {point.name}" for number, point in enumerate(best, start=1))
+    listed = "\n".join(f"{number}  {drawing.plain(point.name)}" for number, point in enumerate(best, start=1))
     # the corner above the frontier is empty
     axis.text(0.01, 0.99, listed, transform=axis.transAxes, fontsize=6, va="top", linespacing=1.1)
 
@@ -177,7 +179,9 @@ def _label(axis: Axes, made: Sequence[Point], places: dict[str, float], floor: f
     """
     x, y = [places[p.name] for p in made], [max(p.accuracy, floor) for p in made]
     names = [p.name if p.accuracy >= floor else f"{p.name} {p.accuracy:.1f}" for p in made]
-    texts = [axis.text(across, up, name, fontsize=8.5) for across, up, name in zip(x, y, names, strict=True)]
+    texts = [
+        axis.text(across, up, drawing.plain(name), fontsize=8.5) for across, up, name in zip(x, y, names, strict=True)
+    ]
     line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 4}
     adjust_text(texts, x=x, y=y, ax=axis, expand=(1.2, 1.6), max_move=None, arrowprops=line, iter_lim=600)
 

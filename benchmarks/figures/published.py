@@ -109,16 +109,18 @@ def _panel(axis: Axes, panel: Panel, drawn: Sequence[Points]) -> None:
     for number, points in enumerate(drawn):
         color = _color(number)
         looks |= {"fmt": MARKERS[(number - 1) % len(MARKERS)], "mfc": color} if number else {"fmt": "o", "mfc": "white"}
-        axis.errorbar(points.x, points.y, yerr=points.error or None, color=color, label=points.label, **looks)
+        axis.errorbar(
+            points.x, points.y, yerr=points.error or None, color=color, label=drawing.plain(points.label), **looks
+        )
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter("{x:g}")
     axis.margins(x=0.12, y=0.12)
     if len(drawn) == 1:
         axis.errorbar([], [], fmt="s", color=COLORS[0], label="this benchmark: no run records yet")
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), frameon=False, fontsize=7.5)
-    axis.set_title(panel.title, loc="left")
-    axis.set_xlabel(f"trained parameters, % of the full model, {panel.counted}")
-    axis.set_ylabel(panel.accuracy)
+    axis.set_title(drawing.plain(panel.title), loc="left")
+    axis.set_xlabel(f"trained parameters, % of the full model, {drawing.plain(panel.counted)}")
+    axis.set_ylabel(drawing.plain(panel.accuracy))
     axis.grid(True, color="0.93", zorder=0)
 
 
@@ -129,7 +131,7 @@ def _color(number: int) -> str:
 def _label(axis: Axes, drawn: Sequence[Points]) -> None:
     """Write the name of every point in its color, where it covers neither points nor other names."""
     texts = [
-        axis.text(across, up, name, fontsize=8, color=_color(number))
+        axis.text(across, up, drawing.plain(name), fontsize=8, color=_color(number))
         for number, points in enumerate(drawn)
         for across, up, name in zip(points.x, points.y, points.names, strict=True)
     ]

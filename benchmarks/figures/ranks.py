@@ -128,7 +128,7 @@ def _draw(axis: Axes, each: Panel) -> None:
     def across(rank: float) -> float:
         return (rank - low) / (high - low) * SCALE
 
-    axis.text(margin + EDGE / 2, 0.25, each.title, fontsize=10, va="center")
+    axis.text(margin + EDGE / 2, 0.25, drawing.plain(each.title), fontsize=10, va="center")
     axis.text(margin + EDGE / 2, 0.38, _note(each), fontsize=7, color="0.4", va="top")
     axis.plot([0, SCALE], [TOP, TOP], color="black", linewidth=1)
     step = max(1, round((high - low + 1) / 10))
@@ -154,7 +154,7 @@ def _names(axis: Axes, ranks: pd.Series[float], top: float, place_of: Callable[[
         line = top + NAME * (place if better else rows - 1 - place)
         across, end = place_of(rank), -0.2 if better else SCALE + 0.2
         axis.plot([across, across, end], [TOP, line, line], color="0.45", linewidth=0.7, zorder=0)
-        text = f"{name}  {rank:.1f} " if better else f" {rank:.1f}  {name}"
+        text = drawing.plain(f"{name}  {rank:.1f} " if better else f" {rank:.1f}  {name}")
         axis.text(end, line, text, ha="right" if better else "left", va="center")
 
 

@@ -26,14 +26,15 @@ def draw(suite: Suite, name: str, path: Path) -> None:
     figure = plt.figure(figsize=(1.1 * COLUMNS + 1.6, height))
     more = f", {ROWS} here" if task.classes > ROWS else ""
     counts = f"{task.classes} classes{more}, {task.train} + {task.val} + {task.test} samples"
-    figure.suptitle(f"{suite.name} / {name}: {counts}", y=0.995)
+    figure.suptitle(drawing.plain(f"{suite.name} / {name}: {counts}"), y=0.995)
     grid = figure.add_gridspec(len(shown), COLUMNS, left=0.16, right=0.99, bottom=0.01, top=1 - 0.5 / height)
     for row, label in enumerate(shown):
         for column, index in enumerate((y == row).nonzero().flatten()[:COLUMNS].tolist()):
             axis = figure.add_subplot(grid[row, column], **space)
             (_draw_points if space else _draw_image)(axis, x[index].numpy())
         middle = grid[row, 0].get_position(figure)
-        figure.text(0.15, (middle.y0 + middle.y1) / 2, label.replace("_", " "), ha="right", va="center", fontsize=9)
+        shown_label = drawing.plain(label.replace("_", " "))
+        figure.text(0.15, (middle.y0 + middle.y1) / 2, shown_label, ha="right", va="center", fontsize=9)
     drawing.save(figure, path)
     plt.close(figure)
 

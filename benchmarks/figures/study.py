@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import optuna
 from matplotlib.figure import Figure
 
-from benchmarks.figures.drawing import save
+from benchmarks.figures.drawing import plain, save
 
 
 def write(study: optuna.Study, title: str, trials: int, stem: Path) -> list[Path]:
@@ -21,7 +21,7 @@ def write(study: optuna.Study, title: str, trials: int, stem: Path) -> list[Path
     with warnings.catch_warnings(), plt.rc_context():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         history = optuna.visualization.matplotlib.plot_optimization_history(study, target_name="validation accuracy")
-        history.set_title(f"{title}: {trials} trials")
+        history.set_title(plain(f"{title}: {trials} trials"))
         history.legend(loc="lower right")
         written.append(_save(history.figure, stem.with_name(f"{stem.name}-history.png")))
         complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
@@ -30,7 +30,7 @@ def write(study: optuna.Study, title: str, trials: int, stem: Path) -> list[Path
                 study, optuna.importance.FanovaImportanceEvaluator(seed=0), target_name="validation accuracy"
             )
             axes.set_title("", loc="left")  # removes the title of Optuna
-            axes.set_title(f"{title}: what mattered in {trials} trials")
+            axes.set_title(plain(f"{title}: what mattered in {trials} trials"))
             written.append(_save(axes.figure, stem.with_name(f"{stem.name}-importances.png")))
     return written
 
