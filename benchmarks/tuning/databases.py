@@ -6,18 +6,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy import URL
+from sqlalchemy.exc import SQLAlchemyError
 
-from methods.errors import UserError
+from benchmarks.cli import masked
+from methods.errors import UserError, check
 
 # Seconds between attempts: if two processes create the tables at once, one of them fails at first.
 PAUSES = (0.5, 1.0, 0.0)
 FAILURES = (StorageInternalError, SQLAlchemyError)
+
+
+def file_url(path: Path) -> str:
+    """Return the URL of an SQLite file in any folder, even one that is named "a?b"."""
+    url = URL.create("sqlite", database=path.absolute().as_uri(), query={"uri": "true"})
+    return url.render_as_string(hide_password=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,22 +40,29 @@ class StudyDatabase:
         """Open the database, and create its tables if they are missing.
 
         Raises:
-            UserError: the database cannot be opened.
+            UserError: the database cannot be opened, or it is in memory.
         """
         waits = {"connect_args": {"timeout": 60}} if self.url.startswith("sqlite") else {"pool_pre_ping": True}
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+        template = self.url.replace("{", "{{").replace("}", "}}")  # Optuna would put its version between braces
         for pause in PAUSES:
             try:
-                return optuna.storages.RDBStorage(
-                    self.url,
+                storage = RDBStorage(
+                    template,
                     engine_kwargs=waits,
                     heartbeat_interval=max(1, self.grace_seconds // 4),
                     grace_period=self.grace_seconds,
                 )
             except (*FAILURES, ImportError, RuntimeError) as error:
                 failure = _reason(error)
-                time.sleep(pause)
+            except ValueError:  # its message may hold a part of the password
+                failure = "its port is no number"
+            else:
+                remedy = "give a file with --storage, as in sqlite:///FILE.db, or leave it out"
+                check(_is_kept(storage), f"storage {self} is in memory, so no trial would be kept; {remedy}")
+                return storage
+            time.sleep(pause)
         raise UserError(f"cannot use storage {self}: {failure}; give another with --storage")
 
     @contextmanager
@@ -66,10 +81,15 @@ class StudyDatabase:
 
     def __str__(self) -> str:
         """The URL without its password."""
-        try:
-            return make_url(self.url).render_as_string(hide_password=True)
-        except ArgumentError:
-            return self.url
+        return masked(self.url)
+
+
+def _is_kept(storage: RDBStorage) -> bool:
+    """Return whether a database outlives this process. SQLite names no file for one in memory."""
+    with storage.engine.connect() as connection:
+        if connection.dialect.name != "sqlite":
+            return True
+        return any(file for _, name, file in connection.exec_driver_sql("PRAGMA database_list") if name == "main")
 
 
 def _reason(error: Exception) -> str:

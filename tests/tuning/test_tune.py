@@ -24,7 +24,7 @@ from benchmarks import run, suites, tune
 from benchmarks.records import store
 from benchmarks.sweeps import sweep
 from benchmarks.tuning import studies, tuned
-from benchmarks.tuning.databases import StudyDatabase
+from benchmarks.tuning.databases import StudyDatabase, file_url
 from benchmarks.tuning.studies import Search
 from methods.errors import UserError
 from methods.linear import Linear
@@ -300,11 +300,24 @@ def test_a_trial_of_a_dead_process_is_run_again(tmp_path):
         ("sqlite:////nowhere/at/all.db", "unable to open database file"),
         ("postgresql+nosuchdriver://localhost/x", "nosuchdriver"),
         ("sqlite://me:secret@/nowhere/at/all.db", "me:***@"),
+        ("postgresql://me:of@secret:x@localhost/x", "me:***@localhost/x: its port is no number"),
+        ("sqlite://", "storage sqlite:// is in memory"),
+        ("sqlite:///:memory:", "storage sqlite:///:memory: is in memory"),
+        ("sqlite:///file:x?mode=memory&uri=true", "is in memory"),
+        ("sqlite:///file::memory:?cache=shared&uri=true", "is in memory"),
     ],
 )
-def test_a_storage_that_cannot_be_opened_is_one_line(url, reason, complaint):
+def test_a_storage_that_cannot_be_opened_or_kept_is_one_line(url, reason, complaint):
     line = complaint(tune.main, *QUICK, "--storage", url)
     assert [part in line for part in (reason, "--storage", "secret")] == [True, True, False]
+
+
+@pytest.mark.parametrize("name", ["a?b", "a#{b}%3F", "a b&c=d"])
+def test_the_database_is_in_its_folder_whatever_the_name(name, tmp_path):
+    (tmp_path / name).mkdir()
+    database = StudyDatabase(url=file_url(tmp_path / name / "tuning.db"), grace_seconds=60)
+    assert database.storage.get_all_studies() == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / name / "tuning.db"]
 
 
 def test_a_storage_that_fails_during_tuning_is_one_line(monkeypatch, tmp_path, complaint):
