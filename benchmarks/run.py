@@ -69,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from benchmarks import suites
     from benchmarks.records import store
-    from benchmarks.tracking.address import address, shown
+    from benchmarks.tracking.address import address
+    from benchmarks.tracking.experiment import check_not_deleted
     from benchmarks.tracking.sink import Sink
 
     use_data_root(args.data_root)
@@ -89,13 +90,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return plan.show(specs, args.results, place)
     store.prepare(args.results)
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
+    if uri and todo:
+        check_not_deleted(uri, todo[0].suite)
     asked = [(spec.suite, spec.task, spec.backbone.image_size) for spec in todo]
     suites.decode(asked, splits=("train", "val", "test"))
     with Sink(uri, args.results, todo, warn=warn) as sink:
         outcome = _execute(todo, args.results, place, again=args.force, fail_fast=args.fail_fast, sink=sink)
         _report(specs, todo, outcome, args.results)
     if uri and sink.uploaded:
-        console().print(f"in MLflow: {sink.uploaded} runs, experiment {todo[0].suite}, {shown(uri)}", soft_wrap=True)
+        console().print(f"in MLflow: {sink.uploaded} runs, experiment {todo[0].suite}, {uri}", soft_wrap=True)
     return 1 if outcome.failed else 0
 
 

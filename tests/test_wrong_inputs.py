@@ -423,6 +423,14 @@ ROWS = {
         "unknown backbone 'vit_nanoo'; ...",
     ),
     "no such device to time on": ("speed --device tpu", "argument --device: invalid choice: 'tpu' ..."),
+    "a study in memory": (
+        "tune --methods linear --tasks digits --storage sqlite://",
+        "storage sqlite:// is in memory, so no trial would be kept; give a file with --storage, ...",
+    ),
+    "a storage whose port is none": (
+        "tune --methods linear --tasks digits --storage postgresql://me:secret@host:many/db",
+        "cannot use storage postgresql://me:***@host:many/db: its port is no number; give another with --storage",
+    ),
     # what is made from records
     "no records": ("leaderboard --results none", "no run records below none/runs; ..."),
     "nothing to compare": (
@@ -539,6 +547,10 @@ ROWS = {
     "a database in no folder": (
         "tracking sync --tracking sqlite:///none/m.db",
         "--tracking: 'sqlite:///none/m.db' is in a folder that does not exist; ...",
+    ),
+    "a password in an address": (
+        "run --tasks digits --tracking ftp://me:secret@host",
+        "--tracking: no MLflow can be at 'ftp://me:***@host'; ...",
     ),
     "a server without a name": ("tracking sync --tracking http://", "--tracking: no MLflow can be at 'http://'; ..."),
 }

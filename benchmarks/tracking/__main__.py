@@ -4,8 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.cli import add_results, command_parser, guarded
-from benchmarks.tracking.address import add_tracking, address, shown
+from benchmarks.cli import add_results, command_parser, guarded, say
+from benchmarks.tracking.address import add_tracking, address
 from methods.errors import UserError
 
 EXAMPLES = {
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if uri is None:
         raise UserError("tracking is off, so no MLflow can get the records; give --tracking URI")
     uploaded, there = sync(uri, args.results)
-    print(f"{uploaded} runs uploaded, {there} already there: {shown(uri)}")
+    say(f"{uploaded} runs uploaded, {there} already there: {uri}")
     return 0
 
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.cli import Arguments
+from benchmarks.cli import Arguments, masked
 from methods.errors import UserError
 
 DEFAULT = "sqlite:///mlflow.db"
@@ -33,30 +33,21 @@ def address(asked: str | None) -> str | None:
     scheme, mark, rest = uri.partition("://")
     if not mark or scheme.partition("+")[0] not in (*SERVERS, *DATABASES) or not _names_a_place(scheme, rest):
         raise UserError(
-            f"{source}: no MLflow can be at '{shown(uri)}'; give off, http://HOST:PORT, https://HOST, "
+            f"{source}: no MLflow can be at '{masked(uri)}'; give off, http://HOST:PORT, https://HOST, "
             "sqlite:///FILE.db, or the URI of a postgresql, mysql or mssql database"
         )
     path = sqlite_path(uri)
     if path is not None and not path.parent.is_dir():
-        raise UserError(f"{source}: '{uri}' is in a folder that does not exist; make {path.parent} or give another")
+        raise UserError(
+            f"{source}: '{masked(uri)}' is in a folder that does not exist; make {path.parent} or give another"
+        )
     return uri
 
 
 def sqlite_path(uri: str) -> Path | None:
     """Return the absolute path of an SQLite database, or None for any other URI."""
     scheme, _, rest = uri.partition(":///")
-    return Path(rest).absolute() if scheme.partition("+")[0] == "sqlite" else None
-
-
-def shown(uri: str) -> str:
-    """Return the URI without the password or token before the host."""
-    return without_secret(uri, uri)
-
-
-def without_secret(text: str, uri: str) -> str:
-    """Remove the password or token of a URI from a text, such as an error message of MLflow."""
-    login, at, _ = uri.partition("://")[2].partition("/")[0].rpartition("@")
-    return text.replace(login + at, "***@") if at else text
+    return Path(rest.partition("?")[0]).absolute() if scheme.partition("+")[0] == "sqlite" else None
 
 
 def _names_a_place(scheme: str, rest: str) -> bool:

@@ -8,13 +8,17 @@ import logging
 import os
 import platform
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.cli import masked
 from benchmarks.records import store
-from benchmarks.tracking import fields
-from benchmarks.tracking.address import sqlite_path, without_secret
+from benchmarks.tracking import experiment, fields
+from benchmarks.tracking.address import sqlite_path
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,14 +38,22 @@ SETTINGS = {
 
 
 class Mirror:
-    """The runs of one suite in MLflow. Every method may raise the exceptions that ``failures`` lists."""
+    """The runs of one suite in MLflow. Every method may raise the exceptions that ``failures`` lists.
 
-    def __init__(self, uri: str, suite: str) -> None:
+    If files cannot be uploaded, ``warn`` is called once, and runs are uploaded without files.
+
+    Raises:
+        UserError: the experiment of the suite is deleted.
+    """
+
+    def __init__(self, uri: str, suite: str, warn: Callable[[str], None]) -> None:
         prepare()
         from mlflow import MlflowClient
 
         self.client = MlflowClient(tracking_uri=uri)
         self.experiment = _experiment(self.client, uri, suite)
+        self._warn, self._takes_files = warn, True
+        self._running = set[str]()
 
     def start(self, name: str, tags: Mapping[str, str], params: Mapping[str, str], start_ms: int) -> str:
         """Start a run and return its id in MLflow."""
@@ -50,6 +62,7 @@ class Mirror:
         source = {"mlflow.source.name": "peft-vision-bench", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
         run = self.client.create_run(self.experiment, start_time=start_ms, run_name=name, tags={**source, **tags})
         run_id = str(run.info.run_id)
+        self._running.add(run_id)
         self._log(run_id, "params", [Param(name, value) for name, value in params.items()])
         return run_id
 
@@ -76,20 +89,15 @@ class Mirror:
 
         self._log(run_id, "metrics", [Metric(name, value, end_ms, 0) for name, value in fields.final(record).items()])
         self.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in fields.outcome(record).items()])
-        for path in files:
-            self.client.log_artifact(run_id, str(path))
         with tempfile.TemporaryDirectory() as folder:
-            picture = f"{folder}/training.png"
+            picture = Path(folder, "training.png")
             curve.draw(record).savefig(picture)
-            self.client.log_artifact(run_id, picture)
+            self._upload(run_id, [*files, picture])
         self.end(run_id, "FINISHED", end_ms, complete=fields.digest(record))
 
     def finish_sweep(self, run_id: str, results: Path, end_ms: int) -> None:
         """Upload the tables and plots of a results folder to a sweep's run, and end it."""
-        for path in sorted(results.glob("leaderboard.*")):
-            self.client.log_artifact(run_id, str(path))
-        if (results / "figures").is_dir():
-            self.client.log_artifacts(run_id, str(results / "figures"), "figures")
+        self._upload(run_id, [*sorted(results.glob("leaderboard.*")), *results.glob("figures")])
         self.end(run_id, "FINISHED", end_ms, complete="sweep")
 
     def end(self, run_id: str, status: str, end_ms: int, *, complete: str = "", reason: str = "") -> None:
@@ -97,8 +105,15 @@ class Mirror:
         if reason:
             self.client.set_tag(run_id, "reason", fields.text(reason))
         self.client.set_terminated(run_id, status, end_ms)
+        self._running.discard(run_id)
         if complete:
             self.client.set_tag(run_id, fields.COMPLETE, complete)
+
+    def abandon(self) -> None:
+        """Mark the runs that were started here and have not ended as killed, if MLflow answers."""
+        with suppress(*failures()):
+            for run_id in sorted(self._running):
+                self.end(run_id, "KILLED", int(time.time() * 1000))
 
     def delete(self, run_ids: Iterable[str]) -> None:
         """Mark runs as deleted. MLflow can restore them."""
@@ -112,6 +127,23 @@ class Mirror:
             page = self.client.search_runs([self.experiment], condition, max_results=RUNS_A_PAGE, page_token=token)
             yield from page
             token = page.token or ""
+
+    def _upload(self, run_id: str, paths: Iterable[Path]) -> None:
+        """Upload files, and folders under their names. After a failure no file is uploaded any more."""
+        if not self._takes_files:
+            return
+        try:
+            for path in paths:
+                if path.is_dir():
+                    self.client.log_artifacts(run_id, str(path), path.name)
+                else:
+                    self.client.log_artifact(run_id, str(path))
+        except Exception as error:  # each kind of storage has exceptions of its own
+            self._takes_files = False
+            self._warn(
+                f"MLflow takes no files ({reason(error)}), so runs are uploaded without them; "
+                "check the artifact location of the experiment"
+            )
 
     def _log(self, run_id: str, kind: str, entries: Sequence[Any]) -> None:
         size = BATCH[kind]
@@ -137,12 +169,14 @@ def failures() -> tuple[type[Exception], ...]:
     return (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError)
 
 
-def reason(error: BaseException, uri: str) -> str:
-    """Return one short line about why MLflow failed: the first cause, without the retries."""
+def reason(error: BaseException) -> str:
+    """Return one short line about why MLflow failed: the first cause, without the retries and without passwords."""
+    if isinstance(error, UserError):
+        return str(error)
     first = error
     while (cause := first.__cause__ or first.__context__) is not None:
         first = cause
-    words = " ".join(without_secret(str(first), uri).split())
+    words = " ".join(masked(str(first)).split())
     return f"{type(first).__name__}: {words[:200]}"
 
 
@@ -162,6 +196,8 @@ def _experiment(client: MlflowClient, uri: str, suite: str) -> str:
     from mlflow.exceptions import MlflowException
 
     if (found := client.get_experiment_by_name(suite)) is not None:
+        if found.lifecycle_stage == "deleted":
+            experiment.refuse(uri, suite, str(found.experiment_id))
         return str(found.experiment_id)
     database = sqlite_path(uri)
     # artifacts lie beside the database, whatever the current folder is

@@ -12,11 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.cli import progress
+from benchmarks.cli import masked, progress
 from benchmarks.records import store
 from benchmarks.records.spec import Epoch, Spec
 from benchmarks.tracking import fields
-from benchmarks.tracking.address import shown
 
 PATIENCE_SECONDS = 60.0  # without a message from the uploader, at the end of a sweep
 
@@ -26,7 +25,7 @@ class Sink:
 
     The uploader starts with the sweep and imports mlflow while the first run trains. At the end of the context the
     driver waits until everything is uploaded, as long as there is progress. After an exception it does not wait. If the
-    uploader fails, ``warn`` is called once and the sweep goes on.
+    uploader fails, or cannot upload the files of runs, ``warn`` is called once and the sweep goes on.
     """
 
     def __init__(self, uri: str | None, results: Path, todo: Sequence[Spec], *, warn: Callable[[str], None]) -> None:
@@ -69,7 +68,7 @@ class Sink:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._process is None:
             return
-        if kind is None:
+        if kind is None and not self._over:
             self._send(event="close")
             self._wait(self._process)
         with self._lock:
@@ -99,35 +98,39 @@ class Sink:
         for line in process.stdout:
             message, self._last_message = json.loads(line), time.monotonic()
             self.uploaded = message.get("uploaded", self.uploaded)
+            if "note" in message:
+                self._tell(message["note"])
             if "warning" in message:
                 self._give_up(message["warning"])
             if "closed" in message:
                 self._over = True
         self._give_up(f"the uploading process ended with exit status {process.wait()}")
 
-    def _give_up(self, why: str) -> None:
+    def _tell(self, line: str, over: bool = False) -> None:
         with self._lock:
-            if self._over:
-                return
-            self._over = True
-        place = shown(self._uri)
+            if not self._over:
+                self._over = over
+                self._warn(line)
+
+    def _give_up(self, why: str) -> None:
+        place = masked(self._uri)
         option = f"--results {self._results}" + (f" --tracking {place}" if place == self._uri else "")
-        self._warn(
+        self._tell(
             f"tracking to {place} stopped ({why}); runs go on and keep their records, "
-            f"`python -m benchmarks.tracking sync {option}` uploads what is missing"
+            f"`python -m benchmarks.tracking sync {option}` uploads what is missing",
+            over=True,
         )
 
     def _wait(self, process: subprocess.Popen[str]) -> None:
         self._last_message = time.monotonic()
         with progress() as bar:
             task = bar.add_task("uploading to MLflow", total=len(self._started))
-            while self._listener.is_alive():
+            while self._listener.is_alive() and not self._over:
                 self._listener.join(0.05)
                 bar.update(task, completed=self.uploaded)
                 if time.monotonic() - self._last_message > PATIENCE_SECONDS:
                     self._give_up(f"nothing was uploaded in {PATIENCE_SECONDS:.0f} seconds")
-                    process.kill()
-                    return
+                    process.terminate()  # it marks its runs as killed
 
 
 def _spawn(uri: str) -> subprocess.Popen[str]:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import progress
+from benchmarks.cli import masked, progress, warn
 from benchmarks.records import store
 from benchmarks.tracking import fields
-from benchmarks.tracking.address import shown
 from benchmarks.tracking.mirror import Mirror, failures, files, origin, reason
 from methods.errors import UserError
 
@@ -25,7 +24,7 @@ def sync(uri: str, results: Path) -> tuple[int, int]:
     Replaces incomplete runs of the same record. Do not call it during a sweep into the same folder.
 
     Raises:
-        UserError: there are no records, a record cannot be read, or MLflow does not answer.
+        UserError: there are no records, a record cannot be read, MLflow does not answer, or an experiment is deleted.
     """
     root = results / store.RUNS
     suites: defaultdict[str, Records] = defaultdict(dict)
@@ -39,12 +38,16 @@ def sync(uri: str, results: Path) -> tuple[int, int]:
         task = bar.add_task("comparing with MLflow", total=total)
         try:
             for suite, records in suites.items():
-                folder = Folder(Mirror(uri, suite), results, records)
-                bar.update(task, description=f"uploading {suite}", advance=len(records) - len(folder.missing))
-                uploaded += folder.upload(lambda: bar.advance(task))
+                mirror = Mirror(uri, suite, warn)
+                try:
+                    folder = Folder(mirror, results, records)
+                    bar.update(task, description=f"uploading {suite}", advance=len(records) - len(folder.missing))
+                    uploaded += folder.upload(lambda: bar.advance(task))
+                finally:
+                    mirror.abandon()
         except failures() as error:
             raise UserError(
-                f"MLflow at {shown(uri)} failed: {reason(error, uri)}; correct that and repeat the command"
+                f"MLflow at {masked(uri)} failed: {reason(error)}; correct that and repeat the command"
             ) from None
     return uploaded, total - uploaded
 

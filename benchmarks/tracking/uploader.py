@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -17,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cli import masked
 from benchmarks.files.writing import write_atomic
 from benchmarks.records import store
 from benchmarks.tracking import fields
-from benchmarks.tracking.address import without_secret
 from benchmarks.tracking.mirror import Mirror, failures, files, origin, reason
 from methods.errors import UserError
 
@@ -45,9 +46,9 @@ class Live:
 class Uploader:
     """Turns the events of a sweep into runs of MLflow; ``report`` sends a message to the driver."""
 
-    def __init__(self, uri: str, opened: Event, report: Callable[[Event], None]) -> None:
+    def __init__(self, mirror: Mirror, opened: Event, report: Callable[[Event], None]) -> None:
         self.results, self.report, self.uploaded = Path(opened["results"]), report, 0
-        self.mirror = Mirror(uri, opened["suite"])
+        self.mirror = mirror
         self.live: dict[str, Live] = {}
         self.tags = {fields.ORIGIN: origin(self.results), "suite": opened["suite"]}
         self.incomplete: dict[str, list[str]] = {}  # runs of earlier attempts by key; a complete run replaces them
@@ -127,22 +128,27 @@ def main() -> int:
             os.write(messages, (json.dumps(message) + "\n").encode())  # one call per line: two threads write here
 
     threading.Thread(target=_beat, args=(report,), daemon=True).start()
-    opened = inbox.get()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the driver no longer waits
+    opened, mirror = inbox.get(), None
     try:
-        if opened is not None and Uploader(uri, opened, report).follow(inbox):
-            report({"closed": True})
-    except Exception as error:
-        known = isinstance(error, (UserError, *failures()))
-        report({"warning": reason(error, uri) + ("" if known else _keep_traceback(error, opened, uri))})
+        if opened is not None:
+            mirror = Mirror(uri, opened["suite"], lambda line: report({"note": line}))
+            if Uploader(mirror, opened, report).follow(inbox):
+                report({"closed": True})
+    except (Exception, KeyboardInterrupt) as error:
+        known = isinstance(error, (UserError, KeyboardInterrupt, *failures()))
+        report({"warning": reason(error) + ("" if known else _keep_traceback(error, opened))})
+        if mirror is not None:
+            mirror.abandon()
         return 1
     return 0
 
 
-def _keep_traceback(error: Exception, opened: Event | None, uri: str) -> str:
+def _keep_traceback(error: BaseException, opened: Event | None) -> str:
     """Write a bug's traceback to a file, because this process has no stderr; return where it is."""
     assert opened is not None
     path = Path(opened["results"]) / store.UNFINISHED / "tracking-traceback.txt"
-    write_atomic(path, without_secret("".join(traceback.format_exception(error)), uri))
+    write_atomic(path, masked("".join(traceback.format_exception(error))))
     return f"; its traceback is in {path}"
 
 

@@ -3,8 +3,10 @@
 import json
 import shutil
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,15 @@ import pytest
 from pytest import MonkeyPatch, TempPathFactory
 
 from benchmarks import run
+from benchmarks.cli import masked
 from benchmarks.executors import attempt as attempts
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.tracking import __main__ as command
 from benchmarks.tracking import fields
-from benchmarks.tracking.address import address, shown
+from benchmarks.tracking.address import address
+from benchmarks.tracking.experiment import check_not_deleted
+from benchmarks.tracking.mirror import Mirror
 from benchmarks.tracking.sink import Sink
 from benchmarks.tracking.sync import sync
 from methods.errors import UserError
@@ -224,6 +229,105 @@ def test_an_impossible_address_is_one_line(uri, complaint):
     assert complaint(run.main, "--methods", "linear", *QUICK, "--tracking", uri).startswith("--tracking: ")
 
 
+@pytest.fixture
+def deleted(default: Default, tmp_path: Path) -> Iterator[str]:
+    """The URI of a database whose experiment was deleted. At the end it is restored as the message says."""
+    shutil.copy(default[0] / "mlflow.db", tmp_path)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    mlflow = client(uri)
+    number = mlflow.get_experiment_by_name("offline").experiment_id
+    mlflow.delete_experiment(number)
+    yield uri
+    with pytest.raises(
+        UserError, match=rf"`MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id {number}`"
+    ):
+        check_not_deleted(uri, "offline")
+    mlflow.restore_experiment(number)
+    check_not_deleted(uri, "offline")
+    assert Mirror(uri, "offline", pytest.fail).experiment == number
+
+
+def test_a_deleted_experiment_is_one_line_before_training(deleted, default, tmp_path, complaint):
+    told = complaint(run.main, "--methods", "linear", *QUICK, "--results", str(tmp_path / "r"), "--tracking", deleted)
+    assert told.startswith(f"experiment 'offline' was deleted in MLflow at {deleted}, so it takes no runs; restore it")
+    assert not any((tmp_path / "r" / store.RUNS).iterdir())
+    told = complaint(command.main, "sync", "--results", str(default[0] / "results"), "--tracking", deleted)
+    assert told.startswith(f"experiment 'offline' was deleted in MLflow at {deleted}")
+
+
+@pytest.mark.slow
+def test_a_deleted_experiment_of_a_server_is_one_line(server):
+    server.wait()
+    mlflow = client(server.uri)
+    check_not_deleted(server.uri, "offline")
+    number = mlflow.get_experiment_by_name("offline").experiment_id
+    mlflow.delete_experiment(number)
+    with pytest.raises(UserError, match=rf"at {server.uri}, .* --experiment-id {number}`"):
+        check_not_deleted(server.uri, "offline")
+    mlflow.restore_experiment(number)
+    check_not_deleted(server.uri, "offline")
+
+
+def test_mlflow_that_cannot_be_asked_is_not_refused(tmp_path):
+    (tmp_path / "mlflow.db").write_bytes(b"nothing of use" * 1000)
+    places = (f"sqlite:///{tmp_path}/none.db", f"sqlite:///{tmp_path}/mlflow.db", "postgresql://me@host/db")
+    for uri in (*places, "http://127.0.0.1:9", "http://me:secret@127.0.0.1:9"):
+        check_not_deleted(uri, "offline")
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+@pytest.fixture
+def without_files(default: Default, tmp_path: Path) -> str:
+    """The URI of a database whose experiment keeps files where none can be written."""
+    shutil.copy(default[0] / "mlflow.db", tmp_path)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        database.execute("UPDATE experiments SET artifact_location = 'file:///proc/nowhere' WHERE name = 'offline'")
+    return uri
+
+
+@pytest.mark.slow
+def test_a_place_that_takes_no_files_stops_files_only(without_files, default, done, tmp_path):
+    spec, warnings = Spec.from_json(done["spec"]), list[str]()
+    with Sink(without_files, tmp_path, [spec], warn=warnings.append) as sink:
+        for row in done["history"]:
+            sink.epoch(spec, row)
+        copy_record(spec, default[0] / "results", tmp_path)
+        sink.end(spec)
+    (warning,) = warnings
+    assert warning.startswith("MLflow takes no files (FileNotFoundError: ") and "artifact location" in warning
+    assert mirrored(without_files, tmp_path) == recorded(tmp_path)
+    assert [r.info.status for r in runs(without_files, tmp_path)] == ["FINISHED"] * 2
+
+
+@pytest.fixture
+def others(root: Path, tmp_path: Path) -> Path:
+    """A results folder with records that MLflow does not have."""
+    place = Path(store.RUNS, "offline", "texture")
+    (tmp_path / "others" / place).mkdir(parents=True)
+    for path in (root / "results" / place).glob("norm-*.json"):
+        shutil.copy(path, tmp_path / "others" / place)
+    return tmp_path / "others"
+
+
+def test_sync_without_files_uploads_runs_once_with_one_warning(without_files, others, capsys):
+    assert [sync(without_files, others) for _ in range(2)] == [(3, 0), (0, 3)]
+    err = capsys.readouterr().err
+    assert err.count("warning: MLflow takes no files") == len(err.splitlines()) == 1
+    assert {r.info.status for r in runs(without_files, others)} == {"FINISHED"}
+
+
+def test_a_sync_that_fails_leaves_no_run_running(default, others, monkeypatch):
+
+    def log(*_: object):
+        raise OSError("no answer")
+
+    monkeypatch.setattr(Mirror, "log", log)
+    with pytest.raises(UserError, match="OSError: no answer"):
+        sync(default[1], others)
+    assert [r.info.status for r in runs(default[1], others)] == ["KILLED"] * 2
+
+
 def test_a_file_that_is_no_database_is_one_line(default, tmp_path, complaint):
     (tmp_path / "mlflow.db").write_bytes(b"nothing of use" * 1000)
     argv = ["sync", "--results", str(default[0] / "results"), "--tracking", f"sqlite:///{tmp_path}/mlflow.db"]
@@ -255,7 +359,7 @@ def test_the_option_wins_over_the_environment_which_wins_over_the_default(monkey
 
 def test_a_password_is_used_but_not_shown():
     uri = "postgresql+psycopg2://me:secret@host/db"
-    assert (address(uri), shown(uri)) == (uri, "postgresql+psycopg2://***@host/db")
+    assert (address(uri), masked(uri)) == (uri, "postgresql+psycopg2://me:***@host/db")
 
 
 @pytest.fixture
