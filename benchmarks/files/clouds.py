@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.files.classes import MOST_CLASSES, some
+from benchmarks.files.contents import digest
 from benchmarks.files.coordinates import Cast, single
 from benchmarks.files.holdout import hold_out
 from benchmarks.files.places import check_plain
@@ -21,6 +22,7 @@ from methods.errors import UserError, check
 
 Clouds = tuple[NDArray[np.float32], NDArray[np.int64]]
 NAMES = "shape_names.txt"
+DIGEST = "sha256"  # the attribute of files that ``write`` wrote
 MOST_PACKED = 2000  # times that compression may make a dataset above a gigabyte smaller; zlib reaches 1,030
 
 
@@ -108,7 +110,7 @@ def checked(
 
 
 def write(path: Path, clouds: Clouds, **attributes: int) -> None:
-    """Write one HDF5 file that ``read_file`` reads, with attributes of its own.
+    """Write one HDF5 file that ``read_file`` reads, with a digest of the clouds and attributes of its own.
 
     Raises:
         WriteError: the file cannot be written.
@@ -116,7 +118,7 @@ def write(path: Path, clouds: Clouds, **attributes: int) -> None:
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         file["data"], file["label"] = clouds
-        file.attrs.update(attributes)
+        file.attrs.update(attributes, **{DIGEST: digest({"": clouds})})
     write_atomic(path, content.getvalue())
 
 

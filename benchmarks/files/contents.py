@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cli import progress
+from benchmarks.files import sealed
 from benchmarks.files.layouts import Layout, Sample
 from benchmarks.files.places import Place
-from benchmarks.files.writing import write_atomic, writing
+from benchmarks.files.writing import writing
 from methods.errors import UserError
 
 T = TypeVar("T")
@@ -86,14 +87,14 @@ def fingerprint(folder: Path, samples: Sequence[Sample]) -> str:
         UserError: a file is not there, or no plain file inside the data root, or the cache cannot be written.
     """
     known = cache_root() / "fingerprints" / _stamp(folder, samples)
-    if known.is_file() and len(text := known.read_text(encoding="utf-8")) == 64:
-        return text
+    if found := sealed.read(known):
+        return found.decode()
     digest = hashlib.sha256()
     digests = each(partial(_file_sha256, folder), samples, f"read {folder.name}")
     for (path, label), content in zip(samples, digests, strict=True):
         digest.update(f"{path} {label} {content}\n".encode())
-    with writing(known, f"name a cache folder in ${CACHE}"):
-        write_atomic(known, digest.hexdigest())
+    with writing(known, f"name a cache folder in ${CACHE}"), sealed.alone(known):
+        sealed.write(known, [digest.hexdigest().encode()])
     return digest.hexdigest()
 
 
@@ -107,7 +108,7 @@ def digest(splits: Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]) -> str:
 
 def _stamp(folder: Path, samples: Sequence[Sample]) -> str:
     """A digest of sizes and times, which tells without reading the files whether they have changed."""
-    digest = hashlib.sha256(f"{folder.resolve()}\n".encode())
+    digest = hashlib.sha256(f"sealed {folder.resolve()}\n".encode())
     place = Place(folder)
     for path, label in samples:
         state = place.state(path)

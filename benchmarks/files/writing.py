@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from benchmarks.cli import cannot
 from benchmarks.files.places import check_plain
@@ -33,12 +34,23 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     Raises:
         WriteError: the system refused; the old file, if there is one, stays as it was.
     """
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file under a temporary name as ``write_atomic`` does; it gets its name if the block ends without error.
+
+    Raises:
+        WriteError: as in ``write_atomic``.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with partial.open("wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
+            with partial.open("w+b") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)

@@ -4,22 +4,19 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from filelock import FileLock
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 import benchmarks
 import methods
+from benchmarks.files import sealed
 from benchmarks.files.contents import cache_root
-from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Spec
 from benchmarks.training import measure
 
@@ -58,18 +55,17 @@ class FeatureCache:
 
     def _compute_alone(self, path: Path, compute: Callable[[], Tensor]) -> Features:
         """Compute and store features, while other processes on this machine that need the same features wait."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            locked = FileLock(path.with_suffix(".lock")).acquire()  # the system releases it if this process dies
-        except OSError:  # the cache folder cannot be written, so nothing is stored
-            return self._compute(compute)
-        with locked:
+        with ExitStack() as lock:
+            try:
+                lock.enter_context(sealed.alone(path))
+            except OSError:  # the cache folder cannot be written, so nothing is stored
+                return self._compute(compute)
             found = _read(path)  # another process may have stored them by now
             if found is None:
                 found = self._compute(compute)
                 cost = json.dumps({"seconds": found.seconds, "peak_memory_bytes": found.peak_memory_bytes})
                 with suppress(OSError):  # if they cannot be stored, they are computed again next time
-                    write_atomic(path, to_bytes({"features": found.features.cpu()}, metadata={"cost": cost}))
+                    sealed.write_tensors(path, {"features": found.features.cpu()}, {"cost": cost})
             return found
 
     def _compute(self, compute: Callable[[], Tensor]) -> Features:
@@ -82,12 +78,10 @@ class FeatureCache:
 
 
 def _read(path: Path) -> Features | None:
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            features, metadata = file.get_tensor("features"), file.metadata()
-    except (OSError, SafetensorError):  # there is no such file, or it is damaged
+    if (found := sealed.read_tensors(path)) is None:
         return None
-    return Features(features=features, **json.loads(metadata["cost"]))
+    tensors, metadata = found
+    return Features(features=tensors["features"], **json.loads(metadata["cost"]))
 
 
 def _key(spec: Spec, device: torch.device, x: Tensor) -> str:

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save as to_bytes
 from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import Tensor, nn
 
-from benchmarks.files.writing import write_atomic
+from benchmarks.files import sealed
 from benchmarks.records.spec import Epoch, Recipe
 from benchmarks.training import evaluate, prefix
 from benchmarks.training.augment import KEEP_DISTANCES, augment, resample
@@ -113,16 +111,16 @@ class Trainer:
     def keep(self, name: str, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Keep the outcome of a stage, tensors and values for JSON, for a later execution. Needs ``scratch``."""
         if self.scratch is not None:
-            content = to_bytes(tensors, metadata={"values": json.dumps(values)})
-            write_atomic(self.scratch / f"{name}.safetensors", content)
+            sealed.write_tensors(self.scratch / f"{name}.safetensors", tensors, {"values": json.dumps(values)})
 
     def kept(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return what ``keep`` kept in an earlier, unfinished execution of this run; None if there is nothing."""
-        if self.scratch is None or not (path := self.scratch / f"{name}.safetensors").exists():
+        if self.scratch is None:
             return None
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-            return tensors, json.loads(file.metadata()["values"])
+        path = self.scratch / f"{name}.safetensors"
+        sealed.warn_if_damaged(path)
+        found = sealed.read_tensors(path)
+        return found and (found[0], json.loads(found[1]["values"]))
 
     def validate(self) -> float:
         """Accuracy on the validation split, in [0, 1]."""

@@ -5,6 +5,7 @@ import pickle
 from collections import OrderedDict
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -108,6 +109,10 @@ def test_conversion_keeps_all_points_with_the_farthest_first_and_labels(from_tex
     read, _ = modelnet40_files.read_converted(tmp_path / "modelnet40")
     stored, _ = clouds.read_file(tmp_path / "modelnet40" / "train.h5", len(NAMES))
     assert np.array_equal(read[0], stored)  # what is in order is not changed again
+    with h5py.File(tmp_path / "modelnet40" / "train.h5", "r+") as file:
+        file["data"][len(stored) // 2 :] = 0
+    with pytest.raises(UserError, match=r"train\.h5 is damaged: .*; convert the published files again"):
+        modelnet40_files.read_converted(tmp_path / "modelnet40")
 
 
 def test_pickles_that_are_not_converted_name_the_command(tmp_path, monkeypatch):

@@ -98,8 +98,8 @@ def test_an_error_of_the_computation_is_raised_after_one_try(linear):
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("changed", ["samples", "weights", "normalization", "dtype", "threads", "damage"])
-def test_a_change_of_what_decides_features_computes_them_again(changed, linear, tmp_path):
+@pytest.mark.parametrize("changed", ["samples", "weights", "normalization", "dtype", "threads", "cut", "half zero"])
+def test_a_change_of_what_decides_features_computes_them_again(changed, linear, tmp_path, capsys):
     x, spec = torch.rand(4, 3), linear
     FeatureCache(spec, CPU)(lambda: torch.ones(4, 2), x)
     if changed == "samples":
@@ -110,9 +110,11 @@ def test_a_change_of_what_decides_features_computes_them_again(changed, linear, 
         spec = replace(spec, recipe=replace(spec.recipe, normalization="imagenet"))
     elif changed == "dtype":
         spec = replace(spec, dtype="bfloat16")
-    elif changed == "damage":
+    elif changed in ("cut", "half zero"):
         (file,) = (tmp_path / "cache" / "features").glob("*.safetensors")
-        file.write_bytes(file.read_bytes()[:-3])
+        content = file.read_bytes()
+        file.write_bytes(content[:-3] if changed == "cut" else content[:-48] + bytes(16) + content[-32:])
     else:
         torch.set_num_threads(2)
     assert FeatureCache(spec, CPU)(lambda: torch.zeros(4, 2), x).sum() == 0
+    assert ("is damaged; its content is made again" in capsys.readouterr().err) == (changed in ("cut", "half zero"))

@@ -172,13 +172,18 @@ def test_only_the_test_split_is_judged_by_votes(monkeypatch):
     assert asked == [1, 5]
 
 
-def test_an_interrupted_run_finds_the_outcomes_of_its_stages(tmp_path):
+def test_an_interrupted_run_finds_the_whole_outcomes_of_its_stages(tmp_path, capsys):
     first, again = trainer(), trainer()
     first.scratch = again.scratch = tmp_path / "stages"
     assert first.kept("search") is None
     first.keep("search", {"x": torch.arange(3)}, {"steps": 4})
     tensors, values = again.kept("search") or ({}, {})
     assert tensors["x"].tolist() == [0, 1, 2] and values == {"steps": 4}
+    assert capsys.readouterr().err == ""
+    path = tmp_path / "stages" / "search.safetensors"
+    path.write_bytes(path.read_bytes()[:-40] + bytes(8) + path.read_bytes()[-32:])
+    assert again.kept("search") is None
+    assert capsys.readouterr().err == f"warning: {path} is damaged; its content is made again\n"
 
 
 def test_a_run_without_a_place_keeps_nothing():
