@@ -1,8 +1,10 @@
 """Fixtures that many tests share. No test tracks its runs or sees a cache of earlier runs, unless it asks for that."""
 
 import os
+import resource
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,22 @@ def specs() -> Specs:
 def same_state() -> Callable[[State, State], bool]:
     """Whether two state dicts have the same names and equal bits."""
     return lambda first, second: first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+@pytest.fixture
+def limited() -> Callable[[int], AbstractContextManager[None]]:
+    """A block in which no file can grow beyond a number of bytes, as on a full disk; nobody has to be root for it."""
+
+    @contextmanager
+    def block(most: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return block
 
 
 @pytest.fixture

@@ -151,3 +151,13 @@ def test_a_read_only_results_folder_is_one_line(tmp_path):
     result = on_a_disk("ro", tmp_path, [*COMMAND, *SWEEP, *ALONE, "disk"])
     assert result.returncode == 2
     assert result.stderr == f"error: cannot use results folder disk: {os.strerror(30)}; give another with --results\n"
+
+
+@pytest.mark.parametrize(("threads", "switch"), [("0", "-O"), ("abc", "-OO")])
+def test_an_odd_number_of_threads_and_python_without_asserts_change_nothing(
+    threads, switch, alone, tmp_path, numbers, monkeypatch
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    result = execute([sys.executable, switch, *COMMAND[1:], *SWEEP, "--workers", "2", "--results", str(tmp_path)])
+    assert result.returncode == 0, result
+    assert numbers(tmp_path).keys() == numbers(alone).keys()

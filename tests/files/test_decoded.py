@@ -19,6 +19,7 @@ from benchmarks.files import contents, decoded, layouts, sealed
 from methods.errors import UserError
 from tests.conftest import ROOT
 from tests.support.layout_files import write_image, write_lists
+from tests.support.nameless import nameless
 
 
 @pytest.fixture(autouse=True)
@@ -253,6 +254,12 @@ def test_environment_variables_choose_the_cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert contents.cache_root() == tmp_path / "home" / ".cache" / "peft-vision-bench"
+
+
+def test_a_user_without_a_home_folder_is_told_to_name_a_cache_folder(task, monkeypatch):
+    nameless(monkeypatch)
+    with pytest.raises(UserError, match=r"no home folder for a cache; name a folder in \$PEFT_BENCH_CACHE"):
+        decoded.load(task, "train", 8)
 
 
 def test_results_keep_the_order_of_items():

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.files.writing import read_text, write_atomic, writing
+from benchmarks.files import sealed
+from benchmarks.files.writing import WriteError, read_text, write_atomic, writing
 from methods.errors import UserError
 
 
@@ -20,6 +21,15 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch):
     with pytest.raises(OSError):
         write_atomic(tmp_path / "new" / "a.txt", b"new")
     assert [(path.name, path.read_text()) for path in (tmp_path / "new").iterdir()] == [("a.txt", "old")]
+
+
+def test_a_file_above_the_limit_of_the_system_is_one_line_and_leaves_nothing(tmp_path, limited):
+    write_atomic(tmp_path / "a.txt", "old")
+    with limited(1000), pytest.raises(WriteError, match=r"cannot write .*a\.txt: file too large"):
+        write_atomic(tmp_path / "a.txt", bytes(2000))
+    with limited(1000), pytest.raises(WriteError, match=r"cannot write .*b\.u8: file too large"):
+        sealed.write(tmp_path / "b.u8", [bytes(600)] * 2)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "old")]
 
 
 @pytest.mark.parametrize(

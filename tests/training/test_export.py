@@ -186,3 +186,12 @@ def test_a_bug_in_reading_an_adapter_keeps_its_traceback(tmp_path, monkeypatch):
     monkeypatch.setattr(hf_layout, "fill", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         with_adapter(path, tmp_path / "peft")
+
+
+def test_an_export_that_does_not_fit_on_the_disk_is_one_line_and_no_file(tmp_path, limited, complaint):
+    run, _, _ = saved(tmp_path / "results", "linear")
+    out = tmp_path / "out" / "m.safetensors"
+    with limited(10_000):
+        told = complaint(export.main, str(run), "-o", str(out))
+    assert told == f"cannot write {out}: file too large. Correct that and run the command again."
+    assert list(out.parent.iterdir()) == []

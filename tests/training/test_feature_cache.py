@@ -16,6 +16,7 @@ from benchmarks.training import prefix
 from benchmarks.training import run as runs
 from benchmarks.training.feature_cache import FeatureCache
 from benchmarks.training.model import Classifier
+from tests.support.nameless import nameless
 
 CPU = torch.device("cpu")
 SAMPLES = 160 + 40  # train and val of a task
@@ -67,8 +68,11 @@ def test_other_seeds_and_other_training_of_the_head_reuse_features(first, tmp_pa
     assert other.history[0] != first.history[0]
 
 
-def test_a_run_without_a_cache_folder_computes_equal_features(first, tmp_path, monkeypatch, computed):
+@pytest.mark.parametrize("user", ["without a cache folder", "without a name and a home folder"])
+def test_a_run_that_can_store_nothing_computes_equal_features(user, first, tmp_path, monkeypatch, computed):
     monkeypatch.setenv(CACHE, "/dev/null/nowhere")
+    if user == "without a name and a home folder":
+        nameless(monkeypatch)
     without = run(first.spec, tmp_path)
     assert computed == [SAMPLES]
     assert (without.history, without.accuracy) == (first.history, first.accuracy)
