@@ -61,12 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     check(bool(args.run) != bool(args.from_petl), "give either RUN or --from-petl FILE.bin")
     check(args.out is None or args.out != args.task, f"-o and --task both name {args.out}; give two files")
     tuned, spec = _petl(args) if args.from_petl else _run(args)
+    from benchmarks.files.writing import write_atomic
     from benchmarks.training import export, model
 
     if args.peft:
         from methods import hf_layout
 
-        hf_layout.write(tuned.method, tuned.backbone, tuned.head, args.peft, export.card(tuned, spec))
+        card = export.card(tuned, spec)
+        for name, content in hf_layout.contents(tuned.method, tuned.backbone, tuned.head, card).items():
+            write_atomic(args.peft / name, content)
     if args.task:
         model.save(tuned, spec, args.task)
     if args.out:

@@ -143,7 +143,7 @@ def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, resul
     from benchmarks.tables.reader import load
 
     out = console()
-    done = [spec for spec in specs if store.record_path(results, spec).exists()]
+    done = [spec for spec in specs if store.finished(results, spec)]
     if done:
         frame = load(results)
         for table in tables(frame[frame["key"].isin({spec.key for spec in done})]):

@@ -52,8 +52,10 @@ class Folder(NamedTuple):
 
 
 @torch.no_grad()
-def write(method: Method, backbone: nn.Module, head: nn.Module, folder: Path, metadata: Mapping[str, str]) -> None:
-    """Save an unmerged LoRA and its head, which is one of PEFT's "modules to save".
+def contents(
+    method: Method, backbone: nn.Module, head: nn.Module, metadata: Mapping[str, str]
+) -> dict[str, bytes | str]:
+    """The files of an unmerged LoRA and its head, which is one of PEFT's "modules to save", by their names.
 
     Raises:
         UserError: the method is not LoRA.
@@ -65,15 +67,13 @@ def write(method: Method, backbone: nn.Module, head: nn.Module, folder: Path, me
     for linear, update in method.wired:
         name = names[id(linear)]
         state |= zip((f"{PREFIX}{name}{ending}" for ending in ENDINGS), _side_by_side(update, name), strict=True)
-    folder.mkdir(parents=True, exist_ok=True)
     content = save({name: t.cpu().contiguous() for name, t in state.items()}, {"format": "pt", **metadata})
-    (folder / WEIGHTS).write_bytes(content)
     text = json.dumps(_config(cast(LoRAConfig, method.config)), indent=2)
-    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+    return {WEIGHTS: content, CONFIG: text + "\n"}
 
 
 def read(folder: Path) -> Folder:
-    """Read a folder that PEFT or ``write`` has written.
+    """Read a folder that PEFT has written, or that has the files of ``contents``.
 
     Raises:
         UserError: files are missing or damaged, or hold something that the LoRA here does not have.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import SoftFileLease, Timeout
 
+from benchmarks.files.sharing import make_folder, share
 from benchmarks.files.writing import writing
 from benchmarks.records.spec import Spec
 from benchmarks.records.store import UNFINISHED
@@ -40,8 +41,10 @@ def take(results: Path, spec: Spec) -> SoftFileLease:
     file = path(results, spec)
     lease = _lease(file)
     with writing(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         acquired = _acquire(lease)
+        if acquired:
+            share(file)
     if not acquired:
         raise AlreadyClaimed
     return lease

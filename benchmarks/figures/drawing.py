@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli import add_results, command_parser, visible
-from benchmarks.files.writing import writing
+from benchmarks.files.writing import write_atomic
 from methods.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ def check_ending(path: Path) -> None:
 def save(figure: Figure, path: Path, **options: Any) -> None:
     """Write a figure with ``options`` of ``savefig``, and make its folder if there is none."""
     check_ending(path)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, **{"dpi": DPI, **options})
+    content = BytesIO()
+    figure.savefig(content, format=path.suffix[1:], **{"dpi": DPI, **options})
+    write_atomic(path, content.getvalue())
 
 
 def write(figure: Figure, name: str, out: Path) -> list[Path]:

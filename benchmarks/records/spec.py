@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import methods
+from benchmarks.files.names import check_part
 from methods.errors import check
 from methods.options import LATER, as_json, at_least, at_most, check_bounds, fraction
 
@@ -111,6 +113,8 @@ class Spec:
     tuning: dict[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        for name in ("suite", "task", "method"):
+            check_part(name, getattr(self, name))
         check(0 <= self.seed < SEEDS, f"seed {self.seed} must be from 0 to {SEEDS - 1}")
         on_images = {"votes": 1, "augment": "none", "resample": False}  # their other values are for point clouds
         for name, plain in on_images.items() if self.backbone.modality == "image" else ():
@@ -134,20 +138,30 @@ class Spec:
 
     @property
     def key(self) -> str:
-        """16 hexadecimal digits of the SHA-256 over the canonical JSON of this spec and the schema version."""
-        values = {"schema_version": SCHEMA_VERSION, **self.to_json()}
-        # the digest identifies the weights, so the path of their file does not count
-        values["backbone"] = values["backbone"] | {"name": self.backbone.name.partition("@")[0]}
-        text = json.dumps(values, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """16 hexadecimal digits that identify this spec."""
+        return key_of(self.to_json())
 
     @property
     def stem(self) -> str:
         """The path of this run's files below their folder, without the ending."""
-        return f"{self.suite}/{self.task}/{self.method.replace(':', '-')}-s{self.seed}-{self.key}"
+        return stem_of(vars(self), self.key)
 
     def __str__(self) -> str:
         return f"{self.method} on {self.task}, seed {self.seed}"
+
+
+def key_of(spec: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits of the SHA-256 over the canonical JSON of a spec and the schema version."""
+    values = {"schema_version": SCHEMA_VERSION, **spec}
+    # the digest identifies the weights, so the path of their file does not count
+    values["backbone"] = values["backbone"] | {"name": values["backbone"]["name"].partition("@")[0]}
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def stem_of(spec: Mapping[str, Any], key: str) -> str:
+    """The path of a run's files below their folder, without the ending, from the JSON of its spec."""
+    return f"{spec['suite']}/{spec['task']}/{spec['method'].replace(':', '-')}-s{spec['seed']}-{key}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +193,6 @@ class Result:
     status: str = field(default="finished", init=False)
 
     def to_json(self) -> dict[str, Any]:
-        """The content of the record's file."""
+        """The content of the record's file, without its digest."""
         values = dataclasses.asdict(self) | {"spec": self.spec.to_json(), "tuning": self.spec.tuning}
         return {"schema_version": SCHEMA_VERSION, "key": self.spec.key, **values}

@@ -1,21 +1,33 @@
 """One JSON file per finished run: its record. A run that has not finished leaves a trace instead."""
 
 import json
+import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from socket import gethostname
 from typing import Any, cast
 
 import orjson
 
-from benchmarks.files.places import check_plain
+from benchmarks.cli import warn
+from benchmarks.files.places import check_plain, hidden
+from benchmarks.files.sharing import make_folder
 from benchmarks.files.writing import write_atomic
-from benchmarks.records.spec import SCHEMA_VERSION, Result, Spec
-from methods.errors import UserError
+from benchmarks.records import evidence
+from benchmarks.records.spec import Result, Spec, stem_of
+from methods.errors import UserError, check
 
 RUNS, ADAPTERS, UNFINISHED = "runs", "adapters", "unfinished"
+LARGEST = 2**26  # bytes of a record; one with 100,000 epochs has 16 MB
+MOST_WARNINGS = 10
+KEPT = ".bad"  # what a bad record's name ends in once its run has a new one
+
+
+class BadRecord(UserError):
+    """A file below RUNS that is not the record of the finished run that its name says."""
 
 
 def record_path(results: Path, spec: Spec) -> Path:
@@ -46,7 +58,7 @@ def prepare(results: Path) -> None:
     """
     probe = results / f".writable-{os.getpid()}"
     try:
-        (results / RUNS).mkdir(parents=True, exist_ok=True)
+        make_folder(results / RUNS)
         probe.write_text("")
         probe.unlink()
         list((results / RUNS).iterdir())
@@ -55,19 +67,22 @@ def prepare(results: Path) -> None:
 
 
 def finished(results: Path, spec: Spec) -> bool:
-    """Whether the run of this spec has a record.
-
-    Raises:
-        UserError: there is a record, but it cannot be read.
-    """
+    """Whether the run of this spec has a record. A bad one is named in a warning, and does not count."""
     path = record_path(results, spec)
-    return path.exists() and bool(read(path))
+    try:
+        return path.exists() and bool(read(path))
+    except BadRecord as error:
+        _warn_once(f"{error}; the run is executed again, and the file is kept as {path.name}{KEPT}")
+        return False
 
 
 def write(results: Path, result: Result) -> Path:
     """Write the record of a finished run, whole or not at all, and delete the trace of earlier attempts."""
     path = record_path(results, result.spec)
-    write_atomic(path, json.dumps(result.to_json(), indent=1) + "\n")
+    record = evidence.seal(_parsed(json.dumps(result.to_json()).encode()))
+    if path.exists() and not finished(results, result.spec):
+        path.replace(path.with_name(path.name + KEPT))
+    write_atomic(path, json.dumps(record, indent=1) + "\n")
     trace_path(results, result.spec).unlink(missing_ok=True)
     shutil.rmtree(scratch_path(results, result.spec), ignore_errors=True)
     return path
@@ -98,31 +113,24 @@ def read_trace(results: Path, spec: Spec) -> dict[str, Any] | None:
         return None
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: str | Path) -> dict[str, Any]:
     """One record as a dict.
 
     Raises:
-        UserError: the file is no JSON, no record of a finished run, or has another schema version.
+        BadRecord: the file cannot be read, or is not the record of the finished run that its name says.
     """
-    remedy = "move it away and repeat the command"
-    check_plain(path)
+    path = str(path)
     try:
-        record = _parsed(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"cannot read record {path}: {error}; {remedy}") from None
-    if not isinstance(record, dict) or record.get("status") != "finished" or not _has_fields(record):
-        raise UserError(f"record {path} is not that of a finished run; {remedy}")
-    if record["schema_version"] != SCHEMA_VERSION:
-        raise UserError(f"record {path} has schema version {record['schema_version']}, not {SCHEMA_VERSION}; {remedy}")
-    return record
-
-
-def _has_fields(record: Mapping[str, Any]) -> bool:
-    """Return whether a record has every field, each of its JSON type, and a test accuracy."""
-    types = {"spec": dict, "history": list, "accuracy": dict, "params": dict, "cost": dict, "environment": dict}
-    whole = {"schema_version", "key", *types} <= set(record)
-    typed = whole and all(isinstance(record[name], kind) for name, kind in types.items())
-    return typed and isinstance(record.get("report", {}), dict) and "test" in record["accuracy"]
+        size = check_plain(path).st_size
+        check(size <= LARGEST, f"it has {size} bytes, and no record has more than {LARGEST}")
+        with open(path, "rb") as file:
+            record = _parsed(file.read())
+        evidence.examine(record)
+        name = stem_of(record["spec"], record["key"]).rpartition("/")[2] + ".json"
+        check(os.path.basename(path) == name, f"its name must be {name}, that of its run")
+    except (OSError, ValueError, RecursionError) as error:  # a UserError is a ValueError
+        raise BadRecord(f"record {path}: {error}") from None
+    return cast("dict[str, Any]", record)
 
 
 def find(results: Path, run: str) -> dict[str, Any]:
@@ -132,24 +140,65 @@ def find(results: Path, run: str) -> dict[str, Any]:
         UserError: no run or several runs have this name; the message lists them.
     """
     if Path(run).is_file():
-        return read(Path(run))
-    paths = sorted((results / RUNS).rglob("*.json"))
-    found = [p for p in paths if p.stem.startswith(run) or p.stem.rpartition("-")[2].startswith(run)]
+        return read(run)
+    paths = [(path, Path(path).stem) for path in _paths(results)]
+    found = [(path, stem) for path, stem in paths if stem.startswith(run) or stem.rpartition("-")[2].startswith(run)]
     if len(found) != 1:
-        names = ", ".join(p.stem for p in found[:5]) + (" ..." if len(found) > 5 else "")
+        names = ", ".join(stem for _, stem in found[:5]) + (" ..." if len(found) > 5 else "")
         which = f"{len(found)} runs ({names})" if found else "no run"
         raise UserError(f"'{run}' names {which} below {results / RUNS}; give a record's path or key")
-    return read(found[0])
+    return read(found[0][0])
 
 
 def each(results: Path) -> Iterator[dict[str, Any]]:
-    """The record of every finished run below a results folder, one at a time, ordered by path."""
-    return map(read, sorted((results / RUNS).rglob("*.json")))
+    """The record of every finished run below a results folder, one at a time, ordered by path.
+
+    Records that are bad, and copies of records, are named in warnings and left out.
+    """
+    bad, seen = 0, dict[tuple[float, ...], str]()
+    for path in _paths(results):
+        try:
+            record = read(path)
+            _check_place(results, path, record)
+            times = evidence.times(record)
+            first = path if times is None else seen.setdefault(times, path)
+            if first != path:
+                raise BadRecord(f"record {path}: it has the measured times of {first}, so one is a copy of the other")
+        except BadRecord as error:
+            bad += 1
+            if bad <= MOST_WARNINGS:
+                _warn_once(f"{error}; it is left out")
+        else:
+            yield record
+    if bad > MOST_WARNINGS:
+        _warn_once(f"{bad - MOST_WARNINGS} more records below {results / RUNS} are bad and left out")
 
 
 def records(results: Path) -> list[dict[str, Any]]:
     """All records below a results folder. For very many runs ``tables.reader.load`` needs much less memory."""
     return list(each(results))
+
+
+def _check_place(results: Path, path: str, record: Mapping[str, Any]) -> None:
+    place = f"{results / RUNS}/{stem_of(record['spec'], record['key'])}.json"
+    if path != place:
+        what = f"it is a copy of {place}" if os.path.exists(place) else f"its place is {place}"
+        raise BadRecord(f"record {path}: {what}")
+
+
+def _paths(results: Path) -> list[str]:
+    """The files below RUNS that may be records, by the parts of their paths. No link to a folder is followed."""
+    found = []
+    for folder, inside, names in os.walk(results / RUNS):
+        inside[:] = [name for name in inside if not hidden(name)]
+        found += [f"{folder}/{name}" for name in names if name.endswith(".json") and not hidden(name)]
+    return sorted(found, key=lambda path: path.split("/"))
+
+
+@cache  # a command reads a folder several times
+def _warn_once(message: str) -> None:
+    if multiprocessing.parent_process() is None:
+        warn(message)
 
 
 def _parsed(text: bytes) -> Any:

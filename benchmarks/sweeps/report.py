@@ -14,7 +14,7 @@ from benchmarks.tables import published as beside
 from benchmarks.tables.formats import COMMAND, to_csv, to_markdown, to_page, to_tex
 from benchmarks.tables.leaderboard import of_groups
 from benchmarks.tables.parquet import to_parquet
-from benchmarks.tables.reader import load
+from benchmarks.tables.reader import to_frame
 from benchmarks.tables.rows import comparable
 from benchmarks.tables.table import Table
 
@@ -47,8 +47,8 @@ def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
         UserError: no published numbers of that suite are known.
     """
     beside.check(suite)
-    recorded = any((results / store.RUNS).rglob("*.json"))
-    groups = comparable(load(results)) if recorded else []
+    frame = to_frame(store.each(results))
+    groups = [] if frame.empty else comparable(frame)
     table = beside.table(suite, groups)
     made = f"Made from `benchmarks/published/*.csv` and the run records by `{COMMAND} --published {suite}`."
     folder = results / beside.FOLDER

@@ -20,7 +20,7 @@ def load(results: Path, suite: str | None = None) -> pd.DataFrame:
     """Read the finished runs below a results folder, of one suite or of all, ordered by the path of the record.
 
     Raises:
-        UserError: there is no record, a record cannot be read, or the suite has no record.
+        UserError: there is no record, or the suite has none.
     """
     frame = to_frame(store.each(results))
     if frame.empty:

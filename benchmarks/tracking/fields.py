@@ -1,12 +1,11 @@
 """Maps specs and records, as parsed from JSON, to the params, metrics and tags of MLflow."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 KEY = "peft_bench.key"  # the key of the run's spec
-COMPLETE = "peft_bench.complete"  # the last tag to be set: the digest of the uploaded record, or "sweep"
+COMPLETE = "peft_bench.complete"  # the last tag to be set: the digest of the record, or "sweep"
 ORIGIN = "peft_bench.origin"  # the run's results folder: only runs of the same folder are replaced
 PARENT, COMMIT = "mlflow.parentRunId", "mlflow.source.git.commit"  # MLflow's own tags
 PER_EPOCH = ("train_loss", "lr", "val_accuracy", "test_accuracy")
@@ -63,11 +62,6 @@ def final(record: Values) -> dict[str, float]:
     """Return the final metrics, such as accuracy/test, params/method, cost/step_ms/forward."""
     leaves = flat({part: record[part] for part in ("accuracy", "params", "cost")}, "/")
     return {name: float(v) for name, v in leaves if isinstance(v, int | float) and not isinstance(v, bool)}
-
-
-def digest(record: Values) -> str:
-    """Return 16 hexadecimal digits that depend on a record's content, but not on the layout of its file."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def sweep(specs: Sequence[Values]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli import masked
-from benchmarks.records import store
+from benchmarks.records import evidence, store
 from benchmarks.tracking import experiment, fields
 from benchmarks.tracking.address import sqlite_path
 from methods.errors import UserError
@@ -93,7 +93,7 @@ class Mirror:
             picture = Path(folder, "training.png")
             curve.draw(record).savefig(picture)
             self._upload(run_id, [*files, picture])
-        self.end(run_id, "FINISHED", end_ms, complete=fields.digest(record))
+        self.end(run_id, "FINISHED", end_ms, complete=record[evidence.DIGEST])
 
     def finish_sweep(self, run_id: str, results: Path, end_ms: int) -> None:
         """Upload the tables and plots of a results folder to a sweep's run, and end it."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli import masked, progress, warn
-from benchmarks.records import store
+from benchmarks.records import evidence, store
+from benchmarks.records.spec import stem_of
 from benchmarks.tracking import fields
 from benchmarks.tracking.mirror import Mirror, failures, files, origin, reason
 from methods.errors import UserError
@@ -24,15 +25,14 @@ def sync(uri: str, results: Path) -> tuple[int, int]:
     Replaces incomplete runs of the same record. Do not call it during a sweep into the same folder.
 
     Raises:
-        UserError: there are no records, a record cannot be read, MLflow does not answer, or an experiment is deleted.
+        UserError: there are no records, MLflow does not answer, or an experiment is deleted.
     """
-    root = results / store.RUNS
     suites: defaultdict[str, Records] = defaultdict(dict)
-    for path in sorted(root.rglob("*.json")):
-        record = store.read(path)
-        suites[record["spec"]["suite"]][str(path.relative_to(root).with_suffix(""))] = record
+    for record in store.each(results):
+        spec = record["spec"]
+        suites[spec["suite"]][stem_of(spec, record["key"])] = record
     if not suites:
-        raise UserError(f"no run records below {root}; make some with: python -m benchmarks.run")
+        raise UserError(f"no run records below {results / store.RUNS}; make some with: python -m benchmarks.run")
     uploaded, total = 0, sum(map(len, suites.values()))
     with progress() as bar:
         task = bar.add_task("comparing with MLflow", total=total)
@@ -69,7 +69,7 @@ class Folder:
                 self.incomplete[tags[fields.KEY]].append(run)
             elif tags.get(fields.ORIGIN) == self.tags[fields.ORIGIN]:
                 self.sweeps.append(run.info.run_id)
-        self.missing = {s: r for s, r in records.items() if (r["key"], fields.digest(r)) not in complete}
+        self.missing = {s: r for s, r in records.items() if (r["key"], r[evidence.DIGEST]) not in complete}
 
     def upload(self, on_run: Callable[[], None]) -> int:
         """Upload the missing records, then end the sweeps that were interrupted. Return the number of records."""

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -19,9 +20,10 @@ from benchmarks.files.places import check_plain
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Spec
 from methods.base import Backbone, Method
-from methods.errors import UserError
+from methods.errors import UserError, check
 
 ROUNDING = 1e-3  # how much merging may change the features, as a share of the largest one; rounding reaches 1e-4
+OF_RUN = re.compile(r"-s[0-9]+-([0-9a-f]{16})\.safetensors$")  # the name that a run gives to its task file
 UNCHANGED = ((0.0,), (1.0,))  # the mean and the standard deviation that leave an image as it is
 
 
@@ -166,7 +168,8 @@ def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
     """The contents of a task file: the spec of its run, and the trained tensors.
 
     Raises:
-        UserError: the file is missing or is no task file, or the backbone has other weights on this machine.
+        UserError: the file is missing, is no task file or that of another run than its name says, or the backbone has
+            other weights on this machine.
     """
     check_plain(path)
     try:
@@ -177,7 +180,15 @@ def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
         raise UserError(f"cannot read task file {path}: {error}") from None
     if "spec" not in metadata:
         raise UserError(f"{path} is not a task file of this benchmark: its metadata has no 'spec'")
-    spec = Spec.from_json(json.loads(metadata["spec"]))
+    try:
+        spec = Spec.from_json(json.loads(metadata["spec"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"cannot read the spec in task file {path}: {error or type(error).__name__}") from None
+    named = OF_RUN.search(Path(path).name)
+    check(
+        named is None or named[1] == spec.key,
+        f"{path} holds another run than its name says: {spec}, key {spec.key}; put back the right file, or rename it",
+    )
     now = backbones.source(spec.backbone.name).sha256
     if now != spec.backbone.sha256:
         raise UserError(

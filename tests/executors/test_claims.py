@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import signal
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -157,3 +158,25 @@ def test_a_run_that_lost_its_claim_writes_no_record(tmp_path, spec, short_lease,
     monkeypatch.setattr(store, "write", lambda *_: pytest.fail("wrote a record"))
     ending = attempt.attempt(spec, tmp_path, torch.device("cpu"), lambda epoch: None)
     assert isinstance(ending, claims.AlreadyClaimed)
+
+
+def test_a_claim_in_a_folder_of_two_people_may_be_written_by_both(tmp_path, spec):
+    tmp_path.chmod(0o2775)
+    before = os.umask(0o022)
+    try:
+        claim = claims.take(tmp_path, spec)
+        path = claims.path(tmp_path, spec)
+        modes = [stat.S_IMODE(one.stat().st_mode) for one in (path, path.parent, path.parents[1])]
+        claim.release()
+    finally:
+        os.umask(before)
+    assert modes == [0o664, 0o2775, 0o2775]
+
+
+def test_a_claim_of_another_user_that_only_they_may_write_can_expire(tmp_path, spec, short_lease):
+    claim = claims.take(tmp_path, spec)
+    claims.path(tmp_path, spec).chmod(0o444)
+    watch = claims.Watch(tmp_path)
+    assert not watch.freed(spec)
+    claim.release()
+    assert watch.freed(spec)

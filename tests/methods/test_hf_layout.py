@@ -21,7 +21,10 @@ TARGETS = [("q", "v"), ("k",), ("q", "k", "v", "proj", "fc1", "fc2"), ("fc2", "p
 
 
 def write(model, folder, **metadata):
-    hf_layout.write(model.method, model.backbone, model.head, folder, metadata)
+    contents = hf_layout.contents(model.method, model.backbone, model.head, metadata)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def filled(modality, folder, hint, **options):

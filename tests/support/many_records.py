@@ -10,6 +10,9 @@ from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
+from benchmarks.records import evidence
+from benchmarks.records.spec import key_of, stem_of
+
 Part = tuple[str, str, str, int, str]  # suite, modality, backbone, tasks, rule
 SETS: tuple[Part, ...] = (
     ("vtab1k", "image", "vit_base_patch16_224.orig_in21k", 19, "last"),
@@ -45,8 +48,7 @@ def records(count: int, sets: Sequence[Part] = SETS, seeds: int = SEEDS) -> Iter
 def write(folder: Path, count: int):
     """Write ``count`` records below ``folder``, under the paths of a sweep."""
     for record in records(count):
-        spec = record["spec"]
-        path = folder / "runs" / spec["suite"] / spec["task"] / f"{spec['method']}-s{spec['seed']}-{record['key']}.json"
+        path = folder / "runs" / f"{stem_of(record['spec'], record['key'])}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record, indent=1) + "\n")
 
@@ -59,7 +61,7 @@ def _record(draw: random.Random, size: int, method: str, part: Part, seed: int, 
     spec["config"][option] = size
     spec |= {"method": method, "task": f"task_{task:02}", "seed": seed}
     level = 0.4 + 0.4 * draw.random() ** 0.5 + 0.01 * math.log(params)
-    record["key"] = _digest(json.dumps(spec))[:16]
+    record["key"] = key_of(spec)
     record["history"] = _history(draw, level, rule, spec["recipe"]["epochs"])
     val = record["history"][-1]["val_accuracy"]
     record["accuracy"] |= {"val": val, "test": round(level, 4), "checkpoint_rule": rule}
@@ -73,7 +75,7 @@ def _record(draw: random.Random, size: int, method: str, part: Part, seed: int, 
         study = f"{spec['suite']}/{spec['backbone']['name']}/{method}/{spec['task']}"
         found = {"study": study, "trials": 6 * size, "split": "val", "val_accuracy": 0.75}
         record["tuning"] = found | {"fixed": [], "search_seed": 0}
-    return record
+    return evidence.seal(record)
 
 
 def _digest(text: str) -> str:

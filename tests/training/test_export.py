@@ -17,12 +17,13 @@ from benchmarks import backbones, export
 from benchmarks.backbones.images import vit_nano
 from benchmarks.backbones.points import MODELS, PointTransformer
 from benchmarks.records import store
-from benchmarks.records.spec import Result, Spec
+from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
 from benchmarks.training import model
 from benchmarks.training.export import with_adapter
 from methods import hf_layout
 from methods.lora import LoRA
+from tests.support.made_records import result
 
 Complaint = Callable[..., str]
 
@@ -115,12 +116,43 @@ def test_a_checkpoint_is_a_backbone_to_tune_again(task, name, method, tmp_path):
 
 def test_a_run_is_found_by_its_record_and_its_key(tmp_path):
     _, _, spec = saved(tmp_path, "linear")
-    result = Result(spec=spec, history=[], accuracy={"test": 0.5}, params={}, cost={}, environment={})
-    record = store.write(tmp_path, result)
+    record = store.write(tmp_path, result(spec))
     for number, run in enumerate([spec.key[:8], str(record)]):
         out = tmp_path / f"{number}.safetensors"
         assert export.main([run, "-o", str(out), "--results", str(tmp_path)]) == 0
         assert out.is_file()
+
+
+def test_the_task_file_of_another_run_under_the_name_of_a_run_is_refused(tmp_path, complaint):
+    path, _, spec = saved(tmp_path, "linear")
+    other, _, _ = saved(tmp_path, "bitfit")
+    record = store.write(tmp_path, result(spec))
+    other.replace(path)
+    out = tmp_path / "m.safetensors"
+    for run in (spec.key, str(record), str(path)):
+        line = complaint(export.main, run, "-o", str(out), "--results", str(tmp_path))
+        assert line.startswith(f"{path} holds another run than its name says: bitfit on digits, seed 0, key ")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "line"),
+    [("{", "Expecting property name"), ("[]", "list indices must be integers"), ("{}", "'backbone'")],
+)
+def test_a_task_file_whose_spec_is_damaged_is_one_line(spec, line, tmp_path, complaint):
+    path = tmp_path / "task.safetensors"
+    save_file({"head.weight": torch.zeros(1)}, path, {"spec": spec})
+    told = complaint(export.main, str(path), "-o", str(tmp_path / "m.safetensors"))
+    assert told.startswith(f"cannot read the spec in task file {path}: {line}")
+
+
+def test_a_task_file_whose_spec_leads_elsewhere_is_refused(tmp_path, complaint):
+    path, _, spec = saved(tmp_path, "linear")
+    away = tmp_path / "task.safetensors"
+    metadata = {"spec": json.dumps(spec.to_json() | {"task": "../../up"})}
+    save_file(load_file(path), away, metadata)
+    told = complaint(export.main, str(away), "-o", str(tmp_path / "m.safetensors"))
+    assert told.startswith(f"cannot read the spec in task file {away}: task '../../up' is no name;")
 
 
 def test_a_method_that_cannot_be_merged_is_refused(tmp_path, complaint):
