@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from benchmarks.cli import cannot
 from benchmarks.files.places import check_plain
+from benchmarks.files.sharing import make_folder, share
 from methods.errors import UserError
 
 
@@ -31,6 +32,9 @@ def writing(path: Path, elsewhere: str = "") -> Iterator[None]:
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name, flush it to the disk, then rename it; missing folders are made.
 
+    A link under the file's name is replaced, and what it leads to stays as it was. In a folder that its group may write
+    to, the group may write the file.
+
     Raises:
         WriteError: the system refused; the old file, if there is one, stays as it was.
     """
@@ -47,9 +51,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
+        partial.unlink(missing_ok=True)  # a killed process of the same number may have left one
         try:
-            with partial.open("w+b") as file:
+            with open(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "w+b") as file:
+                share(partial)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

@@ -20,6 +20,7 @@ from benchmarks.executors import attempt, claims
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from tests.conftest import Specs
+from tests.support.made_records import result
 
 DAY = 86_400
 PROCESSES, CLAIMS = 4, 1_000
@@ -160,17 +161,18 @@ def test_a_run_that_lost_its_claim_writes_no_record(tmp_path, spec, short_lease,
     assert isinstance(ending, claims.AlreadyClaimed)
 
 
-def test_a_claim_in_a_folder_of_two_people_may_be_written_by_both(tmp_path, spec):
+def test_a_folder_of_two_people_gets_claims_traces_and_records_that_both_may_write(tmp_path, spec):
     tmp_path.chmod(0o2775)
     before = os.umask(0o022)
     try:
         claim = claims.take(tmp_path, spec)
-        path = claims.path(tmp_path, spec)
-        modes = [stat.S_IMODE(one.stat().st_mode) for one in (path, path.parent, path.parents[1])]
+        store.write_trace(tmp_path, spec, "started", "")
+        written = [claims.path(tmp_path, spec), store.trace_path(tmp_path, spec), store.write(tmp_path, result(spec))]
+        modes = [(stat.S_IMODE(p.stat().st_mode), stat.S_IMODE(p.parent.stat().st_mode)) for p in written if p.exists()]
         claim.release()
     finally:
         os.umask(before)
-    assert modes == [0o664, 0o2775, 0o2775]
+    assert modes == 2 * [(0o664, 0o2775)]  # the record has replaced the trace
 
 
 def test_a_claim_of_another_user_that_only_they_may_write_can_expire(tmp_path, spec, short_lease):

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,32 @@ def test_a_text_that_cannot_be_read_is_named(tmp_path):
         read_text(tmp_path / "a.txt")
     with pytest.raises(UserError, match=r"cannot read .*b\.txt: No such file"):
         read_text(tmp_path / "b.txt")
+
+
+def test_a_link_is_replaced_and_its_file_stays(tmp_path):
+    outside = tmp_path / "outside.txt"
+    outside.write_text("theirs")
+    for name in ("a.txt", f".a.txt.{os.getpid()}.partial"):
+        (tmp_path / name).symlink_to(outside)
+    write_atomic(tmp_path / "a.txt", "ours")
+    assert (outside.read_text(), (tmp_path / "a.txt").read_text()) == ("theirs", "ours")
+    assert not (tmp_path / "a.txt").is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "outside.txt"}
+
+
+@pytest.fixture
+def umask_022() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask_022")
+@pytest.mark.parametrize(("mode", "folders", "files"), [(0o2775, 0o2775, 0o664), (0o755, 0o755, 0o644)])
+def test_what_is_written_is_shared_with_the_group_as_its_folder_is(mode, folders, files, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(mode)
+    write_atomic(shared / "runs" / "suite" / "a.json", "{}")
+    found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in shared.rglob("*")}
+    assert found == {"runs": folders, "suite": folders, "a.json": files}
