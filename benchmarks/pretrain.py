@@ -14,6 +14,7 @@ EXAMPLES = {
     "try a short pretraining of the point backbone": "point_nano --samples 2000 --out weights",
 }
 
+OUT = Path("pretrained")  # not the folder of the embedded weights, which every committed record names
 MOST_SAMPLES, MOST_BATCH = 10**9, 65_536
 
 
@@ -33,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--seed", type=int, default=0, metavar="N", help="seed of data and training (default: 0)")
     where.add_argument("--device", default="cpu", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: cpu)")
     where.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: that of torch)")
-    write.add_argument("--out", type=Path, metavar="DIR", help="folder (default: that of the embedded weights)")
+    write.add_argument("--out", type=Path, metavar="DIR", default=OUT, help=f"folder (default: {OUT})")
     return p
 
 
@@ -43,7 +44,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     import torch
 
-    from benchmarks.backbones import WEIGHTS
     from benchmarks.pretext.pretraining import Pretraining, pretrain
     from benchmarks.records.spec import SEEDS
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = arguments.device(args.device)
     if args.threads:
         torch.set_num_threads(args.threads)
-    pretrain(job, args.out or WEIGHTS, device)
+    pretrain(job, args.out, device)
     return 0
 
 

@@ -79,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check(not ignored, f"--report has settings of its own: leave out --{', --'.join(ignored).replace('_', '-')}")
     import torch
 
+    from benchmarks.backbones.names import parse
     from benchmarks.timing import measured
     from benchmarks.timing.steps import Setting
     from benchmarks.training import memory
@@ -94,7 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RuntimeError, MemoryError) as error:
         check(not memory.ran_out(error), f"--batch-size {args.batch_size}: {memory.told(error)}; give a smaller one")
         raise
-    _keep(timing, args.out or TABLES, f"{timing.setting['what']}-{args.backbone.partition('@')[0]}-{device.type}")
+    backbone = parse(args.backbone).plain.replace("/", "-")
+    _keep(timing, args.out or TABLES, f"{timing.setting['what']}-{backbone}-{device.type}")
     return 0
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from benchmarks.backbones.names import parse
 from methods.errors import UserError, check
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class Source:
     """A backbone and its weights.
 
     Attributes:
-        name: a name of timm, vit_nano, or a name of a point transformer; NAME@PATH takes the weights from a file.
+        name: a name of timm, vit_nano, or a name of a point transformer; NAME:SIZE has another image size than that of
+            the pretraining, and NAME@FILE takes the weights from a file.
         modality: "image" or "points".
         sha256: the digest of the weights, or ABSENT or RANDOM.
         mean, std: per channel, the values that the images of the pretraining were normalised with; empty for points.
@@ -45,25 +47,35 @@ def modality(name: str) -> Modality:
     """The modality by the name alone: names that start with "point_" take points, all others take images.
 
     Raises:
-        UserError: there is nothing after the @.
+        UserError: there is nothing after the @, or a size of images for points.
     """
-    model, at, file = name.partition("@")
-    check(bool(file) or not at, f"backbone '{name}' names no file after the @; give NAME@FILE, or leave the @ out")
-    return "points" if model.startswith("point_") else "image"
+    model, size, file = parse(name)
+    check(
+        bool(file) or "@" not in name,
+        f"backbone '{name}' names no file after the @; give NAME@FILE, or leave the @ out",
+    )
+    if not model.startswith("point_"):
+        return "image"
+    check(size is None, f"backbone '{name}' takes point clouds, which have no size in pixels; leave :{size} out")
+    return "points"
 
 
 def weights_path(name: str) -> Path | None:
-    """The file of the weights: an embedded one, or the PATH of NAME@PATH; None for a model that names no file.
+    """The file of the weights: an embedded one, or the FILE of NAME@FILE; None for a model that names no file.
 
     Raises:
         UserError: the file is missing; the message names it.
     """
-    model, _, given = name.partition("@")
+    model, _, given = parse(name)
     if not given and model not in EMBEDDED:
         return None
     path = Path(given) if given else WEIGHTS / f"{model}.safetensors"
     if not path.is_file():
-        hint = "give NAME@PATH of an existing file" if given else f"make it with: python -m benchmarks.pretrain {model}"
+        hint = (
+            "give NAME@FILE of an existing file"
+            if given
+            else f"make it with: python -m benchmarks.pretrain {model} --out {WEIGHTS}"
+        )
         raise UserError(f"weights of backbone '{model}' are missing: {path} is not a file; {hint}")
     return path
 
@@ -95,7 +107,7 @@ def source_or_absent(name: str) -> Source:
         return _source(name, ABSENT)
     from benchmarks.backbones.images import is_downloaded
 
-    return source(name) if is_downloaded(name) else _source(name, ABSENT)
+    return source(name) if is_downloaded(parse(name).model) else _source(name, ABSENT)
 
 
 def build(name: str, *, pretrained: bool = True, drop_path: float = 0.0) -> nn.Module:
@@ -104,12 +116,25 @@ def build(name: str, *, pretrained: bool = True, drop_path: float = 0.0) -> nn.M
     Raises:
         UserError: the name is unknown, or the weights are missing or cannot be loaded.
     """
-    if modality(name) == "points":
-        from benchmarks.backbones.points import build_point as builder
-    else:
-        from benchmarks.backbones.images import build_image as builder
+    model, size, _ = parse(name)
     path = weights_path(name) if pretrained else None
-    return builder(name.partition("@")[0], pretrained=pretrained, drop_path=drop_path, weights=path)
+    if modality(name) == "points":
+        from benchmarks.backbones.points import build_point
+
+        return build_point(model, pretrained=pretrained, drop_path=drop_path, weights=path)
+    from benchmarks.backbones.images import build_image
+
+    return build_image(model, pretrained=pretrained, drop_path=drop_path, weights=path, size=size)
+
+
+@cache
+def resampled(name: str, sha256: str) -> tuple[str, ...]:
+    """Load the weights once, before any run. Returns one sentence for each tensor that was resampled to fit.
+
+    Raises:
+        UserError: the weights cannot be loaded, or are NaN or infinite.
+    """
+    return tuple(getattr(build(name), "resampled", ()))
 
 
 def fewest_points(name: str) -> int:
@@ -118,7 +143,7 @@ def fewest_points(name: str) -> int:
         return 0
     from benchmarks.backbones.points import fewest
 
-    return fewest(name.partition("@")[0])
+    return fewest(parse(name).model)
 
 
 def make_head(backbone: nn.Module, in_features: int, classes: int) -> nn.Module:
@@ -139,8 +164,12 @@ def _source(name: str, sha256: str) -> Source:
         return Source(name=name, modality="points", sha256=sha256, mean=(), std=(), image_size=None)
     from benchmarks.backbones.images import image_normalization
 
-    mean, std, size = image_normalization(name)
-    return Source(name=name, modality="image", sha256=sha256, mean=mean, std=std, image_size=size)
+    parts = parse(name)
+    mean, std, size = image_normalization(parts.model)
+    if parts.size in (None, size):  # the same backbone must have one name
+        parts = parts._replace(size=None)
+    size = parts.size or size
+    return Source(name=str(parts), modality="image", sha256=sha256, mean=mean, std=std, image_size=size)
 
 
 def _weights_sha256(name: str) -> str:

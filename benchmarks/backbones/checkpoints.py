@@ -5,12 +5,13 @@ remains is the patch encoder with 22.1 million parameters that PEFT studies tune
 ReCon's weights. It is not ReCon's network, whose blocks add their outputs to normalised tokens.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.backbones import tensors
+from benchmarks.backbones.wrappers import CONTAINERS, OUTER
 from methods.errors import check
 
 PREFIXES = ("MAE_encoder.", "ACT_encoder.", "transformer_q.", "base_model.", "")
@@ -30,13 +31,13 @@ def read(path: Path) -> dict[str, Tensor]:
         UserError: the file is damaged, asks to run code, or holds no tensors.
     """
     found = {name: value for name, value in tensors.read(path).items() if isinstance(value, Tensor)}
-    check(bool(found), f"{path} holds no tensors, neither at its top nor under {', '.join(tensors.CONTAINERS)}")
+    check(bool(found), f"{path} holds no tensors, neither at its top nor under {', '.join(CONTAINERS)}")
     return {name: t.float() if t.is_floating_point() else t for name, t in translated(found).items()}
 
 
 def translated(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors under the names of the point transformer. Only known parts outside the encoder are dropped."""
-    plain = {name.removeprefix("module."): tensor for name, tensor in published.items()}
+    plain = {OUTER.sub("", name): tensor for name, tensor in published.items()}
     prefix = next(p for p in PREFIXES if any(name.startswith(p) for name in plain))
     # ACT has a cls_pos inside its encoder and another one outside
     inner = {name.removeprefix(prefix): tensor for name, tensor in plain.items() if name.startswith(prefix)}
@@ -44,29 +45,3 @@ def translated(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     named = {name.replace("blocks.blocks.", "blocks.", 1): t for name, t in (outer | inner).items()}
     encoder = {name: t for name, t in named.items() if not name.startswith(DROPPED)}
     return {name: t for name, t in encoder.items() if not any(branch in name for branch in BRANCHES)}
-
-
-def fill(model: nn.Module, state: Mapping[str, Tensor]) -> frozenset[str]:
-    """Load tensors into the model. Returns the names that they lack: none, or the class token and its position.
-
-    Raises:
-        UserError: other names are missing, names are left over, or shapes differ; the message lists them.
-    """
-    own = model.state_dict()
-    missing = own.keys() - state.keys()
-    faults = {
-        "missing": sorted(missing - TOKENS if missing >= TOKENS else missing),
-        "left over": sorted(state.keys() - own.keys()),
-        "of another shape": [
-            f"{name} {tuple(state[name].shape)} for {tuple(own[name].shape)}"
-            for name in sorted(own.keys() & state.keys())
-            if state[name].shape != own[name].shape
-        ],
-    }
-    check(not any(faults.values()), "; ".join(f"{what}: {_listed(names)}" for what, names in faults.items() if names))
-    model.load_state_dict(dict(state), strict=False)
-    return TOKENS & missing
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

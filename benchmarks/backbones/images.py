@@ -1,37 +1,34 @@
 """Image backbones: the embedded vit_nano, and timm's VisionTransformers with their own or a local file's weights."""
 
-import zipfile
-import zlib
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
-from huggingface_hub import try_to_load_from_cache
 from timm.data import resolve_model_data_config
-from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
+from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_hybrid import ConvStem, HybridEmbed
-from torch import Tensor, nn
+from torch import nn
 
-from benchmarks.backbones import tensors
-from methods.errors import UserError, unknown
+from benchmarks.backbones import hub, image_weights, names, tensors
+from methods.errors import UserError, check, unknown
 
 AMBIGUOUS = "vit_base_patch16_224_in21k"
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-# what timm and torch raise for weights that do not fit; neither has an error class of its own for that
-MISFIT = (RuntimeError, LookupError, ValueError, AttributeError, TypeError)
 UNSUPPORTED = "is not supported: only timm's VisionTransformer models are"
-UNREADABLE_NPZ = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
+PARTS = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp", "drop_path1", "drop_path2")  # what methods act on in a block
+MOST_PIXELS = 4096  # per side
 
 
-def vit_nano(drop_path: float = 0.0) -> VisionTransformer:
+def vit_nano(drop_path: float = 0.0, size: int = 32) -> VisionTransformer:
     """12 blocks of width 96 over 16 tokens, which a stem of three stride-2 convolutions makes from a 32 x 32 image."""
     width = 96
     stem = ConvStem(
         depth=3, channels=(width // 4, width // 2, width), kernel_size=3, stride=(2, 2, 2), padding=(1, 1, 1)
     )
     return VisionTransformer(
-        img_size=32,
+        img_size=size,
         patch_size=1,  # one token per position of the stem's 4 x 4 map
         embed_dim=width,
         depth=12,
@@ -42,63 +39,81 @@ def vit_nano(drop_path: float = 0.0) -> VisionTransformer:
     )
 
 
-def image_normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...], int]:
+def image_normalization(model: str) -> tuple[tuple[float, ...], tuple[float, ...], int]:
     """The mean, standard deviation and image size that a model's weights were trained with, as timm states them.
 
     Raises:
         UserError: timm has no such model.
     """
-    model = name.partition("@")[0]
     if model == "vit_nano":
         return *HALF, 32
     with torch.device("meta"):
-        data = resolve_model_data_config(_create(model, pretrained=False, drop_path=0.0))
+        data = resolve_model_data_config(_create(model, drop_path=0.0, size=None))
     return tuple(data["mean"]), tuple(data["std"]), int(data["input_size"][-1])
 
 
-def is_downloaded(name: str) -> bool:
+def is_downloaded(model: str) -> bool:
     """Whether the weights of a timm model are on this machine already.
 
     Raises:
         UserError: timm has no such model.
     """
     with torch.device("meta"):
-        config = _create(name, pretrained=False, drop_path=0.0).pretrained_cfg
-    repository = config.get("hf_hub_id") if isinstance(config, dict) else None
-    return repository is not None and isinstance(try_to_load_from_cache(repository, "model.safetensors"), str)
+        repository = _repository(model, _create(model, drop_path=0.0, size=None))
+    return repository is not None and hub.cached(repository, hub.WEIGHTS) is not None
 
 
-def build_image(name: str, *, pretrained: bool, drop_path: float, weights: Path | None) -> nn.Module:
+def build_image(model: str, *, pretrained: bool, drop_path: float, weights: Path | None, size: int | None) -> nn.Module:
     """An image backbone without its class head, in eval mode.
 
     ``weights`` is a local file: .safetensors, .pth, or .npz in Google's layout. Without it the weights of a pretrained
-    model come from the Hugging Face hub.
+    model come from the Hugging Face hub. ``size`` is the side of the images in pixels, if it is not that of the
+    weights. The attribute ``resampled`` has a sentence for each tensor that was resampled to fit.
 
     Raises:
-        UserError: the model is unknown or not a VisionTransformer, or its weights cannot be fetched, read or loaded.
+        UserError: the model is unknown or not a VisionTransformer, its patches do not divide the size, or its weights
+            cannot be fetched, read or loaded.
     """
-    if name == "vit_nano":
-        model = vit_nano(drop_path)
-    else:
-        model = _create(name, pretrained=pretrained and weights is None, drop_path=drop_path)
-    if weights is not None:
-        _load(model, name, weights)
-    return model.eval()
+    built: Any = _create(model, drop_path=drop_path, size=size)
+    if pretrained and weights is None:
+        weights = _downloaded(model, built)
+    built.resampled = () if weights is None else image_weights.load(built, model, weights)
+    module: nn.Module = built.eval()
+    return module
 
 
-def _create(name: str, *, pretrained: bool, drop_path: float) -> VisionTransformer:
+def _create(name: str, *, drop_path: float, size: int | None) -> VisionTransformer:
+    """An architecture with random weights."""
+    most = f"backbone '{name}:{size}': the size must be at most {MOST_PIXELS} pixels"
+    check(size is None or size <= MOST_PIXELS, most)
+    model = vit_nano(drop_path, size or 32) if name == "vit_nano" else _of_timm(name, drop_path, size)
+    patch = model.patch_embed.feat_ratio()
+    divides = size is None or size % patch == 0
+    check(divides, f"backbone '{name}:{size}': the size must be a multiple of the patches' {patch} pixels")
+    for block in model.blocks:
+        lacking = [part for part in PARTS if part not in dict(block.named_modules())]
+        of_class = f"its blocks are of the class {type(block).__name__}, without {', '.join(lacking)}"
+        check(not lacking, f"backbone '{name}' {UNSUPPORTED}, with blocks of one attention and one FFN ({of_class})")
+    return model
+
+
+def _of_timm(name: str, drop_path: float, size: int | None) -> VisionTransformer:
     if name == AMBIGUOUS:
         raise UserError(
             f"'{AMBIGUOUS}' now stands for other weights than those in papers; choose vit_base_patch16_224.orig_in21k "
             "(used in papers) or vit_base_patch16_224.augreg_in21k"
         )
-    if not timm.is_model(name):
+    on_hub = name.startswith(names.HUB)
+    check(
+        on_hub or ":" not in name, f"backbone '{name}': give a whole number of pixels after the colon, as in NAME:224"
+    )
+    if not on_hub and not timm.is_model(name):
         raise UserError(unknown("backbone", name, ["vit_nano", "point_nano", *timm.list_models("vit_*_224")]))
     try:
-        model = timm.create_model(name, pretrained=pretrained, num_classes=0, drop_path_rate=drop_path)
-    except (OSError, RuntimeError) as error:  # the hub cannot be reached, or has no such weights
-        hint = f"offline, give a local file as {name}@FILE"
-        raise UserError(f"cannot build backbone '{name}': {tensors.reason(error)}; {hint}") from None
+        known = f"local-dir:{_config(name).parent}" if on_hub else name
+        model = timm.create_model(known, num_classes=0, drop_path_rate=drop_path, img_size=size)
+    except (OSError, RuntimeError) as error:  # it has no such weights
+        raise UserError(f"cannot build backbone '{name}': {tensors.reason(error)}") from None
     except TypeError as error:  # some other architectures do not take these arguments
         raise UserError(f"backbone '{name}' {UNSUPPORTED} ({tensors.reason(error)})") from None
     if not isinstance(model, VisionTransformer):
@@ -106,16 +121,29 @@ def _create(name: str, *, pretrained: bool, drop_path: float) -> VisionTransform
     return model
 
 
-def _load(model: VisionTransformer, name: str, path: Path) -> None:
-    """Load a file of weights into the model. A class head in the file is dropped."""
-    state = {} if path.suffix == ".npz" else tensors.read(path)
+def _repository(name: str, model: VisionTransformer) -> str | None:
+    """The repository of a model's weights on the hub; None if timm knows none."""
+    if name.startswith(names.HUB):
+        return name.removeprefix(names.HUB)
+    config = getattr(model, "pretrained_cfg", None)
+    repository = config.get("hf_hub_id") if isinstance(config, dict) else None
+    return None if repository is None else str(repository)
+
+
+def _config(name: str) -> Path:
+    """The file that describes a model on the hub."""
     try:
-        if path.suffix == ".npz":
-            model.load_pretrained(str(path))  # timm reads Google's layout, without pickles
-            return
-        # timm's own filter: it knows other projects' names, and resamples position embeddings to another image size
-        filtered = checkpoint_filter_fn(state, model)
-        weights = {key: value.float() for key, value in filtered.items() if isinstance(value, Tensor)}
-        model.load_state_dict({key: t for key, t in weights.items() if not key.startswith(("head.", "head_dist."))})
-    except (*UNREADABLE_NPZ, *MISFIT) as error:
-        raise UserError(f"cannot load {path} into backbone '{name}': {tensors.reason(error)}") from None
+        return hub.file(name.removeprefix(names.HUB), ("config.json",))
+    except UserError as error:
+        raise UserError(f"cannot build backbone '{name}': {error}") from None
+
+
+def _downloaded(name: str, model: VisionTransformer) -> Path:
+    """The file of a model's weights on the hub."""
+    hint = f"give a local file as {name}@FILE"
+    repository = _repository(name, model)
+    check(repository is not None, f"the hub has no weights of backbone '{name}'; {hint}")
+    try:
+        return hub.file(str(repository), hub.WEIGHTS)
+    except UserError as error:
+        raise UserError(f"cannot build backbone '{name}': {error}; offline, {hint}") from None

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from benchmarks.backbones import checkpoints
 from benchmarks.backbones.grouping import nearest
+from benchmarks.backbones.loading import check_finite, fill
 from methods.base import Modality
 from methods.errors import UserError, unknown
 
@@ -185,7 +186,8 @@ def build_point(name: str, *, pretrained: bool, drop_path: float, weights: Path 
         biased = any(key.endswith("attn.qkv.bias") for key in state)
         model = PointTransformer(**MODELS[name], drop_path=drop_path, qkv_bias=biased)  # type: ignore[arg-type]
         if weights is not None:
-            model.fresh = checkpoints.fill(model, state)
+            model.fresh = fill(model, state, checkpoints.TOKENS)
+            check_finite(model)
     except UserError as error:
         raise UserError(f"cannot load {weights} into backbone '{name}': {error}") from None
     return model.eval()

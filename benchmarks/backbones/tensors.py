@@ -8,10 +8,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from benchmarks.backbones.wrappers import inside
 from benchmarks.files import pickles
 from methods.errors import UserError, check
 
-CONTAINERS = ("base_model", "model", "state_dict")  # the names under which training scripts save the weights
 UNREADABLE = (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError, *pickles.BROKEN)
 
 
@@ -22,14 +22,20 @@ def read(path: Path) -> dict[str, Any]:
         UserError: the file is damaged, asks to run code, or does not hold names and values.
     """
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+        content: Any = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
     except UNREADABLE as error:
         raise UserError(f"refused {path}: it is not a whole file of tensors: {reason(error)}") from None
     check(isinstance(content, dict), f"refused {path}: it holds a {type(content).__name__}, not tensors by name")
-    for container in CONTAINERS:
-        if isinstance(content.get(container), dict):
-            content = content[container]
-    return {str(name): value for name, value in content.items()}
+    found = {str(name): value for name, value in inside(content).items()}
+    odd = sorted(name for name, value in found.items() if isinstance(value, torch.Tensor) and not _is_whole(value))
+    check(not odd, f"refused {path}: no plain tensors of numbers: {', '.join(odd[:6])}")
+    return found
+
+
+def _is_whole(tensor: torch.Tensor) -> bool:
+    """Whether every value is in the file. A few bytes can claim to be a tensor of any size."""
+    dense = tensor.layout == torch.strided and not (tensor.is_quantized or tensor.is_complex() or tensor.is_meta)
+    return dense and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def reason(error: Exception) -> str:

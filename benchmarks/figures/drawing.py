@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.backbones.names import parse
 from benchmarks.cli import add_results, command_parser, visible
 from benchmarks.files.writing import write_atomic
 from methods.errors import UserError
@@ -55,7 +56,7 @@ def plain(text: str) -> str:
 def title(record: Mapping[str, Any]) -> str:
     """Describe a run by its method, task, backbone, seed and key."""
     spec = record["spec"]
-    backbone = spec["backbone"]["name"].partition("@")[0]
+    backbone = parse(spec["backbone"]["name"]).plain
     run = f"{spec['method']} on {spec['suite']} / {spec['task']}, {backbone}"
     return f"{run}, seed {spec['seed']} ({record['key'][:8]})"
 

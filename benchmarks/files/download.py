@@ -48,7 +48,7 @@ def ask(repository: str, filename: str) -> Remote:
         endpoint = os.environ.get("HF_ENDPOINT") or None  # read here, because the library reads it only at its import
         return hf_hub_url(repository, filename, repo_type="dataset", revision=revision, endpoint=endpoint)
 
-    with _explained(url("main")):
+    with explained(url("main")):
         found = get_hf_file_metadata(url("main"))
     if found.commit_hash is None or found.etag is None or found.size is None:
         raise DownloadError(f"{url('main')} does not answer as a Hugging Face hub does")
@@ -93,7 +93,7 @@ def _complete(remote: Remote, partial: Path) -> None:
     """Download the bytes that the partial file lacks; try again as long as the last try changed something."""
     while (held := _size(partial, remote.size)) < remote.size:
         try:
-            with _explained(remote.url):
+            with explained(remote.url):
                 _append(remote, partial, held)
         except DownloadError as error:
             now = _size(partial, remote.size)
@@ -130,7 +130,7 @@ def _append(remote: Remote, partial: Path, held: int) -> None:
 
 
 @contextmanager
-def _explained(url: str) -> Iterator[None]:
+def explained(url: str) -> Iterator[None]:
     """Turn the exceptions of the hub's client into one line.
 
     Each major version of the client uses another HTTP library, and these have no common base class. The bases of the

@@ -77,7 +77,7 @@ def find(
     """
     found = numbers(paths)
     found = found[(found["suite"] == suite) & (found["method"] == method)]
-    name = backbone.partition("@")[0].removesuffix("_1k")
+    name = backbone.removesuffix("_1k")
     same = (found["backbone"] == name) & (found["augment"] == augment)
     return found[(found["modality"] == "image") | same]
 

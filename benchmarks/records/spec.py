@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import methods
+from benchmarks.backbones.names import parse
 from benchmarks.files.names import check_part
 from methods.errors import check
 from methods.options import LATER, as_json, at_least, at_most, check_bounds, fraction
@@ -154,7 +155,7 @@ def key_of(spec: Mapping[str, Any]) -> str:
     """16 hexadecimal digits of the SHA-256 over the canonical JSON of a spec and the schema version."""
     values = {"schema_version": SCHEMA_VERSION, **spec}
     # the digest identifies the weights, so the path of their file does not count
-    values["backbone"] = values["backbone"] | {"name": values["backbone"]["name"].partition("@")[0]}
+    values["backbone"] = values["backbone"] | {"name": parse(values["backbone"]["name"]).plain}
     text = json.dumps(values, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -114,11 +114,11 @@ class Suite:
     recipes_on: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def recipe(self, task: str, backbone: str) -> dict[str, object]:
-        """The fields of a Recipe that differ from its defaults for a task on a backbone: NAME or NAME@FILE."""
+        """The fields of a Recipe that differ from its defaults for a task on a backbone, by the name of its model."""
         known = self.tasks[task]
         of_group, of_backbone = (
             self.group_recipes.get(known.group, {}),
-            self.recipes_on.get(backbone.partition("@")[0], {}),
+            self.recipes_on.get(backbone, {}),
         )
         return {**self.recipes[known.modality], **of_group, **of_backbone}
 

@@ -49,7 +49,10 @@ def with_few_points(suite: suites.Suite, tasks: Sequence[str], names: Mapping[Mo
 
 
 def check_weights(sources: Iterable[backbones.Source], names: Sequence[str]) -> None:
-    """Refuse a backbone that comes without weights, unless all methods start from random weights."""
+    """Refuse weights that are missing or cannot be loaded, unless all methods start from random weights.
+
+    What was resampled to fit is told.
+    """
     for source in sources:
         needing = [n for n in names if methods.get(n).pretrained and source.modality in methods.get(n).modalities]
         check(
@@ -57,6 +60,9 @@ def check_weights(sources: Iterable[backbones.Source], names: Sequence[str]) -> 
             f"backbone '{source.name}' comes without pretrained weights, which {', '.join(needing[:3])} need; give a "
             f"local file with --backbone {source.name}@FILE",
         )
+        if needing and source.sha256 not in (backbones.RANDOM, backbones.ABSENT):
+            for change in backbones.resampled(source.name, source.sha256):
+                warn(f"backbone '{source.name}': {change}")
 
 
 def wired(name: str, configs: Sequence[Config], source: backbones.Source, *, by_name: bool) -> list[Config]:

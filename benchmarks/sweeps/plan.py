@@ -15,6 +15,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks import backbones, cli, published, suites
+from benchmarks.backbones.names import parse
 from benchmarks.executors import driver, schedule
 from benchmarks.executors.place import Place
 from benchmarks.files.root import data_root
@@ -127,7 +128,7 @@ def _published(members: Sequence[Spec]) -> str:
         return ""
     for task in (task for task in suite.tasks.values() if task.name in tasks):
         groups[task.group].append(task.name)
-    where = {"backbone": first.backbone.name, "augment": first.recipe.augment}
+    where = {"backbone": parse(first.backbone.name).model, "augment": first.recipe.augment}
     found = published.find(first.suite, first.method, suite.published, **where)
     return published.summary(found, groups)
 

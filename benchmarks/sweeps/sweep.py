@@ -8,6 +8,7 @@ from typing import Any
 
 import methods
 from benchmarks import backbones, suites
+from benchmarks.backbones.names import parse
 from benchmarks.files import settings
 from benchmarks.files.root import Missing
 from benchmarks.records.spec import Dtype, Spec
@@ -154,7 +155,10 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     configs = {name: list(islice(grid.configs(name, sweep.set.get(name, {})), grid.MOST_RUNS + 1)) for name in names}
     recipes = {
         (task, name): list(
-            grid.recipes(suite.recipe(task, chosen[kinds[task]]), {**sweep.recipe, **sweep.recipes.get(name, {})})
+            grid.recipes(
+                suite.recipe(task, parse(chosen[kinds[task]]).model),
+                {**sweep.recipe, **sweep.recipes.get(name, {})},
+            )
         )
         for task, name in product(tasks, names)
     }

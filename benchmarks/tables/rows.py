@@ -9,6 +9,7 @@ import pandas as pd
 
 import methods
 from benchmarks import suites
+from benchmarks.backbones.names import parse
 from methods.errors import UserError
 
 MOST_OPTIONS = 3  # a row with more options is named by a letter
@@ -20,8 +21,8 @@ def comparable(frame: pd.DataFrame) -> list[pd.DataFrame]:
 
     The new column ``row`` names the method and its options.
     """
-    # the digest identifies a backbone; the path of its file, after the @, does not matter
-    backbone = frame["spec.backbone.name"].str.partition("@")[0]
+    # the digest identifies a backbone; the path of its file does not matter
+    backbone = frame["spec.backbone.name"].map(lambda name: parse(name).plain)
     # equal recipes have equal texts if their fields are sorted
     recipes = {text: json.dumps(json.loads(text), sort_keys=True) for text in frame["spec.recipe"].unique()}
     recipe = frame["spec.recipe"].map(recipes)

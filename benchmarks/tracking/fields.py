@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from benchmarks.backbones.names import parse
+
 KEY = "peft_bench.key"  # the key of the run's spec
 COMPLETE = "peft_bench.complete"  # the last tag to be set: the digest of the record, or "sweep"
 ORIGIN = "peft_bench.origin"  # the run's results folder: only runs of the same folder are replaced
@@ -43,7 +45,7 @@ def tags(key: str, spec: Values) -> dict[str, str]:
     """Return the tags that a run has from its start."""
     named = {name: text(spec[name]) for name in ("method", "task", "suite", "seed")}
     backbone = spec["backbone"]
-    return {KEY: key, **named, "backbone": backbone["name"].partition("@")[0], "modality": backbone["modality"]}
+    return {KEY: key, **named, "backbone": parse(backbone["name"]).plain, "modality": backbone["modality"]}
 
 
 def outcome(record: Values) -> dict[str, str]:

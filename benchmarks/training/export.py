@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import methods
 from benchmarks import backbones
+from benchmarks.backbones.names import parse
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Recipe, Spec
 from benchmarks.suites import vtab1k
@@ -36,8 +37,10 @@ def write_plain(tuned: Classifier, spec: Spec, path: Path) -> None:
             f"{spec.method} cannot become a plain checkpoint: its new weights cannot be merged into the backbone's; "
             "keep its task file instead"
         )
-    head = {f"head.{name}": tensor for name, tensor in tuned.head.state_dict().items()}
-    state = {name: t.detach().cpu().contiguous() for name, t in (tuned.backbone.state_dict() | head).items()}
+    # timm's distilled DeiT has two heads and takes their mean; the features here are the mean of their two tokens
+    names = [name for name in ("head", "head_dist") if name == "head" or hasattr(tuned.backbone, name)]
+    head = {f"{name}.{key}": tensor for name in names for key, tensor in tuned.head.state_dict().items()}
+    state = {name: t.detach().cpu().contiguous().clone() for name, t in (tuned.backbone.state_dict() | head).items()}
     write_atomic(path, save(state, metadata=card(tuned, spec)))
 
 
@@ -50,7 +53,7 @@ def _samples(spec: Spec) -> Tensor:
 
 def card(tuned: Classifier, spec: Spec) -> dict[str, str]:
     """The metadata of the file: what is needed to use it. safetensors stores texts only."""
-    card = {"format": "pt", "architecture": spec.backbone.name.partition("@")[0], "num_classes": str(spec.classes)}
+    card = {"format": "pt", "architecture": parse(spec.backbone.name).model, "num_classes": str(spec.classes)}
     if spec.backbone.modality == "points":
         card["qkv_bias"] = str(any(name.endswith("attn.qkv.bias") for name in tuned.backbone.state_dict()))
     if spec.backbone.image_size is not None:

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 import torch
 
 from benchmarks.backbones import EMBEDDED
+from benchmarks.backbones.names import parse
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
@@ -19,7 +20,7 @@ def auto_dtype(device: torch.device, backbone: str) -> torch.dtype:
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    if backbone.partition("@")[0] in EMBEDDED:
+    if parse(backbone).model in EMBEDDED:
         return torch.float32
     units = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return torch.bfloat16 if units and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32

@@ -27,7 +27,7 @@ def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epo
     trainer = prepare(spec, loader(spec), device, on_epoch, store.scratch_path(results, spec), pool(spec))
     classifier = trainer.model
     cost = _train(trainer)
-    report, params = classifier.method.report(trainer), classifier.count()
+    report, params = _report(trainer), classifier.count()
     params["task_file_bytes"] = model.save(classifier, spec, store.adapter_path(results, spec))
     samples = trainer.load("train")[0][:2].to(device)
     cost |= _step_cost(trainer, samples)
@@ -78,6 +78,12 @@ def prepare(
         cache=FeatureCache(spec, device),
         pool=pool,
     )
+
+
+def _report(trainer: Trainer) -> dict[str, Any]:
+    """What the method says about itself, and what was resampled to fit the backbone."""
+    resampled = list(getattr(trainer.model.backbone, "resampled", ()))
+    return trainer.model.method.report(trainer) | ({"resampled": resampled} if resampled else {})
 
 
 def _train(trainer: Trainer) -> dict[str, Any]:

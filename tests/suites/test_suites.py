@@ -38,8 +38,7 @@ def test_data_is_the_same_when_it_is_drawn_again():
     ("task", "backbone", "expected"),
     [
         ("digits", "vit_nano", {"epochs": 15, "normalization": "none"}),
-        ("digits", "vit_nano@mine.safetensors", {"epochs": 15, "normalization": "none"}),
-        ("digits", "deit_tiny_patch16_224@model.safetensors", {"epochs": 15}),
+        ("digits", "deit_tiny_patch16_224", {"epochs": 15}),
         ("solids", "point_nano", {"epochs": 10}),
     ],
 )
