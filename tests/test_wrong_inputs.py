@@ -99,6 +99,26 @@ ROWS = {
         "'vit_base_patch16_224_in21k' now stands for other weights ...",
     ),
     "a convolutional network": ("run --tasks digits --backbone resnet18", "backbone 'resnet18' is not supported: ..."),
+    "blocks that cannot be wired": (
+        "run --tasks digits --backbone vit_small_patch16_18x2_224",
+        "backbone 'vit_small_patch16_18x2_224' is not supported: ... of the class ParallelThingsBlock, ...",
+    ),
+    "positions of another kind": (
+        "run --tasks digits --backbone vit_base_patch16_radio_v3",
+        "backbone 'vit_base_patch16_radio_v3' is not supported: RADIO resamples ...",
+    ),
+    "a size that the patches do not divide": (
+        "run --tasks digits --backbone vit_small_patch14_dinov2:225",
+        "backbone 'vit_small_patch14_dinov2:225': the size must be a multiple of the patches' 14 pixels",
+    ),
+    "a size of clouds": (
+        "run --tasks solids --backbone point_nano:32",
+        "backbone 'point_nano:32' takes point clouds, which have no size in pixels; leave :32 out",
+    ),
+    "weights that hold nothing": (
+        "run --tasks digits --backbone vit_nano@empty.yaml",
+        "cannot load empty.yaml into backbone 'vit_nano': refused empty.yaml: ...",
+    ),
     "a method of no task": ("run --methods convpass --tasks solids", "method 'convpass' works only on image, but ..."),
     "no such type of PEFT": ("run --methods hf:lra", "unknown method 'hf:lra'; did you mean 'hf:lora'? known: ..."),
     "an unsuited type of PEFT": ("run --methods hf:xlora", "method 'hf:xlora' does not work here: ..."),

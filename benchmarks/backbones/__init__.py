@@ -42,6 +42,12 @@ class Source:
     std: tuple[float, ...]
     image_size: int | None
 
+    @property
+    def identity(self) -> str:
+        """The digest of the weights, and the size of the images if it is not that of the pretraining."""
+        size = parse(self.name).size
+        return self.sha256 if size is None else f"{self.sha256}:{size}"
+
 
 def modality(name: str) -> Modality:
     """The modality by the name alone: names that start with "point_" take points, all others take images.

@@ -22,7 +22,7 @@ HEADS = ("head.", "head_dist.", "fc.")  # a class head
 # what timm and torch raise for weights that do not fit; neither has an error class of its own for that
 MISFIT = (RuntimeError, LookupError, ValueError, AttributeError, TypeError, AssertionError, ZeroDivisionError)
 UNREADABLE_NPZ = (OSError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError)
-POSITIONS = ("pos_embed", "pos_embedding", "positional_embedding")  # their names end so, in any layout
+POSITIONS = ("pos_embed", "pos_embedding", "visual.positional_embedding")  # their names end so
 PATCHES = ("patch_embed.proj.weight", "embedding/kernel")
 
 

@@ -19,6 +19,7 @@ HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 UNSUPPORTED = "is not supported: only timm's VisionTransformer models are"
 PARTS = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp", "drop_path1", "drop_path2")  # what methods act on in a block
 MOST_PIXELS = 4096  # per side
+STRIDE = 8  # pixels per token of vit_nano
 
 
 def vit_nano(drop_path: float = 0.0, size: int = 32) -> VisionTransformer:
@@ -48,8 +49,9 @@ def image_normalization(model: str) -> tuple[tuple[float, ...], tuple[float, ...
     if model == "vit_nano":
         return *HALF, 32
     with torch.device("meta"):
-        data = resolve_model_data_config(_create(model, drop_path=0.0, size=None))
-    return tuple(data["mean"]), tuple(data["std"]), int(data["input_size"][-1])
+        built = _create(model, drop_path=0.0, size=None)
+    data = resolve_model_data_config(built)
+    return tuple(data["mean"]), tuple(data["std"]), int(built.patch_embed.img_size[-1])
 
 
 def is_downloaded(model: str) -> bool:
@@ -87,7 +89,8 @@ def _create(name: str, *, drop_path: float, size: int | None) -> VisionTransform
     most = f"backbone '{name}:{size}': the size must be at most {MOST_PIXELS} pixels"
     check(size is None or size <= MOST_PIXELS, most)
     model = vit_nano(drop_path, size or 32) if name == "vit_nano" else _of_timm(name, drop_path, size)
-    patch = model.patch_embed.feat_ratio()
+    # timm divides the sizes of image and map, which is not exact for a size that is no multiple
+    patch = STRIDE if name == "vit_nano" else model.patch_embed.feat_ratio()
     divides = size is None or size % patch == 0
     check(divides, f"backbone '{name}:{size}': the size must be a multiple of the patches' {patch} pixels")
     for block in model.blocks:
@@ -109,6 +112,8 @@ def _of_timm(name: str, drop_path: float, size: int | None) -> VisionTransformer
     )
     if not on_hub and not timm.is_model(name):
         raise UserError(unknown("backbone", name, ["vit_nano", "point_nano", *timm.list_models("vit_*_224")]))
+    radio = f"backbone '{name}' is not supported: RADIO resamples its position embeddings in a way of its own"
+    check("radio" not in name, radio)
     try:
         known = f"local-dir:{_config(name).parent}" if on_hub else name
         model = timm.create_model(known, num_classes=0, drop_path_rate=drop_path, img_size=size)

@@ -1,6 +1,7 @@
 """Reads files of weights, .safetensors and .pth. No pickle is executed."""
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -46,5 +47,6 @@ def reason(error: Exception) -> str:
 def _unpickled(path: Path) -> Any:
     # some published files hold scores as numpy numbers beside the weights; these classes stand in for numpy's
     allowed = [(stand_in, name) for name, stand_in in pickles.STAND_INS.items()]
-    with torch.serialization.safe_globals(allowed):  # type: ignore[arg-type]
+    with torch.serialization.safe_globals(allowed), warnings.catch_warnings():  # type: ignore[arg-type]
+        warnings.simplefilter("ignore")  # on sparse tensors, which are refused
         return torch.load(path, weights_only=True, map_location="cpu")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -15,10 +15,11 @@ PREFIXES = (  # the first one that is there is taken, so DINO's teacher goes bef
 OUTER = re.compile(r"^(?:(?:_orig_mod|module|model)\.)+")
 
 
-def inside(content: dict[str, object]) -> dict[str, object]:
-    """The weights within all containers. An empty container counts as none."""
-    while inner := next((content[c] for c in CONTAINERS if isinstance(content.get(c), dict) and content[c]), None):
-        content = inner  # type: ignore[assignment]
+def inside(content: dict[str, Any]) -> dict[str, Any]:
+    """The weights within at most four containers, for a dictionary may hold itself. An empty one counts as none."""
+    for _ in range(4):
+        found = (content[name] for name in CONTAINERS if isinstance(content.get(name), dict) and content[name])
+        content = next(found, content)
     return content
 
 

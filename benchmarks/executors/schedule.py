@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.backbones import Source
 from benchmarks.records import store
 from benchmarks.records.spec import Recipe, Spec
 
-Kind = tuple[str, str, Recipe]  # method, SHA-256 of the backbone's weights, recipe: they decide the time of a run
+Kind = tuple[str, str, Recipe]  # method, identity of the backbone, recipe: they decide the time of a run
 
 
 def longest_first(specs: Sequence[Spec], results: Path) -> list[Spec]:
@@ -26,7 +27,7 @@ def recorded_seconds(records: Iterable[dict[str, Any]]) -> dict[Kind, float]:
     times: dict[Kind, list[float]] = defaultdict(list)
     for record in records:
         spec = record["spec"]
-        known = (spec["method"], spec["backbone"]["sha256"], Recipe(**spec["recipe"]))
+        known = (spec["method"], Source(**spec["backbone"]).identity, Recipe(**spec["recipe"]))
         times[known].append(record["cost"]["train_seconds"])
     return {known: statistics.median(seconds) for known, seconds in times.items()}
 
@@ -43,4 +44,4 @@ def take(waiting: list[Spec], seconds: Mapping[Kind, float], deaths: Mapping[Spe
 
 
 def kind(spec: Spec) -> Kind:
-    return spec.method, spec.backbone.sha256, spec.recipe
+    return spec.method, spec.backbone.identity, spec.recipe

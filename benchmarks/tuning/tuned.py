@@ -84,7 +84,7 @@ def _tuned(spec: Spec, file: Path) -> Spec:
 def _conditions(spec: Spec) -> dict[str, Any]:
     """Return what must be the same when a tuned configuration is used."""
     recipe = _recipe(spec.recipe)
-    return {"backbone": spec.backbone.sha256, "data_fingerprint": spec.data_fingerprint, "recipe": recipe}
+    return {"backbone": spec.backbone.identity, "data_fingerprint": spec.data_fingerprint, "recipe": recipe}
 
 
 def _recipe(recipe: Recipe) -> dict[str, Any]:

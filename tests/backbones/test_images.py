@@ -118,9 +118,9 @@ def test_a_damaged_file_is_refused(ending, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "part"),
     [
-        ({"norm.weight": torch.ones(3)}, "size mismatch for norm.weight"),
+        ({"norm.weight": torch.ones(3)}, r"of another shape: norm.weight \(3,\) for \(192,\)"),
         ({"pos_embed": torch.ones(3)}, "cannot load"),
-        ({"other": torch.ones(3)}, 'Unexpected key.* "other"'),
+        ({"other": torch.ones(3)}, "left over: other"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(changed, part, tmp_path):

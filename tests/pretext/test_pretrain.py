@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmarks import pretrain
 from benchmarks.backbones import EMBEDDED, WEIGHTS, source
 from benchmarks.pretext import images, points, pretraining
 from methods.errors import UserError
@@ -69,6 +71,15 @@ def test_shipped_weights_are_those_of_their_model_card(name):
 
 def test_shipped_weights_stay_small():
     assert sum((WEIGHTS / f"{name}.safetensors").stat().st_size for name in EMBEDDED) <= 25e6
+
+
+@pytest.mark.parametrize(("given", "folder"), [([], "pretrained"), (["--out", "here"], "here")])
+def test_only_a_folder_that_is_asked_for_is_written(given, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written = []
+    monkeypatch.setattr(pretraining, "pretrain", lambda job, out, device: written.append(out))
+    assert pretrain.main(["vit_nano", *given]) == 0
+    assert written == [Path(folder)]
 
 
 def test_a_checkpoint_of_another_command_is_not_continued(tmp_path):

@@ -82,7 +82,7 @@ def test_rows_on_images_have_the_rule_and_the_weights_of_their_papers():
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        ("scanobjectnn full point_mae@w.pth scale_translate", "obj_bg 90.02, pb_t50_rs 85.18; rule best_test"),
+        ("scanobjectnn full point_mae scale_translate", "obj_bg 90.02, pb_t50_rs 85.18; rule best_test"),
         ("scanobjectnn adapterx point_mae rotate", "pb_t50_rs 88.45; rule unknown"),
         ("modelnet40 full point_mae_1k scale_translate", "modelnet40 93.20; rule best_test"),
         ("scanobjectnn lora point_mae rotate", ""),

@@ -91,6 +91,19 @@ def test_a_checkpoint_loads_into_timm_by_the_name_in_it(tmp_path):
     assert_same(bare, inputs("digits", 224), expected)
 
 
+def test_a_distilled_model_loads_into_timm_with_both_its_heads(tmp_path):
+    name, size, weights = "deit_tiny_distilled_patch16_224", 32, tmp_path / "pretrained.safetensors"
+    torch.manual_seed(3)
+    save_file(timm.create_model(name, img_size=size).state_dict(), weights)
+    path, expected, spec = saved(tmp_path, "lora", backbone=(f"{name}:{size}@{weights}",))
+    state, card = exported(path, tmp_path)
+    assert (card["architecture"], card["image_size"]) == (name, str(size))
+    bare = timm.create_model(name, num_classes=spec.classes, img_size=size)
+    bare.load_state_dict(state)
+    assert torch.equal(bare.head_dist.weight, bare.head.weight)
+    assert_same(bare, inputs("digits", size), expected)
+
+
 @pytest.mark.parametrize("method", MERGING)
 def test_a_point_checkpoint_loads_into_the_point_transformer_and_its_head(method, tmp_path):
     path, expected, spec = saved(tmp_path, method, "solids")
