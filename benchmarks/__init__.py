@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from benchmarks.tables.reader import load as load_records
     from benchmarks.training.model import load as load_model
 
+__version__ = "0.1.0"
 __all__ = ["load_images", "load_model", "load_records"]
 PLACES = {
     "load_images": "benchmarks.files.pictures",

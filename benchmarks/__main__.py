@@ -6,7 +6,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from benchmarks import __version__
 from benchmarks.cli import guarded
+from benchmarks.training.provenance import provenance
 from methods.errors import UserError, unknown
 
 VERBS: Mapping[str, Mapping[str, str]] = {
@@ -51,7 +53,16 @@ def usage() -> str:
     lines, known = ["usage: peft-bench VERB [OPTION ...]", ""], available()
     for title, group in VERBS.items():
         lines += [f"{title}:", *(f"  {verb:<13} {line}" for verb, line in group.items() if verb in known), ""]
-    return "\n".join([*lines, "`peft-bench VERB --help` shows the options of a verb, with examples."])
+    last = (
+        "`peft-bench VERB --help` shows the options of a verb, with examples; `peft-bench --version` shows what runs."
+    )
+    return "\n".join([*lines, last])
+
+
+def version() -> str:
+    """Return the text that ``--version`` shows: the package, its version and its commit."""
+    code = provenance()
+    return f"peft-vision-bench {__version__}, commit {code['commit']}{' with changes' if code['dirty'] else ''}"
 
 
 @guarded
@@ -60,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if verb in ("-h", "--help"):
         print(usage())
+        return 0
+    if verb == "--version":
+        print(version())
         return 0
     if verb not in available():
         raise UserError(unknown("verb", verb, available()))

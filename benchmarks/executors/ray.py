@@ -26,7 +26,7 @@ from benchmarks.files.contents import CACHE
 from benchmarks.files.root import DATA_ROOT, data_root
 from benchmarks.records import store
 from benchmarks.records.spec import Epoch, Result, Spec
-from benchmarks.training.environment import environment
+from benchmarks.training.provenance import provenance
 from methods.errors import UserError, check
 
 RETRIES = 3  # per run, if its process or node is lost
@@ -97,8 +97,8 @@ class _Tasks:
         except claims.AlreadyClaimed:
             self.outcome.others.append(spec)
             return
-        code = {name: environment()[name] for name in ("commit", "dirty")}
-        task = Task(spec=spec, results=self.results, token=claim.token, place=self.place, folder=Path.cwd(), code=code)
+        here, code = Path.cwd(), provenance()
+        task = Task(spec=spec, results=self.results, token=claim.token, place=self.place, folder=here, code=code)
         self.sent[self.task.options(name=str(spec)).remote(task, self.reports)] = spec, claim
 
     def _take(self, reference: Any, on_end: OnEnd) -> None:

@@ -12,7 +12,7 @@ import methods
 from benchmarks.files.places import check_plain
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Recipe, Spec
-from benchmarks.training.environment import environment
+from benchmarks.training.provenance import provenance
 from benchmarks.tuning.studies import Search
 from methods.errors import UserError, check
 
@@ -41,7 +41,7 @@ def write(folder: Path, search: Search, trial: FrozenTrial, trials: dict[str, in
         "sampler": "TPE",
         "pruner": "median",
         **_conditions(search.base),
-        "commit": environment()["commit"],
+        "commit": provenance()["commit"],
     }
     file = path(folder, search.base)
     write_atomic(file, json.dumps(found, indent=1) + "\n")
