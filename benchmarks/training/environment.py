@@ -16,7 +16,7 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "safetensor
 
 @functools.cache
 def environment() -> dict[str, Any]:
-    """The version and commit of the code, whether files differ from it ("dirty"), package versions, and torch's threads."""
+    """Version and commit of the code, whether files differ from it ("dirty"), package versions, and torch's threads."""
     return {
         "version": __version__,
         **provenance(),
