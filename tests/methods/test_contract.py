@@ -69,7 +69,10 @@ def test_a_step_changes_only_what_is_unfrozen(name, modality):
     contract.step(model, tiny.inputs(modality))
     changed = {k for k, v in model.backbone.state_dict().items() if not torch.equal(v, before[k])}
     trained = unfrozen(name, model.backbone)
-    assert changed == trained | statistics(model.backbone, trained)
+    allowed, parameters = trained | statistics(model.backbone, trained), dict(model.backbone.named_parameters())
+    assert changed <= allowed
+    # BatchNorm takes the bias before it away, so this bias has no gradient but rounding, and may stay
+    assert all(parameters[n].grad.abs().max() < 1e-6 for n in allowed - changed)
 
 
 @EVERY
