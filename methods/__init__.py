@@ -13,7 +13,8 @@ from methods.errors import UserError, check, unknown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from methods.base import Backbone, Config, Method
+    from methods.backbone import Backbone
+    from methods.base import Config, Method
 
 METHODS: dict[str, str] = {
     "full": "methods.full:Full",
@@ -117,20 +118,22 @@ def build(name: str, backbone: Backbone, options: Config) -> Method:
     """Wire a method onto a backbone. All parameters that the method does not unfreeze are frozen.
 
     Raises:
-        UserError: unknown method, a backbone of another modality or without anything for the method to train, or
-            options that do not fit the backbone.
+        UserError: unknown method, a backbone of another modality or without anything for the method to train, options
+            that do not fit the backbone, or a module that the method acts on but that no forward pass calls.
     """
-    from methods.base import modality
+    from methods import calls
 
-    cls, given = get(name), modality(backbone)
+    cls, body = get(name), backbone.module
+    kind, given = type(body).__name__, backbone.modality
     if given not in cls.modalities:
         allowed = " and ".join(sorted(cls.modalities))
-        raise UserError(f"method '{name}' works on {allowed} only; {type(backbone).__name__} is of modality {given}")
+        raise UserError(f"method '{name}' works on {allowed} only; {kind} is of modality {given}")
     method = cls(backbone, options)
-    trains = any(p.requires_grad for p in (*method.parameters(), *backbone.parameters()))
+    trains = any(p.requires_grad for p in (*method.parameters(), *body.parameters()))
     check(
         trains or cls.trains_head_alone,
-        f"method '{name}' finds nothing to train in this {type(backbone).__name__}, so it would be 'linear'; choose "
-        "another method or backbone",
+        f"method '{name}' finds nothing to train in this {kind}, so it would be 'linear'; choose another method or "
+        "backbone",
     )
+    calls.check_called(name, method, backbone)
     return method

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method, Published
+from methods.backbone import Backbone
+from methods.base import Method, Published
 from methods.layers import Bottleneck
 from methods.options import at_least, fraction
 
@@ -53,9 +54,9 @@ class Adapter(Method):
         super().__init__(backbone, config)
         self.adapters = nn.ModuleList()
         for block in backbone.blocks:
-            for module in [block.mlp] if config.position == "ffn" else [block.attn, block.mlp]:
+            for branch in [block.ffn] if config.position == "ffn" else [block.attention("adapter"), block.ffn]:
                 adapter = Residual(
-                    backbone.num_features, config.hidden, act=config.act, dropout=config.dropout, scale=config.scale
+                    block.width, config.hidden, act=config.act, dropout=config.dropout, scale=config.scale
                 )
                 self.adapters.append(adapter)
-                self.after(module, adapter)
+                self.after(branch.inner, adapter)

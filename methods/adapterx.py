@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import CLASS_TOKEN, Backbone, Method, Published, modality
+from methods.backbone import Backbone, Block
+from methods.base import CLASS_TOKEN, Method, Published
 from methods.errors import check
-from methods.hooks import Tap, TokenMap
-from methods.layers import PromptGenerator, append, between, set_aside
+from methods.hooks import Tap
+from methods.layers import PromptGenerator, append, between, drop_last, set_aside
 from methods.options import at_least
 from methods.protocols import Criterion, Trainer
 from methods.smoa import SMoA
@@ -97,43 +98,49 @@ class AdapterX(Method):
 
     def __init__(self, backbone: Backbone, config: AdapterXConfig) -> None:
         super().__init__(backbone, config)
-        dim, depth, on_points = backbone.num_features, len(backbone.blocks), modality(backbone) == "points"
-        check(dim % config.heads == 0, f"adapterx: heads={config.heads} must divide the token width {dim}")
-        smoas = [_smoa(dim, config, on_points) for _ in range(1 if config.shared else depth)]
-        scales = [TokenScale(dim) if config.variant == "dynamic" else None for _ in range(depth)]
-        generators = [PromptGenerator(dim) if config.prompts else None for _ in range(depth)]
-        self.smoas = nn.ModuleList(smoas)
-        self.scales = nn.ModuleList(scale for scale in scales if scale is not None)
-        self.generators = nn.ModuleList(generator for generator in generators if generator is not None)
+        on_points = backbone.modality == "points"
+        self.smoas, self.scales, self.generators = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         self.balance = config.balance if config.routing == "top1" else 0.0  # dense routing needs no balance
-        self.extra_features = dim if on_points and config.prompts else 0
-        self._uses, self._prompts = [Tap() for _ in range(depth)], Tap()
+        self.extra_features = backbone.widths[0] if on_points and config.prompts else 0
+        self._uses, self._prompts = [Tap() for _ in backbone.blocks], Tap()
         self.unfreeze(p for name, p in backbone.named_parameters() if name in CLASS_TOKEN)
-        for layer, block in enumerate(backbone.blocks):
-            prompt, smoa = Tap(), smoas[layer % len(smoas)]
-            adapt = partial(_adapt, smoa, scales[layer], generators[layer], prompt, self._uses[layer])
-            self._wire(block, adapt, prompt, config)
         if config.prompts:
-            self.after(backbone.norm, partial(set_aside, depth, self._prompts))
+            self.admit_prompts(backbone)
+        uses = iter(self._uses)
+        for stage in backbone.stages:
+            check(
+                stage[0].width % config.heads == 0,
+                f"adapterx: heads={config.heads} must divide the token width {stage[0].width}",
+            )
+            smoas = [_smoa(stage[0].width, config, on_points) for _ in (stage[:1] if config.shared else stage)]
+            self.smoas.extend(smoas)
+            for layer, block in enumerate(stage):
+                self._wire(block, smoas[layer % len(smoas)], next(uses), config)
+            if config.prompts and on_points:
+                self.after(backbone.norm, partial(set_aside, len(stage), self._prompts))
+            elif config.prompts:
+                self.after(stage[-1].module, partial(drop_last, len(stage)))
 
-    def _wire(self, block: Any, adapt: TokenMap, prompt: Tap, config: AdapterXConfig) -> None:
+    def _wire(self, block: Block, smoa: SMoA, use: Tap, config: AdapterXConfig) -> None:
         """Train norm2 of a block, add the update a to its residual stream, and put the prompt at the end."""
+        scale = TokenScale(block.width) if config.variant == "dynamic" else None
+        generator, prompt = PromptGenerator(block.width) if config.prompts else None, Tap()
+        self.scales.extend([scale] if scale is not None else [])
+        self.generators.extend([generator] if generator is not None else [])
+        adapt = partial(_adapt, smoa, scale, generator, prompt, use)
         if config.norm2:
-            self.unfreeze(block.norm2.parameters())
-        # the input of mlp is u; a joins the residual stream after LayerScale, and as in DAPT "dynamic" before drop-path
+            self.unfreeze(block.ffn.norm.parameters())
+        # the FFN reads u; a joins the residual stream after LayerScale, and as in DAPT "dynamic" before drop-path
         if config.variant == "dynamic":
-            self.add_before(block.drop_path2, adapt, source=block.mlp)
+            self.add_before(block.ffn.out, adapt, source=block.ffn.inner)
         else:
-            self.beside(block.drop_path2, adapt, source=None if config.variant == "sequential" else block.mlp)
+            self.beside(block.ffn.out, adapt, source=None if config.variant == "sequential" else block.ffn.inner)
         if config.prompts:
-            self.after(block, partial(append, prompt))
+            self.after(block.module, partial(append, prompt))
 
     def features(self, pooled: Tensor) -> Tensor:
         """Pooled features (B, F) as they are; on points [class; mean of prompts; max of patches] (B, F + D)."""
-        if not self.generators:
-            return pooled
-        prompts = self._prompts.take()  # (B, L, D); on images too, so that the tap lets them go
-        return between(pooled, prompts.mean(dim=1)) if self.extra_features else pooled
+        return between(pooled, self._prompts.take().mean(dim=1)) if self.extra_features else pooled
 
     def loss(self, model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, criterion: Criterion) -> Tensor:
         """Cross-entropy plus ``balance`` times the balance loss of Switch and X-MoE, averaged over the blocks."""

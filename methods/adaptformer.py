@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Self
 from torch import nn
 
 from methods import base
-from methods.base import Backbone, Method, Published
+from methods.backbone import Backbone
+from methods.base import Method, Published
 from methods.layers import Bottleneck
 from methods.options import at_least, fraction
 
@@ -50,11 +51,11 @@ class AdaptFormer(Method):
 
     def __init__(self, backbone: Backbone, config: AdaptFormerConfig) -> None:
         super().__init__(backbone, config)
-        dim = backbone.num_features
         self.branches = nn.ModuleList()
         for block in backbone.blocks:
-            adapter = Bottleneck(dim, config.hidden, act="relu", dropout=config.dropout, scale=config.scale)
-            branch = nn.Sequential(nn.LayerNorm(dim), adapter) if config.layer_norm else nn.Sequential(adapter)
+            adapter = Bottleneck(block.width, config.hidden, act="relu", dropout=config.dropout, scale=config.scale)
+            norm = [nn.LayerNorm(block.width)] if config.layer_norm else []
+            branch = nn.Sequential(*norm, adapter)
             self.branches.append(branch)
-            # the branch reads what enters norm2, and joins the residual stream after LayerScale and drop-path
-            self.beside(block.drop_path2, branch, source=block.norm2)
+            # the branch reads what enters the FFN's norm, and joins the residual stream after LayerScale and drop-path
+            self.beside(block.ffn.out, branch, source=block.ffn.norm)

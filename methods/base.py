@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from methods import hooks, options
+from methods.backbone import Backbone
+from methods.errors import check
 from methods.hooks import Tap, TokenMap
 from methods.options import check_bounds, positive
 from methods.protocols import Criterion, Model, Trainer
@@ -18,34 +20,8 @@ from methods.protocols import Criterion, Model, Trainer
 if TYPE_CHECKING:
     import optuna
 
-Modality = Literal["image", "points"]
 Merges = Literal["yes", "no", "in part"]
 CLASS_TOKEN = ("cls_token", "cls_pos")  # the backbone's parameters of the class token; only point backbones have both
-
-
-class Backbone(Protocol):
-    """A frozen vision transformer. timm's VisionTransformer satisfies this as it is.
-
-    Every block has norm1, attn.qkv, attn.proj, norm2, mlp.fc1, mlp.fc2, drop_path1 and drop_path2. A call maps images
-    (B, 3, H, W) or points (B, N, 3) to pooled features (B, head_hidden_size).
-    """
-
-    blocks: Sequence[Any]
-    norm: nn.Module
-    cls_token: nn.Parameter
-    num_features: int
-    head_hidden_size: int
-
-    def __call__(self, x: Tensor) -> Tensor: ...
-    def parameters(self) -> Iterator[nn.Parameter]: ...
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
-    def modules(self) -> Iterator[nn.Module]: ...
-
-
-def modality(backbone: object) -> Modality:
-    """What a backbone reads. A point backbone says so in its attribute ``modality``, which a timm model lacks."""
-    found: Modality = getattr(backbone, "modality", "image")
-    return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,7 +99,7 @@ class Method(nn.Module):
         self.config = config
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._originals: list[tuple[nn.Parameter, Tensor]] = []
-        for parameter in backbone.parameters():
+        for _, parameter in backbone.named_parameters():
             parameter.requires_grad_(False)
 
     @classmethod
@@ -159,6 +135,20 @@ class Method(nn.Module):
         tap = Tap()
         self._handles.append(source.register_forward_pre_hook(partial(hooks.fill_tap, tap)))
         self._handles.append(module.register_forward_pre_hook(partial(hooks.add_tapped_before, f, tap)))
+
+    def admit_prompts(self, backbone: Backbone) -> None:
+        """Let the blocks take prompts: tokens (B, P, D) at the end of a sequence, within one stage.
+
+        Raises:
+            UserError: the blocks cannot take any.
+        """
+        check(not backbone.no_prompts, f"{type(self).__name__}: {backbone.no_prompts}")
+        for module, hook in backbone.prompt_hooks:
+            self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
+
+    def acted_on(self, body: nn.Module) -> dict[str, nn.Module]:
+        """The modules of the backbone that this method acts on, by name."""
+        return {name: m for name, m in body.named_modules() if m._forward_hooks or m._forward_pre_hooks}
 
     def unfreeze(self, parameters: Iterable[nn.Parameter]) -> None:
         """Train these parameters of the backbone in place; ``detach`` puts their first values back."""

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.adaptformer import AdaptFormer, AdaptFormerConfig
-from methods.base import Backbone, Method
+from methods.backbone import Backbone
+from methods.base import Method
 from methods.layers import Bottleneck, LowRank
 from methods.lora import FusedLowRank, LoRA, LoRAConfig
 from methods.options import fraction

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from methods import base
-from methods.base import Backbone, Method, Published
+from methods.backbone import Backbone
+from methods.base import Method, Published
 
 
 @dataclass(frozen=True, kw_only=True)

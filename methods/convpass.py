@@ -7,14 +7,15 @@ D token width, H hidden channels.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method
+from methods.backbone import Backbone
+from methods.base import Method
 from methods.layers import ACTIVATIONS
 from methods.options import LATER, at_least, fraction
 
@@ -87,14 +88,12 @@ class Convpass(Method):
 
     def __init__(self, backbone: Backbone, config: ConvpassConfig) -> None:
         super().__init__(backbone, config)
-        vit = cast(Any, backbone)  # the patch grid and prefix tokens are attributes of image backbones alone
-        rows, columns = vit.patch_embed.grid_size
-        places = (rows, columns), vit.num_prefix_tokens
         self.bypasses = nn.ModuleList()
         for block in backbone.blocks:
-            # drop_path1 and drop_path2 come after LayerScale
-            for source, module in ((block.attn, block.drop_path1), (block.mlp, block.drop_path2)):
-                rate = float(getattr(module, "drop_prob", None) or 0)  # of timm's DropPath; an identity has none
-                bypass = Bypass(backbone.num_features, *places, config, drop_path=rate)
+            grid = block.grid
+            for branch in (block.attention("convpass"), block.ffn):
+                assert grid is not None, "blocks of images that have attention have a grid of patches"
+                rate = float(getattr(branch.out, "drop_prob", None) or 0)  # of timm's DropPath; an identity has none
+                bypass = Bypass(block.width, grid, block.prefix_tokens, config, drop_path=rate)
                 self.bypasses.append(bypass)
-                self.beside(module, bypass, source=source)
+                self.beside(branch.out, bypass, source=branch.inner)

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import CLASS_TOKEN, Backbone, Published
+from methods.backbone import Backbone
+from methods.base import CLASS_TOKEN, Published
 from methods.hooks import Tap
 from methods.layers import Bottleneck, PromptGenerator, append, set_aside
 from methods.options import LATER, at_least, fraction
@@ -87,26 +88,26 @@ class DAPT(SSF):
 
     def __init__(self, backbone: Backbone, config: DAPTConfig) -> None:
         super().__init__(backbone, config)
-        dim, depth = backbone.num_features, len(backbone.blocks)
+        dim, depth = backbone.widths[0], len(backbone.blocks)
         self.adapters = nn.ModuleList(DynamicAdapter(dim, config.hidden, config.dropout) for _ in range(depth))
         self.generators = nn.ModuleList(PromptGenerator(dim) for _ in range(depth))
         self.head_prompts, self.head_patches = config.head_prompts, config.head_patches
         self.extra_features = dim * (config.head_prompts + config.head_patches - 1)
         self._prompts = Tap()
-        self._backbone: list[Any] = [backbone]  # a plain list adds no submodule
-        self._backbone[0].positions = config.positions
+        self._backbone = backbone
+        self._place_positions(config.positions)
         self.unfreeze(p for name, p in backbone.named_parameters() if self.unfrozen(name))
         self._wire_adapters()
 
     def _wire_adapters(self) -> None:
-        (body,) = self._backbone
-        for block, adapter, generator in zip(body.blocks, self.adapters, self.generators, strict=True):
+        self.admit_prompts(self._backbone)
+        for block, adapter, generator in zip(self._backbone.blocks, self.adapters, self.generators, strict=True):
             prompt = Tap()
             # of the authors' code at 080cbf8, models/DAPT.py: the adapter reads what the FFN reads, which is scaled and
             # shifted, and drop-path drops the two together; the prompt is made from what was not dropped
-            self.add_before(block.drop_path2, partial(_adapt, adapter, generator, prompt), source=block.mlp)
-            self.after(block, partial(append, prompt))
-        self.after(body.norm, partial(set_aside, len(body.blocks), self._prompts))
+            self.add_before(block.ffn.out, partial(_adapt, adapter, generator, prompt), source=block.ffn.inner)
+            self.after(block.module, partial(append, prompt))
+        self.after(self._backbone.norm, partial(set_aside, len(self.adapters), self._prompts))
 
     def features(self, pooled: Tensor) -> Tensor:
         """[class; max of patches] (B, 2 D) -> [class; mean of prompts; max of patches] (B, 3 D), or without a part."""
@@ -122,7 +123,11 @@ class DAPT(SSF):
     def detach(self) -> None:
         """Give the backbone back as it was, and let it add positions before every block again."""
         super().detach()
-        self._backbone[0].positions = "every"
+        self._place_positions("every")
+
+    def _place_positions(self, before: Literal["every", "once"]) -> None:
+        body: Any = self._backbone.module
+        body.positions = before
 
 
 def _adapt(adapter: nn.Module, generator: nn.Module, prompt: Tap, u: Tensor) -> Tensor:

@@ -15,16 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method
+from methods.backbone import Backbone, Block
+from methods.base import Method
 from methods.errors import check
-from methods.layers import linear_of
 from methods.options import at_least, fraction
 
 if TYPE_CHECKING:
     import optuna
-
-
-LINEARS = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +108,22 @@ def _update(factors: Factors, own: SliceRange, x: Tensor) -> Tensor:
     return high.flatten(-2)
 
 
+def _pieces(stage: Sequence[Block]) -> list[tuple[nn.Linear, SliceRange]]:
+    """The linears of all blocks of a stage, each with its slices of the stage's core."""
+    found, count, dim = list[tuple[nn.Linear, SliceRange]](), 0, stage[0].width
+    for linear in (linear for block in stage for linear in block.targets.values()):
+        widths = linear.in_features, linear.out_features
+        check(not any(w % dim for w in widths), f"fact: widths {widths} must be multiples of the token's {dim}")
+        found.append((linear, SliceRange(count, *(width // dim for width in widths))))
+        count += widths[0] * widths[1] // dim**2
+    return found
+
+
 class FacT(Method):
-    """dW = scale * V S U on qkv, proj, fc1 and fc2 of every block, with one U and one V for all their pieces."""
+    """dW = scale * V S U on every linear of every block, with one U and one V for all their pieces.
+
+    A backbone with stages of different widths has a U, a V and a core for each stage.
+    """
 
     Config = FacTConfig
     merges = "yes"
@@ -120,24 +131,22 @@ class FacT(Method):
 
     def __init__(self, backbone: Backbone, config: FacTConfig) -> None:
         super().__init__(backbone, config)
-        dim, count = backbone.num_features, 0
-        self._wired: list[tuple[nn.Linear, SliceRange]] = []
-        for block in backbone.blocks:
-            for linear in (linear_of(block, name, "fact") for name in LINEARS):
-                widths = linear.in_features, linear.out_features
-                check(not any(w % dim for w in widths), f"fact: widths {widths} must be multiples of the token's {dim}")
-                self._wired.append((linear, SliceRange(count, *(width // dim for width in widths))))
-                count += widths[0] * widths[1] // dim**2
-        inputs = [own.inputs for _, own in self._wired for _ in range(own.inputs * own.outputs)]
-        self.factors = Factors(dim, self.core(inputs, config.rank), config)
-        for linear, own in self._wired:
-            self.beside(linear, partial(_update, self.factors, own))
+        self.factors = nn.ModuleList()
+        self._wired: list[tuple[nn.Linear, Factors, SliceRange]] = []
+        for stage in backbone.stages:
+            dim, pieces = stage[0].width, _pieces(stage)
+            inputs = [own.inputs for _, own in pieces for _ in range(own.inputs * own.outputs)]
+            factors = Factors(dim, self.core(inputs, config.rank), config)
+            self.factors.append(factors)
+            for linear, own in pieces:
+                self._wired.append((linear, factors, own))
+                self.beside(linear, partial(_update, factors, own))
 
     @torch.no_grad()
     def merge(self) -> None:
         """Add every update to its linear for good, and drop the hooks."""
-        for linear, own in self._wired:
-            linear.weight += self.factors.delta(own)
+        for linear, factors, own in self._wired:
+            linear.weight += factors.delta(own)
         self._wired.clear()
         self.remove_hooks()
 

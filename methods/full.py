@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from methods import base
-from methods.base import Backbone, Method, Published
+from methods.backbone import Backbone
+from methods.base import Method, Published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +28,9 @@ class Full(Method):
 
     def __init__(self, backbone: Backbone, config: FullConfig) -> None:
         super().__init__(backbone, config)
-        self.unfreeze(backbone.parameters())
+        self.unfreeze(backbone.module.parameters())
         self._statistics = [
-            (buffer, buffer.clone()) for module in backbone.modules() for buffer in module.buffers(False)
+            (buffer, buffer.clone()) for module in backbone.module.modules() for buffer in module.buffers(False)
         ]
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ They keep less of the contract than the methods of this project, because PEFT re
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any, Self, cast
@@ -20,7 +20,8 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from methods.base import Backbone, Method
+from methods.backbone import Backbone
+from methods.base import Method
 from methods.errors import UserError, check, unknown
 from methods.hf_config import PREFIX, HFConfig, library, make
 from methods.protocols import Criterion, Trainer
@@ -39,10 +40,10 @@ class HF(Method):
 
     def __init__(self, backbone: Backbone, config: HFConfig) -> None:
         super().__init__(backbone, config)
-        body = cast(nn.Module, backbone)
+        body, blocks = backbone.module, [block.name for block in backbone.blocks]
         modules = dict(body.named_modules())
-        _check_targets(config, modules, len(backbone.blocks))
-        peft = config.peft(len(backbone.blocks))
+        _check_targets(config, modules, blocks)
+        peft = config.peft(blocks)
         before = [(p, p.detach().clone()) for name in peft.target_modules for p in modules[name].parameters()]
         known = {id(tensor) for tensor in body.state_dict(keep_vars=True).values()}
         # a tuple, because as a submodule the tuner would own the backbone
@@ -80,6 +81,10 @@ class HF(Method):
             del body.peft_config
             self._forget()
         super().detach()
+
+    def acted_on(self, body: nn.Module) -> dict[str, nn.Module]:
+        """The modules that PEFT put in place of the backbone's."""
+        return {name: body.get_submodule(name) for name in self._replaced}
 
     def untouched(self, depth: int) -> int:
         """The blocks before the first of ``layers_to_transform``."""
@@ -172,9 +177,9 @@ def __getattr__(name: str) -> type[HFConfig]:
     return get(PREFIX + kind).Config
 
 
-def _check_targets(config: HFConfig, modules: Mapping[str, nn.Module], depth: int) -> None:
+def _check_targets(config: HFConfig, modules: Mapping[str, nn.Module], blocks: Sequence[str]) -> None:
     """Refuse targets and layers that the backbone does not have."""
-    first = "blocks.0."
+    first, depth = f"{blocks[0]}.", len(blocks)
     leaves = (nn.Linear, nn.LayerNorm)
     known = [
         name.removeprefix(first) for name, m in modules.items() if name.startswith(first) and isinstance(m, leaves)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -89,20 +89,21 @@ class HFConfig(base.Config):
     def __post_init__(self) -> None:
         base.Config(lr=self.lr, weight_decay=self.weight_decay)  # checks lr and weight_decay; PEFT checks the rest
         check(bool(self.target_modules), "target_modules=() is empty; name modules of a block, as in attn.qkv")
-        self.peft(1)
+        self.peft(["block"])
 
-    def peft(self, depth: int) -> Any:
-        """PEFT's configuration for a backbone of ``depth`` blocks.
+    def peft(self, blocks: Sequence[str]) -> Any:
+        """PEFT's configuration for a backbone whose blocks have these names.
 
         Raises:
             UserError: PEFT refuses a value.
         """
-        layers = self.layers_to_transform or range(depth)
+        # layers that the backbone lacks are refused where it is known
+        layers = [n for n in self.layers_to_transform or range(len(blocks)) if 0 <= n < len(blocks)] or [0]
         own = {f.name for f in dataclasses.fields(base.Config)} | {"layers_to_transform"}
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in own}
         for name in {"target_modules", "feedforward_modules"} & set(values):
             # whole names, because modules outside the blocks may have the same short name
-            values[name] = [f"blocks.{layer}.{target}" for layer in layers for target in values[name]]
+            values[name] = [f"{blocks[layer]}.{target}" for layer in layers for target in values[name]]
         lists = {name: list(value) or None for name, value in values.items() if isinstance(value, (tuple, list))}
         try:
             return kinds()[self.kind](**(values | lists | _fixed(self.kind)))

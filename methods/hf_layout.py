@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from methods.base import Method
 from methods.errors import UserError, check
 from methods.layers import LowRank
-from methods.lora import PARTS, SINGLES, FusedLowRank, LoRA, LoRAConfig
+from methods.lora import PARTS, FusedLowRank, LoRA, LoRAConfig
 
 PREFIX = "base_model.model."
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -68,7 +68,8 @@ def contents(
         name = names[id(linear)]
         state |= zip((f"{PREFIX}{name}{ending}" for ending in ENDINGS), _side_by_side(update, name), strict=True)
     content = save({name: t.cpu().contiguous() for name, t in state.items()}, {"format": "pt", **metadata})
-    text = json.dumps(_config(cast(LoRAConfig, method.config)), indent=2)
+    places = dict.fromkeys(re.sub(r".*\bblocks\.\d+\.", "", names[id(linear)]) for linear, _ in method.wired)
+    text = json.dumps(_config(cast(LoRAConfig, method.config), list(places)), indent=2)
     return {WEIGHTS: content, CONFIG: text + "\n"}
 
 
@@ -184,17 +185,17 @@ def _side_by_side(update: nn.Module, name: str) -> tuple[Tensor, Tensor]:
     return down, rows.flatten(0, 1)
 
 
-def _config(config: LoRAConfig) -> dict[str, Any]:
-    """The content of adapter_config.json for a LoRA here. PEFT has defaults for the rest."""
+def _config(config: LoRAConfig, places: list[str]) -> dict[str, Any]:
+    """The content of adapter_config.json for a LoRA here on these linears of a block. PEFT has the rest."""
     fused = 1 if config.shared else sum(part in config.targets for part in PARTS)
-    singles = [place for target, place in SINGLES.items() if target in config.targets]
+    several = fused > 1 and "attn.qkv" in places
     return {
         "peft_type": "LORA",
         "r": config.rank,
         "lora_alpha": config.alpha,
-        "rank_pattern": {"attn.qkv": fused * config.rank} if fused > 1 else {},
-        "alpha_pattern": {"attn.qkv": fused * config.alpha} if fused > 1 else {},
-        "target_modules": (["attn.qkv"] if fused else []) + singles,
+        "rank_pattern": {"attn.qkv": fused * config.rank} if several else {},
+        "alpha_pattern": {"attn.qkv": fused * config.alpha} if several else {},
+        "target_modules": places,
         "modules_to_save": ["head"],
         "bias": "none",
         "inference_mode": True,

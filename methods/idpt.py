@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import CLASS_TOKEN, Backbone, Method, Published
+from methods.backbone import Backbone
+from methods.base import CLASS_TOKEN, Method, Published
 from methods.errors import check
 from methods.hooks import Tap
 from methods.layers import between, set_aside
@@ -107,7 +108,7 @@ class IDPT(Method):
 
     def __init__(self, backbone: Backbone, config: IDPTConfig) -> None:
         super().__init__(backbone, config)
-        dim, last = backbone.num_features, len(backbone.blocks) - 1
+        dim, last = backbone.widths[0], len(backbone.blocks) - 1
         block = last if config.block is None else config.block
         check(1 <= block <= last, f"idpt: block={block} must be from 1 to {last}, the last of this backbone")
         self.network = PromptNetwork(dim, config.neighbors)
@@ -116,7 +117,8 @@ class IDPT(Method):
         self._prompt = Tap()
         self.unfreeze(p for name, p in backbone.named_parameters() if self.unfrozen(name))
         # the output of the block before has no position added to it yet
-        self.after(backbone.blocks[block - 1], partial(_extend, self.network))
+        self.admit_prompts(backbone)
+        self.after(backbone.blocks[block - 1].module, partial(_extend, self.network))
         self.after(backbone.norm, partial(set_aside, 1, self._prompt))
 
     def features(self, pooled: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.errors import check, unknown
 from methods.hooks import Tap
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -20,17 +19,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 def is_norm(module: nn.Module | None) -> TypeGuard[nn.Module]:
     """Whether a module normalises features: a LayerNorm, or an RMSNorm or another of timm's norms without a bias."""
     return hasattr(module, "normalized_shape")
-
-
-def linear_of(block: nn.Module, name: str, method: str) -> nn.Linear:
-    """A linear of a block by its name in the block, such as "mlp.fc1".
-
-    Raises:
-        UserError: the block has no such linear. A gated FFN, for example, may have two linears in place of fc1.
-    """
-    found = {inside: module for inside, module in block.named_modules() if isinstance(module, nn.Linear)}
-    check(name in found, f"{method}: {unknown('linear of the blocks of this backbone', name, found)}")
-    return found[name]
 
 
 class Bottleneck(nn.Module):
@@ -81,18 +69,21 @@ class LowRank(nn.Module):
 
 
 class ScaleShift(nn.Module):
-    """(..., D) -> (..., D): scale * x + shift, 2 D weights.
+    """(..., D) -> (..., D): scale * x + shift, 2 D weights. With ``channels_first`` it maps (B, D, H, W).
 
     They start normally distributed with the standard deviation 0.02, scales around 1 and shifts around 0.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, *, channels_first: bool = False) -> None:
         super().__init__()
+        self.channels_first = channels_first
         self.scale = nn.Parameter(torch.randn(dim) * 0.02 + 1)
         self.shift = nn.Parameter(torch.randn(dim) * 0.02)
 
     def forward(self, x: Tensor) -> Tensor:
         # addcmul takes one pass and computes in float32; bfloat16 would round scales near 1
+        if self.channels_first:
+            return torch.addcmul(self.shift[:, None, None], x, self.scale[:, None, None]).to(x.dtype)
         return torch.addcmul(self.shift, x, self.scale).to(x.dtype)
 
     @torch.no_grad()
@@ -141,6 +132,11 @@ def append(prompt: Tap, x: Tensor) -> Tensor:
     """(B, N, D) -> (B, N + 1, D): put the prompt in a tap at the end of the sequence."""
     # at the end, so that the class token and the patches keep their indices
     return torch.cat([x, prompt.take().to(x.dtype)], dim=1)
+
+
+def drop_last(count: int, x: Tensor) -> Tensor:
+    """(B, N + count, D) -> (B, N, D): take the prompts off, so that no pooling averages them in."""
+    return x[:, :-count]
 
 
 def set_aside(count: int, prompts: Tap, x: Tensor) -> Tensor:

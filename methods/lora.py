@@ -10,21 +10,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method, Published
+from methods.backbone import Backbone
+from methods.base import Method, Published
 from methods.errors import check
-from methods.layers import LowRank, linear_of
+from methods.layers import LowRank
 from methods.options import LATER, at_least, fraction
 
 if TYPE_CHECKING:
     import optuna
 
 PARTS = ("q", "k", "v")  # the parts of the fused qkv, in its order
-SINGLES = {"proj": "attn.proj", "fc1": "mlp.fc1", "fc2": "mlp.fc2"}  # the other targets, by their names in a block
+SINGLES = ("proj", "fc1", "fc1_g", "fc1_x", "fc2")  # the other targets
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoRAConfig(base.Config):
-    """``targets``: the linears of a block that get an update; q, k and v are parts of one linear.
+    """``targets``: the linears of a block that get an update; q, k and v may be parts of one linear.
+
+    A gated FFN has fc1_g and fc1_x in place of fc1. Blocks without attention have fc1 and fc2 alone.
 
     ``shared``: one A and one B for q, k and v together, as in NOAH's code. ``dropout`` acts on the input of A.
     """
@@ -32,7 +35,7 @@ class LoRAConfig(base.Config):
     lr: float = 1e-2
     rank: Annotated[int, at_least(1)] = 8
     alpha: float = 8.0
-    targets: tuple[Literal["q", "k", "v", "proj", "fc1", "fc2"], ...] = ("q", "v")
+    targets: tuple[Literal["q", "k", "v", "proj", "fc1", "fc1_g", "fc1_x", "fc2"], ...] = ("q", "v")
     shared: bool = field(default=False, metadata=LATER)
     dropout: Annotated[float, fraction] = field(default=0.0, metadata=LATER)
 
@@ -117,15 +120,17 @@ class LoRA(Method):
     def __init__(self, backbone: Backbone, config: LoRAConfig) -> None:
         super().__init__(backbone, config)
         given: dict[str, Any] = {"scale": config.alpha / config.rank, "dropout": config.dropout}
-        fused = tuple(part for part in PARTS if part in config.targets)
+        parts = tuple(part for part in PARTS if part in config.targets)
         self.updates = nn.ModuleList()
         self.wired: list[tuple[nn.Linear, nn.Module]] = []  # every linear with its update
         for block in backbone.blocks:
-            qkv, singles = block.attn.qkv, {t: name for t, name in SINGLES.items() if t in config.targets}
-            if fused and not config.shared:
-                self._wire(qkv, FusedLowRank(qkv.in_features, fused, config.rank, **given))
-            linears = [linear_of(block, name, f"lora: target {target}") for target, name in singles.items()]
-            for linear in [qkv, *linears] if config.shared else linears:
+            fused = "qkv" in block.targets
+            if parts and fused and not config.shared:
+                qkv = block.targets["qkv"]
+                self._wire(qkv, FusedLowRank(qkv.in_features, parts, config.rank, **given))
+            own = [target for target in SINGLES if target in config.targets]
+            first = ["qkv"] if config.shared else [] if fused else [*parts]
+            for linear in [block.linear(target, f"lora: target {target}") for target in [*first, *own]]:
                 self._wire(linear, LowRank(linear.in_features, linear.out_features, config.rank, **given))
 
     def _wire(self, linear: nn.Linear, update: nn.Module) -> None:

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method
+from methods.backbone import Backbone
+from methods.base import Method
 from methods.options import at_least, fraction
 from methods.protocols import Criterion, Trainer
 
@@ -137,9 +138,9 @@ class MoSA(Method):
         self.consistency = config.consistency
         self.branches = nn.ModuleList()
         for block in backbone.blocks:
-            branch = Branch(backbone.num_features, config)
+            branch = Branch(block.width, config)
             self.branches.append(branch)
-            self.beside(block.drop_path2, branch, source=block.norm2)
+            self.beside(block.ffn.out, branch, source=block.ffn.norm)
 
     def loss(self, model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, criterion: Criterion) -> Tensor:
         """Cross-entropy of one pass, plus the symmetric KL between two, each with its own copies and dropout."""

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method, Published
+from methods.backbone import Backbone
+from methods.base import Method, Published
 from methods.errors import check
 from methods.nested import FAMILIES, NestedAdapter, NestedLowRank, NestedPrompts, exchange, take_off
 from methods.options import at_least, at_most, fraction, positive
@@ -21,7 +22,7 @@ from methods.protocols import Criterion, Trainer
 from methods.search import Evolution, Genes, Space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import optuna
 
@@ -77,17 +78,21 @@ class NOAH(Method):
 
     def __init__(self, backbone: Backbone, config: NOAHConfig) -> None:
         super().__init__(backbone, config)
-        dim, largest, depth = backbone.num_features, max(config.widths), len(backbone.blocks)
-        adapters = [NestedAdapter(dim, largest, config.dropout) for _ in range(depth)]
-        updates = [NestedLowRank(dim, largest, config.dropout) for _ in range(depth)]
-        prompts: Any = nn.ModuleList(NestedPrompts(dim, largest, config.dropout) for _ in range(depth))
-        for number, (block, adapter, update) in enumerate(zip(backbone.blocks, adapters, updates, strict=True)):
-            self.before(block, partial(exchange, prompts, number))
-            self.beside(block.attn.qkv, update)
-            self.after(block.drop_path2, adapter)  # it acts on what drop-path leaves of the FFN, and is not dropped
-        self.after(backbone.blocks[-1], partial(take_off, prompts, depth))
-        self.adapter, self.lora, self.prompts = nn.ModuleList(adapters), nn.ModuleList(updates), prompts
-        self.space = Space(families=len(FAMILIES), blocks=depth, widths=config.widths)
+        self.admit_prompts(backbone)
+        largest, widths = max(config.widths), [block.width for block in backbone.blocks]
+        self.adapter = nn.ModuleList(NestedAdapter(dim, largest, config.dropout) for dim in widths)
+        self.lora = nn.ModuleList(NestedLowRank(dim, largest, config.dropout) for dim in widths)
+        self.prompts = nn.ModuleList(NestedPrompts(dim, largest, config.dropout) for dim in widths)
+        modules: Iterator[Any] = zip(self.adapter, self.lora, self.prompts, strict=True)
+        for stage in backbone.stages:
+            own = [next(modules) for _ in stage]
+            prompts = [family[2] for family in own]
+            for number, (block, (adapter, update, _)) in enumerate(zip(stage, own, strict=True)):
+                self.before(block.module, partial(exchange, prompts, number))
+                self.beside(block.linear("qkv", "noah"), update)
+                self.after(block.ffn.out, adapter)  # it acts on what drop-path leaves of the FFN, and is not dropped
+            self.after(stage[-1].module, partial(take_off, prompts, len(stage)))
+        self.space = Space(families=len(FAMILIES), blocks=len(widths), widths=config.widths)
         self._drawing, self._story = False, dict[str, Any]()
 
     def nested(self) -> list[tuple[Any, ...]]:

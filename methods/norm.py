@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from methods import base
-from methods.base import Backbone, Method
+from methods.backbone import Backbone
+from methods.base import Method
 from methods.layers import is_norm
 
 
@@ -25,6 +26,6 @@ class Norm(Method):
 
     def __init__(self, backbone: Backbone, config: NormConfig) -> None:
         super().__init__(backbone, config)
-        for module in backbone.modules():
+        for module in backbone.module.modules():
             if is_norm(module):
                 self.unfreeze(module.parameters())

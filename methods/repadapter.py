@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from methods import base
-from methods.base import Backbone, Method, Published
+from methods.backbone import Backbone
+from methods.base import Method, Published
 from methods.errors import check
-from methods.layers import linear_of
 from methods.options import LATER, at_least, fraction
 
 if TYPE_CHECKING:
@@ -98,22 +98,22 @@ class RepAdapter(Method):
 
     def __init__(self, backbone: Backbone, config: RepAdapterConfig) -> None:
         super().__init__(backbone, config)
-        dim = backbone.num_features
-        check(dim % config.groups == 0, f"repadapter: groups={config.groups} must divide the token width {dim}")
         self.adapters = nn.ModuleList()
-        self._wired: list[tuple[nn.Linear, LinearAdapter]] = []
+        self._wired: list[tuple[tuple[nn.Linear, ...], LinearAdapter]] = []
         for block in backbone.blocks:
-            for name in ("attn.qkv", "mlp.fc1"):  # the first operations of MHA and of the FFN
-                linear = linear_of(block, name, "repadapter")
-                adapter = LinearAdapter(dim, config)
+            groups = f"repadapter: groups={config.groups} must divide the token width {block.width}"
+            check(block.width % config.groups == 0, groups)
+            for branch in (block.attention("repadapter"), block.ffn):
+                adapter = LinearAdapter(block.width, config)
                 self.adapters.append(adapter)
-                self._wired.append((linear, adapter))
-                self.before(linear, adapter)
+                self._wired.append((branch.reads, adapter))
+                self.before(branch.inner, adapter)
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Fold every adapter into the linear after it for good, and drop the hooks."""
-        for linear, adapter in self._wired:
-            adapter.fold_into(linear)
+        """Fold every adapter into the linears that read it for good, and drop the hooks."""
+        for linears, adapter in self._wired:
+            for linear in linears:
+                adapter.fold_into(linear)
         self._wired.clear()
         self.remove_hooks()

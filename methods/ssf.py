@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from methods import base
-from methods.base import Backbone, Merges, Method, Published, modality
-from methods.layers import ScaleShift, is_norm
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from methods.backbone import Backbone
+from methods.base import Merges, Method, Published
+from methods.layers import ScaleShift
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +20,7 @@ class SSFConfig(base.Config):
 
 
 class SSF(Method):
-    """y * scale + shift after the tokenizer, every LayerNorm and every linear of the blocks, and the last LayerNorm.
+    """y * scale + shift after the tokenizer and every LayerNorm, linear and convolution that follows.
 
     205,824 parameters on ViT-B/16. On points the tokenizer's output is the patch tokens before their positions are
     added (chosen here).
@@ -37,14 +35,12 @@ class SSF(Method):
         super().__init__(backbone, config)
         self.parts = nn.ModuleList()
         self._wired: list[tuple[nn.Module, nn.Module, ScaleShift]] = []
-        self._wire(*_tokenizer(backbone), backbone.num_features)
-        for module in _operations(backbone):
-            width = module.normalized_shape[-1] if isinstance(module, nn.LayerNorm) else module.out_features
-            self._wire(module, module, width)
+        for module, operation in (backbone.tokenizer, *((same, same) for same in backbone.operations)):
+            first = any(module is other for other in backbone.channels_first)
+            self._wire(module, operation, ScaleShift(len(operation.weight), channels_first=first))
 
-    def _wire(self, module: nn.Module, operation: nn.Module, width: int) -> None:
+    def _wire(self, module: nn.Module, operation: nn.Module, part: ScaleShift) -> None:
         """Scale and shift the output of ``module``, whose last operation with weights is ``operation``."""
-        part = ScaleShift(width)
         self.parts.append(part)
         self._wired.append((module, operation, part))
         self.after(module, part)
@@ -61,24 +57,6 @@ class SSF(Method):
                 self.after(module, part)
                 kept.append((module, operation, part))
         self._wired = kept
-
-
-def _tokenizer(backbone: Any) -> tuple[nn.Module, nn.Module]:
-    """The module that returns the patch tokens, and the last operation with weights in it."""
-    if modality(backbone) == "points":
-        reduce = backbone.reduce_dim
-        return reduce, reduce if isinstance(reduce, nn.Linear) else backbone.encoder.second_conv[-1]
-    embed = backbone.patch_embed
-    norm = getattr(embed, "norm", None)
-    return embed, norm if is_norm(norm) else embed.proj
-
-
-def _operations(backbone: Backbone) -> Iterator[nn.LayerNorm | nn.Linear]:
-    """Every LayerNorm and linear of the blocks, and the LayerNorms before and after the blocks if there are any."""
-    for block in backbone.blocks:
-        yield from (m for m in block.modules() if isinstance(m, (nn.LayerNorm, nn.Linear)))
-    around = (getattr(backbone, name, None) for name in ("norm_pre", "norm", "fc_norm"))
-    yield from (m for m in around if isinstance(m, nn.LayerNorm))
 
 
 def _folds(operation: nn.Module, part: ScaleShift) -> bool:

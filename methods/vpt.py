@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from math import prod
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
-from torch import Tensor, nn
+from torch import nn
 
 from methods import base
-from methods.base import Backbone, Method, Published, modality
-from methods.layers import Prompts
+from methods.backbone import Backbone, Block
+from methods.base import Method, Published
+from methods.layers import Prompts, drop_last
 from methods.options import at_least, fraction
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ class VPTShallowConfig(VPTConfig):
 
 
 class VPTShallow(Method):
-    """P learned tokens join the sequence before the first block.
+    """P learned tokens join the sequence before the first block, and leave it at the end of the first stage.
 
-    P D parameters: 38,400 at 50 prompts on ViT-B/16.
+    P D parameters: 38,400 at 50 prompts on ViT-B/16, which has one stage.
     """
 
     Config = VPTShallowConfig
@@ -65,9 +65,11 @@ class VPTShallow(Method):
 
     def __init__(self, backbone: Backbone, config: VPTConfig) -> None:
         super().__init__(backbone, config)
-        self.prompts = _prompts(backbone, config)
-        self.before(backbone.blocks[0], self.prompts)
-        self.after(backbone.blocks[-1], partial(_drop_last, config.prompts))
+        self.admit_prompts(backbone)
+        stage = backbone.stages[0]
+        self.prompts = _prompts(backbone, stage[0], config)
+        self.before(stage[0].module, self.prompts)
+        self.after(stage[-1].module, partial(drop_last, config.prompts))
 
 
 class VPTDeep(Method):
@@ -83,31 +85,20 @@ class VPTDeep(Method):
     def __init__(self, backbone: Backbone, config: VPTConfig) -> None:
         super().__init__(backbone, config)
         self.prompts = nn.ModuleList()
-        for block in backbone.blocks:
-            prompts = _prompts(backbone, config, replaced=config.prompts if len(self.prompts) else 0)
-            self.prompts.append(prompts)
-            self.before(block, prompts)
-        self.after(backbone.blocks[-1], partial(_drop_last, config.prompts))
+        self.admit_prompts(backbone)
+        for stage in backbone.stages:
+            for block in stage:
+                prompts = _prompts(backbone, block, config, replaced=0 if block is stage[0] else config.prompts)
+                self.prompts.append(prompts)
+                self.before(block.module, prompts)
+            self.after(stage[-1].module, partial(drop_last, config.prompts))
 
 
-def _prompts(backbone: Backbone, config: VPTConfig, *, replaced: int = 0) -> Prompts:
+def _prompts(backbone: Backbone, block: Block, config: VPTConfig, *, replaced: int = 0) -> Prompts:
     return Prompts(
-        backbone.num_features,
+        block.width,
         config.prompts,
-        patch_numbers=_patch_numbers(backbone),
+        patch_numbers=backbone.patch_values,  # on points too (chosen here)
         replaced=replaced,
         dropout=config.dropout,
     )
-
-
-def _patch_numbers(backbone: Any) -> int:
-    """The number of values of one patch: 3 colours per pixel, or 3 coordinates per point (chosen here)."""
-    if modality(backbone) == "points":
-        return 3 * int(backbone.group_size)
-    embed = backbone.patch_embed
-    return 3 * int(prod(embed.img_size) // embed.num_patches)
-
-
-def _drop_last(count: int, x: Tensor) -> Tensor:
-    """(B, N + P, D) -> (B, N, D): take the prompts off, so that no pooling averages them in."""
-    return x[:, :-count]

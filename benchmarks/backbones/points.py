@@ -15,10 +15,10 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from benchmarks.backbones import checkpoints
+from benchmarks.backbones import checkpoints, vit
 from benchmarks.backbones.grouping import nearest
 from benchmarks.backbones.loading import check_finite, fill
-from methods.base import Modality
+from methods.backbone import Backbone, Modality
 from methods.errors import UserError, unknown
 
 
@@ -206,3 +206,27 @@ def _init(module: nn.Module) -> None:
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def describe(model: PointTransformer) -> Backbone:
+    """The backbone for methods."""
+    body: Any = model
+    blocks = tuple(
+        vit.pre_norm_block(block, f"blocks.{number}", Block, grid=None, prefix_tokens=1)
+        for number, block in enumerate(body.blocks)
+    )
+    reduce = body.reduce_dim
+    groups = (1, body.num_groups, 1 + body.group_size, 3)
+    return Backbone(
+        module=model,
+        modality="points",
+        stages=(blocks,),
+        norm=body.norm,
+        # the patch tokens before their positions are added
+        tokenizer=(reduce, reduce if isinstance(reduce, nn.Linear) else body.encoder.second_conv[-1]),
+        operations=tuple(vit.operations(body.blocks, body.norm)),
+        head_hidden_size=body.head_hidden_size,
+        patch_values=3 * body.group_size,
+        resumable=True,
+        sample=lambda: torch.zeros(groups, device=body.cls_token.device),
+    )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from benchmarks.files.fetch import Archive
     from benchmarks.published import Panel
-    from methods.base import Modality
+    from methods.backbone import Modality
 
 SUITES = {
     "offline": "benchmarks.suites.offline:SUITE",

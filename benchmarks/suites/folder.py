@@ -19,7 +19,7 @@ from benchmarks.files.holdout import hold_out
 from benchmarks.files.places import Place, check_name
 from benchmarks.files.root import Missing
 from benchmarks.suites import Suite, Task, names
-from methods.base import Modality
+from methods.backbone import Modality
 from methods.errors import UserError, check
 
 SHARED: dict[str, object] = {"warmup_epochs": 10, "drop_path": 0.1}

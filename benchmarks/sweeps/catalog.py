@@ -7,7 +7,6 @@ import copy
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
 
 import torch
 from tabulate import tabulate
@@ -18,7 +17,7 @@ import methods
 from benchmarks import backbones
 from benchmarks.backbones.points import PointTransformer
 from benchmarks.training.model import Classifier
-from methods.base import Backbone, Modality
+from methods.backbone import Modality
 from methods.hooks import only_reads
 from methods.papers import headline
 
@@ -63,8 +62,9 @@ def _row(name: str, bodies: Mapping[Modality, nn.Module], small: Mapping[Modalit
 
 def _wired(name: str, body: nn.Module, options: Mapping[str, object] | None = None) -> Classifier:
     body = copy.deepcopy(body)
-    method = methods.build(name, cast("Backbone", body), methods.config(name, options or {}))
-    width = cast("Backbone", body).head_hidden_size + method.extra_features
+    described = backbones.describe(body)
+    method = methods.build(name, described, methods.config(name, options or {}))
+    width = described.head_hidden_size + method.extra_features
     return Classifier(body, method, backbones.make_head(body, width, CLASSES))
 
 

@@ -6,7 +6,8 @@ import methods
 from benchmarks import backbones, suites
 from benchmarks.cli import warn
 from benchmarks.sweeps import wiring
-from methods.base import Config, Modality
+from methods.backbone import Modality
+from methods.base import Config
 from methods.errors import check
 
 PLURAL: Mapping[Modality, str] = {"image": "images", "points": "point clouds"}

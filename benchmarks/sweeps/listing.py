@@ -1,7 +1,6 @@
 """The tables that ``run --list`` prints: methods, suites and backbones."""
 
 import copy
-from typing import cast
 
 from rich.table import Table
 from torch import nn
@@ -9,7 +8,6 @@ from torch import nn
 import methods
 from benchmarks import backbones, cli, suites
 from benchmarks.backbones.points import PUBLISHED
-from methods.base import Backbone
 from methods.papers import headline
 
 
@@ -52,6 +50,6 @@ def _method_count(name: str, backbone_name: str, body: nn.Module) -> str:
     if backbones.EMBEDDED[backbone_name] not in cls.modalities:
         return "-"
     backbone = copy.deepcopy(body)  # a copy is faster than a new backbone
-    method = methods.build(name, cast(Backbone, backbone), cls.Config())
+    method = methods.build(name, backbones.describe(backbone), cls.Config())
     trained = [*method.parameters(), *backbone.parameters()]
     return f"{sum(p.numel() for p in trained if p.requires_grad):,}"

@@ -2,14 +2,13 @@
 
 import os
 from functools import cache
-from typing import cast
 
 import torch
-from torch import nn
 
 import methods
 from benchmarks import backbones
-from methods.base import Backbone, Config
+from methods.backbone import Backbone
+from methods.base import Config
 from methods.errors import UserError
 
 BYTES = 4  # per weight
@@ -45,16 +44,16 @@ def bare(name: str) -> Backbone:
         UserError: the name is unknown, or the architecture is not supported.
     """
     with torch.random.fork_rng([]), torch.device("meta"):
-        return cast(Backbone, backbones.build(name, pretrained=False))
+        return backbones.describe(backbones.build(name, pretrained=False))
 
 
 def _trained(backbone: str, method: str, config: Config) -> int:
     """The number of parameters that a method trains. Torch's random numbers stay as they were."""
     bridged = method.startswith(methods.BRIDGE)  # tuners of Hugging Face PEFT may compute with the weights' values
     with torch.random.fork_rng([]), torch.device("cpu" if bridged else "meta"):
-        body = cast(Backbone, backbones.build(backbone, pretrained=False)) if bridged else bare(backbone)
+        body = backbones.describe(backbones.build(backbone, pretrained=False)) if bridged else bare(backbone)
         wired = methods.build(method, body, config)
-    modules = (cast(nn.Module, body), wired)
+    modules = (body.module, wired)
     trained = {id(p): p.numel() for module in modules for p in module.parameters() if p.requires_grad}
     wired.detach()
     return sum(trained.values())

@@ -10,8 +10,9 @@ from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from benchmarks import backbones
 from benchmarks.backbones.points import PointTransformer
-from methods.base import modality
+from methods.backbone import modality
 
 BYTES = 4  # per float32
 
@@ -31,13 +32,15 @@ class Work(NamedTuple):
 def account(backbone: nn.Module, batch: int, *, classes: int, points: int = 0) -> dict[str, Work]:
     """The parts of one step of the frozen floor in float32, on a batch of images or of clouds with ``points`` points.
 
-    Returns an empty dict for a ViT without a plain patch embedding, because the formulas do not cover it.
+    Returns an empty dict for other families and for a ViT without a plain patch embedding: no formula covers them.
     """
     if isinstance(backbone, VisionTransformer):
         if not isinstance(backbone.patch_embed, PatchEmbed):
             return {}
         tokens = backbone.num_prefix_tokens + backbone.patch_embed.num_patches
         return {"patch embedding": _patches(backbone, batch), **_body(backbone, batch, classes, tokens)}
+    if not isinstance(backbone, PointTransformer):
+        return {}
     body: Any = backbone
     return {**_cloud(body, batch, points), **_body(body, batch, classes, 1 + body.num_groups)}
 
@@ -55,8 +58,7 @@ def freeze(backbone: nn.Module, *others: nn.Module) -> None:
     """
     for part in (backbone, *others):
         part.requires_grad_(False)
-    first: Any = backbone.blocks[0]  # type: ignore[index]
-    first.register_forward_pre_hook(_require_gradient)
+    backbones.describe(backbone).blocks[0].module.register_forward_pre_hook(_require_gradient)
 
 
 def _require_gradient(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

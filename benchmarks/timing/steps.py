@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,6 @@ from benchmarks.training import prefix
 from benchmarks.training.model import Classifier
 from benchmarks.training.optimizer import adamw
 from benchmarks.training.precision import autocast
-from methods.base import Backbone
 from methods.errors import check
 
 Mark = Callable[[str], None]
@@ -87,7 +86,7 @@ def method_steps(cases: Sequence[Case], setting: Setting) -> dict[str, Step]:
     """A step of the frozen floor, which comes first, and a training step of each case."""
     body = setting.body()
     frozen = copy.deepcopy(body)
-    head = nn.Linear(cast("Backbone", body).head_hidden_size, setting.classes).to(setting.device)
+    head = nn.Linear(backbones.describe(body).head_hidden_size, setting.classes).to(setting.device)
     steps: dict[str, Step] = {FLOOR: _floor(frozen, head, setting)}
     for case in cases:
         tuned = build(case, setting, body)
@@ -99,8 +98,9 @@ def method_steps(cases: Sequence[Case], setting: Setting) -> dict[str, Step]:
 def build(case: Case, setting: Setting, body: nn.Module) -> Classifier:
     """The case on a copy of the backbone, with the head of its modality, in training mode."""
     body = copy.deepcopy(body)
-    method = methods.build(case.method, cast("Backbone", body), methods.config(case.method, case.options))
-    width = cast("Backbone", body).head_hidden_size + method.extra_features
+    described = backbones.describe(body)
+    method = methods.build(case.method, described, methods.config(case.method, case.options))
+    width = described.head_hidden_size + method.extra_features
     return Classifier(body, method, backbones.make_head(body, width, setting.classes)).to(setting.device).train()
 
 

@@ -19,7 +19,7 @@ from benchmarks import backbones
 from benchmarks.files.places import check_plain
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Spec
-from methods.base import Backbone, Method
+from methods.base import Method
 from methods.errors import UserError, check
 
 ROUNDING = 1e-3  # how much merging may change the features, as a share of the largest one; rounding reaches 1e-4
@@ -136,10 +136,11 @@ def build(spec: Spec, *, pretrained: bool = True) -> Classifier:
     """
     pretrained = pretrained and methods.get(spec.method).pretrained
     backbone = backbones.build(spec.backbone.name, pretrained=pretrained, drop_path=spec.recipe.drop_path)
-    method = methods.build(spec.method, cast("Backbone", backbone), spec.config)
+    described = backbones.describe(backbone)
+    method = methods.build(spec.method, described, spec.config)
     fresh: frozenset[str] = getattr(backbone, "fresh", frozenset())
     method.unfreeze(p for name, p in backbone.named_parameters() if name in fresh and not p.requires_grad)
-    width = cast("Backbone", backbone).head_hidden_size + method.extra_features
+    width = described.head_hidden_size + method.extra_features
     head = backbones.make_head(backbone, width, spec.classes)
     normalization = {
         "checkpoint": (spec.backbone.mean, spec.backbone.std) if spec.backbone.mean else UNCHANGED,

@@ -11,11 +11,12 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
+from benchmarks import backbones
 from benchmarks.training.model import Classifier
-from methods.base import modality
+from methods.backbone import modality
 
 SHARE = 8  # a cache takes at most 1/8 of the free memory
-AFTER = ("norm", "fc_norm", "head", "head_drop")  # modules of a backbone that come after its blocks
+AFTER = ("norm", "attn_pool", "fc_norm", "head", "head_drop")  # modules of a backbone that come after its blocks
 
 
 def eval_batch_size(device: torch.device) -> int:
@@ -27,14 +28,15 @@ def unchanged_blocks(model: Classifier) -> int:
     """The number of leading blocks whose output for a sample never changes during training.
 
     The method states this number. It is reduced to the blocks before the first part of the backbone that is trainable
-    or random, or a BatchNorm whose statistics change.
+    or random, or a BatchNorm whose statistics change. Where blocks cannot be called one by one, it is all of them or 0.
     """
-    backbone: Any = model.backbone
+    backbone = backbones.describe(model.backbone)
     depth = len(backbone.blocks)
     changing = [name for name, p in backbone.named_parameters() if p.requires_grad] + model.changing_batchnorms()
     if model.method.stochastic_backbone:
-        changing += [name for name, module in backbone.named_modules() if _random(module)]
-    return min(model.method.untouched(depth), depth, *(_block(name, depth) for name in changing))
+        changing += [name for name, module in backbone.module.named_modules() if _random(module)]
+    unchanged = min(model.method.untouched(depth), depth, *(_block(name, depth) for name in changing))
+    return unchanged if backbone.resumable or unchanged == depth else 0
 
 
 def block_input(model: Classifier, x: Tensor, block: int) -> Tensor:
@@ -44,7 +46,7 @@ def block_input(model: Classifier, x: Tensor, block: int) -> Tensor:
     blocks, it is the pooled features (B, F).
     """
     backbone: Any = model.backbone
-    if block == len(backbone.blocks):
+    if block == len(backbones.describe(backbone).blocks):
         return model.pooled(x)
     if modality(backbone) == "points":
         tokens, positions = backbone.embed(x)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import pytest
 
-from methods.base import modality
+from methods.backbone import modality
 from methods.errors import UserError
 from methods.options import at_least, below, check_bounds, parse, positive
 from tests.support import tiny

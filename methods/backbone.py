@@ -1,0 +1,139 @@
+"""What a method may ask of a frozen backbone. The harness describes the backbones of every family in these words.
+
+Shapes: B samples, N tokens, D token width. Tokens come in this order: prefix tokens (such as the class token), then
+patches row by row, then the prompts that a method has put at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from methods.errors import UserError, check, unknown
+
+Modality = Literal["image", "points"]
+Operation = nn.Linear | nn.LayerNorm | nn.Conv1d | nn.Conv2d
+PromptHook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Branch:
+    """What a block adds to its tokens: out(inner(norm(h))), where h are the tokens (B, N, D).
+
+    Attributes:
+        norm: reads h.
+        inner: attention or the FFN, before LayerScale. It reads what ``norm`` returns.
+        out: drop-path, or an identity in its place. What it returns joins the residual stream.
+        reads: the linears that read the input of ``inner``: a fused qkv, or q, k and v; fc1, or two of a gated FFN.
+    """
+
+    norm: nn.Module
+    inner: nn.Module
+    out: nn.Module
+    reads: tuple[nn.Linear, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Block:
+    """One block: tokens (B, N, D) to tokens, through attention and then the FFN, or through an FFN alone.
+
+    Attributes:
+        module: the whole block. It reads and returns tokens.
+        name: its name in the backbone, such as "blocks.0".
+        width: D.
+        ffn: the branch of the FFN.
+        attn: the branch of attention, or None in a block without attention.
+        targets: the block's linears by their standard names: "qkv", or "q", "k" and "v"; "proj"; "fc1", or "fc1_g" and
+            "fc1_x" of a gated FFN; "fc2".
+        grid: the rows and columns of the patches; None for points.
+        prefix_tokens: the number of tokens before the patches.
+    """
+
+    module: nn.Module
+    name: str
+    width: int
+    ffn: Branch
+    attn: Branch | None
+    targets: Mapping[str, nn.Linear]
+    grid: tuple[int, int] | None
+    prefix_tokens: int
+
+    def linear(self, target: str, method: str) -> nn.Linear:
+        """A linear by its standard name.
+
+        Raises:
+            UserError: the block has no such linear; the message starts with ``method``.
+        """
+        check(
+            target in self.targets,
+            f"{method}: {unknown('linear of the blocks of this backbone', target, self.targets)}",
+        )
+        return self.targets[target]
+
+    def attention(self, method: str) -> Branch:
+        """The branch of attention.
+
+        Raises:
+            UserError: the block has no attention; the message starts with ``method``.
+        """
+        if self.attn is None:
+            raise UserError(f"{method}: acts on attention, but a {type(self.module).__name__} has none")
+        return self.attn
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Backbone:
+    """A frozen backbone, described for methods.
+
+    Attributes:
+        module: maps images (B, 3, H, W) or points (B, N, 3) to pooled features (B, head_hidden_size).
+        modality: "image" or "points".
+        stages: runs of blocks of one width. Prompts live inside one stage.
+        norm: the norm after the last block. It reads the tokens of a backbone of one stage.
+        tokenizer: the module that returns the patch tokens, and the last operation with weights in it.
+        operations: every linear, LayerNorm and convolution from the first block on, in the order of the forward pass.
+        head_hidden_size: the number of pooled features.
+        patch_values: the number of values of one patch: 3 colours per pixel, or 3 coordinates per point.
+        channels_first: the modules among these that return (B, D, H, W) and not tokens.
+        prompt_hooks: forward pre-hooks with keyword arguments that let modules take tokens beyond the backbone's own.
+        no_prompts: why the blocks take no prompts; empty if they take them.
+        resumable: whether the blocks of the only stage can be called one by one on their tokens alone.
+        sample: one input of the right shape, on the device of the weights.
+    """
+
+    module: nn.Module
+    modality: Modality
+    stages: tuple[tuple[Block, ...], ...]
+    norm: nn.Module
+    tokenizer: tuple[nn.Module, Operation]
+    operations: tuple[Operation, ...]
+    head_hidden_size: int
+    patch_values: int
+    channels_first: tuple[nn.Module, ...] = ()
+    prompt_hooks: tuple[tuple[nn.Module, PromptHook], ...] = ()
+    no_prompts: str = ""
+    resumable: bool = False
+    sample: Callable[[], Tensor] = field(repr=False)
+
+    @property
+    def blocks(self) -> Sequence[Block]:
+        """The blocks of all stages."""
+        return [block for stage in self.stages for block in stage]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The token width of each stage."""
+        return tuple(stage[0].width for stage in self.stages)
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters of the module, with their names."""
+        return self.module.named_parameters()
+
+
+def modality(module: nn.Module) -> Modality:
+    """What a backbone's module reads. A point backbone says so in its attribute; a timm model has none."""
+    found: Modality = getattr(module, "modality", "image")
+    return found
