@@ -93,8 +93,9 @@ class AdapterX(Method):
     identity_at_start = False  # the prompts' betas are not zero
 
     @classmethod
-    def unfrozen(cls, name: str) -> bool:
-        return name in CLASS_TOKEN or ".norm2." in name
+    def unfrozen(cls, backbone: Backbone) -> set[str]:
+        norms = {id(p) for block in backbone.blocks for p in block.ffn.norm.parameters()}
+        return {name for name, p in backbone.named_parameters() if name in CLASS_TOKEN or id(p) in norms}
 
     def __init__(self, backbone: Backbone, config: AdapterXConfig) -> None:
         super().__init__(backbone, config)

@@ -103,9 +103,9 @@ class Method(nn.Module):
             parameter.requires_grad_(False)
 
     @classmethod
-    def unfrozen(cls, name: str) -> bool:
-        """Whether the backbone's parameter of this name trains, under the default options."""
-        return False
+    def unfrozen(cls, backbone: Backbone) -> set[str]:
+        """The names of the backbone's parameters that train, under the default options."""
+        return set()
 
     def before(self, module: nn.Module, f: TokenMap) -> None:
         """Make ``module(x)`` compute ``module(f(x))``."""

@@ -20,9 +20,9 @@ class BitFit(Method):
     merges = "yes"
 
     @classmethod
-    def unfrozen(cls, name: str) -> bool:
-        return name.endswith("bias")
+    def unfrozen(cls, backbone: Backbone) -> set[str]:
+        return {name for name, _ in backbone.named_parameters() if name.endswith("bias")}
 
     def __init__(self, backbone: Backbone, config: BitFitConfig) -> None:
         super().__init__(backbone, config)
-        self.unfreeze(p for name, p in backbone.named_parameters() if self.unfrozen(name))
+        self.unfreeze(p for name, p in backbone.named_parameters() if name.endswith("bias"))

@@ -83,8 +83,8 @@ class DAPT(SSF):
     merges = "in part"
 
     @classmethod
-    def unfrozen(cls, name: str) -> bool:
-        return name in CLASS_TOKEN
+    def unfrozen(cls, backbone: Backbone) -> set[str]:
+        return {name for name, _ in backbone.named_parameters() if name in CLASS_TOKEN}
 
     def __init__(self, backbone: Backbone, config: DAPTConfig) -> None:
         super().__init__(backbone, config)
@@ -96,7 +96,7 @@ class DAPT(SSF):
         self._prompts = Tap()
         self._backbone = backbone
         self._place_positions(config.positions)
-        self.unfreeze(p for name, p in backbone.named_parameters() if self.unfrozen(name))
+        self.unfreeze(p for name, p in backbone.named_parameters() if name in CLASS_TOKEN)
         self._wire_adapters()
 
     def _wire_adapters(self) -> None:

@@ -23,8 +23,8 @@ class Full(Method):
     merges = "yes"
 
     @classmethod
-    def unfrozen(cls, name: str) -> bool:
-        return True
+    def unfrozen(cls, backbone: Backbone) -> set[str]:
+        return {name for name, _ in backbone.named_parameters()}
 
     def __init__(self, backbone: Backbone, config: FullConfig) -> None:
         super().__init__(backbone, config)

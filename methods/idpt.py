@@ -103,8 +103,8 @@ class IDPT(Method):
     identity_at_start = False  # attention sees the prompt from the first step on
 
     @classmethod
-    def unfrozen(cls, name: str) -> bool:
-        return name in CLASS_TOKEN
+    def unfrozen(cls, backbone: Backbone) -> set[str]:
+        return {name for name, _ in backbone.named_parameters() if name in CLASS_TOKEN}
 
     def __init__(self, backbone: Backbone, config: IDPTConfig) -> None:
         super().__init__(backbone, config)
@@ -115,7 +115,7 @@ class IDPT(Method):
         self.prompt_alone = config.head == "prompt"
         self.extra_features = -dim if self.prompt_alone else dim
         self._prompt = Tap()
-        self.unfreeze(p for name, p in backbone.named_parameters() if self.unfrozen(name))
+        self.unfreeze(p for name, p in backbone.named_parameters() if name in CLASS_TOKEN)
         # the output of the block before has no position added to it yet
         self.admit_prompts(backbone)
         self.after(backbone.blocks[block - 1].module, partial(_extend, self.network))

@@ -20,9 +20,9 @@ class Norm(Method):
     merges = "yes"
 
     @classmethod
-    def unfrozen(cls, name: str) -> bool:
-        owner = name.rpartition(".")[0].rpartition(".")[2]
-        return "norm" in owner  # LayerNorms have names such as norm, norm1 and fc_norm
+    def unfrozen(cls, backbone: Backbone) -> set[str]:
+        norms = {name: module for name, module in backbone.module.named_modules() if is_norm(module)}
+        return {f"{norm}.{name}" for norm, module in norms.items() for name, _ in module.named_parameters()}
 
     def __init__(self, backbone: Backbone, config: NormConfig) -> None:
         super().__init__(backbone, config)

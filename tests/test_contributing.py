@@ -18,7 +18,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 import methods
-from benchmarks import data, run, suites
+from benchmarks import backbones, data, run, suites
 from benchmarks.records import store
 from benchmarks.suites import checking
 from benchmarks.training.model import Classifier
@@ -81,7 +81,7 @@ def test_the_method_joins_the_table_through_its_entry_point(film):
 def test_the_method_starts_as_the_frozen_backbone_with_two_vectors_per_block(film):
     vit, x = tiny_vit(), torch.rand(2, 3, 8, 8)
     before = vit(x)
-    method = methods.build("film", vit, methods.config("film", {}))
+    method = methods.build("film", backbones.describe(vit), methods.config("film", {}))
     assert sum(p.numel() for p in method.parameters()) == 2 * DIM * DEPTH
     assert torch.equal(vit(x), before)
     method.modulations[0].shift.data.fill_(1.0)
@@ -92,7 +92,7 @@ def test_the_method_starts_as_the_frozen_backbone_with_two_vectors_per_block(fil
 
 def test_a_step_trains_the_methods_weights_and_the_head_alone(film):
     vit = tiny_vit()
-    model = Classifier(vit, film.FiLM(vit, Config()), nn.Linear(DIM, CLASSES)).train()
+    model = Classifier(vit, film.FiLM(backbones.describe(vit), Config()), nn.Linear(DIM, CLASSES)).train()
     start = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.AdamW(model.method.param_groups(model), lr=1e-2)
     x, y = torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import methods.smoa
+from benchmarks import backbones
 from tests.support import loops, tiny
 
 HEADS, EXPERTS, HIDDEN = 3, 4, 8
@@ -230,7 +231,7 @@ def test_experts_start_at_nothing_and_prompts_at_beta():
 @pytest.mark.parametrize(("pool", "class_token"), [("token", True), ("avg", True), ("avg", False)])
 def test_pooling_never_sees_the_prompts(pool, class_token):
     body = tiny.vit(depth=2, global_pool=pool, class_token=class_token)
-    method = methods.build("adapterx", body, methods.config("adapterx", {}))
+    method = methods.build("adapterx", backbones.describe(body), methods.config("adapterx", {}))
     seen = []
     body.norm.register_forward_hook(lambda module, args, output: seen.append((args[0].shape, output.shape)))
     pooled = body(tiny.inputs("image"))

@@ -10,6 +10,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 import methods
+from benchmarks import backbones
 from benchmarks.training import model as models
 from methods.binary import BinaryLinear, from_bytes, one_bit, to_bytes
 from methods.errors import UserError
@@ -45,7 +46,7 @@ def test_lora_counts_equal_the_closed_form(targets):
 )
 def test_stored_bytes_equal_the_closed_form_and_the_published(name, count, published):
     body = tiny.vit_base()
-    method = methods.build(name, body, methods.config(name, {}))
+    method = methods.build(name, backbones.describe(body), methods.config(name, {}))
     state = method.state_dict()
     assert sum(tensor.numel() for tensor in state.values()) == count == tiny.count(name)
     packed = method.pack(state)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import methods
+from benchmarks import backbones
 from benchmarks.training.model import Classifier
 from tests.support import loops, tiny
 
@@ -66,7 +67,7 @@ def test_output_equals_a_loop_over_places():
 @torch.no_grad()
 def test_grid_that_is_not_square_and_several_prefix_tokens_keep_their_places():
     body = tiny.vit(img_size=(8, 24), patch_size=4, embed_dim=12, depth=1, reg_tokens=2)
-    method = methods.build("convpass", body, methods.config("convpass", {}))
+    method = methods.build("convpass", backbones.describe(body), methods.config("convpass", {}))
     tiny.move(Classifier(body, method, nn.Linear(12, 2)))
     first = method.bypasses[0].eval()
     tokens = torch.randn(2, 3 + 2 * 6, 12)
@@ -77,7 +78,7 @@ def test_grid_that_is_not_square_and_several_prefix_tokens_keep_their_places():
 def test_branches_join_past_layer_scale():
     body = tiny.vit(img_size=8, patch_size=4, embed_dim=12, depth=1, init_values=0.5)
     block, tokens = body.blocks[0], torch.randn(2, 5, 12)
-    method = methods.build("convpass", body, methods.config("convpass", {})).eval()
+    method = methods.build("convpass", backbones.describe(body), methods.config("convpass", {})).eval()
     tiny.move(method)
     wired = block(tokens)
     method.remove_hooks()
@@ -91,7 +92,7 @@ def test_branches_join_past_layer_scale():
 @torch.no_grad()
 def test_a_bypass_has_drop_path_of_its_own_per_sample():
     body = tiny.vit(img_size=8, patch_size=4, embed_dim=12, depth=2, drop_path_rate=0.5)
-    method = methods.build("convpass", body, methods.config("convpass", {"dropout": 0}))
+    method = methods.build("convpass", backbones.describe(body), methods.config("convpass", {"dropout": 0}))
     tiny.move(method)
     block, seen = body.train().blocks[1], []  # the last block has the whole rate
     tokens, first = torch.randn(1, 5, 12), method.bypasses[2]

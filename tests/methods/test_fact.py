@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import methods
+from benchmarks import backbones
 from benchmarks.training import measure
 from methods.errors import UserError
 from tests.support import contract, loops, tiny
@@ -77,7 +78,7 @@ def test_operations_equal_the_closed_form(name, mixing):
 def test_an_ffn_that_is_no_whole_number_of_pieces_is_refused(name):
     body = tiny.vit(embed_dim=12, mlp_ratio=1.5)
     with pytest.raises(UserError) as error:
-        methods.build(name, body, methods.config(name, {}))
+        methods.build(name, backbones.describe(body), methods.config(name, {}))
     assert str(error.value) == "fact: widths (12, 18) must be multiples of the token's 12"
 
 

@@ -10,6 +10,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 import methods
+from benchmarks import backbones
 from benchmarks.training.model import Classifier
 from methods.errors import UserError
 from tests.support import contract, tiny
@@ -124,7 +125,7 @@ def test_saved_and_loaded_model_gives_equal_bits(kind, modality):
     model, x = trained(kind, modality), tiny.inputs(modality)
     body = tiny.backbone(modality, 2)
     torch.manual_seed(77)  # the task file must hold everything that is needed
-    method = methods.build(f"hf:{kind}", body, model.method.config)
+    method = methods.build(f"hf:{kind}", backbones.describe(body), model.method.config)
     other = Classifier(body, method, nn.Linear(body.head_hidden_size, 5)).eval()
     state = load(save(model.trained_state()))
     assert state.keys() == other.trained_state().keys()
@@ -320,6 +321,6 @@ def test_a_wrong_name_is_one_clear_line(name, message):
 )
 def test_a_wrong_option_is_one_clear_line(options, message):
     with pytest.raises(UserError) as error:
-        methods.build("hf:lora", tiny.backbone("image"), methods.config("hf:lora", options))
+        methods.build("hf:lora", backbones.describe(tiny.backbone("image")), methods.config("hf:lora", options))
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import methods
+from benchmarks import backbones
 from methods.mosa import SplitLinear, symmetric_kl
 from tests.support import loops, tiny
 
@@ -137,7 +138,7 @@ def test_each_side_of_the_divergence_is_detached_in_turn():
 @pytest.mark.parametrize("hidden", [8, 16, 64])
 def test_merged_count_equals_the_closed_form(hidden):
     body = tiny.vit_base()
-    method = methods.build("mosa", body, methods.config("mosa", {"hidden": hidden}))
+    method = methods.build("mosa", backbones.describe(body), methods.config("mosa", {"hidden": hidden}))
     merged = 12 * (2 * 768 + 2 * 768 * hidden + hidden + 768)
     assert sum(p.numel() for p in method.parameters()) == merged + 12 * 3 * 768
     method.merge()

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import methods
+from benchmarks import backbones
 from methods.errors import UserError
 from methods.nested import exchange
 from methods.search import Evolution, Space
@@ -115,7 +116,7 @@ def test_counts_equal_the_closed_form():
     adapter, lora, prompts = 10 * (2 * dim + 1) + dim, 10 * 4 * dim, 10 * dim
     assert tiny.count("noah") == 12 * (adapter + lora + prompts)
     body = tiny.vit_base()
-    method = methods.build("noah", body, methods.config("noah", {}))
+    method = methods.build("noah", backbones.describe(body), methods.config("noah", {}))
     genes = (3, *[5] * 12, 6, *[1] * 12, 12, *[10] * 12)
     assert method.count(genes) == 3 * (5 * (2 * dim + 1) + dim) + 6 * 4 * dim + 12 * 10 * dim
     method.detach()

@@ -8,6 +8,7 @@ from timm.layers import RmsNorm
 from torch import nn
 
 import methods
+from benchmarks import backbones
 from methods.errors import UserError
 from tests.support import loops, tiny
 
@@ -27,14 +28,14 @@ def test_output_equals_the_equations():
 
 def test_weights_of_rms_norms_train():
     body = tiny.vit(norm_layer=RmsNorm, qk_norm=True, embed_norm_layer=RmsNorm)
-    method = methods.build("norm", body, methods.config("norm", {}))
+    method = methods.build("norm", backbones.describe(body), methods.config("norm", {}))
     assert isinstance(body.blocks[0].norm1, RmsNorm) and not list(method.parameters())
     inside = {
         f"blocks.{i}.{name}" for i in range(tiny.DEPTH) for name in ("norm1", "norm2", "attn.q_norm", "attn.k_norm")
     }
     expected = {f"{name}.weight" for name in inside | {"norm", "patch_embed.norm"}}
     assert {name for name, p in body.named_parameters() if p.requires_grad} == expected
-    assert {name for name, _ in body.named_parameters() if methods.get("norm").unfrozen(name)} == expected
+    assert methods.get("norm").unfrozen(backbones.describe(body)) == expected
 
 
 def without_norm_weights():
@@ -52,9 +53,9 @@ def without_biases():
 @pytest.mark.parametrize(("name", "body"), [("norm", without_norm_weights()), ("bitfit", without_biases())])
 def test_a_method_that_finds_nothing_to_train_is_refused(name, body):
     with pytest.raises(UserError) as error:
-        methods.build(name, body, methods.config(name, {}))
+        methods.build(name, backbones.describe(body), methods.config(name, {}))
     assert str(error.value) == (
         f"method '{name}' finds nothing to train in this VisionTransformer, so it would be 'linear'; choose another "
         "method or backbone"
     )
-    methods.build("linear", body, methods.config("linear", {}))
+    methods.build("linear", backbones.describe(body), methods.config("linear", {}))

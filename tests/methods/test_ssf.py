@@ -6,6 +6,7 @@ from timm.layers import RmsNorm, SwiGLU, SwiGLUPacked
 from torch import nn
 
 import methods
+from benchmarks import backbones
 from benchmarks.training.model import Classifier
 from methods.layers import ScaleShift
 from tests.support import contract, loops, tiny
@@ -66,7 +67,7 @@ def test_parts_start_around_one_and_around_zero():
 )
 def test_merge_equals_unmerged_on_other_backbones(modality, changes, parts):
     body = (tiny.vit if modality == "image" else tiny.points)(**changes)
-    method = methods.build("ssf", body, methods.config("ssf", {}))
+    method = methods.build("ssf", backbones.describe(body), methods.config("ssf", {}))
     model, x = tiny.move(Classifier(body, method, nn.Identity())).eval(), tiny.inputs(modality)
     assert len(method.parts) == parts
     contract.check_merge(model, x)
@@ -76,7 +77,7 @@ def test_merge_equals_unmerged_on_other_backbones(modality, changes, parts):
 @torch.no_grad()
 def test_merge_keeps_the_shift_that_an_rms_norm_of_patches_cannot_add():
     body, x = tiny.vit(embed_norm_layer=RmsNorm), tiny.inputs("image")
-    method = methods.build("ssf", body, methods.config("ssf", {}))
+    method = methods.build("ssf", backbones.describe(body), methods.config("ssf", {}))
     model = tiny.move(Classifier(body, method, nn.Identity())).eval()
     contract.check_merge(model, x)
     assert contract.hooked(model) == {"patch_embed"} and not method.folded

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import methods
+from benchmarks import backbones
 from benchmarks.training import measure
 from benchmarks.training.model import Classifier
 from methods.layers import Prompts
@@ -54,7 +55,11 @@ def test_output_equals_the_equations(name, modality, prompts):
 @BOTH
 def test_a_mean_pooled_vit_averages_patches_only(name):
     body = tiny.vit(global_pool="avg")
-    model = tiny.move(Classifier(body, methods.build(name, body, methods.config(name, {"prompts": 6})), nn.Identity()))
+    model = tiny.move(
+        Classifier(
+            body, methods.build(name, backbones.describe(body), methods.config(name, {"prompts": 6})), nn.Identity()
+        )
+    )
     x = tiny.inputs("image", 2)
     with torch.no_grad():
         pooled = model.eval().pooled(x)
@@ -104,7 +109,11 @@ def test_every_sample_draws_its_own_dropout():
 @torch.no_grad()
 def test_the_backbone_stays_still_in_training(name):
     body = tiny.vit(drop_path_rate=0.9)
-    model = tiny.move(Classifier(body, methods.build(name, body, methods.config(name, {"dropout": 0})), nn.Identity()))
+    model = tiny.move(
+        Classifier(
+            body, methods.build(name, backbones.describe(body), methods.config(name, {"dropout": 0})), nn.Identity()
+        )
+    )
     x = tiny.inputs("image")
     assert torch.equal(model.train()(x), model.eval()(x))
 

@@ -4,6 +4,7 @@ import pytest
 from timm.layers import SwiGLU
 
 import methods
+from benchmarks import backbones
 from methods.errors import UserError
 from tests.support import tiny
 
@@ -89,7 +90,7 @@ def test_an_option_that_does_not_fit_the_backbone_is_refused(name, modality, opt
 )
 def test_a_gated_ffn_without_fc1_is_refused(name, options, what):
     with pytest.raises(UserError) as error:
-        methods.build(name, tiny.vit(mlp_layer=SwiGLU), methods.config(name, options))
+        methods.build(name, backbones.describe(tiny.vit(mlp_layer=SwiGLU)), methods.config(name, options))
     assert str(error.value) == (
         f"{what}: unknown linear of the blocks of this backbone 'mlp.fc1'; did you mean 'mlp.fc1_x'? "
         "known: attn.proj, attn.qkv, mlp.fc1_g, mlp.fc1_x, mlp.fc2"

@@ -3,10 +3,11 @@
 from functools import cache, partial
 
 import torch
-from timm.models import VisionTransformer
+from timm.models import ConvNeXt, Eva, SwinTransformer, VisionTransformer
 from torch import nn
 
 import methods
+from benchmarks import backbones
 from benchmarks.backbones.points import PointTransformer
 from benchmarks.records.spec import Recipe
 from benchmarks.training.model import Classifier
@@ -14,6 +15,16 @@ from benchmarks.training.train import Trainer
 
 MODALITIES = ("image", "points")
 PAIRS = [(name, m) for name in sorted(methods.METHODS) for m in MODALITIES if m in methods.get(name).modalities]
+FAMILIES = ("eva", "swin", "convnext")  # besides the plain ViT and the point transformer
+FFN = {"targets": ("fc1", "fc2")}
+OPTIONS = {"convnext": {"lora": FFN, "bi_lora": FFN, "adapterx": {"prompts": False}}}  # it has no attention
+LACKS_ATTENTION = {"vpt_shallow", "vpt_deep", "noah", "convpass", "repadapter"}
+FITTING = [
+    (name, family)
+    for name in sorted(methods.METHODS)
+    for family in FAMILIES
+    if "image" in methods.get(name).modalities and not (family == "convnext" and name in LACKS_ATTENTION)
+]
 WIDTH, DEPTH = 48, 3
 close = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-5)
 
@@ -30,18 +41,42 @@ def points(**changes):
     return PointTransformer(**shape | {"widths": (8, 16, 16), "pos_width": 16} | changes).eval()
 
 
-def backbone(modality, layers=DEPTH, **changes):
-    """A backbone in place of a pretrained one: every weight is random and none is zero."""
-    built = (vit if modality == "image" else points)(depth=layers, **changes)
+def eva(**changes):
+    """EVA-02 in small: rotary positions, a gated FFN, registers, and a fused qkv that adds its biases by itself."""
+    shape = {"img_size": 32, "patch_size": 8, "embed_dim": WIDTH, "depth": DEPTH, "num_heads": 3, "mlp_ratio": 2}
+    kind = {"swiglu_mlp": True, "scale_mlp": True, "use_rot_pos_emb": True, "num_reg_tokens": 2, "init_values": 0.5}
+    torch.manual_seed(0)
+    return Eva(**shape | kind | {"num_classes": 0} | changes).eval()
+
+
+def swin(depth=DEPTH, **changes):
+    """Two stages; in the first, every second block shifts its windows."""
+    shape = {"img_size": 32, "patch_size": 4, "embed_dim": 24, "depths": (depth - 1, 1), "num_heads": (3, 3)}
+    torch.manual_seed(0)
+    return SwinTransformer(**shape | {"window_size": 4, "mlp_ratio": 2, "num_classes": 0} | changes).eval()
+
+
+def convnext(depth=DEPTH, **changes):
+    """Four stages, as timm's class wants; the first three have one width."""
+    torch.manual_seed(0)
+    return ConvNeXt(**{"depths": (depth, 1, 1, 1), "dims": (24, 24, 24, 48), "num_classes": 0} | changes).eval()
+
+
+BUILDERS = {"image": vit, "points": points, "eva": eva, "swin": swin, "convnext": convnext}
+
+
+def backbone(kind, layers=DEPTH, **changes):
+    """A backbone in place of a pretrained one: every weight is random and none is zero. ``kind`` is in BUILDERS."""
+    built = BUILDERS[kind](depth=layers, **changes)
     with torch.no_grad():
         for parameter in built.parameters():
             parameter += torch.randn_like(parameter) * 0.05
     return built
 
 
-def inputs(modality, count=4):
+def inputs(kind, count=4):
     torch.manual_seed(1)
-    return torch.randn(count, 3, 32, 32) if modality == "image" else torch.rand(count, 64, 3) * 2 - 1
+    return torch.rand(count, 64, 3) * 2 - 1 if kind == "points" else torch.randn(count, 3, 32, 32)
 
 
 def trainer(model, load, epochs=2, scratch=None):
@@ -53,8 +88,9 @@ def trainer(model, load, epochs=2, scratch=None):
 def wire(name, modality, layers=DEPTH, body=None, **options):
     """A method on a tiny backbone, a fresh one if none is given, with a linear head."""
     body = body or backbone(modality, layers)
+    options = OPTIONS.get(modality, {}).get(name, {}) | options
     torch.manual_seed(2)
-    method = methods.build(name, body, methods.config(name, options))
+    method = methods.build(name, backbones.describe(body), methods.config(name, options))
     return Classifier(body, method, nn.Linear(body.head_hidden_size + method.extra_features, 5)).eval()
 
 
@@ -62,7 +98,7 @@ def trainer_of(name, modality, load, options=None, *, classes=3, **recipe):
     """A trainer on the CPU of a method on a fresh tiny backbone, with a linear head."""
     body = backbone(modality)
     torch.manual_seed(0)
-    method = methods.build(name, body, methods.config(name, options or {}))
+    method = methods.build(name, backbones.describe(body), methods.config(name, options or {}))
     tuned = Classifier(body, method, nn.Linear(body.head_hidden_size + method.extra_features, classes))
     return Trainer(tuned, Recipe(**recipe), load, seed=0, device=torch.device("cpu"), dtype=torch.float32)
 
@@ -86,13 +122,15 @@ def move(model):
 @cache
 def point_mae():
     """The backbone of Point-MAE's classifier, for the published counts."""
-    return PointTransformer()
+    with torch.device("meta"):
+        return PointTransformer()
 
 
+@torch.device("meta")
 def count_with_head(name, classes, **options):
     """Parameters that train on Point-MAE: the method's own and those with all that it unfreezes and the head."""
     body = point_mae()
-    method = methods.build(name, body, methods.config(name, options))
+    method = methods.build(name, backbones.describe(body), methods.config(name, options))
     head = body.make_head(body.head_hidden_size + method.extra_features, classes)
     own = sum(p.numel() for p in method.parameters())
     total = sum(p.numel() for part in (body, method, head) for p in part.parameters() if p.requires_grad)
@@ -103,13 +141,15 @@ def count_with_head(name, classes, **options):
 @cache
 def vit_base():
     """ViT-B/16 without its class head, for the published counts."""
-    return VisionTransformer(num_classes=0)
+    with torch.device("meta"):
+        return VisionTransformer(num_classes=0)
 
 
+@torch.device("meta")
 def count(name, **options):
     """Parameters that the method trains on ViT-B/16, head excluded."""
     body = vit_base()
-    method = methods.build(name, body, methods.config(name, options))
+    method = methods.build(name, backbones.describe(body), methods.config(name, options))
     total = sum(p.numel() for part in (body, method) for p in part.parameters() if p.requires_grad)
     method.detach()
     return total
