@@ -6,14 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from benchmarks.backbones.names import parse
 from methods.errors import UserError, check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import nn
 
     from methods.backbone import Backbone, Modality
@@ -151,25 +149,9 @@ def describe(module: nn.Module) -> Backbone:
     Raises:
         UserError: no family here has this class, or its blocks are of a kind that no method can act on.
     """
-    from timm.models.convnext import ConvNeXt
-    from timm.models.eva import Eva
-    from timm.models.swin_transformer import SwinTransformer
-    from timm.models.vision_transformer import VisionTransformer
+    from benchmarks.backbones import families
 
-    from benchmarks.backbones import convnext, eva, points, swin, vit
-
-    families: dict[type, Callable[[Any], Backbone]] = {
-        VisionTransformer: vit.describe,
-        Eva: eva.describe,
-        SwinTransformer: swin.describe,
-        ConvNeXt: convnext.describe,
-        points.PointTransformer: points.describe,
-    }
-    for kind, family in families.items():
-        if isinstance(module, kind):
-            return family(module)
-    known = ", ".join(kind.__name__ for kind in families)
-    raise UserError(f"{type(module).__name__} is not a supported architecture; these are: {known}")
+    return families.describe(module)
 
 
 def fewest_points(name: str) -> int:

@@ -4,12 +4,14 @@ import re
 import zipfile
 import zlib
 from collections.abc import Mapping
+from importlib import import_module
 from math import isqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
-from torch import Tensor
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
 
 from benchmarks.backbones import tensors
 from benchmarks.backbones.loading import check_finite, fill, listed
@@ -26,7 +28,7 @@ POSITIONS = ("pos_embed", "pos_embedding", "visual.positional_embedding")  # the
 PATCHES = ("patch_embed.proj.weight", "embedding/kernel")
 
 
-def load(model: VisionTransformer, name: str, path: Path) -> tuple[str, ...]:
+def load(model: nn.Module, name: str, path: Path) -> tuple[str, ...]:
     """Load a file of weights into the model. Returns one sentence for each tensor that was resampled to fit.
 
     A class head in the file is dropped, and so are the wrappers of known training scripts.
@@ -42,14 +44,15 @@ def load(model: VisionTransformer, name: str, path: Path) -> tuple[str, ...]:
     return _resampled(model, shapes)
 
 
-def _named(model: VisionTransformer, path: Path) -> dict[str, Shape]:
+def _named(model: nn.Module, path: Path) -> dict[str, Shape]:
     """Load tensors by name. Returns the shapes in the file."""
     own = model.state_dict()
     state = stripped(tensors.read(path), own)
     shapes = {key: tuple(value.shape) for key, value in state.items() if isinstance(value, Tensor)}
     check(bool(shapes), "it holds no tensors")
     # timm's own filter: it knows other projects' names, and resamples position embeddings to another image size
-    filtered = checkpoint_filter_fn(state, model, adapt_layer_scale=True)
+    reader = import_module(type(model).__module__).checkpoint_filter_fn
+    filtered = reader(state, model, **({"adapt_layer_scale": True} if isinstance(model, VisionTransformer) else {}))
     weights = {key: value for key, value in filtered.items() if isinstance(value, Tensor)}
     known = any(key in own for key in weights)
     check(
@@ -60,7 +63,7 @@ def _named(model: VisionTransformer, path: Path) -> dict[str, Shape]:
     return shapes
 
 
-def _google(model: VisionTransformer, path: Path) -> dict[str, Shape]:
+def _google(model: Any, path: Path) -> dict[str, Shape]:
     """Load Google's layout. Returns the shapes in the file of what may be resampled, in torch's order."""
     with np.load(path) as arrays:  # no pickles
         blocks = {int(found[1]) for name in arrays.files if (found := re.search(r"encoderblock_(\d+)/", name))}
@@ -72,15 +75,15 @@ def _google(model: VisionTransformer, path: Path) -> dict[str, Shape]:
     return {name: shape[::-1] if name.endswith("/kernel") else shape for name, shape in shapes.items()}
 
 
-def _resampled(model: VisionTransformer, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
+def _resampled(model: Any, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
     told = []
     for name, shape in shapes.items():
-        if name.endswith(POSITIONS) and model.pos_embed is not None and shape[-2] != model.pos_embed.shape[-2]:
+        if name.endswith(POSITIONS) and getattr(model, "pos_embed", None) is not None and shape[-2] != model.pos_embed.shape[-2]:
             classes = 0 if model.no_embed_class else model.num_prefix_tokens
             patches, (height, width) = shape[-2] - classes, model.patch_embed.grid_size
             side = isqrt(patches)
             told.append(f"position embeddings were resampled from {side} x {side} to {height} x {width} patches")
-        projection = getattr(model.patch_embed.proj, "weight", None)
+        projection = getattr(getattr(getattr(model, "patch_embed", None), "proj", None), "weight", None)
         if name.endswith(PATCHES) and len(shape) == 4 and projection is not None and shape[-1] != projection.shape[-1]:
             new = projection.shape[-1]
             told.append(f"patch embeddings were resampled from {shape[-1]} x {shape[-1]} to {new} x {new} pixels")

@@ -1,4 +1,4 @@
-"""Image backbones: the embedded vit_nano, and timm's VisionTransformers with their own or a local file's weights."""
+"""Image backbones: the embedded vit_nano, and timm's models with their own or a local file's weights."""
 
 from functools import partial
 from pathlib import Path
@@ -11,15 +11,14 @@ from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_hybrid import ConvStem, HybridEmbed
 from torch import nn
 
-from benchmarks.backbones import hub, image_weights, names, tensors
+from benchmarks.backbones import families, hub, image_weights, names, tensors
 from methods.errors import UserError, check, unknown
 
 AMBIGUOUS = "vit_base_patch16_224_in21k"
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-UNSUPPORTED = "is not supported: only timm's VisionTransformer models are"
-PARTS = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp", "drop_path1", "drop_path2")  # what methods act on in a block
 MOST_PIXELS = 4096  # per side
 STRIDE = 8  # pixels per token of vit_nano
+LAST_STRIDE = 32  # pixels per position of the last map of ConvNeXt
 
 
 def vit_nano(drop_path: float = 0.0, size: int = 32) -> VisionTransformer:
@@ -51,7 +50,9 @@ def image_normalization(model: str) -> tuple[tuple[float, ...], tuple[float, ...
     with torch.device("meta"):
         built = _create(model, drop_path=0.0, size=None)
     data = resolve_model_data_config(built)
-    return tuple(data["mean"]), tuple(data["std"]), int(built.patch_embed.img_size[-1])
+    embed = getattr(built, "patch_embed", None)  # it says the size; a model without one takes any size
+    size = data["input_size"][-1] if embed is None else embed.img_size[-1]
+    return tuple(data["mean"]), tuple(data["std"]), int(size)
 
 
 def is_downloaded(model: str) -> bool:
@@ -73,8 +74,8 @@ def build_image(model: str, *, pretrained: bool, drop_path: float, weights: Path
     weights. The attribute ``resampled`` has a sentence for each tensor that was resampled to fit.
 
     Raises:
-        UserError: the model is unknown or not a VisionTransformer, its patches do not divide the size, or its weights
-            cannot be fetched, read or loaded.
+        UserError: the model is unknown or of no family here, its patches do not divide the size, or its weights cannot
+            be fetched, read or loaded.
     """
     built: Any = _create(model, drop_path=drop_path, size=size)
     if pretrained and weights is None:
@@ -84,23 +85,25 @@ def build_image(model: str, *, pretrained: bool, drop_path: float, weights: Path
     return module
 
 
-def _create(name: str, *, drop_path: float, size: int | None) -> VisionTransformer:
+def _create(name: str, *, drop_path: float, size: int | None) -> nn.Module:
     """An architecture with random weights."""
     most = f"backbone '{name}:{size}': the size must be at most {MOST_PIXELS} pixels"
     check(size is None or size <= MOST_PIXELS, most)
     model = vit_nano(drop_path, size or 32) if name == "vit_nano" else _of_timm(name, drop_path, size)
     # timm divides the sizes of image and map, which is not exact for a size that is no multiple
-    patch = STRIDE if name == "vit_nano" else model.patch_embed.feat_ratio()
+    patch = STRIDE if name == "vit_nano" else _stride(model)
     divides = size is None or size % patch == 0
     check(divides, f"backbone '{name}:{size}': the size must be a multiple of the patches' {patch} pixels")
-    for block in model.blocks:
-        lacking = [part for part in PARTS if part not in dict(block.named_modules())]
-        of_class = f"its blocks are of the class {type(block).__name__}, without {', '.join(lacking)}"
-        check(not lacking, f"backbone '{name}' {UNSUPPORTED}, with blocks of one attention and one FFN ({of_class})")
     return model
 
 
-def _of_timm(name: str, drop_path: float, size: int | None) -> VisionTransformer:
+def _stride(model: nn.Module) -> int:
+    """The pixels per side of a patch; of a model without patches, those of its last map."""
+    embed: Any = getattr(model, "patch_embed", None)
+    return LAST_STRIDE if embed is None else int(embed.feat_ratio())
+
+
+def _of_timm(name: str, drop_path: float, size: int | None) -> nn.Module:
     if name == AMBIGUOUS:
         raise UserError(
             f"'{AMBIGUOUS}' now stands for other weights than those in papers; choose vit_base_patch16_224.orig_in21k "
@@ -116,17 +119,19 @@ def _of_timm(name: str, drop_path: float, size: int | None) -> VisionTransformer
     check("radio" not in name, radio)
     try:
         known = f"local-dir:{_config(name).parent}" if on_hub else name
-        model = timm.create_model(known, num_classes=0, drop_path_rate=drop_path, img_size=size)
+        config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+        any_size = config is not None and not config.fixed_input_size  # its class has no argument for the size
+        sized = {} if any_size else {"img_size": size}
+        model: nn.Module = timm.create_model(known, num_classes=0, drop_path_rate=drop_path, **sized)
+        families.describe(model)
     except (OSError, RuntimeError) as error:  # it has no such weights
         raise UserError(f"cannot build backbone '{name}': {tensors.reason(error)}") from None
-    except TypeError as error:  # some other architectures do not take these arguments
-        raise UserError(f"backbone '{name}' {UNSUPPORTED} ({tensors.reason(error)})") from None
-    if not isinstance(model, VisionTransformer):
-        raise UserError(f"backbone '{name}' {UNSUPPORTED} (it is a {type(model).__name__})")
+    except (TypeError, UserError) as error:  # some other architectures do not take these arguments
+        raise UserError(f"backbone '{name}' is not supported: {tensors.reason(error)}") from None
     return model
 
 
-def _repository(name: str, model: VisionTransformer) -> str | None:
+def _repository(name: str, model: nn.Module) -> str | None:
     """The repository of a model's weights on the hub; None if timm knows none."""
     if name.startswith(names.HUB):
         return name.removeprefix(names.HUB)
@@ -143,7 +148,7 @@ def _config(name: str) -> Path:
         raise UserError(f"cannot build backbone '{name}': {error}") from None
 
 
-def _downloaded(name: str, model: VisionTransformer) -> Path:
+def _downloaded(name: str, model: nn.Module) -> Path:
     """The file of a model's weights on the hub."""
     hint = f"give a local file as {name}@FILE"
     repository = _repository(name, model)

@@ -16,6 +16,7 @@ from torch import nn
 import methods
 from benchmarks import backbones
 from benchmarks.backbones.points import PointTransformer
+from benchmarks.sweeps import matrix
 from benchmarks.training.model import Classifier
 from methods.backbone import Modality
 from methods.hooks import only_reads
@@ -40,7 +41,8 @@ def page() -> str:
     sizes = {kind: sum(p.numel() for p in body.parameters()) for kind, body in bodies.items()}
     table = tabulate(rows, headers=COLUMNS, tablefmt="github", disable_numparse=True)
     text = Path(__file__).with_name("catalog.txt").read_text(encoding="utf-8")
-    return text.format(image=sizes["image"], points=sizes["points"], classes=CLASSES, table=table)
+    counts = {"image": sizes["image"], "points": sizes["points"], "classes": CLASSES}
+    return text.format(**counts, table=table, matrix=matrix.table())
 
 
 def _row(name: str, bodies: Mapping[Modality, nn.Module], small: Mapping[Modality, nn.Module]) -> list[str]:

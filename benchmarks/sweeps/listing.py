@@ -39,7 +39,7 @@ def show_list() -> int:
     table = Table("backbone", "modality", "parameters", title="backbones")
     for name, backbone in embedded.items():
         table.add_row(name, backbones.EMBEDDED[name], f"{sum(p.numel() for p in backbone.parameters()):,}")
-    table.add_row("any timm VisionTransformer, as NAME or NAME@FILE", "image", "")
+    table.add_row("any ViT, Eva, Swin or ConvNeXt of timm, as NAME or NAME@FILE", "image", "")
     table.add_row(f"{', '.join(PUBLISHED)}, as NAME@FILE or NAME_1k@FILE", "points", "")
     out.print(table)
     return 0

@@ -136,6 +136,7 @@ def test_each_side_of_the_divergence_is_detached_in_turn():
 
 
 @pytest.mark.parametrize("hidden", [8, 16, 64])
+@tiny.on_meta
 def test_merged_count_equals_the_closed_form(hidden):
     body = tiny.vit_base()
     method = methods.build("mosa", backbones.describe(body), methods.config("mosa", {"hidden": hidden}))

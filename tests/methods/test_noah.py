@@ -111,6 +111,7 @@ def test_a_subnet_equals_fresh_modules_of_its_widths(modality):
     assert fresh.count()["method"] == supernet.method.count(GENES) == sum(p.numel() for p in fresh.method.parameters())
 
 
+@tiny.on_meta
 def test_counts_equal_the_closed_form():
     dim = 768
     adapter, lora, prompts = 10 * (2 * dim + 1) + dim, 10 * 4 * dim, 10 * dim

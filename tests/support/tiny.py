@@ -1,6 +1,6 @@
 """Small backbones for the tests of methods, methods wired onto them, and the backbones that papers count on."""
 
-from functools import cache, partial
+from functools import cache, partial, wraps
 
 import torch
 from timm.models import ConvNeXt, Eva, SwinTransformer, VisionTransformer
@@ -119,14 +119,25 @@ def move(model):
     return model
 
 
+def on_meta(f):
+    """The function, with every new tensor on the meta device: counting needs no values."""
+
+    @wraps(f)
+    def inner(*args, **options):
+        with torch.device("meta"):
+            return f(*args, **options)
+
+    return inner
+
+
 @cache
+@on_meta
 def point_mae():
     """The backbone of Point-MAE's classifier, for the published counts."""
-    with torch.device("meta"):
-        return PointTransformer()
+    return PointTransformer()
 
 
-@torch.device("meta")
+@on_meta
 def count_with_head(name, classes, **options):
     """Parameters that train on Point-MAE: the method's own and those with all that it unfreezes and the head."""
     body = point_mae()
@@ -139,13 +150,13 @@ def count_with_head(name, classes, **options):
 
 
 @cache
+@on_meta
 def vit_base():
     """ViT-B/16 without its class head, for the published counts."""
-    with torch.device("meta"):
-        return VisionTransformer(num_classes=0)
+    return VisionTransformer(num_classes=0)
 
 
-@torch.device("meta")
+@on_meta
 def count(name, **options):
     """Parameters that the method trains on ViT-B/16, head excluded."""
     body = vit_base()
