@@ -76,14 +76,14 @@ def _google(model: Any, path: Path) -> dict[str, Shape]:
 
 
 def _resampled(model: Any, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
-    told = []
+    told, positions, embed = [], getattr(model, "pos_embed", None), getattr(model, "patch_embed", None)
     for name, shape in shapes.items():
-        if name.endswith(POSITIONS) and getattr(model, "pos_embed", None) is not None and shape[-2] != model.pos_embed.shape[-2]:
+        if name.endswith(POSITIONS) and positions is not None and shape[-2] != positions.shape[-2]:
             classes = 0 if model.no_embed_class else model.num_prefix_tokens
-            patches, (height, width) = shape[-2] - classes, model.patch_embed.grid_size
+            patches, (height, width) = shape[-2] - classes, embed.grid_size
             side = isqrt(patches)
             told.append(f"position embeddings were resampled from {side} x {side} to {height} x {width} patches")
-        projection = getattr(getattr(getattr(model, "patch_embed", None), "proj", None), "weight", None)
+        projection = getattr(getattr(embed, "proj", None), "weight", None)
         if name.endswith(PATCHES) and len(shape) == 4 and projection is not None and shape[-1] != projection.shape[-1]:
             new = projection.shape[-1]
             told.append(f"patch embeddings were resampled from {shape[-1]} x {shape[-1]} to {new} x {new} pixels")

@@ -121,7 +121,7 @@ def _of_timm(name: str, drop_path: float, size: int | None) -> nn.Module:
         known = f"local-dir:{_config(name).parent}" if on_hub else name
         config = timm.get_pretrained_cfg(name, allow_unregistered=True)
         any_size = config is not None and not config.fixed_input_size  # its class has no argument for the size
-        sized = {} if any_size else {"img_size": size}
+        sized: dict[str, Any] = {} if any_size else {"img_size": size}
         model: nn.Module = timm.create_model(known, num_classes=0, drop_path_rate=drop_path, **sized)
         families.describe(model)
     except (OSError, RuntimeError) as error:  # it has no such weights
