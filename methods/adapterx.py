@@ -107,7 +107,7 @@ class AdapterX(Method):
         self.unfreeze(p for name, p in backbone.named_parameters() if name in CLASS_TOKEN)
         if config.prompts:
             check(not backbone.no_prompts, f"adapterx: {backbone.no_prompts}; set prompts=false")
-            self.admit_prompts(backbone)
+            self.admit_prompts(backbone, "adapterx")
         uses = iter(self._uses)
         for stage in backbone.stages:
             check(

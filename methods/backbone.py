@@ -80,7 +80,7 @@ class Block:
             UserError: the block has no attention; the message starts with ``method``.
         """
         if self.attn is None:
-            raise UserError(f"{method}: acts on attention, but a {type(self.module).__name__} has none")
+            raise UserError(f"{method}: acts on attention, which the blocks of this backbone do not have")
         return self.attn
 
 

@@ -136,13 +136,13 @@ class Method(nn.Module):
         self._handles.append(source.register_forward_pre_hook(partial(hooks.fill_tap, tap)))
         self._handles.append(module.register_forward_pre_hook(partial(hooks.add_tapped_before, f, tap)))
 
-    def admit_prompts(self, backbone: Backbone) -> None:
+    def admit_prompts(self, backbone: Backbone, method: str) -> None:
         """Let the blocks take prompts: tokens (B, P, D) at the end of a sequence, within one stage.
 
         Raises:
-            UserError: the blocks cannot take any.
+            UserError: the blocks cannot take any; the message starts with ``method``.
         """
-        check(not backbone.no_prompts, f"{type(self).__name__}: {backbone.no_prompts}")
+        check(not backbone.no_prompts, f"{method}: {backbone.no_prompts}")
         for module, hook in backbone.prompt_hooks:
             self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
 

@@ -100,7 +100,7 @@ class DAPT(SSF):
         self._wire_adapters()
 
     def _wire_adapters(self) -> None:
-        self.admit_prompts(self._backbone)
+        self.admit_prompts(self._backbone, "dapt")
         for block, adapter, generator in zip(self._backbone.blocks, self.adapters, self.generators, strict=True):
             prompt = Tap()
             # of the authors' code at 080cbf8, models/DAPT.py: the adapter reads what the FFN reads, which is scaled and

@@ -117,7 +117,7 @@ class IDPT(Method):
         self._prompt = Tap()
         self.unfreeze(p for name, p in backbone.named_parameters() if name in CLASS_TOKEN)
         # the output of the block before has no position added to it yet
-        self.admit_prompts(backbone)
+        self.admit_prompts(backbone, "idpt")
         self.after(backbone.blocks[block - 1].module, partial(_extend, self.network))
         self.after(backbone.norm, partial(set_aside, 1, self._prompt))
 

@@ -78,7 +78,7 @@ class NOAH(Method):
 
     def __init__(self, backbone: Backbone, config: NOAHConfig) -> None:
         super().__init__(backbone, config)
-        self.admit_prompts(backbone)
+        self.admit_prompts(backbone, "noah")
         largest, widths = max(config.widths), [block.width for block in backbone.blocks]
         self.adapter = nn.ModuleList(NestedAdapter(dim, largest, config.dropout) for dim in widths)
         self.lora = nn.ModuleList(NestedLowRank(dim, largest, config.dropout) for dim in widths)

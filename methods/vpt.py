@@ -65,7 +65,7 @@ class VPTShallow(Method):
 
     def __init__(self, backbone: Backbone, config: VPTConfig) -> None:
         super().__init__(backbone, config)
-        self.admit_prompts(backbone)
+        self.admit_prompts(backbone, "vpt")
         stage = backbone.stages[0]
         self.prompts = _prompts(backbone, stage[0], config)
         self.before(stage[0].module, self.prompts)
@@ -85,7 +85,7 @@ class VPTDeep(Method):
     def __init__(self, backbone: Backbone, config: VPTConfig) -> None:
         super().__init__(backbone, config)
         self.prompts = nn.ModuleList()
-        self.admit_prompts(backbone)
+        self.admit_prompts(backbone, "vpt")
         for stage in backbone.stages:
             for block in stage:
                 prompts = _prompts(backbone, block, config, replaced=0 if block is stage[0] else config.prompts)

@@ -101,7 +101,7 @@ ROWS = {
     "a convolutional network": ("run --tasks digits --backbone resnet18", "backbone 'resnet18' is not supported: ..."),
     "blocks that cannot be wired": (
         "run --tasks digits --backbone vit_small_patch16_18x2_224",
-        "backbone 'vit_small_patch16_18x2_224' is not supported: ... of the class ParallelThingsBlock, ...",
+        "backbone 'vit_small_patch16_18x2_224' is not supported: its blocks are ParallelThingsBlock; ...",
     ),
     "positions of another kind": (
         "run --tasks digits --backbone vit_base_patch16_radio_v3",
@@ -159,7 +159,7 @@ ROWS = {
     ),
     "targets that do not exist": (
         "run --set lora.targets=[nope]",
-        "lora: unknown targets 'nope'; known: fc1, fc2, k, proj, q, v",
+        "lora: unknown targets 'nope'; known: fc1, fc1_g, fc1_x, fc2, k, proj, q, v",
     ),
     "targets of PEFT that do not exist": (
         "run --methods hf:lora --tasks digits --set hf:lora.target_modules=[nope]",

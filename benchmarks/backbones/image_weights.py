@@ -80,7 +80,7 @@ def _resampled(model: Any, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
     for name, shape in shapes.items():
         if name.endswith(POSITIONS) and positions is not None and shape[-2] != positions.shape[-2]:
             classes = 0 if model.no_embed_class else model.num_prefix_tokens
-            patches, (height, width) = shape[-2] - classes, embed.grid_size
+            patches, (height, width) = shape[-2] - classes, model.patch_embed.grid_size
             side = isqrt(patches)
             told.append(f"position embeddings were resampled from {side} x {side} to {height} x {width} patches")
         projection = getattr(getattr(embed, "proj", None), "weight", None)

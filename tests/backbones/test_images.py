@@ -141,8 +141,12 @@ def test_what_is_saved_beside_the_weights_does_not_matter(tmp_path):
     [
         ("vit_base_patch16_224_in21k", "orig_in21k"),
         ("vit_nanoo", "did you mean 'vit_nano'"),
-        ("resnet18", "only timm's VisionTransformer models"),
-        ("vgg11", "only timm's VisionTransformer models"),
+        ("resnet18", "'resnet18' is not supported: .*img_size"),
+        ("vgg11", "'vgg11' is not supported"),
+        (
+            "swinv2_tiny_window8_256",
+            "SwinTransformerV2 is not a supported architecture; these are: VisionTransformer, Eva, ",
+        ),
         (f"{TINY}@/nowhere.pth", "/nowhere.pth"),
     ],
 )

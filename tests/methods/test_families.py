@@ -15,7 +15,7 @@ from tests.support import contract, tiny
 pytestmark = pytest.mark.usefixtures("one_thread")
 NO_ATTENTION = {
     **dict.fromkeys(("vpt_shallow", "vpt_deep", "noah"), "prompts act through attention, and ConvNeXt has none"),
-    **dict.fromkeys(("convpass", "repadapter"), "acts on attention, but a SequenceConvNeXtBlock has none"),
+    **dict.fromkeys(("convpass", "repadapter"), "acts on attention, which the blocks of this backbone do not have"),
 }
 
 
