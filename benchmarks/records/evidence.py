@@ -10,7 +10,7 @@ import orjson
 
 from benchmarks.files.names import check_part
 from benchmarks.records.spec import SCHEMA_VERSION, SEEDS, Dtype, Recipe, key_of
-from methods.base import Modality
+from methods.backbone import Modality
 from methods.errors import UserError, check
 from methods.options import parse
 
