@@ -99,6 +99,7 @@ class Method(nn.Module):
         self.config = config
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._originals: list[tuple[nn.Parameter, Tensor]] = []
+        self.depth, self.resumable = len(backbone.blocks), backbone.resumable  # of the backbone, for the trainer
         for _, parameter in backbone.named_parameters():
             parameter.requires_grad_(False)
 

@@ -11,7 +11,6 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-from benchmarks import backbones
 from benchmarks.training.model import Classifier
 from methods.backbone import modality
 
@@ -30,13 +29,12 @@ def unchanged_blocks(model: Classifier) -> int:
     The method states this number. It is reduced to the blocks before the first part of the backbone that is trainable
     or random, or a BatchNorm whose statistics change. Where blocks cannot be called one by one, it is all of them or 0.
     """
-    backbone = backbones.describe(model.backbone)
-    depth = len(backbone.blocks)
-    changing = [name for name, p in backbone.named_parameters() if p.requires_grad] + model.changing_batchnorms()
+    depth = model.method.depth
+    changing = [name for name, p in model.backbone.named_parameters() if p.requires_grad] + model.changing_batchnorms()
     if model.method.stochastic_backbone:
-        changing += [name for name, module in backbone.module.named_modules() if _random(module)]
+        changing += [name for name, module in model.backbone.named_modules() if _random(module)]
     unchanged = min(model.method.untouched(depth), depth, *(_block(name, depth) for name in changing))
-    return unchanged if backbone.resumable or unchanged == depth else 0
+    return unchanged if model.method.resumable or unchanged == depth else 0
 
 
 def block_input(model: Classifier, x: Tensor, block: int) -> Tensor:
@@ -46,7 +44,7 @@ def block_input(model: Classifier, x: Tensor, block: int) -> Tensor:
     blocks, it is the pooled features (B, F).
     """
     backbone: Any = model.backbone
-    if block == len(backbones.describe(backbone).blocks):
+    if block == model.method.depth:
         return model.pooled(x)
     if modality(backbone) == "points":
         tokens, positions = backbone.embed(x)

@@ -13,7 +13,6 @@ import torch
 from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import Tensor, nn
 
-from benchmarks import backbones
 from benchmarks.files import sealed
 from benchmarks.records.spec import Epoch, Recipe
 from benchmarks.training import evaluate, prefix
@@ -152,7 +151,7 @@ class Trainer:
             return
         compute = partial(prefix.block_inputs, self.model, self.x, block, partial(self.tell, "cache"))
         # only pooled features are small enough to be shared with other runs
-        shared = self.cache if block == len(backbones.describe(self.model.backbone).blocks) else None
+        shared = self.cache if block == self.model.method.depth else None
         with autocast(self.device, self.dtype):
             self.x = compute() if shared is None else shared(compute, self.x)
         self.prefix = {"block": block, "bytes": self.x.nbytes}

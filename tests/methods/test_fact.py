@@ -32,7 +32,7 @@ def written_out(core, number):
 
 def piecewise(model, scale):
     """A linear of the backbone with its update, one D x D piece and one token at a time."""
-    factors, width = model.method.factors, tiny.WIDTH
+    (factors,), width = model.method.factors, tiny.WIDTH
     first = {"qkv": 0, "proj": 3, "fc1": 4, "fc2": 6}  # the tiny FFN is twice as wide as a token
 
     def linear(layer, name, module, x):
@@ -83,7 +83,7 @@ def test_an_ffn_that_is_no_whole_number_of_pieces_is_refused(name):
 
 
 def test_slices_of_fc2_start_nearer_to_zero_because_its_input_is_wider():
-    core = tiny.wire("fact_tt", "image", rank=16).method.factors.core
+    core = tiny.wire("fact_tt", "image", rank=16).method.factors[0].core
     largest = core.free.detach().view(tiny.DEPTH, 8, -1).abs().amax(dim=(0, 2))  # q, k, v, proj, 2 of fc1, 2 of fc2
     bounds = torch.tensor([1 / 16**0.5] * 6 + [1 / (2 * 16) ** 0.5] * 2)  # the tiny FFN is twice as wide as a token
     assert (largest <= bounds).all() and (largest > 0.95 * bounds).all()

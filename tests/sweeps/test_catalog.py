@@ -16,7 +16,8 @@ def page(root: Path) -> str:
 
 def rows(text: str) -> dict[str, dict[str, str]]:
     """The cells of every method by column. The second of the two published columns is on points."""
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    first, _, _ = text.partition("## Families")
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in first.splitlines() if line[:1] == "|"]
     head, _, *body = lines
     head[-3] = "published on points"
     return {line[0].strip("`"): dict(zip(head, line, strict=True)) for line in body}
