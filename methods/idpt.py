@@ -18,7 +18,7 @@ from methods.backbone import Backbone
 from methods.base import CLASS_TOKEN, Method, Published
 from methods.errors import check
 from methods.hooks import Tap
-from methods.layers import between, set_aside
+from methods.layers import between, edges, nearest, normalized, set_aside
 from methods.options import LATER, at_least
 
 if TYPE_CHECKING:
@@ -58,13 +58,8 @@ class EdgeConv(nn.Module):
         self.norm = nn.BatchNorm1d(dim)
 
     def forward(self, y: Tensor) -> Tensor:
-        index = nearest(y, self.neighbors)
-        # with W = [V, U], W [y_j - y_i; y_i] = V y_j + (U - V) y_i: one product per patch, not one per neighbour
-        difference, own = self.linear.weight.chunk(2, dim=1)
-        near = F.linear(y, difference)
-        near = near.gather(1, index.flatten(1)[..., None].expand(-1, -1, near.shape[-1])).unflatten(1, index.shape[1:])
-        edges = near + F.linear(y, own - difference)[:, :, None]  # (B, G, K, D)
-        return F.leaky_relu(_normalized(self.norm, edges), SLOPE).amax(dim=2)
+        found = edges(self.linear.weight, y, nearest(y, self.neighbors))  # (B, G, K, D)
+        return F.leaky_relu(normalized(self.norm, found), SLOPE).amax(dim=2)
 
 
 class PromptNetwork(nn.Module):
@@ -85,7 +80,7 @@ class PromptNetwork(nn.Module):
         for conv in self.convs:
             y = conv(y)
             outputs.append(y)
-        fused = _normalized(self.norm, self.fuse(torch.cat(outputs, dim=-1)))
+        fused = normalized(self.norm, self.fuse(torch.cat(outputs, dim=-1)))
         return F.leaky_relu(fused, SLOPE).amax(dim=1, keepdim=True)
 
 
@@ -118,7 +113,8 @@ class IDPT(Method):
         self.unfreeze(p for name, p in backbone.named_parameters() if name in CLASS_TOKEN)
         # the output of the block before has no position added to it yet
         self.admit_prompts(backbone, "idpt")
-        self.after(backbone.blocks[block - 1].module, partial(_extend, self.network))
+        prefix = backbone.blocks[block].prefix_tokens
+        self.after(backbone.blocks[block - 1].module, partial(_extend, self.network, prefix))
         self.after(backbone.norm, partial(set_aside, 1, self._prompt))
 
     def features(self, pooled: Tensor) -> Tensor:
@@ -127,19 +123,6 @@ class IDPT(Method):
         return prompt if self.prompt_alone else between(pooled, prompt)
 
 
-def nearest(y: Tensor, count: int) -> Tensor:
-    """Indices (B, G, K) of the ``count`` patches nearest to each of (B, G, D), itself among them; K = min(count, G)."""
-    y = y.detach().float()
-    distance = torch.cdist(y, y, compute_mode="donot_use_mm_for_euclid_dist")
-    return distance.topk(min(count, y.shape[1]), largest=False).indices
-
-
-def _normalized(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
-    """(..., D) -> (..., D): BatchNorm with its statistics over all dimensions but the last."""
-    out: Tensor = norm(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
-    return out
-
-
-def _extend(network: PromptNetwork, x: Tensor) -> Tensor:
-    """[class, patches] (B, 1 + G, D) -> [class, patches, prompt] (B, 1 + G + 1, D)."""
-    return torch.cat([x, network(x[:, 1:]).to(x.dtype)], dim=1)
+def _extend(network: PromptNetwork, prefix: int, x: Tensor) -> Tensor:
+    """``prefix`` tokens and the patches (B, T, D) -> these and the prompt (B, T + 1, D)."""
+    return torch.cat([x, network(x[:, prefix:]).to(x.dtype)], dim=1)

@@ -96,6 +96,33 @@ class ScaleShift(nn.Module):
             operation.bias.mul_(self.scale).add_(self.shift)
 
 
+def nearest(y: Tensor, count: int) -> Tensor:
+    """Indices (B, N, K) of the ``count`` rows nearest to each of (B, N, D), itself among them; K = min(count, N)."""
+    y = y.detach().float()
+    distance = torch.cdist(y, y, compute_mode="donot_use_mm_for_euclid_dist")
+    found: Tensor = distance.topk(min(count, y.shape[1]), largest=False).indices
+    return found
+
+
+def edges(weight: Tensor, y: Tensor, near: Tensor) -> Tensor:
+    """W [y_j - y_i; y_i] of every token y_i of (B, N, D) and each of its neighbours (B, N, K): (B, N, K, out).
+
+    W is (out, 2 D).
+    """
+    # with W = [V, U], W [y_j - y_i; y_i] = V y_j + (U - V) y_i: one product per token, not one per neighbour
+    difference, own = weight.chunk(2, dim=1)
+    products = F.linear(y, difference)
+    index = near.flatten(1)[..., None].expand(-1, -1, products.shape[-1])
+    found: Tensor = products.gather(1, index).unflatten(1, near.shape[1:])
+    return found + F.linear(y, own - difference)[:, :, None]
+
+
+def normalized(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
+    """(..., D) -> (..., D): BatchNorm with its statistics over all dimensions but the last."""
+    flat: Tensor = norm(x.flatten(0, -2))
+    return flat.view_as(x)
+
+
 class Prompts(nn.Module):
     """(B, N, D) -> (B, N - replaced + P, D): P learned tokens replace the last ``replaced`` ones; P D weights.
 

@@ -125,7 +125,7 @@ def build(name: str, *, pretrained: bool = True, drop_path: float = 0.0) -> nn.M
     model, size, _ = parse(name)
     path = weights_path(name) if pretrained else None
     if modality(name) == "points":
-        from benchmarks.backbones.points import build_point
+        from benchmarks.backbones.point_models import build_point
 
         return build_point(model, pretrained=pretrained, drop_path=drop_path, weights=path)
     from benchmarks.backbones.images import build_image
@@ -158,7 +158,7 @@ def fewest_points(name: str) -> int:
     """The points that a cloud needs at least; 0 for a backbone of images."""
     if modality(name) != "points":
         return 0
-    from benchmarks.backbones.points import fewest
+    from benchmarks.backbones.point_models import fewest
 
     return fewest(parse(name).model)
 

@@ -9,6 +9,8 @@ from torch import Tensor
 from benchmarks.files.farthest import farthest_points
 from methods.errors import UserError
 
+EXACT = "donot_use_mm_for_euclid_dist"  # differences, not products, which round more
+
 
 def group(points: Tensor, groups: int, size: int, *, skip_origin: bool = False) -> tuple[Tensor, Tensor]:
     """The neighbourhoods of ``nearest`` (B, G, K, 3) relative to their centres, and the centres (B, G, 3)."""
@@ -27,6 +29,17 @@ def nearest(points: Tensor, groups: int, size: int, *, skip_origin: bool = False
         raise UserError(f"{has}, but this backbone needs at least {needed} ({groups} groups of {size} points)")
     index = farthest_points(points, groups, skip_origin=skip_origin)
     centers = points.gather(1, index[..., None].expand(-1, -1, 3))
-    near = torch.cdist(centers, points, compute_mode="donot_use_mm_for_euclid_dist").topk(size, largest=False).indices
+    near = torch.cdist(centers, points, compute_mode=EXACT).topk(size, largest=False).indices
     flat = near.flatten(1)[..., None].expand(-1, -1, 3)
     return points.gather(1, flat).unflatten(1, (groups, size)), centers
+
+
+def chain(centers: Tensor) -> Tensor:
+    """The order (B, G) of centres (B, G, 3) that begins with the first and goes on to the nearest that is left."""
+    distance = torch.cdist(centers, centers, compute_mode=EXACT).detach()
+    clouds = torch.arange(len(centers), device=centers.device)
+    order = [torch.zeros_like(clouds)]
+    for _ in range(centers.shape[1] - 1):
+        distance[clouds, :, order[-1]] = torch.inf
+        order.append(distance[clouds, order[-1]].argmin(dim=1))
+    return torch.stack(order, dim=1)

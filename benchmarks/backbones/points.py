@@ -5,9 +5,8 @@ Shapes: B clouds, N points, G groups of K points, D token width.
 
 from collections.abc import Iterable
 from functools import partial
-from inspect import signature
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from itertools import pairwise
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -15,25 +14,22 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from benchmarks.backbones import checkpoints, vit
+from benchmarks.backbones import vit
 from benchmarks.backbones.grouping import nearest
-from benchmarks.backbones.loading import check_finite, fill
 from methods.backbone import Backbone, Modality
-from methods.errors import UserError, unknown
 
 
 class Tokenizer(nn.Module):
-    """A small PointNet that maps every group to one token: (B, G, K, 3) -> (B, G, out), the maximum over its points."""
+    """A small PointNet that maps every group to one token: (B, G, K, 3) -> (B, G, out), the maximum over its points.
 
-    def __init__(self, widths: tuple[int, int, int], out: int) -> None:
+    ``widths`` are those of the convolutions but the last. The maximum of the last but two goes to every point.
+    """
+
+    def __init__(self, widths: tuple[int, ...], out: int) -> None:
         super().__init__()
-        first, second, third = widths
-        self.first_conv = nn.Sequential(
-            nn.Conv1d(3, first, 1), nn.BatchNorm1d(first), nn.ReLU(inplace=True), nn.Conv1d(first, second, 1)
-        )
-        self.second_conv = nn.Sequential(
-            nn.Conv1d(2 * second, third, 1), nn.BatchNorm1d(third), nn.ReLU(inplace=True), nn.Conv1d(third, out, 1)
-        )
+        *first, third = widths
+        self.first_conv = _convolutions(3, *first)
+        self.second_conv = _convolutions(2 * first[-1], third, out)
 
     def forward(self, neighborhoods: Tensor) -> Tensor:
         batch, groups, size, _ = neighborhoods.shape
@@ -49,9 +45,17 @@ class PointTransformer(nn.Module):
     The defaults are Point-MAE's for ScanObjectNN: 21,825,792 parameters, and 22,093,327 with its 15-class head.
     ``fresh`` names the parameters that the loaded checkpoint lacks; every method trains them. ``positions`` says before
     which blocks positions are added: "every" block, as in pretraining, or "once", before the first.
+
+    Attributes:
+        prefix: the names of the tokens before the patches, each with the name of its position.
+        optional: the names of the parameters that published weights may lack.
+        block: the class of the blocks.
     """
 
     modality: ClassVar[Modality] = "points"
+    prefix: ClassVar[tuple[tuple[str, str], ...]] = (("cls_token", "cls_pos"),)
+    optional: ClassVar[frozenset[str]] = frozenset({"cls_token", "cls_pos"})
+    block: ClassVar[type[Block]] = Block
 
     def __init__(
         self,
@@ -62,7 +66,7 @@ class PointTransformer(nn.Module):
         num_groups: int = 128,
         group_size: int = 32,
         qkv_bias: bool = False,
-        widths: tuple[int, int, int] = (128, 256, 512),
+        widths: tuple[int, ...] = (128, 256, 512),
         reduced_from: int | None = None,
         pos_width: int = 128,
         head_width: int = 256,
@@ -78,19 +82,29 @@ class PointTransformer(nn.Module):
         self.positions: Literal["every", "once"] = "every"
         self.encoder = Tokenizer(widths, reduced_from or embed_dim)
         self.reduce_dim = nn.Linear(reduced_from, embed_dim) if reduced_from else nn.Identity()
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
-        self.cls_pos = nn.Parameter(torch.zeros(1, 1, embed_dim))
-        self.pos_embed = nn.Sequential(nn.Linear(3, pos_width), nn.GELU(), nn.Linear(pos_width, embed_dim))
+        tokens = [name for pair in self.prefix for name in pair]
+        for name in tokens:
+            self.register_parameter(name, nn.Parameter(torch.zeros(1, 1, embed_dim)))
+        self.pos_embed = self.make_positions(embed_dim, pos_width)
         # numbers, even if the weights are on the meta device
         rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
         layer_norm: Any = partial(nn.LayerNorm, eps=1e-5)
         self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, qkv_bias=qkv_bias, drop_path=rate, norm_layer=layer_norm) for rate in rates
+            self.block(embed_dim, num_heads, qkv_bias=qkv_bias, drop_path=rate, norm_layer=layer_norm) for rate in rates
         )
         self.norm = layer_norm(embed_dim)
         self.apply(_init)
-        for token in (self.cls_token, self.cls_pos):
-            nn.init.trunc_normal_(token, std=0.02)
+        for name in tokens:
+            nn.init.trunc_normal_(self.get_parameter(name), std=0.02)
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """The number of tokens before the patches."""
+        return len(self.prefix)
+
+    def make_positions(self, dim: int, hidden: int) -> nn.Module:
+        """What maps centres (B, G, 3) to their positions (B, G, D)."""
+        return nn.Sequential(nn.Linear(3, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
     def prepare(self, points: Tensor) -> Tensor:
         """Points (B, N, 3) to groups (B, G, 1 + K, 3): each centre, then its neighbours in absolute coordinates.
@@ -102,28 +116,49 @@ class PointTransformer(nn.Module):
         return torch.cat([centers[:, :, None], neighbors], dim=2)
 
     def embed(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """The tokens (B, 1 + G, D) of points or groups, class token first, and the position of each token."""
+        """The tokens (B, T, D) of points or groups, patches last, and the places (B, T, P) that ``advance`` needs.
+
+        The places of this class are the positions of the tokens, so that P = D.
+        """
         groups = points if points.ndim == 4 else self.prepare(points)
         centers = groups[:, :, 0]
         patches = self.reduce_dim(self.encoder(groups[:, :, 1:] - centers[:, :, None]))
-        x = torch.cat([self.cls_token.expand(len(points), -1, -1), patches], dim=1)
-        return x, torch.cat([self.cls_pos.expand(len(points), -1, -1), self.pos_embed(centers)], dim=1)
+        tokens = [self.get_parameter(name).expand(len(points), -1, -1) for name, _ in self.prefix]
+        positions = [self.get_parameter(name).expand(len(points), -1, -1) for _, name in self.prefix]
+        return torch.cat([*tokens, patches], dim=1), torch.cat([*positions, self.pos_embed(centers)], dim=1)
 
-    def advance(self, x: Tensor, pos: Tensor, blocks: Iterable[nn.Module]) -> Tensor:
-        """Apply blocks to tokens (B, T, D), and add their positions."""
+    def advance(self, x: Tensor, places: Tensor, blocks: Iterable[nn.Module]) -> Tensor:
+        """Apply blocks to tokens (B, T, D) at their places (B, T, P), and add their positions."""
         for block in blocks:
-            if self.positions == "every" or block is self.blocks[0]:
-                # prompts that a method appended have no position: zeros are added to them
-                missing = x.shape[1] - pos.shape[1]
-                x = x + (F.pad(pos, (0, 0, 0, missing)) if missing else pos)
-            x = checkpoint(block, x, use_reentrant=False) if self.grad_checkpointing else block(x)
+            x = self.through(block, self.placed(block, x, places))
         return x
+
+    def placed(self, block: nn.Module, x: Tensor, pos: Tensor) -> Tensor:
+        """Tokens with their positions added, if this block is one that gets them."""
+        if self.positions == "once" and block is not self.blocks[0]:
+            return x
+        # prompts that a method appended have no position: zeros are added to them
+        missing = x.shape[1] - pos.shape[1]
+        return x + (F.pad(pos, (0, 0, 0, missing)) if missing else pos)
+
+    def through(self, block: nn.Module, *args: object) -> Tensor:
+        """The output of a block, whose activations are computed again in the backward pass if that was asked for."""
+        out = checkpoint(block, *args, use_reentrant=False) if self.grad_checkpointing else block(*args)
+        return cast(Tensor, out)
 
     def pool(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The output of the last block to pooled features (B, 2 D) and the normalised patch tokens (B, G, D)."""
-        x = self.norm(x)
-        patches = x[:, 1 : 1 + self.num_groups]
-        return torch.cat([x[:, 0], patches.amax(1)], dim=-1), patches
+        x, start = self.normalized(x), self.num_prefix_tokens
+        patches = x[:, start : start + self.num_groups]
+        return torch.cat([self.summary(x, patches), patches.amax(1)], dim=-1), patches
+
+    def normalized(self, x: Tensor) -> Tensor:
+        """The tokens after the last norm."""
+        return cast(Tensor, self.norm(x))
+
+    def summary(self, x: Tensor, patches: Tensor) -> Tensor:
+        """The first half of the pooled features: the class token, which is the last token before the patches."""
+        return x[:, self.num_prefix_tokens - 1]
 
     def forward_tokens(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """The pooled features (B, 2 D) and the patch tokens (B, G, D) of points (B, N, 3) or groups."""
@@ -150,55 +185,12 @@ class PointTransformer(nn.Module):
         return nn.Sequential(*layers, nn.Linear(width, classes))
 
 
-PUBLISHED: dict[str, dict[str, object]] = {  # by whose weights are loaded; three of them share one architecture
-    # all of them were pretrained with pointnet2's kernel, which skips the origin
-    **{name: {"skip_origin": True} for name in ("point_mae", "point_act", "point_recon")},
-    "point_bert": {"skip_origin": True, "reduced_from": 256, "head_norm": False},
-}
-MODELS: dict[str, dict[str, object]] = {
-    **PUBLISHED,  # 128 groups, for clouds of 2,048 points
-    **{f"{name}_1k": {**options, "num_groups": 64} for name, options in PUBLISHED.items()},  # for 1,024 points
-    "point_nano": {
-        "embed_dim": 96,
-        "num_heads": 3,
-        "num_groups": 16,
-        "group_size": 16,
-        "widths": (32, 64, 96),
-        "pos_width": 64,
-        "head_width": 96,
-    },
-}
-
-
-def build_point(name: str, *, pretrained: bool, drop_path: float, weights: Path | None) -> nn.Module:
-    """A point transformer in eval mode. Without ``weights`` it gets random weights from torch's generator.
-
-    Raises:
-        UserError: the name is unknown, or the weights are missing, cannot be read or do not fit.
-    """
-    if name not in MODELS:
-        raise UserError(unknown("backbone", name, [*MODELS, "vit_nano"]))
-    if pretrained and weights is None:
-        raise UserError(f"backbone '{name}' has no weights of its own; give a local file as {name}@FILE")
-    try:
-        state = checkpoints.read(weights) if weights is not None else {}
-        # exported models may have biases that the published architecture lacks
-        biased = any(key.endswith("attn.qkv.bias") for key in state)
-        model = PointTransformer(**MODELS[name], drop_path=drop_path, qkv_bias=biased)  # type: ignore[arg-type]
-        if weights is not None:
-            model.fresh = fill(model, state, checkpoints.TOKENS)
-            check_finite(model)
-    except UserError as error:
-        raise UserError(f"cannot load {weights} into backbone '{name}': {error}") from None
-    return model.eval()
-
-
-def fewest(name: str) -> int:
-    """The points that a cloud needs at least: as many as there are groups, and as a group has."""
-    defaults = signature(PointTransformer).parameters
-    return max(
-        int(str(MODELS.get(name, {}).get(size, defaults[size].default))) for size in ("num_groups", "group_size")
-    )
+def _convolutions(*widths: int) -> nn.Sequential:
+    """Convolutions over single points from each width to the next, with BatchNorm and ReLU between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        layers += [nn.Conv1d(inputs, outputs, 1), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers[:-2])
 
 
 def _init(module: nn.Module) -> None:
@@ -212,7 +204,7 @@ def describe(model: PointTransformer) -> Backbone:
     """The backbone for methods."""
     body: Any = model
     blocks = tuple(
-        vit.pre_norm_block(block, f"blocks.{number}", Block, grid=None, prefix_tokens=1)
+        vit.pre_norm_block(block, f"blocks.{number}", Block, grid=None, prefix_tokens=model.num_prefix_tokens)
         for number, block in enumerate(body.blocks)
     )
     reduce = body.reduce_dim
@@ -228,5 +220,5 @@ def describe(model: PointTransformer) -> Backbone:
         head_hidden_size=body.head_hidden_size,
         patch_values=3 * body.group_size,
         resumable=True,
-        sample=lambda: torch.zeros(groups, device=body.cls_token.device),
+        sample=lambda: torch.zeros(groups, device=next(model.parameters()).device),
     )

@@ -7,7 +7,7 @@ from torch import nn
 
 import methods
 from benchmarks import backbones, cli, suites
-from benchmarks.backbones.points import PUBLISHED
+from benchmarks.backbones.point_models import PUBLISHED
 from methods.papers import headline
 
 

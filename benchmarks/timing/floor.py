@@ -39,7 +39,7 @@ def account(backbone: nn.Module, batch: int, *, classes: int, points: int = 0) -
             return {}
         tokens = backbone.num_prefix_tokens + backbone.patch_embed.num_patches
         return {"patch embedding": _patches(backbone, batch), **_body(backbone, batch, classes, tokens)}
-    if not isinstance(backbone, PointTransformer):
+    if type(backbone) is not PointTransformer:
         return {}
     body: Any = backbone
     return {**_cloud(body, batch, points), **_body(body, batch, classes, 1 + body.num_groups)}
@@ -127,7 +127,7 @@ def _cloud(backbone: PointTransformer, batch: int, points: int) -> dict[str, Wor
     groups = backbone.num_groups
     rows = batch * groups * backbone.group_size
     convolutions = [m for m in backbone.encoder.modules() if isinstance(m, nn.Conv1d)]
-    small = [m for m in (backbone.reduce_dim, *backbone.pos_embed) if isinstance(m, nn.Linear)]
+    small = [m for m in (backbone.reduce_dim, *backbone.pos_embed.modules()) if isinstance(m, nn.Linear)]
     products: list[tuple[int, Tensor]] = [(rows, module.weight) for module in convolutions]
     products += [(batch * groups, module.weight) for module in small]
     flops = sum(2 * count * weight.numel() for count, weight in products)

@@ -40,15 +40,15 @@ def unchanged_blocks(model: Classifier) -> int:
 def block_input(model: Classifier, x: Tensor, block: int) -> Tensor:
     """The input of a block for the samples ``x``.
 
-    It is (B, T, D) for images, and (B, 2, T, D) for clouds: tokens and positions. For ``block`` = L, the number of
+    It is (B, T, D) for images, and (B, T, D + P) for clouds: tokens and their places. For ``block`` = L, the number of
     blocks, it is the pooled features (B, F).
     """
     backbone: Any = model.backbone
     if block == model.method.depth:
         return model.pooled(x)
     if modality(backbone) == "points":
-        tokens, positions = backbone.embed(x)
-        return torch.stack([backbone.advance(tokens, positions, backbone.blocks[:block]), positions], dim=1)
+        tokens, places = backbone.embed(x)
+        return torch.cat([backbone.advance(tokens, places, backbone.blocks[:block]), places], dim=-1)
     seen: list[Tensor] = []
     # runs before the method's own hooks on this block, which change the tokens in every step
     handle = backbone.blocks[block].register_forward_pre_hook(lambda module, args: seen.append(args[0]), prepend=True)
@@ -64,9 +64,9 @@ def resumed(model: Classifier, block: int, entered: Tensor) -> Tensor:
     backbone: Any = model.backbone
     if entered.ndim == 2:
         pooled = entered
-    elif entered.ndim == 4:
-        tokens, positions = entered.unbind(1)
-        pooled = backbone.pool(backbone.advance(tokens, positions, backbone.blocks[block:]))[0]
+    elif modality(backbone) == "points":
+        tokens, places = entered.tensor_split([backbone.num_features], dim=-1)
+        pooled = backbone.pool(backbone.advance(tokens, places, backbone.blocks[block:]))[0]
     else:
         pooled = backbone.forward_head(backbone.norm(backbone.blocks[block:](entered)))
     return cast(Tensor, model.head(model.method.features(pooled)))

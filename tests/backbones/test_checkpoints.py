@@ -1,6 +1,7 @@
 """Published checkpoints of point transformers: their layouts, what is refused, and what starts fresh."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmarks import run
-from benchmarks.backbones import points
-from benchmarks.backbones.points import PointTransformer, build_point
+from benchmarks.backbones.point_models import MODELS, build_point
+from benchmarks.backbones.points import PointTransformer
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep, wiring
 from benchmarks.training import model
@@ -30,7 +31,8 @@ Complaint = Callable[..., str]
 def tiny(monkeypatch: pytest.MonkeyPatch):
     """The published architectures, made small."""
     for name in ("point_mae", "point_act", "point_recon", "point_bert"):
-        monkeypatch.setitem(points.MODELS, name, TINY | ({"reduced_from": 16} if name == "point_bert" else {}))
+        reduced = {"reduced_from": 16} if name == "point_bert" else {}
+        monkeypatch.setitem(MODELS, name, partial(PointTransformer, **TINY, **reduced))
     yield
     for known in (wiring.bare, wiring.misfit):  # they hold the small architectures
         known.cache_clear()
@@ -38,7 +40,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch):
 
 def original(name: str = "point_mae") -> PointTransformer:
     torch.manual_seed(7)
-    return PointTransformer(**points.MODELS[name]).eval()  # type: ignore[arg-type]
+    return MODELS[name]().eval()
 
 
 def nested(state: State) -> State:
@@ -78,7 +80,9 @@ def act(state: State) -> dict[str, object]:
 def recon(state: State) -> dict[str, object]:
     branch = ("norm1_contrast.weight", "mlp_contrast.fc1.bias", "attn_contrast.kv.weight", "norm2_contrast.bias")
     inner = nested(state) | beside("img_token", "text_pos", *(f"blocks.blocks.1.{name}" for name in branch))
-    outer = beside("img_encoder.x", "text_proj.weight", "cls_proj.0.weight", "MAE_decoder.norm.bias")
+    outer = beside(
+        "img_encoder.model.patch_embed.proj.weight", "text_proj.weight", "cls_proj.0.weight", "MAE_decoder.norm.bias"
+    )
     return {"base_model": prefixed("MAE_encoder.", inner) | outer | DECODER}
 
 
@@ -160,7 +164,7 @@ def without(*names: str) -> Callable[[State], State]:
         (without("norm.weight", "blocks.1.mlp.fc1.bias"), "missing: blocks.1.mlp.fc1.bias, norm.weight"),
         (without("cls_pos"), "missing: cls_pos"),
         (without("norm.bias", *TOKENS), "missing: norm.bias"),
-        (lambda state: state | beside("reduce_dim.bias", "other"), "left over: other, reduce_dim.bias"),
+        (lambda state: state | beside("pos.bias", "other"), "left over: other, pos.bias"),
         (lambda state: state | beside("norm.bias"), "of another shape: norm.bias (3,) for (24,)"),
         (lambda state: prefixed("x.", state), " and "),
         (lambda state: {"epoch": 3}, "holds no tensors"),

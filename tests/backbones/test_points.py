@@ -8,7 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import backbones
 from benchmarks.backbones.grouping import group
-from benchmarks.backbones.points import MODELS, PUBLISHED, PointTransformer, build_point
+from benchmarks.backbones.point_models import MODELS, PUBLISHED, build_point
+from benchmarks.backbones.points import PointTransformer
 from methods.errors import UserError
 
 
@@ -39,15 +40,15 @@ def test_groups_are_the_nearest_neighbours_minus_their_centre():
     ],
 )
 def test_totals_are_the_published_ones(name, classes, total):
-    model = PointTransformer(**MODELS[name])  # type: ignore[arg-type]
+    model = MODELS[name]()
     head = model.make_head(model.head_hidden_size, classes)
     assert sum(p.numel() for part in (model, head) for p in part.parameters()) == total
 
 
 def test_every_published_architecture_has_one_for_1024_points_and_skips_the_origin():
     for name in PUBLISHED:
-        assert MODELS[name]["skip_origin"]
-        assert MODELS[f"{name}_1k"] == MODELS[name] | {"num_groups": 64}
+        assert MODELS[name].keywords["skip_origin"]
+        assert MODELS[f"{name}_1k"].keywords == MODELS[name].keywords | {"num_groups": 64}
     assert PointTransformer().num_groups == 128
 
 
@@ -111,8 +112,9 @@ def test_a_pretrained_backbone_without_weights_asks_for_a_file():
 
 
 def test_a_cloud_needs_as_many_points_as_groups_and_as_a_group_has():
-    needed = {name: backbones.fewest_points(name) for name in ("point_mae", "point_mae_1k", "point_nano", "vit_nano")}
-    assert needed == {"point_mae": 128, "point_mae_1k": 64, "point_nano": 16, "vit_nano": 0}
+    names = ("point_mae", "point_mae_1k", "point_gpt_large", "point_femae_1k", "point_nano", "vit_nano")
+    needed = dict(zip(names, (128, 64, 128, 64, 16, 0), strict=True))
+    assert {name: backbones.fewest_points(name) for name in names} == needed
     with pytest.raises(UserError, match="at least 16"):
         backbones.build("point_nano")(torch.rand(1, 15, 3))
     backbones.build("point_nano")(torch.rand(1, 16, 3))

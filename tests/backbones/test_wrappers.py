@@ -2,14 +2,16 @@
 
 import io
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from benchmarks import backbones, run
-from benchmarks.backbones import points
 from benchmarks.backbones.images import build_image
+from benchmarks.backbones.point_models import MODELS
+from benchmarks.backbones.points import PointTransformer
 from tests.backbones.test_damaged_weights import MODEL, pth, weights
 
 HEAD = {"head.weight": torch.ones(7, 64), "head.bias": torch.ones(7)}
@@ -91,9 +93,9 @@ def test_a_file_that_was_saved_on_a_gpu_loads_on_a_cpu(same_state, tmp_path):
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.module.", "module._orig_mod.MAE_encoder."])
 def test_wrapped_weights_of_points_load(prefix, same_state, tmp_path, monkeypatch):
-    tiny = dict(embed_dim=24, depth=2, num_heads=3, num_groups=6, group_size=4, widths=(8, 8, 8), pos_width=8)
-    monkeypatch.setitem(points.MODELS, "point_mae", tiny)
-    state = points.PointTransformer(**tiny).state_dict()
+    sizes = dict(embed_dim=24, depth=2, num_heads=3, num_groups=6, group_size=4, widths=(8, 8, 8), pos_width=8)
+    monkeypatch.setitem(MODELS, "point_mae", partial(PointTransformer, **sizes))
+    state = MODELS["point_mae"]().state_dict()
     (tmp_path / "w.pth").write_bytes(pth({"base_model": under(prefix, state)}))
     assert same_state(backbones.build(f"point_mae@{tmp_path / 'w.pth'}").state_dict(), state)
 

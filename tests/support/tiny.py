@@ -8,6 +8,8 @@ from torch import nn
 
 import methods
 from benchmarks import backbones
+from benchmarks.backbones.point_femae import PointFEMAE
+from benchmarks.backbones.point_gpt import PointGPT
 from benchmarks.backbones.points import PointTransformer
 from benchmarks.records.spec import Recipe
 from benchmarks.training.model import Classifier
@@ -35,10 +37,14 @@ def vit(**changes):
     return VisionTransformer(**shape | {"num_classes": 0} | changes).eval()
 
 
-def points(**changes):
+def points(model=PointTransformer, **changes):
     shape = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": 3, "num_groups": 4, "group_size": 4}
     torch.manual_seed(0)
-    return PointTransformer(**shape | {"widths": (8, 16, 16), "pos_width": 16} | changes).eval()
+    return model(**shape | {"widths": (8, 16, 16), "pos_width": 16} | changes).eval()
+
+
+def gpt(**changes):
+    return points(PointGPT, **{"qkv_bias": True, "widths": (8, 8, 16, 16)} | changes)
 
 
 def eva(**changes):
@@ -63,6 +69,7 @@ def convnext(depth=DEPTH, **changes):
 
 
 BUILDERS = {"image": vit, "points": points, "eva": eva, "swin": swin, "convnext": convnext}
+BUILDERS |= {"gpt": gpt, "femae": partial(points, PointFEMAE)}
 
 
 def backbone(kind, layers=DEPTH, **changes):

@@ -63,3 +63,8 @@ def test_the_formula_s_bytes_are_a_close_lower_bound_of_the_operators(modality):
     counted = measured(modality, forward, backward)
     for ours, theirs in ((counted.forward_bytes, forward.bytes), (counted.backward_bytes, backward.bytes)):
         assert 0.75 * theirs < ours <= theirs
+
+
+@pytest.mark.parametrize("body", ["gpt", "femae"])
+def test_other_point_backbones_have_no_formula(body):
+    assert floor.account(backbone(body), BATCH, classes=CLASSES, points=POINTS) == {}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from benchmarks import backbones, export
 from benchmarks.backbones.images import vit_nano
-from benchmarks.backbones.points import MODELS, PointTransformer
+from benchmarks.backbones.point_models import MODELS
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
@@ -109,7 +109,7 @@ def test_a_point_checkpoint_loads_into_the_point_transformer_and_its_head(method
     path, expected, spec = saved(tmp_path, method, "solids")
     state, card = exported(path, tmp_path)
     assert card["qkv_bias"] == str(method == "ssf")  # only ssf adds a shift to qkv
-    bare = PointTransformer(**MODELS[card["architecture"]], qkv_bias=card["qkv_bias"] == "True")  # type: ignore[arg-type]
+    bare = MODELS[card["architecture"]](qkv_bias=card["qkv_bias"] == "True")
     whole = nn.Sequential(OrderedDict(body=bare, head=bare.make_head(bare.head_hidden_size, spec.classes)))
     whole.load_state_dict({name if name.startswith("head.") else f"body.{name}": t for name, t in state.items()})
     assert_same(whole, inputs("solids"), expected)

@@ -69,6 +69,14 @@ def test_training_from_cached_blocks_gives_the_same_results(kind, block, modalit
         torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("family", ["gpt", "femae"])
+def test_other_point_backbones_go_on_from_cached_blocks(family):
+    model, x = tiny.wire("linear", family), tiny.inputs("points")
+    with torch.no_grad():
+        entered = prefix.block_input(model, prefix.prepared(model, x), 2)
+        torch.testing.assert_close(prefix.resumed(model, 2, entered), model(x))
+
+
 def test_blocks_before_the_prefix_are_run_once():
     run = make("hf:lora", "image")
     calls = [0] * tiny.DEPTH
