@@ -35,10 +35,10 @@ def check_origin(tensors: Mapping[str, Tensor], backbone: str) -> None:
     """
     width = next((tensor.numel() for name, tensor in tensors.items() if re.search(START, name)), None)
     marked = (mark[1:] for mark in MARKS if _any(mark[0], tensors))
-    title, fits = SIZES[width] if width in SIZES else next(marked, ("", (backbone,)))
     model = backbone.removesuffix(FEWER)
+    title, fits = SIZES[width] if width in SIZES else next(marked, ("", (model,)))
     known = f"give it as {fits[0]}{backbone.removeprefix(model)}@FILE" if fits else "this backbone takes points"
-    check({model, backbone} & {*fits}, f"it looks like a checkpoint of {title}; {known}")
+    check(model in fits, f"it looks like a checkpoint of {title}; {known}")
 
 
 def _any(pattern: str, names: Iterable[str]) -> bool:

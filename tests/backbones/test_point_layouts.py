@@ -261,6 +261,13 @@ def test_a_checkpoint_of_another_model_is_named(backbone, names, width, line, tm
     assert str(error.value) == f"cannot load {tmp_path / 'w.pth'} into backbone '{backbone}': {line}"
 
 
+@pytest.mark.parametrize("backbone", ["point_mae", "point_mae_1k"])
+def test_tensors_of_no_known_model_are_left_to_their_names(backbone):
+    check_origin({"x": torch.zeros(1)}, backbone)
+    with pytest.raises(UserError, match="Point-FEMAE"):
+        check_origin({"blocks.0.cls.conv1.0.weight": torch.zeros(1)}, backbone)
+
+
 def test_prompts_stand_before_the_patches_the_latest_first():
     torch.manual_seed(0)
     model = PointGPT(**TINY, widths=(8, 12, 16), qkv_bias=True).eval()
