@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     record = drawing.asked(args)
     spec = Spec.from_json(record["spec"])
-    suite = suites.get(spec.suite)
+    suite = suites.get(spec.suite).of_seed(spec.seed)
     tuned = model.load(store.adapter_path(args.results, spec))
     x, y = (values[:SAMPLES] for values in suite.load(spec.task, "test", size=spec.backbone.image_size))
     after = _pooled(tuned, x)

@@ -88,10 +88,10 @@ def _check_files(spec: Spec) -> None:
         weights == spec.backbone.sha256,
         f"{node} has other weights of {spec.backbone.name} than the driver; copy them to it",
     )
-    data = _fingerprint(spec.suite, spec.task)
+    data = _fingerprint(spec.suite, spec.task, spec.seed)
     check(data == spec.data_fingerprint, f"{node} has other data of {spec.task} than the driver; copy it there")
 
 
 @cache
-def _fingerprint(suite: str, task: str) -> str:
-    return suites.get(suite).fingerprint(task)
+def _fingerprint(suite: str, task: str, seed: int) -> str:
+    return suites.get(suite).of_seed(seed).fingerprint(task)

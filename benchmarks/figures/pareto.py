@@ -71,7 +71,7 @@ def _panel(frame: pd.DataFrame, made: Sequence[Point]) -> Panel:
     tasks, seeds = frame["spec.task"].nunique(), frame["spec.seed"].nunique()
     bars = f"bars: 95 % t-interval over {seeds} seeds" if seeds > 1 else "1 seed"
     return Panel(
-        title=f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}{ending}",
+        title=f"{first['suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}{ending}",
         points=sorted((replace(point, name=names[point.name]) for point in made), key=lambda p: p.name),
         rows=list(names.values()),
         accuracy=f"test accuracy, {f'mean of {tasks} tasks' if tasks > 1 else first['spec.task']} (%)",

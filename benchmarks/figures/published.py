@@ -15,7 +15,7 @@ from benchmarks import published, suites
 from benchmarks.figures import drawing
 from benchmarks.published import Panel
 from benchmarks.tables import statistics
-from benchmarks.tables.rows import scores, tasks_and_groups
+from benchmarks.tables.rows import of_present, scores, tasks_and_groups
 
 COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
 MARKERS = "sD^vP"
@@ -84,7 +84,7 @@ def ours(suite: str, panel: Panel, frame: pd.DataFrame) -> Points | None:
 def series(suite: str, groups: Sequence[pd.DataFrame]) -> list[Points]:
     """Return the points of the paper, then our points of each group of comparable runs that has the tasks."""
     panel = panels()[suite]
-    own = (ours(suite, panel, group) for group in groups if group["spec.suite"].iloc[0] == suite)
+    own = (ours(suite, panel, group) for group in of_present(suite, groups)[0])
     return [theirs(suite, panel), *filter(None, own)]
 
 

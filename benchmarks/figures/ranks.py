@@ -81,7 +81,7 @@ def _panel(frame: pd.DataFrame) -> Panel | None:
         return None
     first, (names, ending) = frame.iloc[0], in_figures(map(str, blocks))
     return Panel(
-        title=f"{first['spec.suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}{ending}",
+        title=f"{first['suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}{ending}",
         blocks=blocks.rename(columns=names),
         tasks=len(tasks),
     )

@@ -16,7 +16,7 @@ from benchmarks.tables.table import Table
 AXES = tuple(csv.reader((files("benchmarks.html") / "axes.csv").read_text().splitlines()[1:]))
 PER_DEVICE = {name for name, *_ in AXES if name.startswith("cost.") and "flops" not in name}
 FACTS = (
-    *("row", "spec.suite", "spec.backbone.modality", "spec.backbone.name", "accuracy.checkpoint_rule"),
+    *("row", "suite", "spec.backbone.modality", "spec.backbone.name", "accuracy.checkpoint_rule"),
     *("spec.task", "spec.seed", "accuracy.test", "environment.device"),
 )
 
@@ -81,7 +81,7 @@ def _in_order(group: pd.DataFrame, rows: Sequence[str]) -> pd.DataFrame:
 def _facts(runs: pd.DataFrame) -> dict[str, Any]:
     first = runs.iloc[0]
     return {
-        "suite": first["spec.suite"],
+        "suite": first["suite"],
         "modality": first["spec.backbone.modality"],
         "backbone": first["spec.backbone.name"],
         "rule": first["accuracy.checkpoint_rule"],

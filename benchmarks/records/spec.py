@@ -91,9 +91,10 @@ class Spec:
         config: the method's options, learning rate and weight decay among them.
         backbone: the frozen backbone and the digest of its weights.
         suite: the name of the suite, as in ``benchmarks.suites.SUITES``.
+        suite_version: the version of the suite. Numbers of two versions are never compared.
         task: the name of the task within the suite.
         classes: the number of classes of the task.
-        data_fingerprint: the SHA-256 of all samples and labels of the task.
+        data_fingerprint: the SHA-256 of all samples and labels of the task that a run of this seed sees.
         recipe: how the method is trained.
         seed: the seed of new weights, of the order of samples, and of every other random number of the run.
         dtype: the type that matrix products are computed in.
@@ -111,6 +112,7 @@ class Spec:
     recipe: Recipe
     seed: int
     dtype: Dtype
+    suite_version: Annotated[int, at_least(1)] = field(default=1, metadata=LATER)
     tuning: dict[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:

@@ -46,7 +46,8 @@ class Task:
     """One classification task; ``train``, ``val`` and ``test`` count its samples.
 
     ``lacking`` counts the training samples that one published copy of the data lacks. ``points`` counts the points of
-    the smallest cloud; 0 if that is not known.
+    the smallest cloud; 0 if that is not known. ``shots`` counts the training samples per class of a few-shot task, and is
+    0 for other tasks.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Task:
     licence: str
     lacking: int = 0
     points: int = 0
+    shots: int = 0
 
     def __post_init__(self) -> None:
         one = "a model that has one class to choose from is always right"
@@ -93,6 +95,9 @@ class Suite:
             these files are ignored.
         notes: by task, one line that a person should read before a run on it.
         panel: what its panel shows in the figure of published and own numbers; None if it has no panel.
+        version: part of every record. It grows when data or recipe change so that numbers are no longer comparable.
+        by_seed: the same suite with the data of a run's seed, where training samples are drawn anew for every seed;
+            ``load`` and ``fingerprint`` of this suite itself are those of seed 0. None if all seeds have the same data.
     """
 
     name: str
@@ -112,6 +117,16 @@ class Suite:
     notes: Mapping[str, str] = field(default_factory=dict)
     panel: Panel | None = None
     recipes_on: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    version: int = 1
+    by_seed: Callable[[int], Suite] | None = None
+
+    def data_seed(self, seed: int) -> int:
+        """What the data of a run depend on: its seed, or 0 where all seeds have the same data."""
+        return 0 if self.by_seed is None else seed
+
+    def of_seed(self, seed: int) -> Suite:
+        """This suite with the data of a run's seed."""
+        return self if self.by_seed is None else self.by_seed(seed)
 
     def recipe(self, task: str, backbone: str) -> dict[str, object]:
         """The fields of a Recipe that differ from its defaults for a task on a backbone, by the name of its model."""
@@ -183,20 +198,21 @@ def listed() -> tuple[list[Suite], str | None]:
         return known, f"suite {FOLDER}: {error}"
 
 
-def decode(asked: Iterable[tuple[str, str, int | None]], splits: Sequence[str]) -> None:
-    """Load every (suite, task, image size) once, so that files are decoded into the cache before any run starts.
+def decode(asked: Iterable[tuple[str, str, int, int | None]], splits: Sequence[str]) -> None:
+    """Load every (suite, task, seed, image size) once, so that files are decoded into the cache before any run starts.
 
     Damaged files are then found before the first run, and no run waits while another decodes. The notes of tasks are
     shown as warnings.
     """
-    wanted = list(dict.fromkeys(asked))
-    known = {name: get(name) for name in {suite for suite, _, _ in wanted}}
-    for suite, task in dict.fromkeys((suite, task) for suite, task, _ in wanted):
+    runs = list(asked)
+    known = {name: get(name) for name in {suite for suite, _, _, _ in runs}}
+    for suite, task in dict.fromkeys((suite, task) for suite, task, _, _ in runs):
         if task in known[suite].notes:
             warn(known[suite].notes[task])
-    for suite, task, size in wanted:
+    wanted = dict.fromkeys((suite, task, known[suite].data_seed(seed), size) for suite, task, seed, size in runs)
+    for suite, task, seed, size in wanted:
         for split in splits:
-            known[suite].load(task, split, size=size)
+            known[suite].of_seed(seed).load(task, split, size=size)
 
 
 def _is_own(name: str, known: Mapping[str, str]) -> bool:

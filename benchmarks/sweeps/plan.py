@@ -112,7 +112,7 @@ def _samples(spec: Spec, count: int) -> tuple[Tensor, Tensor]:
         return torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8), y
     if spec.data_fingerprint == backbones.ABSENT:
         return torch.rand(count, POINTS, 3), y
-    x, y = suites.get(spec.suite).load(spec.task, "train", size=None)
+    x, y = suites.get(spec.suite).of_seed(spec.seed).load(spec.task, "train", size=None)
     return x[:count], y[:count]
 
 

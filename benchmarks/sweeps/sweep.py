@@ -165,7 +165,11 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     cells = [(task, name) for task in tasks for name in names if kinds[task] in methods.get(name).modalities]
     grid.check_runs(len(sweep.seeds) * sum(len(configs[name]) * len(recipes[task, name]) for task, name in cells))
     # data before weights, because missing data are found faster
-    prints = {task: (_fingerprint_or_absent(suite, task) if absent else suite.fingerprint(task)) for task in tasks}
+    drawn = {suite.data_seed(seed): suite.of_seed(seed) for seed in sweep.seeds}
+    prints = {
+        (seed, task): _fingerprint_or_absent(own, task) if absent else own.fingerprint(task)
+        for (seed, own), task in product(drawn.items(), tasks)
+    }
     digested = backbones.source_or_absent if absent else backbones.source
     sources = {kind: digested(name) for kind, name in chosen.items()}
     few = fitting.with_few_points(suite, tasks, chosen)
@@ -184,9 +188,10 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
                 config=config,
                 backbone=sources[kind],
                 suite=suite.name,
+                suite_version=suite.version,
                 task=task,
                 classes=suite.tasks[task].classes,
-                data_fingerprint=prints[task],
+                data_fingerprint=prints[suite.data_seed(seed), task],
                 recipe=recipe,
                 seed=seed,
                 dtype=dtype if isinstance(dtype, str) else dtype(sources[kind].name),

@@ -56,7 +56,7 @@ def accuracies(frame: pd.DataFrame) -> Table:
     order = (-values["mean"].fillna(-1)).sort_values(kind="stable").index  # equal rows stay in alphabetical order
     cells = cells.loc[order].astype(object).fillna(UNKNOWN).rename_axis("method")
     first = frame.iloc[0]
-    title = f"{first['spec.suite']}: {first['spec.backbone.modality']}, {first['spec.backbone.name']}"
+    title = f"{first['suite']}: {first['spec.backbone.modality']}, {first['spec.backbone.name']}"
     shown = values.loc[order].reindex(columns=cells.columns).rename_axis("method")
     return Table(title, _notes(frame, tasks, groups), cells, shown, tuple(tasks))
 

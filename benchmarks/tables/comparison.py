@@ -30,7 +30,7 @@ def lines(frame: pd.DataFrame, first: str, second: str) -> list[str]:
 
 def _of_group(frame: pd.DataFrame, first: str, second: str) -> list[str]:
     run = frame.iloc[0]
-    title = f"{run['spec.suite']}: {run['spec.backbone.modality']}, {run['spec.backbone.name']}"
+    title = f"{run['suite']}: {run['spec.backbone.modality']}, {run['spec.backbone.name']}"
     rows = []
     for asked in (first, second):
         found = _rows(frame, asked)

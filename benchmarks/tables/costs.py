@@ -65,7 +65,7 @@ def _costs(frame: pd.DataFrame, device: str) -> Table:
     )
     cells.insert(0, "runs", frame.groupby("row").size().map(str))
     first = frame.iloc[0]
-    title = f"{first['spec.suite']}: what runs cost, {first['spec.backbone.modality']}, {first['spec.backbone.name']}"
+    title = f"{first['suite']}: what runs cost, {first['spec.backbone.modality']}, {first['spec.backbone.name']}"
     threads = sorted(frame["environment.threads"].unique()) if "environment.threads" in frame else []
     spread = f", threads {', '.join(map(str, threads))}" if threads else ""
     about = notes("costs", measured=f"on {device}{spread}, {first['spec.dtype']}")
@@ -102,5 +102,5 @@ def _searches(runs: pd.DataFrame, spent: pd.DataFrame) -> Table:
     cells.insert(0, "seeds", runs.groupby(keys).size().map(str))
     cells.index = pd.Index([f"{method} on {task}" for method, task in cells.index], name="search")
     first = runs.iloc[0]
-    title = f"{first['spec.suite']}: what searches cost, {first['spec.backbone.modality']}"
+    title = f"{first['suite']}: what searches cost, {first['spec.backbone.modality']}"
     return Table(title, notes("searches"), cells, nothing_best(cells))

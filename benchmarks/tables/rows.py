@@ -1,7 +1,7 @@
 """Groups of comparable runs, the table row that each run belongs to, and the accuracies by row and task."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,26 +13,49 @@ from benchmarks.backbones.names import parse
 from methods.errors import UserError
 
 MOST_OPTIONS = 3  # a row with more options is named by a letter
-SAME = ("spec.suite", "spec.backbone.modality", "spec.backbone.name", "spec.backbone.sha256", "recipe", "spec.dtype")
+VERSION = "spec.suite_version"
+SAME = ("suite", "spec.backbone.modality", "spec.backbone.name", "spec.backbone.sha256", "recipe", "spec.dtype")
 
 
 def comparable(frame: pd.DataFrame) -> list[pd.DataFrame]:
     """Split runs into groups of comparable runs, which agree in every field of SAME.
 
-    The new column ``row`` names the method and its options.
+    The new column ``row`` names the method and its options, ``suite`` the suite and its version if that is not 1.
     """
     # the digest identifies a backbone; the path of its file does not matter
     backbone = frame["spec.backbone.name"].map(lambda name: parse(name).plain)
     # equal recipes have equal texts if their fields are sorted
     recipes = {text: json.dumps(json.loads(text), sort_keys=True) for text in frame["spec.recipe"].unique()}
     recipe = frame["spec.recipe"].map(recipes)
-    frame = frame.assign(row=_names(frame), recipe=recipe, **{"spec.backbone.name": backbone})
+    versions = frame.get(VERSION, pd.Series(1, frame.index)).fillna(1).astype(int)  # a record leaves version 1 out
+    suite = [titled(name, number) for name, number in zip(frame["spec.suite"], versions, strict=True)]
+    frame = frame.assign(row=_names(frame), recipe=recipe, suite=suite, **{"spec.backbone.name": backbone})
     return [_shortened(_data_apart(group)) for _, group in frame.groupby(list(SAME), sort=True)]
 
 
+def titled(suite: str, version: int) -> str:
+    """Return the name of a suite for titles, with its version if that is not 1."""
+    return suite if version == 1 else f"{suite} version {version}"
+
+
+def of_present(suite: str, groups: Sequence[pd.DataFrame]) -> tuple[list[pd.DataFrame], list[str]]:
+    """Return the groups of comparable runs on the present version of a suite, and the names of its other versions."""
+    present = titled(suite, suites.get(suite).version)
+    own = [group for group in groups if group["spec.suite"].iloc[0] == suite]
+    others = dict.fromkeys(str(group["suite"].iloc[0]) for group in own)
+    return [group for group in own if group["suite"].iloc[0] == present], [name for name in others if name != present]
+
+
 def _data_apart(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give runs on another version of a task's data their own row, so that the two are never averaged."""
-    versions = frame.groupby("spec.task")["spec.data_fingerprint"].transform("nunique")
+    """Give runs on another version of a task's data their own row, so that the two are never averaged.
+
+    Where a suite draws its training samples anew for every seed, only runs of one seed have the same data.
+    """
+    suite = str(frame["spec.suite"].iloc[0])
+    drawn = suite in suites.table() and suites.get(suite).by_seed is not None
+    versions = frame.groupby(["spec.task", "spec.seed"] if drawn else "spec.task")["spec.data_fingerprint"].transform(
+        "nunique"
+    )
     if (versions == 1).all():
         return frame
     named = frame["row"] + " data=" + frame["spec.data_fingerprint"].str[:8]

@@ -36,7 +36,7 @@ def summary(groups: Sequence[pd.DataFrame], methods: Iterable[str]) -> Table:
     cells["against best"] = [" / ".join(part["against best"][method] for part in parts.values()) for method in asked]
     cells = cells.loc[order].rename_axis("method")
     values = means.loc[order].reindex(columns=cells.columns).rename_axis("method")
-    suites = dict.fromkeys(str(group["spec.suite"].iloc[0]) for group in groups)
+    suites = dict.fromkeys(str(group["suite"].iloc[0]) for group in groups)
     return Table(f"{', '.join(suites)}: images and points side by side", _notes(of_column), cells, values)
 
 
