@@ -13,7 +13,7 @@ import methods
 from benchmarks.backbones.names import parse
 from benchmarks.files.names import check_part
 from methods.errors import check
-from methods.options import LATER, as_json, at_least, at_most, check_bounds, fraction
+from methods.options import LATER, as_json, at_least, at_most, check_bounds, fraction, positive
 
 if TYPE_CHECKING:
     from benchmarks.backbones import Source
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 SEEDS = 2**31  # seeds below this suit every generator of random numbers and every table
 Dtype = Literal["float32", "bfloat16"]  # the type that matrix products are computed in
+# fields of a recipe that suit one kind of sample, and the values with which they change nothing
+FOR_POINTS = {"votes": 1, "augment": "none", "resample": False}
+FOR_IMAGES = {"rand_augment": 0, "color_jitter": 0.0, "random_erasing": 0.0, "crop_scale": 1.0, "hflip": 0.0}
 Epoch = dict[str, Any]  # what is told of an epoch: its stage, its number, and its row of the history
 
 
@@ -38,7 +41,7 @@ class Recipe:
         label_smoothing: the share of the target that is spread evenly over all classes.
         clip_grad: the largest norm of the gradient of all trained weights together; 0 turns clipping off.
         augment: the augmentation of point clouds in training. "rotate" turns a cloud about the y axis,
-            "scale_translate" scales and shifts it. Images are not augmented.
+            "scale_translate" scales and shifts it.
         resample: an augmentation of point clouds that goes with the others: every step draws the points of a cloud anew
             from all that its file has, in a random order.
         normalization: the mean and the standard deviation that images are normalised with: those of the backbone's
@@ -53,6 +56,15 @@ class Recipe:
         compile: whether training steps use torch.compile, which rounds differently.
         frozen_batchnorm: whether a BatchNorm whose weights are frozen keeps the statistics of the pretraining, or lets
             them adapt to the training samples. Published numbers on point clouds let them adapt, and do not count them.
+        rand_augment: the magnitude of timm's RandAugment of images, policy rand-mM-mstd0.5-inc1; 0 turns it off.
+        color_jitter: by how much brightness, contrast and saturation of images change at most. As in timm, RandAugment
+            takes the place of color jitter where both are asked for.
+        random_erasing: the probability that noise covers a rectangle of an image (timm's reprob, mode pixel).
+        crop_scale: the least share of an image's area that a random resized crop keeps; 1 turns cropping off. The crop
+            is of the image at the backbone's size, not of the file.
+        hflip: the probability that an image is mirrored.
+        validate_every: with train_split=train, the validation split is read after every so many epochs, and after the
+            last one.
     """
 
     epochs: Annotated[int, at_least(1), at_most(100_000)] = 30
@@ -69,6 +81,12 @@ class Recipe:
     compile: bool = field(default=False, metadata=LATER)
     resample: bool = field(default=False, metadata=LATER)
     frozen_batchnorm: Literal["keep", "adapt"] = field(default="keep", metadata=LATER)
+    rand_augment: Annotated[int, at_most(10)] = field(default=0, metadata=LATER)
+    color_jitter: Annotated[float, at_most(1)] = field(default=0.0, metadata=LATER)
+    random_erasing: Annotated[float, at_most(1)] = field(default=0.0, metadata=LATER)
+    crop_scale: Annotated[float, positive, at_most(1)] = field(default=1.0, metadata=LATER)
+    hflip: Annotated[float, at_most(1)] = field(default=0.0, metadata=LATER)
+    validate_every: Annotated[int, at_least(1)] = field(default=1, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -80,6 +98,16 @@ class Recipe:
             self.checkpoint_rule != "best_val" or self.train_split == "train",
             "checkpoint_rule=best_val chooses the epoch on val; add train_split=train, which keeps val out of training",
         )
+
+    @property
+    def changes_images(self) -> bool:
+        """Whether images are augmented in training."""
+        return any(getattr(self, name) != plain for name, plain in FOR_IMAGES.items())
+
+    @property
+    def augmented(self) -> bool:
+        """Whether a training sample differs from step to step."""
+        return self.changes_images or self.augment != "none" or self.resample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +147,11 @@ class Spec:
         for name in ("suite", "task", "method"):
             check_part(name, getattr(self, name))
         check(0 <= self.seed < SEEDS, f"seed {self.seed} must be from 0 to {SEEDS - 1}")
-        on_images = {"votes": 1, "augment": "none", "resample": False}  # their other values are for point clouds
-        for name, plain in on_images.items() if self.backbone.modality == "image" else ():
+        kinds = ("point clouds", "images")
+        foreign, (kind, own) = (FOR_POINTS, kinds) if self.backbone.modality == "image" else (FOR_IMAGES, kinds[::-1])
+        for name, plain in foreign.items():
             value = getattr(self.recipe, name)
-            misfit = f"is for point clouds, but task '{self.task}' has images"
+            misfit = f"is for {kind}, but task '{self.task}' has {own}"
             check(value == plain, f"recipe: {name}={str(value).lower()} {misfit}; use {name}={str(plain).lower()}")
 
     def to_json(self) -> dict[str, Any]:

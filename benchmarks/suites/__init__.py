@@ -46,8 +46,8 @@ class Task:
     """One classification task; ``train``, ``val`` and ``test`` count its samples.
 
     ``lacking`` counts the training samples that one published copy of the data lacks. ``points`` counts the points of
-    the smallest cloud; 0 if that is not known. ``shots`` counts the training samples per class of a few-shot task, and is
-    0 for other tasks.
+    the smallest cloud; 0 if that is not known. ``shots`` counts the training samples per class of a few-shot task; 0
+    for other tasks.
     """
 
     name: str

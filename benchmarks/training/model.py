@@ -54,12 +54,14 @@ class Classifier(nn.Module):
 
     def pooled(self, x: Tensor) -> Tensor:
         """Pooled features (B, head_hidden_size) of the backbone with the method's changes."""
-        if x.dtype == torch.uint8:
-            x = x.float() / 255
-            if self.image_size not in (None, x.shape[-1]):
-                x = F.interpolate(x, self.image_size, mode="bicubic", antialias=True).clamp(0, 1)
-            x = (x - self.mean) / self.std
-        return cast(Tensor, self.backbone(x))
+        return cast(Tensor, self.backbone(self.normalized(x) if x.dtype == torch.uint8 else x))
+
+    def normalized(self, x: Tensor) -> Tensor:
+        """uint8 images as floats of the size and the normalisation that the backbone takes."""
+        x = x.float() / 255
+        if self.image_size not in (None, x.shape[-1]):
+            x = F.interpolate(x, self.image_size, mode="bicubic", antialias=True).clamp(0, 1)
+        return (x - self.mean) / self.std
 
     def features(self, x: Tensor) -> Tensor:
         """What the head sees: the pooled features, and those that the method adds."""

@@ -17,6 +17,7 @@ from benchmarks.files import sealed
 from benchmarks.records.spec import Epoch, Recipe
 from benchmarks.training import evaluate, prefix
 from benchmarks.training.augment import KEEP_DISTANCES, augment, resample
+from benchmarks.training.augment_images import augment_images
 from benchmarks.training.feature_cache import FeatureCache
 from benchmarks.training.measure import StepClock
 from benchmarks.training.model import Classifier
@@ -145,7 +146,7 @@ class Trainer:
 
         Training starts from the inputs if there are no such blocks, if inputs are augmented, or if memory is short.
         """
-        fixed = self.recipe.augment == "none" and not self.recipe.resample and not self.prefix
+        fixed = not self.recipe.augmented and not self.prefix
         block = prefix.unchanged_blocks(self.model) if fixed else 0
         if not block or not prefix.has_room(self.model, self.x, block):
             return
@@ -199,6 +200,8 @@ class Trainer:
         return float(total) / steps  # the only read from the device in an epoch; a read per step would make it wait
 
     def _augmented(self, x: Tensor) -> Tensor:
+        if self.recipe.changes_images:
+            return augment_images(x, self.recipe, self.generator, self.model)
         x = resample(x, self._points, self.generator) if self.recipe.resample else x
         return augment(x, self.recipe.augment, self.generator)
 
@@ -206,7 +209,9 @@ class Trainer:
         """Add the epoch to the history, and keep its weights if they are the best so far by the checkpoint rule."""
         rule = self.recipe.checkpoint_rule
         row: Epoch = {"epoch": epoch, "train_loss": loss, "lr": lr, "val_accuracy": None, "test_accuracy": None}
-        if self.recipe.train_split == "train":
+        if self.recipe.train_split == "train" and (
+            epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs
+        ):
             row["val_accuracy"] = self.validate()
         if rule == "best_test":
             row["test_accuracy"] = self.test()

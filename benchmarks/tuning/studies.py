@@ -141,8 +141,8 @@ def validated(spec: Spec, device: torch.device, trial: optuna.Trial) -> float:
     """Train on the training split and return the accuracy on the validation split. Reports every epoch to Optuna."""
 
     def on_epoch(epoch: Epoch) -> None:
-        if epoch["stage"] == "train":
-            trial.report(trainer.history[-1]["val_accuracy"], epoch["epoch"])
+        if epoch["stage"] == "train" and (measured := trainer.history[-1]["val_accuracy"]) is not None:
+            trial.report(measured, epoch["epoch"])
             if epoch["epoch"] < epoch["epochs"] and trial.should_prune():
                 raise optuna.TrialPruned
 
