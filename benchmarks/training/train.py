@@ -209,9 +209,8 @@ class Trainer:
         """Add the epoch to the history, and keep its weights if they are the best so far by the checkpoint rule."""
         rule = self.recipe.checkpoint_rule
         row: Epoch = {"epoch": epoch, "train_loss": loss, "lr": lr, "val_accuracy": None, "test_accuracy": None}
-        if self.recipe.train_split == "train" and (
-            epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs
-        ):
+        due = epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs
+        if self.recipe.train_split == "train" and due:
             row["val_accuracy"] = self.validate()
         if rule == "best_test":
             row["test_accuracy"] = self.test()
