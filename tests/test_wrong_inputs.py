@@ -227,6 +227,14 @@ ROWS = {
         "run --tasks digits --recipe augment=rotate",
         "recipe: augment=rotate is for point clouds, but task 'digits' has images; use augment=none",
     ),
+    "an augmentation of images on points": (
+        "run --tasks solids --recipe rand_augment=9",
+        "recipe: rand_augment=9 is for images, but task 'solids' has point clouds; use rand_augment=0",
+    ),
+    "a magnitude above timm's": ("run --recipe rand_augment=11", "recipe: rand_augment=11 must be at most 10"),
+    "a flip more than always": ("run --recipe hflip=1.5", "recipe: hflip=1.5 must be at most 1"),
+    "a crop of nothing": ("run --recipe crop_scale=0", "recipe: crop_scale=0.0 must be positive"),
+    "validation never": ("run --recipe validate_every=0", "recipe: validate_every=0 must be at least 1"),
     "no such augmentation": ("run --recipe augment=spin", "recipe: unknown augment 'spin'; known: ..."),
     "yes as a switch": ("run --recipe compile=yes", "recipe: compile='yes' must be of type bool"),
     "compile and not": (

@@ -20,7 +20,7 @@ def draw(record: Mapping[str, Any]) -> Figure:
     """Draw one panel per quantity in the history of the record."""
     matplotlib.use("Agg")
     history = record["history"]
-    known = {name for name, value in history[0].items() if value is not None}
+    known = {name for row in history for name, value in row.items() if value is not None}
     shown = {title: measured for title, names in PANELS.items() if (measured := [n for n in names if n in known])}
     height = 1.0 + 1.9 * len(shown)
     figure = Figure(figsize=(6.4, height), dpi=100)
@@ -31,8 +31,9 @@ def draw(record: Mapping[str, Any]) -> Figure:
     for axis, (title, names) in zip(axes, shown.items(), strict=True):
         scale = 100 if title.startswith("accuracy") else 1
         for name in names:
-            values = [row[name] * scale for row in history]
-            axis.plot([row["epoch"] for row in history], values, marker=".", label=PANELS[title][name])
+            measured = [row for row in history if row[name] is not None]  # validation may skip epochs
+            values = [row[name] * scale for row in measured]
+            axis.plot([row["epoch"] for row in measured], values, marker=".", label=PANELS[title][name])
         axis.set_ylabel(title)
         axis.grid(True, color="0.93")
         if len(names) > 1 or PANELS[title][names[0]]:

@@ -91,11 +91,17 @@ def _sample(line: str, listing: Path, number: int) -> Sample:
         reason = f"label '{label}' is not a number from 0"
     elif len(label) > 9 or int(label) >= MOST_CLASSES:
         reason = f"label {label} is above {MOST_CLASSES - 1}"
-    elif path[0] in "/\\" or path[1:2] == ":" or "\0" in path or ".." in path.replace("\\", "/").split("/"):
+    elif not is_below(path):
         reason = f"path '{path}' leaves the folder; give one below it"
     else:
         return path, int(label)
     raise UserError(f"{listing}, line {number}: {reason}")
+
+
+def is_below(path: str) -> bool:
+    """Whether a path of a list stays below its folder."""
+    out = path[:1] in ("", "/", "\\") or path[1:2] == ":" or "\0" in path
+    return not out and ".." not in path.replace("\\", "/").split("/")
 
 
 def image_folder(folder: Path) -> Layout:

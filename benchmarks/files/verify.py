@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -35,17 +35,19 @@ def images(layout: Layout, *, repeats: bool = True) -> list[str]:
         layout: the task.
         repeats: also tell of equal images in two splits or classes.
     """
-    place = Place(layout.folder)
-    paths = sorted({path for samples in layout.splits.values() for path, _ in samples})
-    with pictures.without_warnings():
-        seen = dict(zip(paths, each(partial(_look, place), paths, f"verify {layout.folder.name}"), strict=True))
+    seen = _seen(layout)
     broken = [found.fault for found in seen.values() if found.fault]
     moving = [path for path, found in seen.items() if found.animated]
     lines = [*_shared(layout), *_disagreement(layout), *_without_samples(layout)]
     lines += _equal(layout, seen) if repeats else []
-    lines += [f"{len(broken)} of {len(paths)} images do not decode: {some(broken)}"] if broken else []
+    lines += [f"{len(broken)} of {len(seen)} images do not decode: {some(broken)}"] if broken else []
     lines += [f"{len(moving)} images have more frames than the first, which is read: {some(moving)}"] if moving else []
     return ([layout.note] if layout.note else []) + [f"{layout.folder.name}: {line}" for line in lines]
+
+
+def repeated_images(layout: Layout) -> list[str]:
+    """Equal images in two splits or classes of a task, one line each."""
+    return [f"{layout.folder.name}: {line}" for line in _equal(layout, _seen(layout))]
 
 
 def points(folder: Path, splits: Mapping[str, tuple[Any, Any]], classes: int, note: str = "") -> list[str]:
@@ -65,12 +67,28 @@ def points(folder: Path, splits: Mapping[str, tuple[Any, Any]], classes: int, no
     return lines + [f"{folder.name}: {line}" for line in _repeated("clouds", contents)]
 
 
+def _seen(layout: Layout) -> dict[str, Seen]:
+    place = Place(layout.folder)
+    paths = sorted({path for samples in layout.splits.values() for path, _ in samples})
+    with pictures.without_warnings():
+        return dict(zip(paths, each(partial(_look, place), paths, f"verify {layout.folder.name}"), strict=True))
+
+
 def _look(place: Place, path: str) -> Seen:
     try:
-        place.state(path)
-        image = pictures.read(place.folder / path)
+        state = place.state(path)
+    except UserError as error:
+        return Seen(fault=str(error))
+    return _content(place.folder / path, state.st_size, state.st_mtime_ns)
+
+
+@cache  # tasks share test images
+def _content(path: Path, size: int, time_ns: int) -> Seen:
+    """What the image file of this size and time is."""
+    try:
+        image = pictures.read(path)
         digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
-        return Seen(digest=digest, animated=pictures.animated(place.folder / path))
+        return Seen(digest=digest, animated=pictures.animated(path))
     except UserError as error:
         return Seen(fault=str(error))
 

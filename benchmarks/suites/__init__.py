@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SUITES = {
     "offline": "benchmarks.suites.offline:SUITE",
     "vtab1k": "benchmarks.suites.vtab1k:SUITE",
+    "fewshot": "benchmarks.suites.fewshot:SUITE",
+    "fgvc": "benchmarks.suites.fgvc:SUITE",
     "scanobjectnn": "benchmarks.suites.scanobjectnn:SUITE",
     "modelnet40": "benchmarks.suites.modelnet40:SUITE",
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.figures import pareto, ranks
+from benchmarks.figures import pareto, ranks, shots
 from benchmarks.figures import published as figure
 from benchmarks.files.writing import write_atomic
 from benchmarks.html.page import render
@@ -37,7 +37,8 @@ def save(frame: pd.DataFrame, results: Path, show: Callable[[Table], None] = lam
     }
     for name, content in contents.items():
         write_atomic(results / name, content)
-    return [*(results / name for name in contents), *pareto.write(groups, figures), *ranks.write(groups, figures)]
+    drawn = [path for figure in (pareto, ranks, shots) for path in figure.write(groups, figures)]
+    return [*(results / name for name in contents), *drawn]
 
 
 def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks import published, suites
+from benchmarks.records.spec import FOR_IMAGES
 from benchmarks.tables import statistics
 from benchmarks.tables.rows import scores, tasks_and_groups
 from benchmarks.tables.table import Table, counted, notes
@@ -38,8 +39,7 @@ def accuracies(frame: pd.DataFrame) -> Table:
     seeds = runs.join(_means(whole, groups)).groupby("row")
     mean, deviation = seeds.mean(), seeds.std()
     text: dict[Any, pd.Series[Any]] = {
-        name: pd.Series(list(map(_spread, mean[name], deviation[name])), index=mean.index, dtype=object)
-        for name in mean
+        name: pd.Series(list(map(spread, mean[name], deviation[name])), index=mean.index, dtype=object) for name in mean
     }
     last = {"group mean": text.pop("group mean"), **_evidence(whole), **_parameters(frame)}
     values = mean.map(lambda accuracy: round(accuracy, 1))  # to the precision of the texts
@@ -48,9 +48,9 @@ def accuracies(frame: pd.DataFrame) -> Table:
     ppt_text = values["PPT"].map("{:.3f}".format, na_action="ignore")
     text = {"seeds": _seeds(runs), **text, "95 % interval": _interval(whole), **last, "PPT": ppt_text}
     cells = pd.DataFrame(text)
-    reported = _published(frame, groups)
-    if (reported != "").any():
-        cells["published"] = reported.replace("", UNKNOWN)
+    papers = reported(frame, groups)
+    if (papers != "").any():
+        cells["published"] = papers.replace("", UNKNOWN)
     if adapted := adapted_batchnorm(frame):
         cells[BATCHNORM] = adapted
     order = (-values["mean"].fillna(-1)).sort_values(kind="stable").index  # equal rows stay in alphabetical order
@@ -65,6 +65,13 @@ def adapted_batchnorm(frame: pd.DataFrame) -> str:
     """Return what the recipe of comparable runs says about frozen BatchNorms; empty if they keep their statistics."""
     # a record has a newer field of the recipe only if its value is not the default
     return str(json.loads(frame["spec.recipe"].iloc[0]).get("frozen_batchnorm", ""))
+
+
+def augmentation(frame: pd.DataFrame) -> str:
+    """Return how training samples of comparable runs were augmented, or "none"."""
+    recipe = json.loads(frame["spec.recipe"].iloc[0])
+    own = [str(recipe["augment"])] if recipe["augment"] != "none" else []
+    return ", ".join([*own, *(f"{name} {recipe[name]:g}" for name in FOR_IMAGES if name in recipe)]) or "none"
 
 
 def _means(whole: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -107,7 +114,7 @@ def _seeds(runs: pd.DataFrame) -> pd.Series[Any]:
     return counts.min(axis=1).combine(counts.max(axis=1), _range)
 
 
-def _published(frame: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.Series[str]:
+def reported(frame: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.Series[str]:
     """Return what papers report for the method of each row, whatever its options here; empty if no paper does."""
     first, methods = frame.iloc[0], frame.groupby("row")["spec.method"].first()
     suite = str(first["spec.suite"])
@@ -136,7 +143,8 @@ def _notes(frame: pd.DataFrame, tasks: Sequence[str], groups: Mapping[str, Seque
     return (*own, *(f"{row}: {text}." for row, text in frame.groupby("row")["options"].first().items() if text))
 
 
-def _spread(mean: float, deviation: float) -> str:
+def spread(mean: float, deviation: float) -> str:
+    """Write a mean and its deviation over seeds; NaN for one seed."""
     if math.isnan(mean):
         return UNKNOWN
     return f"{mean:.1f}" if math.isnan(deviation) else f"{mean:.1f} ± {deviation:.1f}"

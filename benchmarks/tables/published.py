@@ -11,13 +11,15 @@ import pandas as pd
 
 from benchmarks import published, suites
 from benchmarks.suites import Suite
-from benchmarks.tables.accuracies import BATCHNORM, accuracies, adapted_batchnorm, ppt
+from benchmarks.tables.accuracies import BATCHNORM, accuracies, adapted_batchnorm, augmentation, ppt
+from benchmarks.tables.rows import of_present
 from benchmarks.tables.table import Table, counted, notes, nothing_best
 from methods.errors import UserError, unknown
 
 FOLDER = "published"  # the folder below the results for tables and figures with published numbers
-MEANS = ("mean", "group mean")
-ABOUT = ("from", "rule", "aggregate", "seeds", "backbone", "augment", BATCHNORM)
+MEANS = (published.MEAN, published.GROUP_MEAN)
+SPLIT = "train_split"
+ABOUT = ("from", "rule", "aggregate", "seeds", "backbone", "augment", SPLIT, BATCHNORM)
 
 
 def check(suite: str) -> None:
@@ -35,38 +37,49 @@ def table(suite: str, groups: Sequence[pd.DataFrame]) -> Table:
     """
     numbers = published.numbers(suites.get(suite).published)
     numbers = numbers[numbers["suite"] == suite]
-    tasks = _tasks(suites.get(suite), set(numbers["task"]))
+    reported, images = set(numbers["task"]), set(numbers["modality"]) == {"image"}
+    tasks = _tasks(suites.get(suite), reported)
     sources = list(dict.fromkeys(numbers["source"]))
-    keys = ["method", "backbone", "augment", "checkpoint_rule", "source", "aggregate"]
+    keys = ["method", "backbone", "augment", "checkpoint_rule", "source", "aggregate", SPLIT]
     decimals = numbers["accuracy"].map(lambda number: len(f"{number:g}".partition(".")[2]))
     digits = decimals.groupby(numbers["source"]).max()
     rows = [
         _theirs(found, tasks, sources, digits[found["source"].iloc[0]])
         for _, found in numbers.groupby(keys, sort=False)
     ]
-    own = [group for group in groups if group["spec.suite"].iloc[0] == suite]
+    own, others = of_present(suite, groups)
     rows += [row for group in own for row in _ours(group, tasks)]
     rows.sort(key=lambda row: (row["backbone"], row["augment"], -row["order"], row["method"]))
     cells = pd.DataFrame(rows).set_index("method").drop(columns="order")
-    columns = [*ABOUT, *chain(*tasks.values()), *(f"{group} mean" for group in tasks), *MEANS, "params", "PPT"]
+    shown = [task for task in chain(*tasks.values()) if task in reported]
+    means = [f"{group} mean" for group in tasks if len(tasks) > 1]
+    overall = [*(MEANS if means else MEANS[:1]), "PPT"] if shown or reported & set(MEANS) else []
+    columns = [*ABOUT, *shown, *means, *overall[:-1], "params", *overall[-1:]]
+    if (numbers[SPLIT] == published.OPTIONAL[SPLIT]).all():
+        columns.remove(SPLIT)
     one = [name for name in ("backbone", "augment") if cells[name].nunique() == 1]
     title = ", ".join([f"{suite}: published and ours", *(cells[name].iloc[0] for name in one if name == "backbone")])
     cells = cells.reindex(columns=[name for name in columns if name not in one]).astype(object).fillna("-")
     cells = cells.loc[:, (cells != "-").any()]
-    about = list(notes("published", head="without" if len(tasks) > 1 else "with"))
-    if len(tasks) > 1:
+    about = list(notes("published", head="without" if images else "with"))
+    if shown and len(tasks) > 1:
         about[1:1] = notes("published_means", count=sum(map(len, tasks.values())), groups=", ".join(tasks))
     if not own:
         about.append(f"We have no run records on {suite}.")
+    if others:
+        about.append(f"Runs on {', '.join(others)} are not shown here; the leaderboard has a table of them.")
     about += [f"[{i + 1}]: {source}." for i, source in enumerate(sources)]
     return Table(title, tuple(about), cells, nothing_best(cells))
 
 
 def _tasks(suite: Suite, reported: Container[str]) -> dict[str, list[str]]:
-    """Group the tasks with published numbers. Point tasks are one group, because no paper averages over them."""
+    """Group the tasks of images, and point tasks with published numbers.
+
+    Point tasks are one group, because no paper averages over them.
+    """
     groups: dict[str, list[str]] = {}
     for task in suite.tasks.values():
-        if task.name in reported:
+        if task.modality == "image" or task.name in reported:
             groups.setdefault(task.group if task.modality == "image" else "all", []).append(task.name)
     return groups
 
@@ -89,10 +102,13 @@ def _theirs(
         "method": first["method"],
         "from": f"paper [{sources.index(first['source']) + 1}]",
         "rule": first["checkpoint_rule"],
-        "aggregate": first["aggregate"] if published.GROUP_MEAN in by_task else counted(by_task, "task"),
-        "seeds": "not said",
+        "aggregate": first["aggregate"]
+        if set(by_task.index) - set(chain(*tasks.values()))
+        else counted(by_task, "task"),
+        "seeds": first["seeds"],
         "backbone": first["backbone"],
         "augment": first["augment"],
+        SPLIT: first[SPLIT],
         "order": means.get("group mean", by_task.iloc[-1]),
     }
     return {**about, **cells, "params": params}
@@ -111,14 +127,16 @@ def _aggregates(by_task: pd.Series[float], tasks: Mapping[str, Sequence[str]]) -
 
 
 def _ours(group: pd.DataFrame, tasks: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    """Make the rows of one group of comparable runs; they have means only if their tasks are those of the papers."""
+    """Make the rows of one group of comparable runs; they have a mean only over all tasks that it is of in papers."""
     made, run = accuracies(group), group.iloc[0]
     members = list(chain(*tasks.values()))
-    same = len(tasks) > 1 and set(members) == set(group["spec.task"])
+    ran = set(group["spec.task"])
     points = run["spec.backbone.modality"] == "points"
+    same = not points and set(members) == ran
+    whole = [f"{name} mean" for name, own in tasks.items() if len(tasks) > 1 and ran.issuperset(own)]
     trained = group["params.method"] + (group["params.head"] if points else 0)
     params = trained.groupby(group["row"]).mean()
-    wanted = [*members, *([*(f"{name} mean" for name in tasks), *MEANS, "PPT"] if same else [])]
+    wanted = [*members, *whole, *([*MEANS, "PPT"] if same else [])]
     rows = []
     for name, cells in made.cells.to_dict("index").items():
         kept = {column: cells[column] for column in wanted if column in cells}
@@ -133,7 +151,8 @@ def _ours(group: pd.DataFrame, tasks: Mapping[str, Sequence[str]]) -> list[dict[
             "aggregate": counted(there, "task"),
             "seeds": cells["seeds"],
             "backbone": run["spec.backbone.name"],
-            "augment": run["spec.recipe.augment"],
+            "augment": augmentation(group),
+            SPLIT: run["spec.recipe.train_split"],
             BATCHNORM: adapted_batchnorm(group) or "-",
             "order": -1.0 if math.isnan(order) else order,
         }

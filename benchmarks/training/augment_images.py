@@ -87,7 +87,14 @@ def rand_augment(magnitude: int, size: int, fill: tuple[int, ...]) -> RandAugmen
     policy: RandAugment = rand_augment_transform(f"rand-m{magnitude}-mstd0.5-inc1", options)
     for operation in policy.ops:
         operation.aug_fn = partial(_drawn, operation.aug_fn)
+        if operation.name.startswith("Posterize"):
+            operation.level_fn = partial(_some_bits, operation.level_fn)
     return policy
+
+
+def _some_bits(level_fn: Callable[..., tuple[int]], *level: Any) -> tuple[int]:
+    """At the highest magnitude timm keeps no bit, a black image, which Pillow refuses since 12."""
+    return (max(1, level_fn(*level)[0]),)
 
 
 def _drawn(function: Callable[..., Image.Image], before: tuple[Change, ...], *args: Any, **options: Any) -> object:

@@ -9,6 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 import methods
+from benchmarks import suites
 from benchmarks.files.places import check_plain
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Recipe, Spec
@@ -40,7 +41,7 @@ def write(folder: Path, search: Search, trial: FrozenTrial, trials: dict[str, in
         "search_seed": search.base.seed,
         "sampler": "TPE",
         "pruner": "median",
-        **_conditions(search.base),
+        **_conditions(search.base, search.base.seed),
         "commit": provenance()["commit"],
     }
     file = path(folder, search.base)
@@ -73,7 +74,7 @@ def _tuned(spec: Spec, file: Path) -> Spec:
         conditions["recipe"] = _recipe(Recipe(**found["recipe"]))  # defaults fill newer fields
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"cannot read {file}: {error}; tune again, or remove the file") from None
-    for name, now in _conditions(spec).items():
+    for name, now in _conditions(spec, tuning["search_seed"]).items():
         check(
             conditions[name] == now,
             f"{file} was tuned with {name} {conditions[name]}, not {now}; tune for what you run",
@@ -81,10 +82,16 @@ def _tuned(spec: Spec, file: Path) -> Spec:
     return replace(spec, config=config, tuning=tuning)
 
 
-def _conditions(spec: Spec) -> dict[str, Any]:
-    """Return what must be the same when a tuned configuration is used."""
-    recipe = _recipe(spec.recipe)
-    return {"backbone": spec.backbone.identity, "data_fingerprint": spec.data_fingerprint, "recipe": recipe}
+def _conditions(spec: Spec, search_seed: int) -> dict[str, Any]:
+    """Return what must be the same when a tuned configuration is used.
+
+    Where a suite draws training samples anew for every seed, a configuration that was found on the samples of
+    ``search_seed`` serves all seeds.
+    """
+    suite, data = suites.get(spec.suite), spec.data_fingerprint
+    if suite.data_seed(spec.seed) != suite.data_seed(search_seed):
+        data = suite.of_seed(search_seed).fingerprint(spec.task)
+    return {"backbone": spec.backbone.identity, "data_fingerprint": data, "recipe": _recipe(spec.recipe)}
 
 
 def _recipe(recipe: Recipe) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.records.spec import Dtype, Recipe, Spec
+from benchmarks.records.spec import FOR_IMAGES, Dtype, Recipe, Spec
 from benchmarks.sweeps import sweep
 from methods.errors import UserError
 from methods.options import as_json
@@ -43,6 +43,7 @@ CHANGES: dict[str, Callable[[Spec], dict[str, Any]]] = {
     "compile": lambda spec: {"recipe": replace(spec.recipe, compile=True)},
     "statistics": lambda spec: {"recipe": replace(spec.recipe, frozen_batchnorm="adapt")},
     "resample": lambda spec: {"recipe": replace(spec.recipe, resample=True)},
+    "version of the suite": lambda spec: {"suite_version": 2},
     "options": lambda spec: {"config": replace(spec.config, lr=0.5)},
 }
 
@@ -71,7 +72,8 @@ def test_a_later_field_off_its_default_is_in_the_json(recorded):
 
 
 def test_fields_added_later_are_left_out_of_json_at_their_defaults():
-    assert {"votes", "compile", "frozen_batchnorm", "resample"}.isdisjoint(as_json(Recipe()))
+    later = {"votes", "compile", "frozen_batchnorm", "resample", "validate_every", *FOR_IMAGES}
+    assert later.isdisjoint(as_json(Recipe()))
 
 
 def test_each_backbone_may_have_its_own_dtype():
@@ -88,6 +90,24 @@ def test_votes_on_images_are_refused(specs):
 def test_resampling_images_is_refused(specs):
     with pytest.raises(UserError, match=r"^recipe: resample=true is for point clouds, but task 'digits' has images"):
         specs("lora", recipe={"resample": True})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "plain"),
+    [
+        ("rand_augment", 9, "0"),
+        ("color_jitter", 0.4, "0.0"),
+        ("random_erasing", 0.25, "0.0"),
+        ("crop_scale", 0.08, "1.0"),
+        ("hflip", 0.5, "0.0"),
+    ],
+)
+def test_point_clouds_refuse_augmentations_of_images(field, value, plain, specs):
+    kind = "is for images, but task 'solids' has point clouds"
+    with pytest.raises(UserError, match=rf"^recipe: {field}={value} {kind}; use {field}={plain}$"):
+        specs("lora", tasks=("solids",), recipe={field: value})
+    (spec,) = specs("lora", recipe={field: value})
+    assert spec.to_json()["recipe"][field] == value
 
 
 def test_points_may_have_votes(specs):

@@ -1,5 +1,6 @@
-"""Small image tasks in both layouts. Every image is noise around the brightness of its class; no two are equal."""
+"""Small image tasks in every layout. Every image is noise around the brightness of its class; no two are equal."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,3 +37,47 @@ def write_image_folder(folder: Path, classes: Sequence[str] = ("cat", "dog"), *,
         for label, name in enumerate(classes):
             for i in range(count):
                 write_image(folder / split / name / f"{i}.png", label, seed=i + 1000 * (split == "test"))
+
+
+def write_fewshot(
+    folder: Path, below: str = "images/", *, classes: int = 3, shots: Sequence[int] = (1, 2), twice: bool = False
+):
+    """A set of the suite fewshot: lists of three seeds, 2 images per class in val, 3 in test; ``twice`` as in pets."""
+
+    def listing(name: str, split: str, numbers: dict[int, list[int]], repeats: int = 1):
+        lines = [
+            f"{split}/a b/{label}_{number}.png {label}\n"
+            for label in range(classes)
+            for number in numbers[label]
+            for _ in range(repeats)
+        ]
+        (folder / "annotations").mkdir(parents=True, exist_ok=True)
+        (folder / "annotations" / name).write_text("".join(lines))
+
+    counts = {"train": 2 * max(shots) + 2, "val": 2, "test": 3}
+    for place, (split, count) in enumerate(counts.items()):
+        for label in range(classes):
+            for number in range(count):
+                path = folder / below / split / "a b" / f"{label}_{number}.png"
+                write_image(path, label, seed=number + 1000 * place)
+        if split != "train":
+            listing(f"{split}_meta.list", split, {label: list(range(count)) for label in range(classes)})
+    for n in shots:
+        for seed in range(3):
+            chosen = {label: [(seed + i) % counts["train"] for i in range(n)] for label in range(classes)}
+            name = f"train_meta.list.num_shot_{n}.seed_{seed}"
+            listing(name, "train", chosen, 2 if twice and n == 1 else 1)
+
+
+def write_fgvc(
+    folder: Path, below: str = "images/", *, counts: Sequence[int] = (4, 2, 3), ids: Sequence[int] = (7, 30)
+):
+    """A set of the suite fgvc, with ``counts`` images per class in train, val and test, and classes named ``ids``."""
+    for place, (split, count) in enumerate(zip(("train", "val", "test"), counts, strict=True)):
+        listed = {}
+        for number in range(count):
+            for label, one in enumerate(ids):
+                name = f"{one:03d}.bird/{split}_{number}.png"
+                write_image(folder / below / name, label, seed=number + 1000 * place)
+                listed[name] = one
+        (folder / f"{split}.json").write_text(json.dumps(listed))

@@ -26,6 +26,7 @@ from tests.support.made_records import record
 
 VIT = "vit_base_patch16_224.orig_in21k"
 AUGREG = "vit_base_patch16_224.augreg_in21k"
+SWIN, CONVNEXT = "swin_base_patch4_window7_224.ms_in22k", "convnext_base.fb_in22k"
 OF_VPT = {"full", "linear", "bitfit", "vpt_shallow", "vpt_deep"}  # these rows are VPT's: the last epoch of five seeds
 GROUPS = {
     "natural": ["cifar100", "caltech101", "dtd", "flowers102", "pets", "svhn", "sun397"],
@@ -64,10 +65,10 @@ def test_the_means_of_v_petl_bench_equal_those_of_its_cells(method, mean, group_
 def test_every_number_names_its_source_and_rule():
     table = published.numbers()
     assert not table[list(published.COLUMNS)].isna().any(axis=None)
-    assert set(table["suite"]) == {"vtab1k", "scanobjectnn", "modelnet40"}
-    assert set(table["checkpoint_rule"]) == {"best_test", "last", "unknown"}
+    assert set(table["suite"]) == {"vtab1k", "fewshot", "fgvc", "scanobjectnn", "modelnet40"}
+    assert set(table["checkpoint_rule"]) == {"best_test", "best_val", "last", "unknown"}
     assert table["accuracy"].between(1, 100).all()
-    assert len(table) == 437 + 84 + 13 + 1
+    assert len(table) == 437 + 84 + 13 + 81 + 42 + 12 + 9
 
 
 def test_rows_on_images_have_the_rule_and_the_weights_of_their_papers():
@@ -129,14 +130,51 @@ def test_the_row_of_a_paper_that_prints_only_a_group_mean_has_only_that():
 
 
 @pytest.mark.parametrize(
-    ("suite", "rows"), [("vtab1k", 20 + 3 + 10 + 1), ("scanobjectnn", 20 + 2 + 3), ("modelnet40", 18)]
+    ("suite", "rows"), [("vtab1k", 20 + 3 + 10 + 22 + 14), ("scanobjectnn", 20 + 2 + 3), ("modelnet40", 18)]
 )
 def test_every_published_number_is_in_the_table_of_its_suite(suite, rows):
     table = beside.table(suite, [])
     assert len(table.cells) == rows
     there = published.numbers().query("suite == @suite")
-    tasks = sorted(set(there["task"]) - {"group mean"})
+    tasks = sorted(set(there["task"]) & set(suites.get(suite).tasks))
     assert sum((table.cells[task] != "-").sum() for task in tasks) == there["task"].isin(tasks).sum() > 0
+
+
+@pytest.mark.parametrize("suite", ["fewshot", "fgvc"])
+def test_the_table_of_printed_means_is_that_of_its_file_to_the_cell(suite):
+    (path,) = suites.get(suite).published
+    lines = list(csv.DictReader(path.read_text().splitlines()))  # without pandas
+    cells = beside.table(suite, []).cells
+    expected: dict[str, dict[str, str]] = {}
+    for line in lines:
+        expected.setdefault(line["method"], {})[line["task"]] = line["accuracy"]
+    means = [name for name in cells if str(name).endswith("mean")]
+    assert {method: dict(row[row != "-"]) for method, row in cells[means].iterrows()} == expected
+    assert len(lines) == {"fewshot": 6 * 2, "fgvc": 9}[suite]
+
+
+def test_the_published_few_shot_means_are_those_that_are_quoted_most():
+    cells = beside.table("fewshot", []).cells
+    quoted = {"noah": ("41.0", "76.5"), "lora": ("40.9", "75.3"), "adapter": ("40.9", "73.2")}
+    quoted |= {"vpt_deep": ("30.2", "72.0"), "glora": ("42.8", "79.1"), "pace": ("46.2", "81.9")}
+    shown = {str(name): (row["1-shot mean"], row["16-shot mean"]) for name, row in cells.iterrows()}
+    assert shown == quoted
+
+
+def test_the_split_that_a_paper_trains_on_is_a_column():
+    asked = {"backbone": ("vit_nano",), "recipe": {"train_split": "train"}}
+    table = beside.table("fgvc", ours("fgvc", {"lora": (9, 1)}, **asked))
+    assert here(table)["train_split"] == "train" and here(table)["mean"].startswith("52.2 ± ")
+    assert dict(table.cells.query("`from` == 'paper [1]'")["train_split"]) == dict.fromkeys(
+        ("vpt_deep", "full", "linear"), "train"
+    )
+    assert "train_split" not in beside.table("vtab1k", []).cells
+
+
+def test_numbers_of_another_architecture_are_not_mixed_in():
+    for backbone, expected in ((SWIN, {SWIN}), ("convnext_base", {CONVNEXT}), ("vit_nano", {VIT}), (AUGREG, {VIT})):
+        found = published.find("vtab1k", "full", backbone=backbone, augment="none")
+        assert set(found["backbone"]) == expected
 
 
 def test_no_published_number_is_marked_as_the_best():
@@ -173,7 +211,7 @@ def test_our_rows_have_their_rule_and_the_aggregates_of_the_papers():
     mean = statistics.fmean(50 + place + 0.1 * seed**2 for place in range(19) for seed in range(3))
     assert row["mean"].startswith(f"{mean:.1f} ± ")
     assert row["params"] == "0.29 M"
-    assert set(table.cells["backbone"]) == {"vit_nano", VIT, AUGREG}
+    assert set(table.cells["backbone"]) == {"vit_nano", VIT, AUGREG, SWIN, CONVNEXT}
 
 
 def test_our_means_over_fewer_tasks_than_the_papers_are_not_shown():
@@ -245,9 +283,9 @@ def test_the_command_writes_table_and_figure_without_records(tmp_path):
 
 
 def test_a_suite_without_published_numbers_is_one_line(tmp_path, complaint):
-    assert complaint(leaderboard.main, "--results", str(tmp_path), "--published", "vtab") == (
-        "unknown suite with published numbers 'vtab'; did you mean 'vtab1k'? known: modelnet40, scanobjectnn, vtab1k"
-    )
+    line = complaint(leaderboard.main, "--results", str(tmp_path), "--published", "vtab")
+    known = "known: fewshot, fgvc, modelnet40, scanobjectnn, vtab1k"
+    assert line == f"unknown suite with published numbers 'vtab'; did you mean 'vtab1k'? {known}"
 
 
 def test_a_suite_may_have_published_numbers_of_its_own(tmp_path, monkeypatch):
@@ -277,7 +315,7 @@ def test_a_faulty_file_of_published_numbers_is_an_error(name, message, tmp_path)
         published.numbers((tmp_path / name,))
 
 
-@pytest.mark.parametrize("suite", ["vtab1k", "scanobjectnn", "modelnet40"])
+@pytest.mark.parametrize("suite", ["vtab1k", "fewshot", "fgvc", "scanobjectnn", "modelnet40"])
 def test_committed_tables_are_made_from_the_numbers_and_records(suite, root):
     committed = root / "results" / "published"
     made = beside.table(suite, comparable(load(root / "results")))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -149,6 +150,16 @@ def test_no_trial_reads_the_test_split(monkeypatch, tmp_path):
 def test_a_trial_may_not_ask_for_the_test_split():
     with pytest.raises(AssertionError, match="asked for the test split"):
         studies.without_test(search().base)("test")
+
+
+def test_a_trial_reports_only_epochs_whose_accuracy_was_measured(specs):
+    reported: dict[int, float] = {}
+    trial: Any = SimpleNamespace(
+        report=lambda value, epoch: reported.update({epoch: value}), should_prune=lambda: False
+    )
+    (spec,) = specs("linear", recipe={"epochs": 3, "train_split": "train", "validate_every": 2})
+    value = studies.validated(spec, torch.device("cpu"), trial)
+    assert list(reported) == [2, 3] and reported[3] == value
 
 
 def test_a_rule_that_looks_at_the_test_split_is_refused(complaint):
