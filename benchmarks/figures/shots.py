@@ -65,7 +65,7 @@ def _panel(axis: Axes, frame: pd.DataFrame) -> None:
         low, high = statistics.intervals(runs.loc[row].T.to_numpy())
         method = str(frame.loc[frame["row"] == row, "spec.method"].iloc[0])
         color = colors.setdefault(method, f"C{number % 10}")
-        look = {"color": color, "marker": MARKERS[number // 10 % len(MARKERS)], "label": names[str(row)]}
+        look = {"color": color, "marker": MARKERS[number // 10 % len(MARKERS)], "label": drawing.plain(names[str(row)])}
         sizes = {"markersize": 4.5, "linewidth": 1.3, "capsize": 2.5, "elinewidth": 0.8}
         own.append(axis.errorbar(means.columns, means.loc[row], yerr=(high - low) / 2, **look, **sizes))
     theirs: list[Line2D] = []
@@ -79,12 +79,12 @@ def _panel(axis: Axes, frame: pd.DataFrame) -> None:
             "linestyle": ":",
             "linewidth": 0.9,
         }
-        theirs += axis.plot(accuracies.index, accuracies, label=f"{method} (paper)", zorder=1, **hollow)
+        theirs += axis.plot(accuracies.index, accuracies, label=drawing.plain(f"{method} (paper)"), zorder=1, **hollow)
     axis.set_xscale("log", base=2)
     axis.set_xticks(list(by_shots), list(map(str, by_shots)))
     first, sets = frame.iloc[0], sorted({len(tasks) for tasks in by_shots.values()})
     axis.set_xlabel("training samples per class")
     axis.set_ylabel(f"test accuracy, mean over {' or '.join(map(str, sets))} sets (%)")
-    axis.set_title(f"{first['suite']}: {first['spec.backbone.name']}{ending}", fontsize=10)
+    axis.set_title(drawing.plain(f"{first['suite']}: {first['spec.backbone.name']}{ending}"), fontsize=10)
     axis.grid(True, color="0.93", zorder=0)
     axis.legend(handles=[*own, *theirs], frameon=False, fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
