@@ -83,9 +83,9 @@ def find(task: str) -> Path:
         Missing: there is no such folder.
     """
     root, names = data_root(), SETS[task].folders
-    for folder in (root / place / name for place in PLACES for name in names):
-        if folder.is_dir():
-            return folder
+    found = [root / place / name for place in PLACES for name in names if (root / place / name).is_dir()]
+    if found:  # another suite may have a folder of this name
+        return min(found, key=lambda folder: not (folder / "train.json").exists())
     where = f"looked for a folder {' or '.join(names)} in it and in {root / PLACES[0]}"
     raise Missing(f"the data of fgvc/{task} are not below {root}: {where}; give --data-root DIR")
 

@@ -12,7 +12,7 @@ from benchmarks.files import contents
 from benchmarks.files.root import DATA_ROOT, Missing
 from benchmarks.records import store
 from benchmarks.suites import fgvc
-from tests.support.layout_files import write_fgvc
+from tests.support.layout_files import write_fewshot, write_fgvc
 
 SUITE = suites.get("fgvc")
 QUICK = ["--backbone", "vit_nano", "--recipe", "epochs=1", "warmup_epochs=0"]
@@ -96,6 +96,14 @@ def test_a_miniature_passes_verify_and_trains_on_either_split(split, samples, da
     assert all((record["accuracy"]["val"] is not None) == (split == "train") for record in records)
     parts = ["train", "val"] if split == "trainval" else ["train"]
     assert len(torch.cat([SUITE.load("dogs", part, size=4)[1] for part in parts])) == samples
+
+
+@pytest.mark.usefixtures("small")
+def test_a_folder_of_the_same_name_of_another_suite_is_passed_over(data_root):
+    write_fewshot(data_root / "fgvc/oxford_flowers", shots=(1,))
+    write_fgvc(data_root / "flowers", "")
+    assert fgvc.find("flowers") == data_root / "flowers"
+    assert fgvc.faults("flowers") == []
 
 
 def test_missing_data_name_the_folders_and_a_dry_run_needs_none(data_root, capsys):
