@@ -37,7 +37,8 @@ TYPES: Mapping[str, Kinds] = {
     "": {name: OBJECT for name in ("spec", "accuracy", "params", "cost", "environment")}
     | {"key": TEXT, "history": LIST, "report": OBJECT, "tuning": (dict, NoneType)},
     "spec": {name: TEXT for name in ("method", "suite", "task", "data_fingerprint", "dtype")}
-    | {"config": OBJECT, "backbone": OBJECT, "recipe": OBJECT, "classes": COUNT, "seed": COUNT},
+    | {"config": OBJECT, "backbone": OBJECT, "recipe": OBJECT, "classes": COUNT, "seed": COUNT}
+    | _or_none({"suite_version": COUNT}),
     "spec.backbone": {name: TEXT for name in ("name", "modality", "sha256")}
     | {"mean": LIST, "std": LIST, "image_size": (int, NoneType)},
     "accuracy": {"test": NUMBER, "test_samples": COUNT, "checkpoint_rule": TEXT}

@@ -140,7 +140,7 @@ class Spec:
     recipe: Recipe
     seed: int
     dtype: Dtype
-    suite_version: Annotated[int, at_least(1)] = field(default=1, metadata=LATER)
+    suite_version: int = field(default=1, metadata=LATER)
     tuning: dict[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
