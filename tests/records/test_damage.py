@@ -96,6 +96,10 @@ DAMAGES: dict[str, tuple[Damage, str]] = {  # what it is: the damage, and what t
     "a history of texts": (sealed(history=[{"epoch": "1"}]), "history is not one object of numbers per epoch"),
     "no accuracy": (sealed(accuracy={}), "accuracy.test is None, not a number"),
     "an accuracy that is a text": (sealed("accuracy", test="0.5"), "accuracy.test is '0.5', not a number"),
+    "a version of a suite in words": (
+        sealed("spec", suite_version="2"),
+        "spec.suite_version is '2', not a whole number",
+    ),
     "a seed that is true": (sealed("spec", seed=True), "spec.seed is True, not a whole number"),
     "a method that is a list": (sealed("spec", method=["lora"]), "spec.method is ['lora'], not a text"),
     "a backbone without a name": (sealed("spec", "backbone", name=None), "spec.backbone.name is None, not a text"),
