@@ -31,9 +31,8 @@ def draw(record: Mapping[str, Any]) -> Figure:
     for axis, (title, names) in zip(axes, shown.items(), strict=True):
         scale = 100 if title.startswith("accuracy") else 1
         for name in names:
-            measured = [row for row in history if row[name] is not None]  # validation may skip epochs
-            values = [row[name] * scale for row in measured]
-            axis.plot([row["epoch"] for row in measured], values, marker=".", label=PANELS[title][name])
+            points = [(row["epoch"], row[name] * scale) for row in history if row[name] is not None]
+            axis.plot(*zip(*points, strict=True), marker=".", label=PANELS[title][name])
         axis.set_ylabel(title)
         axis.grid(True, color="0.93")
         if len(names) > 1 or PANELS[title][names[0]]:

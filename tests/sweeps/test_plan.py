@@ -15,7 +15,11 @@ from tests.support import tiny
 
 MISSION = ["full", "linear", "adapter", "lora", "noah", "mosa", "adapterx"]
 OTHERS = ["bitfit", "vpt_shallow", "vpt_deep", "adaptformer", "ssf", "fact_tt", "fact_tk", "convpass", "repadapter"]
-METHODS = {"vtab1k": {*MISSION, *OTHERS, "bi_adaptformer", "bi_lora"}}  # of a sweep that has others, too
+METHODS = {  # of a sweep that has others
+    "vtab1k": {*MISSION, *OTHERS, "bi_adaptformer", "bi_lora"},
+    "fewshot": {"linear", "vpt_deep", "adapter", "lora", "noah", "adapterx"},
+    "fgvc": {"full", "linear", "vpt_deep", "adaptformer", "lora", "mosa", "adapterx"},
+}
 AUTHORS = {  # by file: the recipe's drop-path and augmentation, the method's options, and the parameters on Point-MAE
     "dapt_pb_t50_rs": (0.3, "scale_translate", {"dropout": 0.2, "positions": "once"}, 1_087_771),
     "dapt_obj_bg": (0.3, "scale_translate", {"dropout": 0.5, "positions": "once"}, 1_087_771),
@@ -50,7 +54,7 @@ def test_a_plan_of_missing_data_shows_time_and_published_numbers(tmp_path, capsy
     assert not store.records(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["vtab1k", "scanobjectnn", "modelnet40"])
+@pytest.mark.parametrize("name", ["vtab1k", "fewshot", "fgvc", "scanobjectnn", "modelnet40"])
 def test_a_sweep_file_quotes_the_published_numbers_that_its_plan_shows(name, root):
     file = root / "benchmarks" / "configs" / f"{name}.yaml"
     specs = sweep.specs(sweep.from_file(file), "float32", absent=True)
