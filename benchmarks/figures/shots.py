@@ -65,7 +65,11 @@ def _panel(axis: Axes, frame: pd.DataFrame) -> None:
         low, high = statistics.intervals(runs.loc[row].T.to_numpy())
         method = str(frame.loc[frame["row"] == row, "spec.method"].iloc[0])
         color = colors.setdefault(method, f"C{number % 10}")
-        look = {"color": color, "marker": MARKERS[number // 10 % len(MARKERS)], "label": drawing.plain(names[str(row)])}
+        look: dict[str, Any] = {
+            "color": color,
+            "marker": MARKERS[number // 10 % len(MARKERS)],
+            "label": drawing.plain(names[str(row)]),
+        }
         sizes: dict[str, Any] = {"markersize": 4.5, "linewidth": 1.3, "capsize": 2.5, "elinewidth": 0.8}
         own.append(axis.errorbar(means.columns, means.loc[row], yerr=(high - low) / 2, **look, **sizes))
     theirs: list[Line2D] = []
