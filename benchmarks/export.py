@@ -67,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.peft:
         from methods import hf_layout
 
+        headless = "PEFT has no model with the head of part segmentation; write a plain checkpoint with -o"
+        check(not tuned.kind.per_point, headless)
         card = export.card(tuned, spec)
         for name, content in hf_layout.contents(tuned.method, tuned.backbone, tuned.head, card).items():
             write_atomic(args.peft / name, content)

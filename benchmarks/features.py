@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.cli import guarded
 from benchmarks.figures import drawing
+from methods.errors import check
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     record = drawing.asked(args)
     spec = Spec.from_json(record["spec"])
     suite = suites.get(spec.suite).of_seed(spec.seed)
+    per_point = suite.tasks[spec.task].kind.per_point
+    check(not per_point, f"features of '{spec.task}' cannot be drawn by class: it has a label for every point")
     tuned = model.load(store.adapter_path(args.results, spec))
     x, y = (values[:SAMPLES] for values in suite.load(spec.task, "test", size=spec.backbone.image_size))
     after = _pooled(tuned, x)

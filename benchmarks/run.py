@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if uri and todo:
         check_not_deleted(uri, todo[0].suite)
     asked = [(spec.suite, spec.task, spec.seed, spec.backbone.image_size) for spec in todo]
-    suites.decode(asked, splits=("train", "val", "test"))
+    suites.decode(asked, tests=True)
     with Sink(uri, args.results, todo, warn=warn) as sink:
         outcome = _execute(todo, args.results, place, again=args.force, fail_fast=args.fail_fast, sink=sink)
         _report(specs, todo, outcome, args.results)

@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     database = StudyDatabase(url=url, grace_seconds=args.grace_seconds)
     bases = [search.base for search in searches]
     data = [(base.suite, base.task, base.seed, base.backbone.image_size) for base in bases]
-    suites.decode(data, splits=("train", "val"))
+    suites.decode(data, tests=False)
     with database.watched():
         broken = _search(searches, database, device, workers)
         _report(searches, database, args.results)

@@ -91,6 +91,7 @@ class Method(nn.Module):
     # After ``merge``: yes: the backbone alone computes the features; in part: fewer hooks are left; no: all are left.
     merges: ClassVar[Merges] = "no"
     published: ClassVar[Published] = Published()  # these counts belong to this class and not to its subclasses
+    pooled_options: ClassVar[frozenset[str]] = frozenset()  # options that only a head of pooled features sees
     extra_features: int = 0  # how many more features the head sees than there are pooled ones; negative for fewer
     injected: frozenset[str] = frozenset()  # names of weights and buffers that are new in the backbone's own state
 
@@ -220,7 +221,10 @@ class Method(nn.Module):
         return {"prefix": dict(trainer.prefix)} if trainer.prefix else {}
 
     def features(self, pooled: Tensor) -> Tensor:
-        """What the head sees: (B, head_hidden_size) -> (B, head_hidden_size + extra_features)."""
+        """What the head sees: (B, head_hidden_size) -> (B, head_hidden_size + extra_features).
+
+        A head that segments sees patch tokens instead. There the result is not used.
+        """
         return pooled
 
     def merge(self) -> None:

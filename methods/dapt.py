@@ -80,6 +80,7 @@ class DAPT(SSF):
     Config = DAPTConfig
     published = Published(points="1.1 M")
     modalities = frozenset({"points"})
+    pooled_options = frozenset({"head_prompts", "head_patches"})
     merges = "in part"
 
     @classmethod

@@ -95,6 +95,7 @@ class IDPT(Method):
     Config = IDPTConfig
     published = Published(points="1.7 M")
     modalities = frozenset({"points"})
+    pooled_options = frozenset({"head"})
     identity_at_start = False  # attention sees the prompt from the first step on
 
     @classmethod

@@ -164,6 +164,25 @@ class PointTransformer(nn.Module):
         """The pooled features (B, 2 D) and the patch tokens (B, G, D) of points (B, N, 3) or groups."""
         return self.pool(self.advance(*self.embed(points), self.blocks))
 
+    def forward_layers(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The pooled features (B, 2 D), the patch tokens (B, G, 3 D) of three blocks, and the centres (B, G, 3).
+
+        The blocks end a third, two thirds and all of the depth: of 12 those with the indices 3, 7 and 11, as in
+        Point-MAE's segmentation (segmentation/models/pt.py at 336d42f). Their tokens are normalised by the last norm.
+        It runs once, on the tokens of all three, because methods take their prompts off the end of its output.
+        """
+        groups, depth, count = self.prepare(points), len(self.blocks), self.num_groups
+        (x, pos), patches, start = self.embed(groups), [], 0
+        for end in (max(1, depth // 3), max(1, 2 * depth // 3), depth):
+            x = self.advance(x, pos, self.blocks[start:end])
+            patches.append(x[:, 1 : 1 + count])
+            start = end
+        own, prompts = x[:, : 1 + count], x[:, 1 + count :]
+        tokens = self.norm(torch.cat([own, *patches[:2], prompts], dim=1))
+        last, first, second = tokens[:, 1 : 1 + 3 * count].unflatten(1, (3, count)).unbind(1)
+        pooled = torch.cat([tokens[:, 0], last.amax(1)], dim=-1)
+        return pooled, torch.cat([first, second, last], dim=-1), groups[:, :, 0]
+
     def forward(self, points: Tensor) -> Tensor:
         return self.forward_tokens(points)[0]
 

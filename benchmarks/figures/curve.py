@@ -9,9 +9,10 @@ from matplotlib.ticker import MaxNLocator
 
 from benchmarks.figures import drawing
 
+METRIC = "test and validation (%)"  # by the task's metric
 PANELS = {
     "training loss": {"train_loss": ""},
-    "accuracy (%)": {"val_accuracy": "validation", "test_accuracy": "test"},
+    METRIC: {"val_accuracy": "validation", "test_accuracy": "test"},
     "learning rate": {"lr": ""},
 }
 
@@ -29,11 +30,11 @@ def draw(record: Mapping[str, Any]) -> Figure:
     figure.suptitle(drawing.plain(drawing.title(record)), fontsize=9, y=1 - 0.12 / height, va="top")
     axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     for axis, (title, names) in zip(axes, shown.items(), strict=True):
-        scale = 100 if title.startswith("accuracy") else 1
+        scale = 100 if title == METRIC else 1
         for name in names:
             points = [(row["epoch"], row[name] * scale) for row in history if row[name] is not None]
             axis.plot(*zip(*points, strict=True), marker=".", label=PANELS[title][name])
-        axis.set_ylabel(title)
+        axis.set_ylabel(f"{record['accuracy'].get('metric', 'accuracy')} (%)" if title == METRIC else title)
         axis.grid(True, color="0.93")
         if len(names) > 1 or PANELS[title][names[0]]:
             axis.legend(frameon=False, fontsize=8)

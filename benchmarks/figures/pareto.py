@@ -74,7 +74,7 @@ def _panel(frame: pd.DataFrame, made: Sequence[Point]) -> Panel:
         title=f"{first['suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}{ending}",
         points=sorted((replace(point, name=names[point.name]) for point in made), key=lambda p: p.name),
         rows=list(names.values()),
-        accuracy=f"test accuracy, {f'mean of {tasks} tasks' if tasks > 1 else first['spec.task']} (%)",
+        accuracy=f"test {first['metric']}, {f'mean of {tasks} tasks' if tasks > 1 else first['spec.task']} (%)",
         note=f"{bars}; checkpoint rule {first['accuracy.checkpoint_rule']}; dashed line: Pareto frontier",
     )
 

@@ -16,7 +16,10 @@ PIXELS = 224  # per side, of images that are decoded from files
 
 
 def draw(suite: Suite, name: str, path: Path) -> None:
-    """Draw some training samples of every class, one row per class. ``path`` must end in .png, .svg or .pdf."""
+    """Draw some training samples of every class, one row per class. ``path`` must end in .png, .svg or .pdf.
+
+    Of a task with a label for every point, each row has shapes with one part, whose points stand out.
+    """
     matplotlib.use("Agg")
     drawing.check_ending(path)
     task, shown = suite.tasks[name], suite.tasks[name].labels[:ROWS]
@@ -29,9 +32,13 @@ def draw(suite: Suite, name: str, path: Path) -> None:
     figure.suptitle(drawing.plain(f"{suite.name} / {name}: {counts}"), y=0.995)
     grid = figure.add_gridspec(len(shown), COLUMNS, left=0.16, right=0.99, bottom=0.01, top=1 - 0.5 / height)
     for row, label in enumerate(shown):
-        for column, index in enumerate((y == row).nonzero().flatten()[:COLUMNS].tolist()):
+        of_class = y == row
+        for column, index in enumerate(of_class.view(len(y), -1).any(1).nonzero().flatten()[:COLUMNS].tolist()):
             axis = figure.add_subplot(grid[row, column], **space)
-            (_draw_points if space else _draw_image)(axis, x[index].numpy())
+            if space:
+                _draw_points(axis, x[index].numpy(), of_class[index].numpy() if task.kind.per_point else None)
+            else:
+                _draw_image(axis, x[index].numpy())
         middle = grid[row, 0].get_position(figure)
         shown_label = drawing.plain(label.replace("_", " "))
         figure.text(0.15, (middle.y0 + middle.y1) / 2, shown_label, ha="right", va="center", fontsize=9)
@@ -44,10 +51,10 @@ def _draw_image(axis: Axes, image: Any) -> None:
     axis.set_axis_off()
 
 
-def _draw_points(axis: Any, points: Any) -> None:
-    """Draw points with y up, seen from the front right and above; farther points are darker."""
-    depth = points[:, 0] - points[:, 2]
-    axis.scatter(points[:, 0], points[:, 2], points[:, 1], s=3, c=depth, cmap="viridis", linewidths=0, depthshade=False)
+def _draw_points(axis: Any, points: Any, shade: Any = None) -> None:
+    """Draw points with y up, seen from the front right and above; farther points are darker, or those without shade."""
+    shade = points[:, 0] - points[:, 2] if shade is None else shade
+    axis.scatter(points[:, 0], points[:, 2], points[:, 1], s=3, c=shade, cmap="viridis", linewidths=0, depthshade=False)
     axis.set_box_aspect((1, 1, 1), zoom=1.9)
     axis.set(xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1))
     axis.view_init(elev=18, azim=-60)

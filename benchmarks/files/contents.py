@@ -90,7 +90,7 @@ def fingerprint(folder: Path, samples: Sequence[Sample]) -> str:
     if found := sealed.read(known):
         return found.decode()
     digest = hashlib.sha256()
-    digests = each(partial(_file_sha256, folder), samples, f"read {folder.name}")
+    digests = each(partial(file_sha256, folder), samples, f"read {folder.name}")
     for (path, label), content in zip(samples, digests, strict=True):
         digest.update(f"{path} {label} {content}\n".encode())
     with writing(known, f"name a cache folder in ${CACHE}"), sealed.alone(known):
@@ -116,7 +116,12 @@ def _stamp(folder: Path, samples: Sequence[Sample]) -> str:
     return digest.hexdigest()
 
 
-def _file_sha256(folder: Path, sample: Sample) -> str:
+def file_sha256(folder: Path, sample: Sample) -> str:
+    """SHA-256 of the file of a sample.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
         with (folder / sample[0]).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.files import layouts, pictures
 from benchmarks.files.classes import some
-from benchmarks.files.contents import each
+from benchmarks.files.contents import each, file_sha256
 from benchmarks.files.layouts import Layout
 from benchmarks.files.places import Place
 from methods.errors import UserError
@@ -48,6 +48,15 @@ def images(layout: Layout, *, repeats: bool = True) -> list[str]:
 def repeated_images(layout: Layout) -> list[str]:
     """Equal images in two splits or classes of a task, one line each."""
     return [f"{layout.folder.name}: {line}" for line in _equal(layout, _seen(layout))]
+
+
+def repeated_files(layout: Layout) -> list[str]:
+    """Files with equal bytes in two splits or classes of a task, one line each."""
+    samples = [(split, *sample) for split, part in layout.splits.items() for sample in part]
+    files = sorted({(path, 0) for _, path, _ in samples})
+    digests = each(partial(file_sha256, layout.folder), files, f"compare {layout.folder.name}")
+    known = dict(zip((path for path, _ in files), digests, strict=True))
+    return _repeated("files", [(known[path], split, layout.labels[label], path) for split, path, label in samples])
 
 
 def points(folder: Path, splits: Mapping[str, tuple[Any, Any]], classes: int, note: str = "") -> list[str]:

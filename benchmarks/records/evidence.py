@@ -38,11 +38,11 @@ TYPES: Mapping[str, Kinds] = {
     | {"key": TEXT, "history": LIST, "report": OBJECT, "tuning": (dict, NoneType)},
     "spec": {name: TEXT for name in ("method", "suite", "task", "data_fingerprint", "dtype")}
     | {"config": OBJECT, "backbone": OBJECT, "recipe": OBJECT, "classes": COUNT, "seed": COUNT}
-    | _or_none({"suite_version": COUNT}),
+    | _or_none({"suite_version": COUNT, "kind": TEXT}),
     "spec.backbone": {name: TEXT for name in ("name", "modality", "sha256")}
     | {"mean": LIST, "std": LIST, "image_size": (int, NoneType)},
     "accuracy": {"test": NUMBER, "test_samples": COUNT, "checkpoint_rule": TEXT}
-    | _or_none({"val": NUMBER, "epoch": COUNT}),
+    | _or_none({"val": NUMBER, "epoch": COUNT, "metric": TEXT, "others": OBJECT}),
     "params": {name: COUNT for name in ("method", "head", "trainable", "backbone", "task_file_bytes")},
     "cost": {"train_seconds": NUMBER}
     | _or_none({"peak_memory_bytes": COUNT, "images_per_second": NUMBER})
@@ -143,9 +143,12 @@ def _check_numbers(record: Values) -> None:
     for split in ("test", "val"):
         share = accuracy.get(split)
         check(share is None or 0 <= share <= 1, f"accuracy.{split} is {share}, not from 0 to 1")
+    for name, share in (accuracy.get("others") or {}).items():
+        within = isinstance(share, float | int) and 0 <= share <= 1
+        check(within, f"accuracy.others.{name} is {share}, not from 0 to 1")
     hits, samples = accuracy["test"] * accuracy["test_samples"], accuracy["test_samples"]
     check(samples > 0, "accuracy.test_samples is 0")
-    whole = abs(hits - round(hits)) < ROUNDING
+    whole = "metric" in accuracy or abs(hits - round(hits)) < ROUNDING
     check(whole, f"accuracy.test is {accuracy['test']}, which is {hits:.3f} of {samples} samples")
     check(accuracy["checkpoint_rule"] == rule, f"accuracy.checkpoint_rule is not that of spec.recipe, {rule}")
     total = params["method"] + params["head"]

@@ -17,6 +17,7 @@ from methods.options import LATER, as_json, at_least, at_most, check_bounds, fra
 
 if TYPE_CHECKING:
     from benchmarks.backbones import Source
+    from benchmarks.suites.kinds import KindName
     from methods.base import Config
 
 SCHEMA_VERSION = 1
@@ -41,7 +42,7 @@ class Recipe:
         label_smoothing: the share of the target that is spread evenly over all classes.
         clip_grad: the largest norm of the gradient of all trained weights together; 0 turns clipping off.
         augment: the augmentation of point clouds in training. "rotate" turns a cloud about the y axis,
-            "scale_translate" scales and shifts it.
+            "scale_translate" scales each axis and shifts it, "scale_shift" scales all axes alike and shifts it less.
         resample: an augmentation of point clouds that goes with the others: every step draws the points of a cloud anew
             from all that its file has, in a random order.
         normalization: the mean and the standard deviation that images are normalised with: those of the backbone's
@@ -65,6 +66,8 @@ class Recipe:
         hflip: the probability that an image is mirrored.
         validate_every: with train_split=train, the validation split is read after every so many epochs, and after the
             last one.
+        masked: whether, in a test set, only those classes compete that it has samples of. Of 1,000 classes,
+            ImageNet-A and -R have 200.
     """
 
     epochs: Annotated[int, at_least(1), at_most(100_000)] = 30
@@ -73,7 +76,7 @@ class Recipe:
     drop_path: Annotated[float, fraction] = 0.0
     label_smoothing: Annotated[float, fraction] = 0.0
     clip_grad: float = 1.0
-    augment: Literal["none", "rotate", "scale_translate"] = "none"
+    augment: Literal["none", "rotate", "scale_translate", "scale_shift"] = "none"
     normalization: Literal["checkpoint", "imagenet", "none"] = "checkpoint"
     checkpoint_rule: Literal["last", "best_val", "best_test"] = "last"
     train_split: Literal["trainval", "train"] = "trainval"
@@ -87,6 +90,7 @@ class Recipe:
     crop_scale: Annotated[float, positive, at_most(1)] = field(default=1.0, metadata=LATER)
     hflip: Annotated[float, at_most(1)] = field(default=0.0, metadata=LATER)
     validate_every: Annotated[int, at_least(1)] = field(default=1, metadata=LATER)
+    masked: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -126,6 +130,7 @@ class Spec:
         recipe: how the method is trained.
         seed: the seed of new weights, of the order of samples, and of every other random number of the run.
         dtype: the type that matrix products are computed in.
+        kind: what is predicted: one class per sample, or one part per point.
         tuning: the study that chose ``config``, or None. The record shows it, but it is not part of the key: how a
             configuration was found does not change the run.
     """
@@ -141,6 +146,7 @@ class Spec:
     seed: int
     dtype: Dtype
     suite_version: int = field(default=1, metadata=LATER)
+    kind: KindName = field(default="classification", metadata=LATER)
     tuning: dict[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -153,6 +159,11 @@ class Spec:
             value = getattr(self.recipe, name)
             misfit = f"is for {kind}, but task '{self.task}' has {own}"
             check(value == plain, f"recipe: {name}={str(value).lower()} {misfit}; use {name}={str(plain).lower()}")
+        per_point = self.kind == "segmentation"
+        shuffled = (
+            f"recipe: resample=true draws points without their labels, but task '{self.task}' has a label per point"
+        )
+        check(not (per_point and self.recipe.resample), f"{shuffled}; use resample=false")
 
     def to_json(self) -> dict[str, Any]:
         """All fields but ``tuning``. A field marked LATER is left out while it has its default, so old keys hold."""
@@ -203,9 +214,10 @@ class Result:
     Attributes:
         spec: the run.
         history: one dict per epoch: "epoch" (from 1), "train_loss" (mean), "lr" (of the last step), "val_accuracy" and
-            "test_accuracy" (None if the split was not read in that epoch).
+            "test_accuracy" (by the task's metric; None if the split was not read in that epoch).
         accuracy: "test" and "val" (None if val was trained on) of the merged model, "test_samples", and
-            "checkpoint_rule" with the "epoch" that it selected.
+            "checkpoint_rule" with the "epoch" that it selected. "metric" names the number where it is not accuracy.
+            "others" has further numbers by name: of other test sets, or by other metrics.
         params: trainable parameters of the "method", the "head" and both ("trainable"), all parameters of the
             "backbone", and "task_file_bytes", the size of the task file.
         cost: "train_seconds", "peak_memory_bytes", median "step_ms" of each part of a step, "images_per_second" in

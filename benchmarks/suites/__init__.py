@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from benchmarks.cli import warn
 from benchmarks.files.root import data_root
+from benchmarks.suites.kinds import CLASSIFICATION, Kind
 from methods.errors import UserError, check, unknown
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ SUITES = {
     "fgvc": "benchmarks.suites.fgvc:SUITE",
     "scanobjectnn": "benchmarks.suites.scanobjectnn:SUITE",
     "modelnet40": "benchmarks.suites.modelnet40:SUITE",
+    "imagenet_dg": "benchmarks.suites.imagenet_dg:SUITE",
+    "shapenetpart": "benchmarks.suites.shapenetpart:SUITE",
 }
 FOLDER = "folder"  # the suite of a person's own files below the data root; its tasks are known when it is asked for
 ENTRY_POINT_GROUP = "peft_bench.suites"
@@ -35,8 +38,10 @@ ENTRY_POINT_GROUP = "peft_bench.suites"
 class Load(Protocol):
     """How a suite hands out data.
 
-    ``split`` is "train", "val" or "test". Images are uint8 (N, 3, H, W): a suite that decodes files makes them ``size``
-    pixels wide and high, one that draws them keeps its own size. Points are float32 (N, P, 3), labels int64 (N,).
+    ``split`` is "train", "val" or one of the task's ``tests``. Images are uint8 (N, 3, H, W): a suite that decodes
+    files makes them ``size`` pixels wide and high, one that draws them keeps its own size. Points are float32
+    (N, P, 3), labels int64 (N,). A task with a label for every point has points (N, P, 4), whose last number is the
+    cloud's category, and labels (N, P).
     Tensors may be mapped from files, so read them in parts and do not write to them.
     """
 
@@ -45,8 +50,10 @@ class Load(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One classification task; ``train``, ``val`` and ``test`` count its samples.
+    """One task; ``train``, ``val`` and ``test`` count its samples.
 
+    ``kind`` says what is predicted and how models are judged; ``labels`` are the classes, or the parts of shapes.
+    ``tests`` names the test sets; one training is tested on all. The first is "test", whose number is that of the task.
     ``lacking`` counts the training samples that one published copy of the data lacks. ``points`` counts the points of
     the smallest cloud; 0 if that is not known. ``shots`` counts the training samples per class of a few-shot task; 0
     for other tasks.
@@ -64,6 +71,8 @@ class Task:
     lacking: int = 0
     points: int = 0
     shots: int = 0
+    kind: Kind = CLASSIFICATION
+    tests: tuple[str, ...] = ("test",)
 
     def __post_init__(self) -> None:
         one = "a model that has one class to choose from is always right"
@@ -200,9 +209,10 @@ def listed() -> tuple[list[Suite], str | None]:
         return known, f"suite {FOLDER}: {error}"
 
 
-def decode(asked: Iterable[tuple[str, str, int, int | None]], splits: Sequence[str]) -> None:
+def decode(asked: Iterable[tuple[str, str, int, int | None]], *, tests: bool) -> None:
     """Load every (suite, task, seed, image size) once, so that files are decoded into the cache before any run starts.
 
+    With ``tests`` the test sets are loaded too.
     Damaged files are then found before the first run, and no run waits while another decodes. The notes of tasks are
     shown as warnings.
     """
@@ -213,7 +223,7 @@ def decode(asked: Iterable[tuple[str, str, int, int | None]], splits: Sequence[s
             warn(known[suite].notes[task])
     wanted = dict.fromkeys((suite, task, known[suite].data_seed(seed), size) for suite, task, seed, size in runs)
     for suite, task, seed, size in wanted:
-        for split in splits:
+        for split in ("train", "val", *(known[suite].tasks[task].tests if tests else ())):
             known[suite].of_seed(seed).load(task, split, size=size)
 
 

@@ -29,8 +29,18 @@ def _modality(task: str) -> Literal["image", "points"]:
 def _task(name: str, group: str, labels: tuple[str, ...], source: str = "procedural") -> Task:
     modality = _modality(name)
     licence = "CC BY 4.0" if source != "procedural" else "Apache-2.0"
-    counts = dict(zip(SPLITS, SIZES[modality], strict=True))
-    return Task(name=name, modality=modality, labels=labels, group=group, source=source, licence=licence, **counts)
+    train, val, test = SIZES[modality]
+    return Task(
+        name=name,
+        modality=modality,
+        labels=labels,
+        group=group,
+        train=train,
+        val=val,
+        test=test,
+        source=source,
+        licence=licence,
+    )
 
 
 _TASKS = (

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 import methods
 from benchmarks import backbones, suites
 from benchmarks.cli import warn
+from benchmarks.records.spec import Recipe
 from benchmarks.sweeps import wiring
 from methods.backbone import Modality
 from methods.base import Config
@@ -47,6 +48,17 @@ def with_few_points(suite: suites.Suite, tasks: Sequence[str], names: Mapping[Mo
             few = f"the clouds of {suite.name}/{task.name} have {task.points} points"
             lines.append(f"{few}, but {backbone} needs {needed} or more; use another --backbone")
     return lines
+
+
+def check_kind(task: suites.Task, name: str, config: Config, recipe: Recipe) -> None:
+    """Refuse options and fields of a recipe that would change nothing on a task of this kind."""
+    single = f"recipe: masked=true is for tasks with several test sets, but task '{task.name}' has one; leave it out"
+    check(len(task.tests) > 1 or not recipe.masked, single)
+    for option in methods.get(name).pooled_options if task.kind.per_point else ():
+        given, default = getattr(config, option), methods.defaults(name)[option]
+        cure = f"leave it at {default}"
+        pooled = f"{option}={given} chooses what a head of pooled features sees; the head of '{task.name}' sees patches"
+        check(given == default, f"{name}: {pooled}, so {cure}")
 
 
 def check_weights(sources: Iterable[backbones.Source], names: Sequence[str]) -> None:

@@ -111,7 +111,8 @@ def _samples(spec: Spec, count: int) -> tuple[Tensor, Tensor]:
     if size is not None:
         return torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8), y
     if spec.data_fingerprint == backbones.ABSENT:
-        return torch.rand(count, POINTS, 3), y
+        per_point = suites.get(spec.suite).tasks[spec.task].kind.per_point  # the fourth number, a category, is then 0
+        return torch.rand(count, POINTS, 3 + per_point), torch.zeros(count, POINTS).long() if per_point else y
     x, y = suites.get(spec.suite).of_seed(spec.seed).load(spec.task, "train", size=None)
     return x[:count], y[:count]
 

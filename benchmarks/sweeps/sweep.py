@@ -183,6 +183,7 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     for seed, (task, name) in product(sweep.seeds, cells):
         kind = kinds[task]
         for config, recipe in product(wired[kind, name], recipes[task, name]):
+            fitting.check_kind(suite.tasks[task], name, config, recipe)
             spec = Spec(
                 method=name,
                 config=config,
@@ -195,6 +196,7 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
                 recipe=recipe,
                 seed=seed,
                 dtype=dtype if isinstance(dtype, str) else dtype(sources[kind].name),
+                kind=suite.tasks[task].kind.name,
             )
             planned[spec.key] = spec
     return list(planned.values())

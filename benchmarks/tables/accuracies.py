@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks import published, suites
 from benchmarks.records.spec import FOR_IMAGES
 from benchmarks.tables import statistics
-from benchmarks.tables.rows import scores, tasks_and_groups
+from benchmarks.tables.rows import others, scores, tasks_and_groups
 from benchmarks.tables.table import Table, counted, notes
 
 NAMED_RULES = {"best_test": "best_test (the epoch is chosen on the test split; use it only to compare with papers)"}
@@ -36,7 +36,7 @@ def accuracies(frame: pd.DataFrame) -> Table:
     tasks, groups = tasks_and_groups(frame)
     runs = scores(frame, tasks)
     whole = runs.dropna()
-    seeds = runs.join(_means(whole, groups)).groupby("row")
+    seeds = runs.join(others(frame)).join(_means(whole, groups)).groupby("row")
     mean, deviation = seeds.mean(), seeds.std()
     text: dict[Any, pd.Series[Any]] = {
         name: pd.Series(list(map(spread, mean[name], deviation[name])), index=mean.index, dtype=object) for name in mean
@@ -56,7 +56,8 @@ def accuracies(frame: pd.DataFrame) -> Table:
     order = (-values["mean"].fillna(-1)).sort_values(kind="stable").index  # equal rows stay in alphabetical order
     cells = cells.loc[order].astype(object).fillna(UNKNOWN).rename_axis("method")
     first = frame.iloc[0]
-    title = f"{first['suite']}: {first['spec.backbone.modality']}, {first['spec.backbone.name']}"
+    judged = "" if first["metric"] == "accuracy" else f", {first['metric']}"
+    title = f"{first['suite']}: {first['spec.backbone.modality']}, {first['spec.backbone.name']}{judged}"
     shown = values.loc[order].reindex(columns=cells.columns).rename_axis("method")
     return Table(title, _notes(frame, tasks, groups), cells, shown, tuple(tasks))
 
@@ -133,6 +134,7 @@ def _notes(frame: pd.DataFrame, tasks: Sequence[str], groups: Mapping[str, Seque
     recipe = [f"{name} {value}" for name, value in json.loads(first["spec.recipe"]).items()]
     own = notes(
         "accuracies",
+        metric=first["metric"],
         rule=NAMED_RULES.get(rule, rule),
         tasks=counted(tasks, "task"),
         groups=f"{counted(groups, 'group')} ({', '.join(groups)})",
@@ -140,7 +142,9 @@ def _notes(frame: pd.DataFrame, tasks: Sequence[str], groups: Mapping[str, Seque
         recipe=", ".join([*recipe, first["spec.dtype"]]),
         resamples=statistics.RESAMPLES,
     )
-    return (*own, *(f"{row}: {text}." for row, text in frame.groupby("row")["options"].first().items() if text))
+    named = ", ".join(map(str, others(frame)))
+    more = (f"{named}: further numbers of the same runs in percent; no mean has them.",) if named else ()
+    return (*own, *more, *(f"{row}: {text}." for row, text in frame.groupby("row")["options"].first().items() if text))
 
 
 def spread(mean: float, deviation: float) -> str:

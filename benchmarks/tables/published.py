@@ -48,20 +48,23 @@ def table(suite: str, groups: Sequence[pd.DataFrame]) -> Table:
         for _, found in numbers.groupby(keys, sort=False)
     ]
     own, others = of_present(suite, groups)
-    rows += [row for group in own for row in _ours(group, tasks)]
+    known = {*chain(*tasks.values()), *(f"{group} mean" for group in tasks), *MEANS}
+    more = [name for name in dict.fromkeys(numbers["task"]) if name not in known]  # further numbers of a task
+    rows += [row for group in own for row in _ours(group, tasks, more)]
     rows.sort(key=lambda row: (row["backbone"], row["augment"], -row["order"], row["method"]))
     cells = pd.DataFrame(rows).set_index("method").drop(columns="order")
     shown = [task for task in chain(*tasks.values()) if task in reported]
     means = [f"{group} mean" for group in tasks if len(tasks) > 1]
     overall = [*(MEANS if means else MEANS[:1]), "PPT"] if shown or reported & set(MEANS) else []
-    columns = [*ABOUT, *shown, *means, *overall[:-1], "params", *overall[-1:]]
+    columns = [*ABOUT, *shown, *more, *means, *overall[:-1], "params", *overall[-1:]]
     if (numbers[SPLIT] == published.OPTIONAL[SPLIT]).all():
         columns.remove(SPLIT)
     one = [name for name in ("backbone", "augment") if cells[name].nunique() == 1]
     title = ", ".join([f"{suite}: published and ours", *(cells[name].iloc[0] for name in one if name == "backbone")])
     cells = cells.reindex(columns=[name for name in columns if name not in one]).astype(object).fillna("-")
     cells = cells.loc[:, (cells != "-").any()]
-    about = list(notes("published", head="without" if images else "with"))
+    metric = next(iter(suites.get(suite).tasks.values())).kind.metric
+    about = list(notes("published", metric=metric, head="without" if images else "with"))
     if shown and len(tasks) > 1:
         about[1:1] = notes("published_means", count=sum(map(len, tasks.values())), groups=", ".join(tasks))
     if not own:
@@ -90,6 +93,7 @@ def _theirs(
     """Make one row of a paper; it has means if no cell is missing."""
     first = found.iloc[0]
     by_task = found.set_index("task")["accuracy"]
+    there = [task for task in chain(*tasks.values()) if task in by_task]
     cells: dict[str, Any] = {str(task): f"{accuracy:.{digits}f}" for task, accuracy in by_task.items()}
     means = _aggregates(by_task, tasks)
     cells |= {name: f"{mean:.2f}" for name, mean in means.items()}
@@ -103,13 +107,13 @@ def _theirs(
         "from": f"paper [{sources.index(first['source']) + 1}]",
         "rule": first["checkpoint_rule"],
         "aggregate": first["aggregate"]
-        if set(by_task.index) - set(chain(*tasks.values()))
-        else counted(by_task, "task"),
+        if set(by_task.index) - set(chain(*tasks.values())) and first["aggregate"] != published.CELLS
+        else counted(there or by_task, "task"),
         "seeds": first["seeds"],
         "backbone": first["backbone"],
         "augment": first["augment"],
         SPLIT: first[SPLIT],
-        "order": means.get("group mean", by_task.iloc[-1]),
+        "order": means.get("group mean", by_task[there[-1]] if there else by_task.iloc[-1]),
     }
     return {**about, **cells, "params": params}
 
@@ -126,7 +130,7 @@ def _aggregates(by_task: pd.Series[float], tasks: Mapping[str, Sequence[str]]) -
     return {**groups, "mean": float(by_task[members].mean()), "group mean": sum(groups.values()) / len(groups)}
 
 
-def _ours(group: pd.DataFrame, tasks: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+def _ours(group: pd.DataFrame, tasks: Mapping[str, Sequence[str]], more: Sequence[str]) -> list[dict[str, Any]]:
     """Make the rows of one group of comparable runs; they have a mean only over all tasks that it is of in papers."""
     made, run = accuracies(group), group.iloc[0]
     members = list(chain(*tasks.values()))
@@ -136,7 +140,7 @@ def _ours(group: pd.DataFrame, tasks: Mapping[str, Sequence[str]]) -> list[dict[
     whole = [f"{name} mean" for name, own in tasks.items() if len(tasks) > 1 and ran.issuperset(own)]
     trained = group["params.method"] + (group["params.head"] if points else 0)
     params = trained.groupby(group["row"]).mean()
-    wanted = [*members, *whole, *([*MEANS, "PPT"] if same else [])]
+    wanted = [*members, *more, *whole, *([*MEANS, "PPT"] if same else [])]
     rows = []
     for name, cells in made.cells.to_dict("index").items():
         kept = {column: cells[column] for column in wanted if column in cells}

@@ -14,13 +14,18 @@ from methods.errors import UserError
 
 MOST_OPTIONS = 3  # a row with more options is named by a letter
 VERSION = "spec.suite_version"
-SAME = ("suite", "spec.backbone.modality", "spec.backbone.name", "spec.backbone.sha256", "recipe", "spec.dtype")
+SAME = (
+    *("suite", "spec.backbone.modality", "spec.backbone.name", "spec.backbone.sha256", "recipe", "spec.dtype"),
+    "metric",
+)
+OTHERS = "accuracy.others."  # the start of columns with further numbers of a task
 
 
 def comparable(frame: pd.DataFrame) -> list[pd.DataFrame]:
     """Split runs into groups of comparable runs, which agree in every field of SAME.
 
-    The new column ``row`` names the method and its options, ``suite`` the suite and its version if that is not 1.
+    The new column ``row`` names the method and its options, ``suite`` the suite and its version if that is not 1, and
+    ``metric`` what the numbers of tasks are.
     """
     # the digest identifies a backbone; the path of its file does not matter
     backbone = frame["spec.backbone.name"].map(lambda name: parse(name).plain)
@@ -29,7 +34,9 @@ def comparable(frame: pd.DataFrame) -> list[pd.DataFrame]:
     recipe = frame["spec.recipe"].map(recipes)
     versions = frame.get(VERSION, pd.Series(1, frame.index)).fillna(1).astype(int)  # a record leaves version 1 out
     suite = [titled(name, number) for name, number in zip(frame["spec.suite"], versions, strict=True)]
-    frame = frame.assign(row=_names(frame), recipe=recipe, suite=suite, **{"spec.backbone.name": backbone})
+    metric = frame.get("accuracy.metric", pd.Series(None, frame.index, dtype=object)).fillna("accuracy")
+    named = {"spec.backbone.name": backbone}
+    frame = frame.assign(row=_names(frame), recipe=recipe, suite=suite, metric=metric, **named)
     return [_shortened(_data_apart(group)) for _, group in frame.groupby(list(SAME), sort=True)]
 
 
@@ -133,6 +140,19 @@ def scores(frame: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
     """
     found = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test")
     return found.reindex(columns=tasks) * 100
+
+
+def others(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return further numbers in percent as (row and seed, name): by other metrics, or on other test sets.
+
+    A name starts with that of the task if there are several tasks.
+    """
+    found, several = {}, frame["spec.task"].nunique() > 1
+    for column in (name for name in map(str, frame) if name.startswith(OTHERS)):
+        for task, runs in frame.dropna(subset=[column]).groupby("spec.task"):
+            name = column.removeprefix(OTHERS)
+            found[f"{task} {name}" if several else name] = 100 * runs.groupby(["row", "spec.seed"])[column].mean()
+    return pd.DataFrame(found, index=frame.groupby(["row", "spec.seed"]).size().index)
 
 
 def tasks_and_groups(frame: pd.DataFrame) -> tuple[list[str], dict[str, list[str]]]:

@@ -74,4 +74,5 @@ def _notes(parts: Mapping[str, pd.DataFrame]) -> tuple[str, ...]:
     for column, group in parts.items():
         tasks, backbone = group["spec.task"].nunique(), group["spec.backbone.name"].iloc[0]
         tests.append(f"{column.capitalize()}: {tasks} tasks on {backbone}.")
-    return notes("summary", tests=" ".join(tests), columns=" / on ".join(parts))
+    metric = " or ".join(dict.fromkeys(str(group["metric"].iloc[0]) for group in parts.values()))
+    return notes("summary", metric=metric, tests=" ".join(tests), columns=" / on ".join(parts))

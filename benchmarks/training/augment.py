@@ -6,6 +6,7 @@ Shapes: B clouds, P points.
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.files.farthest import farthest_points
@@ -18,10 +19,16 @@ def augment(x: Tensor, how: str, generator: torch.Generator) -> Tensor:
     """Augment a batch of point clouds (B, ..., 3), each in its own way.
 
     "none" changes nothing. "rotate" turns each cloud by a random angle about the y axis. "scale_translate" scales each
-    axis by a factor from 2/3 to 3/2 and shifts it by -0.2 to 0.2.
+    axis by a factor from 2/3 to 3/2 and shifts it by -0.2 to 0.2. "scale_shift" scales all axes by one factor from 0.8
+    to 1.25 and shifts each by -0.1 to 0.1, as PointNet++'s provider.py. Numbers of a point after its coordinates stay.
     """
     if how == "none":
         return x
+    if x.shape[-1] > 3:
+        return torch.cat([augment(x[..., :3], how, generator), x[..., 3:]], dim=-1)
+    if how == "scale_shift":
+        size, shift = (torch.rand(len(x), 1, axes, generator=generator).to(x.device) for axes in (1, 3))
+        return x * (0.8 + 0.45 * size) + (0.2 * shift - 0.1)
     if how == "rotate":
         angle = torch.rand(len(x), generator=generator).to(x.device) * (2 * math.pi)
         cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
@@ -51,5 +58,6 @@ def _picked(x: Tensor, index: Tensor) -> Tensor:
 
 
 def random_scale(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Random factors (B, 1, 3) from 2/3 to 3/2 for the clouds (B, N, 3): one per axis of each cloud."""
-    return (2 / 3 + (3 / 2 - 2 / 3) * torch.rand(len(x), 1, 3, generator=generator)).to(x.device)
+    """Random factors (B, 1, C) from 2/3 to 3/2 for the clouds (B, N, C), one per axis; what follows the axes has 1."""
+    factors = 2 / 3 + (3 / 2 - 2 / 3) * torch.rand(len(x), 1, 3, generator=generator)
+    return F.pad(factors, (0, x.shape[-1] - 3), value=1.0).to(x.device)

@@ -1,4 +1,4 @@
-"""The accuracy of a model on one split, by one look at each sample or by votes."""
+"""The numbers of a model on one split, by one look at each sample or by votes."""
 
 import torch
 from torch import Tensor
@@ -8,22 +8,33 @@ from benchmarks.training.model import Classifier
 
 
 @torch.inference_mode()
-def accuracy(
-    model: Classifier, x: Tensor, y: Tensor, *, device: torch.device, batch_size: int, votes: int, seed: int
-) -> float:
-    """The fraction of the samples ``x`` (N, ...) whose class ``y`` (N,) the model predicts.
+def scores(
+    model: Classifier,
+    x: Tensor,
+    y: Tensor,
+    *,
+    device: torch.device,
+    batch_size: int,
+    votes: int,
+    seed: int,
+    masked: bool = False,
+) -> dict[str, float]:
+    """The numbers of the samples ``x`` (N, ...) with labels ``y`` by the metrics of the model's kind of tasks.
 
     With several ``votes`` the logits of a cloud are the mean over the cloud and ``votes`` - 1 randomly scaled copies.
-    ``seed`` decides the scales. The votes of Point-MAE's code differ, as ``Recipe`` says. Samples move to ``device``
-    batch by batch.
+    ``seed`` decides the scales. The votes of Point-MAE's code differ, as ``Recipe`` says. With ``masked`` only classes
+    in ``y`` are predicted. Samples move to ``device`` batch by batch.
     """
     model.eval()
     generator = torch.Generator().manual_seed(seed)
     # drawn for all clouds at once, so that the copies of a cloud do not depend on the batch size
     scales = [random_scale(x, generator) for _ in range(votes - 1)]
-    hits = torch.zeros((), dtype=torch.long, device=device)
+    known, judged = y.unique().to(device), []
     for inputs, labels, *factors in zip(*(part.split(batch_size) for part in (x, y, *scales)), strict=True):
         plain = inputs.to(device)
-        logits = [model(copy).float() for copy in (plain, *(plain * factor.to(device) for factor in factors))]
-        hits += (torch.stack(logits).mean(dim=0).argmax(dim=1) == labels.to(device)).sum()
-    return int(hits) / len(y)
+        copies = (plain, *(plain * factor.to(device) for factor in factors))
+        logits = torch.stack([model(copy).float() for copy in copies]).mean(dim=0)
+        if masked:
+            logits = torch.full_like(logits, -torch.inf).index_copy(1, known, logits.index_select(1, known))
+        judged.append(model.kind.judge(logits, labels.to(device)))
+    return model.kind.scores(torch.cat(judged).cpu(), y.cpu())

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -31,7 +32,7 @@ def write_plain(tuned: Classifier, spec: Spec, path: Path) -> None:
     Raises:
         UserError: the method cannot be merged, so no plain checkpoint computes the same.
     """
-    tuned = tuned.merged(_samples(spec))
+    tuned = tuned.merged(_samples(tuned, spec))
     if not tuned.method.folded:
         raise UserError(
             f"{spec.method} cannot become a plain checkpoint: its new weights cannot be merged into the backbone's; "
@@ -44,16 +45,20 @@ def write_plain(tuned: Classifier, spec: Spec, path: Path) -> None:
     write_atomic(path, save(state, metadata=card(tuned, spec)))
 
 
-def _samples(spec: Spec) -> Tensor:
+def _samples(tuned: Classifier, spec: Spec) -> Tensor:
     """Two random images or clouds, which show whether a merged model computes the same."""
     size, generator = spec.backbone.image_size, torch.Generator().manual_seed(0)
-    shape = (2, POINTS, 3) if size is None else (2, 3, size, size)
-    return torch.randn(shape, generator=generator)
+    if size is not None:
+        return torch.randn(2, 3, size, size, generator=generator)
+    # the category of a cloud, where its points have one, is the first
+    return F.pad(torch.randn(2, POINTS, 3, generator=generator), (0, int(tuned.kind.per_point)))
 
 
 def card(tuned: Classifier, spec: Spec) -> dict[str, str]:
     """The metadata of the file: what is needed to use it. safetensors stores texts only."""
     card = {"format": "pt", "architecture": parse(spec.backbone.name).model, "num_classes": str(spec.classes)}
+    if tuned.kind.per_point:
+        card["head"] = "PartHead of benchmarks/backbones/parts.py"
     if spec.backbone.modality == "points":
         card["qkv_bias"] = str(any(name.endswith("attn.qkv.bias") for name in tuned.backbone.state_dict()))
     if spec.backbone.image_size is not None:

@@ -15,10 +15,12 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 import methods
-from benchmarks import backbones
+from benchmarks import backbones, suites
+from benchmarks.backbones.parts import PartHead
 from benchmarks.files.places import check_plain
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Spec
+from benchmarks.suites.kinds import CLASSIFICATION, Kind, Segmentation
 from methods.base import Method
 from methods.errors import UserError, check
 
@@ -31,6 +33,7 @@ class Classifier(nn.Module):
     """Maps images (B, 3, H, W) or points (B, N, 3) to logits (B, classes).
 
     uint8 images are scaled to [0, 1], resized to ``image_size`` and normalised here. Float inputs are used as they are.
+    If ``kind`` is segmentation, points with the category of their cloud (B, N, 4) are mapped to logits (B, parts, N).
     """
 
     mean: Tensor
@@ -45,8 +48,10 @@ class Classifier(nn.Module):
         normalization: tuple[tuple[float, ...], tuple[float, ...]] = UNCHANGED,
         image_size: int | None = None,
         frozen_batchnorm: Literal["keep", "adapt"] = "keep",
+        kind: Kind = CLASSIFICATION,
     ) -> None:
         super().__init__()
+        self.kind = kind
         self.backbone, self.method, self.head, self.image_size = backbone, method, head, image_size
         self.frozen_batchnorm = frozen_batchnorm
         for name, values in zip(("mean", "std"), normalization, strict=True):
@@ -64,16 +69,26 @@ class Classifier(nn.Module):
         return (x - self.mean) / self.std
 
     def features(self, x: Tensor) -> Tensor:
-        """What the head sees: the pooled features, and those that the method adds."""
-        return self.method.features(self.pooled(x))
+        """What the head sees: the pooled features, and those that the method adds; of segmentation the patch tokens."""
+        return self._tokens(x)[0] if self.kind.per_point else self.method.features(self.pooled(x))
+
+    def _tokens(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The patch tokens (B, G, 3 D) of points (B, N, 4), and the centres (B, G, 3) of the patches."""
+        pooled, tokens, centers = cast(Any, self.backbone).forward_layers(x[..., :3])
+        self.method.features(pooled)  # the prompts that it took off leave their tap, which would keep their graph
+        return tokens, centers
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.head(self.features(x)))
+        seen = (x[..., :3], x[:, 0, 3].long(), *self._tokens(x)) if self.kind.per_point else (self.features(x),)
+        return cast(Tensor, self.head(*seen))
 
     @torch.inference_mode()
     def predict(self, x: Tensor) -> Tensor:
-        """Class indices (B,) of uint8 images or float points, in eval mode."""
-        return cast(Tensor, self.eval()(x).argmax(dim=1))
+        """Class indices (B,) of uint8 images or float points, in eval mode; of segmentation parts (B, N) of points."""
+        logits = self.eval()(x)
+        if isinstance(self.kind, Segmentation):
+            return self.kind.predicted(logits, x[:, 0, 3].long())
+        return cast(Tensor, logits.argmax(dim=1))
 
     @torch.no_grad()
     def merged(self, x: Tensor) -> Self:
@@ -142,8 +157,7 @@ def build(spec: Spec, *, pretrained: bool = True) -> Classifier:
     method = methods.build(spec.method, described, spec.config)
     fresh: frozenset[str] = getattr(backbone, "fresh", frozenset())
     method.unfreeze(p for name, p in backbone.named_parameters() if name in fresh and not p.requires_grad)
-    width = described.head_hidden_size + method.extra_features
-    head = backbones.make_head(backbone, width, spec.classes)
+    kind = CLASSIFICATION if spec.kind == "classification" else suites.get(spec.suite).tasks[spec.task].kind
     normalization = {
         "checkpoint": (spec.backbone.mean, spec.backbone.std) if spec.backbone.mean else UNCHANGED,
         "imagenet": (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD),
@@ -152,11 +166,21 @@ def build(spec: Spec, *, pretrained: bool = True) -> Classifier:
     return Classifier(
         backbone,
         method,
-        head,
+        _head(kind, backbone, method, spec.classes),
         normalization=normalization,
         image_size=spec.backbone.image_size,
         frozen_batchnorm=spec.recipe.frozen_batchnorm,
+        kind=kind,
     )
+
+
+def _head(kind: Kind, backbone: nn.Module, method: Method, classes: int) -> nn.Module:
+    """A new head: of segmentation one that sees patch tokens, else one that sees pooled features."""
+    if isinstance(kind, Segmentation):
+        width = cast(Any, backbone).num_features
+        return PartHead(3 * width, 4 * width, len(kind.parts), classes)
+    width = backbones.describe(backbone).head_hidden_size + method.extra_features
+    return backbones.make_head(backbone, width, classes)
 
 
 def save(model: Classifier, spec: Spec, path: Path) -> int:

@@ -24,11 +24,13 @@ def eval_batch_size(device: torch.device) -> int:
 
 
 def unchanged_blocks(model: Classifier) -> int:
-    """The number of leading blocks whose output for a sample never changes during training.
+    """The number of leading blocks whose output for a sample never changes during training; 0 for segmentation.
 
     The method states this number. It is reduced to the blocks before the first part of the backbone that is trainable
     or random, or a BatchNorm whose statistics change. Where blocks cannot be called one by one, it is all of them or 0.
     """
+    if model.kind.per_point:
+        return 0  # its head reads the tokens of earlier blocks too
     depth = model.method.depth
     changing = [name for name, p in model.backbone.named_parameters() if p.requires_grad] + model.changing_batchnorms()
     if model.method.stochastic_backbone:
@@ -100,10 +102,10 @@ def block_inputs(model: Classifier, x: Tensor, block: int, on_batch: Callable[[i
 def prepared(model: Classifier, x: Tensor) -> Tensor:
     """Point clouds as groups of neighbours, so that each epoch need not search for them.
 
-    Images are returned as they are, and so are clouds whose groups would not fit into memory.
+    Images are returned as they are. So are clouds whose groups would not fit into memory, or whose points get labels.
     """
     prepare: Callable[[Tensor], Tensor] | None = getattr(model.backbone, "prepare", None)
-    if prepare is None or not fits(prepare(x[:1]).nbytes * len(x), x.device):
+    if prepare is None or model.kind.per_point or not fits(prepare(x[:1]).nbytes * len(x), x.device):
         return x
     return torch.cat([prepare(part) for part in x.split(eval_batch_size(x.device))])
 

@@ -1,7 +1,7 @@
 """One run: a Spec becomes a Result. Every executor, on this machine or on a cluster, calls ``run``."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 from benchmarks import suites
 from benchmarks.records import store
 from benchmarks.records.spec import Epoch, Result, Spec
+from benchmarks.suites.kinds import CLASSIFICATION
 from benchmarks.training import measure, model
 from benchmarks.training.environment import device_name, environment
 from benchmarks.training.feature_cache import FeatureCache
@@ -37,7 +38,7 @@ def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epo
     return Result(
         spec=spec,
         history=trainer.history,
-        accuracy=_accuracy(trainer),
+        accuracy=_accuracy(trainer, task(spec).tests),
         params=params,
         cost=cost,
         environment=environment() | {"device": device_name(device), "dtype": spec.dtype},
@@ -48,6 +49,11 @@ def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epo
 def loader(spec: Spec) -> Load:
     """The function that loads a split of the run's task at the backbone's image size."""
     return partial(suites.get(spec.suite).of_seed(spec.seed).load, spec.task, size=spec.backbone.image_size)
+
+
+def task(spec: Spec) -> suites.Task:
+    """The task of a run."""
+    return suites.get(spec.suite).tasks[spec.task]
 
 
 def pool(spec: Spec) -> Load | None:
@@ -109,13 +115,22 @@ def _step_cost(trainer: Trainer, samples: Tensor) -> dict[str, Any]:
     }
 
 
-def _accuracy(trainer: Trainer) -> dict[str, Any]:
-    """Accuracy of the model, merged where that is exact: on val if val was held out of training, then once on test."""
-    held_out = trainer.recipe.train_split == "train"
-    return {
-        "val": trainer.validate() if held_out else None,
-        "test": trainer.test(),
-        "test_samples": len(trainer.load("test")[1]),
+def _accuracy(trainer: Trainer, tests: Sequence[str]) -> dict[str, Any]:
+    """The numbers of the model, merged where that is exact: on val if val was held out, then once on every test set.
+
+    The first test set gives the number of the task. All else that it says is told by name: the metric if it is not
+    accuracy, its further metrics, and the numbers of the other test sets.
+    """
+    held_out, metric, (first, *more) = trainer.recipe.train_split == "train", trainer.model.kind.metric, tests
+    val = trainer.validate() if held_out else None
+    numbers = trainer.scores(first)
+    found = {
+        "val": val,
+        "test": numbers.pop(metric),
+        "test_samples": len(trainer.load(first)[1]),
         "checkpoint_rule": trainer.recipe.checkpoint_rule,
         "epoch": trainer.accuracy_epoch,
     }
+    others = numbers | {name: trainer.scores(name)[metric] for name in more}
+    named = {} if metric == CLASSIFICATION.metric else {"metric": metric}
+    return found | named | ({"others": others} if others else {})

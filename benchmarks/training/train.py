@@ -34,8 +34,8 @@ class Diverged(RuntimeError):
 class Trainer:
     """Trains one Classifier on one task.
 
-    ``load`` maps "train", "val" or "test" to decoded inputs (N, ...) and labels (N,). Training and validation samples
-    are kept on the device. The test split is not loaded before ``test()``; only the checkpoint rule best_test calls
+    ``load`` maps "train", "val" or a test set to decoded inputs (N, ...) and labels. Training and validation samples
+    are kept on the device. No test set is loaded before it is tested; only the checkpoint rule best_test calls
     ``test()`` after every epoch. ``on_epoch`` is called after every epoch of every stage. ``scratch`` is the folder
     where a method of several stages keeps the outcome of each, so that an interrupted run continues after the last
     finished stage; without it nothing is kept. ``cache`` shares features with other runs on this machine. ``pool``
@@ -124,15 +124,19 @@ class Trainer:
         return found and (found[0], json.loads(found[1]["values"]))
 
     def validate(self) -> float:
-        """Accuracy on the validation split, in [0, 1]."""
+        """The number that decides, such as accuracy, on the validation split, in [0, 1]."""
         if self._held_out is None:
             x, y = self._split("val", self.load)
             self._held_out = prefix.prepared(self.model, x), y
-        return self._accuracy(*self._held_out, votes=1)
+        return self._scores(*self._held_out, votes=1)[self.model.kind.metric]
 
     def test(self) -> float:
-        """Accuracy on the test split, in [0, 1], with the recipe's votes. A run calls it once, at its end."""
-        return self._accuracy(*self._split("test", self.load), votes=self.recipe.votes)
+        """The number that decides on the test split, in [0, 1], with the recipe's votes."""
+        return self.scores("test")[self.model.kind.metric]
+
+    def scores(self, test: str) -> dict[str, float]:
+        """All numbers of a test set, in [0, 1], with the recipe's votes. A run calls it once per set, at its end."""
+        return self._scores(*self._split(test, self.load), votes=self.recipe.votes, masked=self.recipe.masked)
 
     def restart(self) -> None:
         """Restore the first weights and the first state of the random generators; the history continues."""
@@ -226,8 +230,9 @@ class Trainer:
     def _split(self, name: str, load: Load) -> tuple[Tensor, Tensor]:
         if name not in self._splits:
             x, y = load(name)
-            # a test split may be larger than the device's memory, so its samples move there batch by batch
-            self._splits[name] = (x, y) if name == "test" else (x.to(self.device), y.to(self.device))
+            # a test set may be larger than the device's memory, so its samples move there batch by batch
+            kept = name in ("train", "val")
+            self._splits[name] = (x.to(self.device), y.to(self.device)) if kept else (x, y)
         return self._splits[name]
 
     def _trained_on(self, x: Tensor) -> Tensor:
@@ -235,8 +240,15 @@ class Trainer:
         keeps = self.recipe.augment in KEEP_DISTANCES and not self.recipe.resample
         return prefix.prepared(self.model, x) if keeps else x
 
-    def _accuracy(self, x: Tensor, y: Tensor, *, votes: int) -> float:
+    def _scores(self, x: Tensor, y: Tensor, *, votes: int, masked: bool = False) -> dict[str, float]:
         with autocast(self.device, self.dtype):
-            return evaluate.accuracy(
-                self.model, x, y, device=self.device, batch_size=self.eval_batch_size, votes=votes, seed=self.seed
+            return evaluate.scores(
+                self.model,
+                x,
+                y,
+                device=self.device,
+                batch_size=self.eval_batch_size,
+                votes=votes,
+                seed=self.seed,
+                masked=masked,
             )

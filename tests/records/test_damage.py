@@ -108,6 +108,11 @@ DAMAGES: dict[str, tuple[Damage, str]] = {  # what it is: the damage, and what t
     "more than everything right": (sealed("accuracy", test=1.5), "accuracy.test is 1.5, not from 0 to 1"),
     "an accuracy that is no number": (sealed("accuracy", test=float("nan")), "accuracy.test is nan, not from 0 to 1"),
     "half a sample": (sealed("accuracy", test=0.5005), "accuracy.test is 0.5005, which is 500.500 of 1000 samples"),
+    "another test set beyond right": (
+        sealed("accuracy", others={"sketch": 1.5}),
+        "accuracy.others.sketch is 1.5, not from 0 to 1",
+    ),
+    "a metric without a name": (sealed("accuracy", metric=3), "accuracy.metric is 3, not a text"),
     "no samples": (sealed("accuracy", test_samples=0), "accuracy.test_samples is 0"),
     "a seed of 64 bits": (sealed("spec", seed=2**63), f"spec.seed is {2**63}, not from 0 to {MOST}"),
     "a seed off the range": (sealed("spec", seed=2**31), f"spec.seed is {2**31}, not from 0 to {2**31 - 1}"),

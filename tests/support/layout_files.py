@@ -1,4 +1,4 @@
-"""Small image tasks in every layout. Every image is noise around the brightness of its class; no two are equal."""
+"""Small tasks in published layouts. No two samples are equal; images are noise around the brightness of their class."""
 
 import json
 from collections.abc import Sequence
@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.suites import shapenetpart
+
+DG_COUNTS = {"test": 6, "sketch": 9, "v2": 3, "a": 4, "r": 5}
 LISTS = {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"}
 
 
@@ -81,3 +84,50 @@ def write_fgvc(
                 write_image(folder / below / name, label, seed=number + 1000 * place)
                 listed[name] = one
         (folder / f"{split}.json").write_text(json.dumps(listed))
+
+
+def write_parts(root: Path, each: Sequence[int] = (2, 1, 1), points: int = 90):
+    """ShapeNetPart's layout with ``each`` shapes of every category per split, cut into parts along x."""
+    folder, rng = root / shapenetpart.FOLDER, np.random.default_rng(0)
+    (folder / "train_test_split").mkdir(parents=True)
+    listing = [f"{name}\t{place}\n" for name, (place, _) in shapenetpart.CATEGORIES.items()]
+    (folder / "synsetoffset2category.txt").write_text("".join(listing))
+    for split, count in zip(("train", "val", "test"), each, strict=True):
+        listed = []
+        for (place, parts), first in zip(shapenetpart.CATEGORIES.values(), shapenetpart.KIND.first, strict=True):
+            for number in range(count):
+                cloud = rng.normal(size=(points, 6))
+                part = first + np.digitize(cloud[:, 0], np.linspace(-1, 1, parts + 1)[1:-1])
+                path = folder / place / f"{split}{number}.txt"
+                path.parent.mkdir(exist_ok=True)
+                np.savetxt(path, np.column_stack([cloud, part]), fmt="%.6f")
+                listed.append(f"shape_data/{place}/{split}{number}")
+        (folder / f"train_test_split/shuffled_{split}_file_list.json").write_text(json.dumps(listed))
+
+
+def write_imagenet_dg(root: Path, classes: int = 3, shots: int = 4):
+    """The layout of imagenet_dg with the sets of DG_COUNTS; A has the even classes, R all but the first."""
+    names = [f"n{label:08d}" for label in range(classes)]
+    below = {"sketch": "images/", "v2": "matched/", "a": "imagenet-a/", "r": "imagenet-r/"}
+    folders = {"sketch": "imagenet-sketch", "v2": "imagenetv2", "a": "imagenet-adversarial", "r": "imagenet-rendition"}
+
+    def listing(path: Path, images: str, split: str, labels: Sequence[int], inside: str = "", seed: int = 0):
+        lines = []
+        for number, label in enumerate(labels):
+            name = f"{inside}{names[label]}/{split} {number}.png"
+            write_image(path.parents[1] / images / name, label, seed=number + 1000 * seed)
+            lines.append(f"{name} {label}\n")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(lines))
+
+    source = root / "few-shot/imagenet/annotations"
+    for seed in range(3):
+        labels = [label for label in range(classes) for _ in range(shots)]
+        listing(source / f"train_meta.list.num_shot_{shots}.seed_{seed}", "train", f"t{seed}", labels, seed=1 + seed)
+    listing(source / "val_meta.list", "val", "val", [i % classes for i in range(DG_COUNTS["test"])], seed=4)
+    own = {"a": list(range(0, classes, 2)), "r": list(range(1, classes))}
+    for place, name in enumerate(folders):
+        some = own.get(name, list(range(classes)))
+        labels = [some[i % len(some)] for i in range(DG_COUNTS[name])]
+        path = root / "domain-generalization" / folders[name] / "annotations/val_meta.list"
+        listing(path, "", name, labels, below[name], seed=5 + place)

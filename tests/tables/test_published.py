@@ -36,6 +36,7 @@ GROUPS = {
         *("dsprites_loc", "dsprites_ori", "smallnorb_azi", "smallnorb_ele"),
     ],
 }
+SUITES = ("vtab1k", "fewshot", "fgvc", "imagenet_dg", "scanobjectnn", "modelnet40", "shapenetpart")
 TASKS = [task for members in GROUPS.values() for task in members]
 
 
@@ -65,10 +66,10 @@ def test_the_means_of_v_petl_bench_equal_those_of_its_cells(method, mean, group_
 def test_every_number_names_its_source_and_rule():
     table = published.numbers()
     assert not table[list(published.COLUMNS)].isna().any(axis=None)
-    assert set(table["suite"]) == {"vtab1k", "fewshot", "fgvc", "scanobjectnn", "modelnet40"}
+    assert set(table["suite"]) == set(SUITES)
     assert set(table["checkpoint_rule"]) == {"best_test", "best_val", "last", "unknown"}
     assert table["accuracy"].between(1, 100).all()
-    assert len(table) == 437 + 84 + 13 + 81 + 42 + 12 + 9
+    assert len(table) == 437 + 84 + 13 + 81 + 42 + 12 + 9 + 50 + 5
 
 
 def test_rows_on_images_have_the_rule_and_the_weights_of_their_papers():
@@ -284,7 +285,7 @@ def test_the_command_writes_table_and_figure_without_records(tmp_path):
 
 def test_a_suite_without_published_numbers_is_one_line(tmp_path, complaint):
     line = complaint(leaderboard.main, "--results", str(tmp_path), "--published", "vtab")
-    known = "known: fewshot, fgvc, modelnet40, scanobjectnn, vtab1k"
+    known = f"known: {', '.join(sorted(SUITES))}"
     assert line == f"unknown suite with published numbers 'vtab'; did you mean 'vtab1k'? {known}"
 
 
@@ -315,7 +316,7 @@ def test_a_faulty_file_of_published_numbers_is_an_error(name, message, tmp_path)
         published.numbers((tmp_path / name,))
 
 
-@pytest.mark.parametrize("suite", ["vtab1k", "fewshot", "fgvc", "scanobjectnn", "modelnet40"])
+@pytest.mark.parametrize("suite", SUITES)
 def test_committed_tables_are_made_from_the_numbers_and_records(suite, root):
     committed = root / "results" / "published"
     made = beside.table(suite, comparable(load(root / "results")))

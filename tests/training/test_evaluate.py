@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from benchmarks.training.evaluate import accuracy
+from benchmarks.suites.kinds import CLASSIFICATION
+from benchmarks.training.evaluate import scores
 
 
 def clouds() -> tuple[Tensor, Tensor]:
@@ -16,6 +17,8 @@ def clouds() -> tuple[Tensor, Tensor]:
 
 class Extent(nn.Module):
     """The farther a cloud extends along x, the larger is its logit of class 1. Remembers its inputs."""
+
+    kind = CLASSIFICATION
 
     def __init__(self):
         super().__init__()
@@ -30,7 +33,8 @@ class Extent(nn.Module):
 def vote(votes: int, *, seed: int = 0, batch_size: int = 256) -> tuple[float, Tensor]:
     """The accuracy, and the inputs of the model as (votes, samples, points, 3)."""
     model, device = Extent(), torch.device("cpu")
-    found = accuracy(model, *clouds(), device=device, batch_size=batch_size, votes=votes, seed=seed)  # type: ignore[arg-type]
+    about = {"device": device, "batch_size": batch_size, "votes": votes, "seed": seed}
+    found = scores(model, *clouds(), **about)["accuracy"]  # type: ignore[arg-type]
     return found, torch.stack([torch.cat(model.seen[number::votes]) for number in range(votes)])
 
 

@@ -42,9 +42,12 @@ async function found(key) {
   return page(await run(number), section, row);
 }
 
+const METRIC = "METRIC"; // in a title, for what the numbers of the task are
+const metric = (one) => one["accuracy.metric"] ?? "accuracy";
+
 const TILES = [
-  ["test accuracy", (one) => `${percent(one["accuracy.test"])} %`],
-  ["val accuracy", (one) => (one["accuracy.val"] == null ? null : `${percent(one["accuracy.val"])} %`)],
+  [`test ${METRIC}`, (one) => `${percent(one["accuracy.test"])} %`],
+  [`val ${METRIC}`, (one) => (one["accuracy.val"] == null ? null : `${percent(one["accuracy.val"])} %`)],
   ["method parameters", (one) => amount(one["params.method"])],
   ["head parameters", (one) => amount(one["params.head"])],
   ["task file", (one) => amount(one["params.task_file_bytes"], "B")],
@@ -68,21 +71,21 @@ function fields(one) {
 
 function page(one, section, row) {
   const spec = (name) => shown(one[`spec.${name}`]);
-  const tiles = TILES.map(([name, read]) => [name, read(one)]).filter(([, text]) => text != null && text !== "-");
+  const tiles = TILES.map(([name, read]) => [name.replace(METRIC, metric(one)), read(one)]).filter(([, text]) => text != null && text !== "-");
   return [
     back(`#runs/${section}/${row}`, `runs of ${Data.sections[section].rows[row]}`),
     make("h2", {}, `${spec("method")} on ${spec("task")}, seed ${spec("seed")}`),
     make("p", { class: "facts" }, `${spec("suite")}, ${spec("backbone.modality")}, ${spec("backbone.name")}; checkpoint rule ${shown(one["accuracy.checkpoint_rule"])}; key `, make("code", {}, one.key)),
     make("div", { class: "tiles" }, ...tiles.map(([name, text]) => make("div", {}, make("span", { class: "quiet" }, name), make("b", {}, text)))),
-    curves(one.curves),
+    curves(one.curves, metric(one)),
     fields(one),
   ];
 }
 
-const CURVES = [["Training loss", ["train_loss"], 1, ""], ["Learning rate", ["lr"], 1, ""], ["Accuracy (%)", ["val_accuracy", "test_accuracy"], 100, "%"]];
+const CURVES = [["Training loss", ["train_loss"], 1, ""], ["Learning rate", ["lr"], 1, ""], [`${METRIC} (%)`, ["val_accuracy", "test_accuracy"], 100, "%"]];
 
-function curves(of) {
-  const panels = CURVES.map(([title, names, scale]) => [title, names.filter((name) => of[name]?.length), scale]).filter(([, names]) => names.length > 0);
+function curves(of, judged) {
+  const panels = CURVES.map(([title, names, scale]) => [title.replace(METRIC, judged), names.filter((name) => of[name]?.length), scale]).filter(([, names]) => names.length > 0);
   return make("div", { class: "curves" }, ...panels.map(([title, names, scale]) => {
     const area = make("div", { class: "curve", role: "img", "aria-label": `${title} by epoch` });
     const draw = async () => {
