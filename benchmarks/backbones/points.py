@@ -171,16 +171,15 @@ class PointTransformer(nn.Module):
         Point-MAE's segmentation (segmentation/models/pt.py at 336d42f). Their tokens are normalised by the last norm.
         It runs once, on the tokens of all three, because methods take their prompts off the end of its output.
         """
-        groups, depth, count = self.prepare(points), len(self.blocks), self.num_groups
-        (x, pos), patches, start = self.embed(groups), [], 0
-        for end in (max(1, depth // 3), max(1, 2 * depth // 3), depth):
-            x = self.advance(x, pos, self.blocks[start:end])
-            patches.append(x[:, 1 : 1 + count])
-            start = end
-        own, prompts = x[:, : 1 + count], x[:, 1 + count :]
-        tokens = self.norm(torch.cat([own, *patches[:2], prompts], dim=1))
-        last, first, second = tokens[:, 1 : 1 + 3 * count].unflatten(1, (3, count)).unbind(1)
-        pooled = torch.cat([tokens[:, 0], last.amax(1)], dim=-1)
+        groups, depth, prefix = self.prepare(points), len(self.blocks), self.num_prefix_tokens
+        (x, places), patches, start, end = self.embed(groups), [], 0, prefix + self.num_groups
+        for stop in (max(1, depth // 3), max(1, 2 * depth // 3), depth):
+            x = self.advance(x, places, self.blocks[start:stop])
+            patches.append(x[:, prefix:end])
+            start = stop
+        tokens = self.normalized(torch.cat([x[:, :end], *patches[:2], x[:, end:]], dim=1))
+        last, first, second = tokens[:, prefix : prefix + 3 * self.num_groups].chunk(3, dim=1)
+        pooled = torch.cat([self.summary(tokens, last), last.amax(1)], dim=-1)
         return pooled, torch.cat([first, second, last], dim=-1), groups[:, :, 0]
 
     def forward(self, points: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from benchmarks.files.places import check_plain
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Spec
 from benchmarks.suites.kinds import CLASSIFICATION, Kind, Segmentation
+from methods.backbone import Backbone
 from methods.base import Method
 from methods.errors import UserError, check
 
@@ -166,7 +167,7 @@ def build(spec: Spec, *, pretrained: bool = True) -> Classifier:
     return Classifier(
         backbone,
         method,
-        _head(kind, backbone, method, spec.classes),
+        _head(kind, described, method, spec.classes),
         normalization=normalization,
         image_size=spec.backbone.image_size,
         frozen_batchnorm=spec.recipe.frozen_batchnorm,
@@ -174,13 +175,12 @@ def build(spec: Spec, *, pretrained: bool = True) -> Classifier:
     )
 
 
-def _head(kind: Kind, backbone: nn.Module, method: Method, classes: int) -> nn.Module:
+def _head(kind: Kind, backbone: Backbone, method: Method, classes: int) -> nn.Module:
     """A new head: of segmentation one that sees patch tokens, else one that sees pooled features."""
     if isinstance(kind, Segmentation):
-        width = cast(Any, backbone).num_features
+        width = cast(Any, backbone.module).num_features
         return PartHead(3 * width, 4 * width, len(kind.parts), classes)
-    width = backbones.describe(backbone).head_hidden_size + method.extra_features
-    return backbones.make_head(backbone, width, classes)
+    return backbones.make_head(backbone.module, backbone.head_hidden_size + method.extra_features, classes)
 
 
 def save(model: Classifier, spec: Spec, path: Path) -> int:

@@ -60,15 +60,16 @@ def test_every_input_of_the_head_matters():
             assert not torch.allclose(head(**seen | {name: other}), logits), name
 
 
-def test_tokens_are_the_normalised_patches_of_three_blocks():
+@pytest.mark.parametrize("kind", ["points", "gpt", "femae"])
+def test_tokens_are_the_normalised_patches_of_three_blocks(kind):
     """Of 12 blocks those with the indices 3, 7 and 11."""
-    body, x = tiny.backbone("points", 12), tiny.inputs("points")
+    body, x = tiny.backbone(kind, 12), tiny.inputs("points")
     seen = []
     for block in body.blocks:
         block.register_forward_hook(lambda module, args, output: seen.append(output))
     with torch.no_grad():
         pooled, tokens, centers = body.forward_layers(x)
-        patches = [body.norm(seen[index])[:, 1:] for index in (3, 7, 11)]
+        patches = [body.normalized(seen[index])[:, body.num_prefix_tokens :] for index in (3, 7, 11)]
         torch.testing.assert_close(tokens, torch.cat(patches, dim=-1))
         torch.testing.assert_close(pooled, body(x))
         assert torch.equal(centers, body.prepare(x)[:, :, 0])

@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load, save
 
 import methods
+from benchmarks import backbones
 from benchmarks.backbones.parts import PartHead
 from benchmarks.suites.kinds import Segmentation
 from benchmarks.training import prefix
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def wire(name, layers=tiny.DEPTH, **options):
     body = tiny.backbone("points", layers)
     torch.manual_seed(2)
-    method = methods.build(name, body, methods.config(name, options))
+    method = methods.build(name, backbones.describe(body), methods.config(name, options))
     return Classifier(body, method, PartHead(3 * tiny.WIDTH, 4 * tiny.WIDTH, 2, 5), kind=KIND).eval()
 
 
