@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks import suites
     from benchmarks.records import store
     from benchmarks.records.spec import SEEDS
-    from benchmarks.tuning.databases import StudyDatabase, file_url
+    from benchmarks.tuning.databases import StudyDatabase, file_url, make_file
 
     arguments.check_range(args, trials=(1, MOST_TRIALS), seed=(0, SEEDS - 1), grace_seconds=(4, DAY_SECONDS))
     use_data_root(args.data_root)
@@ -71,7 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = arguments.sweep(args)
     searches = plan(asked, arguments.dtype(args.dtype, device), seed=args.seed, trials=args.trials)
     store.prepare(args.results)
-    url = args.storage or file_url(args.results / "tuning.db")
+    own = args.results / "tuning.db"
+    if not args.storage:
+        make_file(own)
+    url = args.storage or file_url(own)
     workers = arguments.workers(args.workers, device, args.trials * len(searches))
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     database = StudyDatabase(url=url, grace_seconds=args.grace_seconds)

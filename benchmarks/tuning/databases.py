@@ -15,6 +15,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.cli import masked
+from benchmarks.files.sharing import share
 from methods.errors import UserError, check
 
 # Seconds between attempts: if two processes create the tables at once, one of them fails at first.
@@ -26,6 +27,13 @@ def file_url(path: Path) -> str:
     """Return the URL of an SQLite file in any folder, even one that is named "a?b"."""
     url = URL.create("sqlite", database=path.absolute().as_uri(), query={"uri": "true"})
     return url.render_as_string(hide_password=False)
+
+
+def make_file(path: Path) -> None:
+    """Make an empty SQLite file if there is none, which the group may write if it may write the folder."""
+    if not path.exists():
+        path.touch()
+        share(path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from benchmarks import run, suites, tune
 from benchmarks.records import store
 from benchmarks.sweeps import sweep
 from benchmarks.tuning import studies, tuned
-from benchmarks.tuning.databases import StudyDatabase, file_url
+from benchmarks.tuning.databases import StudyDatabase, file_url, make_file
 from benchmarks.tuning.studies import Search
 from methods.errors import UserError
 from methods.linear import Linear
@@ -425,3 +425,14 @@ def test_studies_can_live_in_postgresql(postgres, tmp_path):
     assert tune.main([*argv, "--workers", "2"]) == 0
     check_whole(search(6), StudyDatabase(url=postgres, grace_seconds=60), tmp_path)
     assert not (tmp_path / "tuning.db").exists()
+
+
+def test_a_study_in_a_folder_of_a_group_can_be_written_by_the_group(tmp_path):
+    tmp_path.chmod(0o2775)
+    before = os.umask(0o022)
+    try:
+        make_file(tmp_path / "tuning.db")
+        assert StudyDatabase(url=file_url(tmp_path / "tuning.db"), grace_seconds=60).storage.get_all_studies() == []
+    finally:
+        os.umask(before)
+    assert (tmp_path / "tuning.db").stat().st_mode & 0o777 == 0o664
