@@ -103,10 +103,6 @@ ROWS = {
         "run --tasks digits --backbone vit_small_patch16_18x2_224",
         "backbone 'vit_small_patch16_18x2_224' is not supported: its blocks are ParallelThingsBlock; ...",
     ),
-    "positions of another kind": (
-        "run --tasks digits --backbone vit_base_patch16_radio_v3",
-        "backbone 'vit_base_patch16_radio_v3' is not supported: RADIO resamples ...",
-    ),
     "a size that the patches do not divide": (
         "run --tasks digits --backbone vit_small_patch14_dinov2:225",
         "backbone 'vit_small_patch14_dinov2:225': the size must be a multiple of the patches' 14 pixels",

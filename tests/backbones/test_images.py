@@ -162,3 +162,9 @@ def test_real_weights_load_and_give_finite_features():
     with torch.inference_mode():
         features = model(torch.randn(2, 3, 224, 224))
     assert features.shape == (2, 192) and torch.isfinite(features).all()
+
+
+def test_radio_is_refused_because_its_positions_are_resampled_otherwise(monkeypatch):
+    monkeypatch.setattr(timm, "is_model", lambda name: True)  # the lowest version of timm has none
+    with pytest.raises(UserError, match="is not supported: RADIO resamples its position embeddings"):
+        backbones.build("vit_base_patch16_radio_v3", pretrained=False)
