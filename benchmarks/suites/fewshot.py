@@ -12,11 +12,11 @@ from typing import NamedTuple
 from torch import Tensor
 
 from benchmarks import published
-from benchmarks.files import contents, decoded, layouts, verify
+from benchmarks.files import contents, decoded, layouts
 from benchmarks.files.layouts import Layout
 from benchmarks.files.root import Missing, data_root
-from benchmarks.suites import Suite, Task
-from methods.errors import UserError, check
+from benchmarks.suites import Suite, Task, image_lists
+from methods.errors import check
 
 SHOTS, SEEDS = (1, 2, 4, 8, 16), (0, 1, 2)  # of the published lists
 LISTS = {"train": "train_meta.list.num_shot_{shots}.seed_{seed}", "val": "val_meta.list", "test": "test_meta.list"}
@@ -113,9 +113,7 @@ def read(task: str, seed: int) -> Layout:
         seeds = "; NOAH's lists have the seeds 0, 1 and 2" if split == "train" else ""
         check(path.exists(), f"{folder}: no {path.relative_to(folder)}{seeds}; {PAGE} has it")
         samples, count = layouts.read_list(path), getattr(expected, split)
-        check(len(samples) == count, f"{path}: lists {len(samples)} images, but {task} has {count}")
-        highest = max(label for _, label in samples)
-        check(highest < expected.classes, f"{path}: label {highest}, but {task} has 0 to {expected.classes - 1}")
+        image_lists.check_list(path, samples, task, count=count, classes=expected.classes)
         splits[split] = tuple((SETS[task.partition("@")[0]].below + image, label) for image, label in samples)
     return Layout(folder=folder, labels=expected.labels, splits=splits)
 
@@ -136,20 +134,12 @@ def faults(task: str) -> list[str]:
     Raises:
         Missing: the set has no folder.
     """
-    lines = dict[str, None]()  # in their order, each once
-    for seed in SEEDS:
-        try:
-            lines |= dict.fromkeys(verify.images(read(task, seed), repeats=False))
-        except Missing:
-            raise
-        except UserError as error:
-            lines[str(error)] = None
-    return list(lines)
+    return image_lists.faults(*(partial(read, task, seed) for seed in SEEDS))
 
 
 def facts(task: str) -> list[str]:
     """Equal images in two splits or classes: reported, because papers have trained and tested on them."""
-    return list(dict.fromkeys(line for seed in SEEDS for line in verify.repeated_images(read(task, seed))))
+    return image_lists.repeated(read(task, seed) for seed in SEEDS)
 
 
 def by_seed(seed: int) -> Suite:

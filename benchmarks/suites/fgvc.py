@@ -5,17 +5,18 @@ their sorted order. VPT drew val from train by itself and published the files; t
 """
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from benchmarks import published
-from benchmarks.files import contents, decoded, layouts, verify
+from benchmarks.files import contents, decoded, layouts
 from benchmarks.files.layouts import Layout
 from benchmarks.files.root import Missing, data_root
 from benchmarks.files.writing import read_text
-from benchmarks.suites import Suite, Task
+from benchmarks.suites import Suite, Task, image_lists
 from methods.errors import UserError, check
 
 SPLITS = ("train", "val", "test")
@@ -161,19 +162,14 @@ def faults(task: str) -> list[str]:
     Raises:
         Missing: the set has no folder.
     """
-    try:
-        return verify.images(read(task), repeats=False)
-    except Missing:
-        raise
-    except UserError as error:
-        return [str(error)]
+    return image_lists.faults(partial(read, task))
 
 
 def facts(task: str) -> list[str]:
     """The counts of this copy, and equal images in two splits or classes: papers have trained and tested on them."""
     layout = read(task)
     counts = " + ".join(str(len(layout.splits[split])) for split in SPLITS)
-    return [f"this copy has {counts} samples", *verify.repeated_images(layout)]
+    return [f"this copy has {counts} samples", *image_lists.repeated([layout])]
 
 
 SUITE = Suite(

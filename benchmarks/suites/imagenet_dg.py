@@ -13,15 +13,15 @@ from typing import NamedTuple
 from torch import Tensor
 
 from benchmarks import published
-from benchmarks.files import contents, decoded, layouts, verify
+from benchmarks.files import contents, decoded, layouts
 from benchmarks.files.classes import some
 from benchmarks.files.holdout import hold_out
 from benchmarks.files.layouts import ENDINGS, Layout, Sample
 from benchmarks.files.places import Place
 from benchmarks.files.root import Missing, data_root
-from benchmarks.suites import Suite, Task
+from benchmarks.suites import Suite, Task, image_lists
 from benchmarks.suites.fewshot import AUGMENTATION, PAGE, SEEDS, STEPS
-from methods.errors import UserError, check
+from methods.errors import check
 
 SHOTS, CLASSES = 16, 1000
 TRAIN, TESTED = "annotations/train_meta.list.num_shot_16.seed_{seed}", "annotations/val_meta.list"
@@ -116,10 +116,8 @@ def _tested(name: str, training: Sequence[Sample]) -> tuple[Sample, ...]:
 
 
 def _listed(path: Path, below: str, count: int) -> tuple[Sample, ...]:
-    samples, classes = layouts.read_list(path), TASKS[TASK.name].classes
-    check(len(samples) == count, f"{path}: lists {len(samples)} images, not {count}")
-    highest = max(label for _, label in samples)
-    check(highest < classes, f"{path}: label {highest}, but ImageNet has 0 to {classes - 1}")
+    samples = layouts.read_list(path)
+    image_lists.check_list(path, samples, "ImageNet", count=count, classes=TASKS[TASK.name].classes)
     return tuple((below + image, label) for image, label in samples)
 
 
@@ -151,23 +149,14 @@ def faults(task: str) -> list[str]:
     Raises:
         Missing: a set has no folder.
     """
-    lines = dict[str, None]()  # in their order, each once
-    for seed in SEEDS:
-        try:
-            lines |= dict.fromkeys(verify.images(read(seed), repeats=False))
-        except Missing:
-            raise
-        except UserError as error:
-            lines[str(error)] = None
-    return list(lines)
+    return image_lists.faults(*(partial(read, seed) for seed in SEEDS))
 
 
 def facts(task: str) -> list[str]:
     """The counts of the test sets, and equal images in two splits or classes, which the published sets may have."""
     layout = read(SEEDS[0])
     sets = ", ".join(f"{name} {len(layout.splits[name])}" for name in TASKS[task].tests)
-    repeated = (line for seed in SEEDS for line in verify.repeated_images(read(seed)))
-    return [f"test sets: {sets}", *dict.fromkeys(repeated)]
+    return [f"test sets: {sets}", *image_lists.repeated(read(seed) for seed in SEEDS)]
 
 
 def by_seed(seed: int) -> Suite:

@@ -6,17 +6,18 @@ The files are JPEGs even where the originals are not. The 32-pixel sets lose acc
 
 import csv
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
 from benchmarks import published
-from benchmarks.files import contents, decoded, layouts, verify
+from benchmarks.files import contents, decoded, layouts
 from benchmarks.files.fetch import Archive
 from benchmarks.files.layouts import Layout
 from benchmarks.files.root import Missing, data_root
-from benchmarks.suites import Suite, Task
-from methods.errors import UserError, check, unknown
+from benchmarks.suites import Suite, Task, image_lists
+from methods.errors import check, unknown
 
 ARCHIVE = Archive(
     repository="XiN0919/VTAB-1k",
@@ -85,9 +86,7 @@ def read(task: str) -> Layout:
     expected, layout = SUITE.tasks[task], layouts.lists(find(task))
     for split, samples in layout.splits.items():
         count, path = getattr(expected, split), layout.folder / layouts.LISTS[split]
-        check(len(samples) == count, f"{path}: lists {len(samples)} images, but {task} has {count}")
-        highest = max(label for _, label in samples)
-        check(highest < expected.classes, f"{path}: label {highest}, but {task} has 0 to {expected.classes - 1}")
+        image_lists.check_list(path, samples, task, count=count, classes=expected.classes)
     return layouts.Layout(folder=layout.folder, labels=expected.labels, splits=layout.splits)
 
 
@@ -107,12 +106,7 @@ def faults(task: str) -> list[str]:
     Raises:
         Missing: the task has no folder.
     """
-    try:
-        return verify.images(read(task), repeats=False)  # dSprites itself has equal images, of 0 and 360 degrees
-    except Missing:
-        raise
-    except UserError as error:
-        return [str(error)]
+    return image_lists.faults(partial(read, task))
 
 
 SUITE = Suite(

@@ -2,14 +2,12 @@
 
 import json
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks import data, run, suites
-from benchmarks.files import contents
-from benchmarks.files.root import DATA_ROOT, Missing
+from benchmarks.files.root import Missing
 from benchmarks.records import store
 from benchmarks.suites import fewshot
 from benchmarks.sweeps import grid, sweep
@@ -17,19 +15,13 @@ from benchmarks.tuning import tuned
 from methods.errors import UserError
 from tests.support.layout_files import write_fewshot
 
+pytestmark = pytest.mark.usefixtures("data_root")
 SUITE = suites.get("fewshot")
 PUBLISHED = {  # classes, val, test: those of the public lists
     **{"aircraft": (100, 3333, 3333), "food": (101, 20200, 30300), "flowers": (102, 1633, 2463)},
     **{"pets": (37, 736, 3669), "cars": (196, 1635, 8041)},
 }
 QUICK = ["--backbone", "vit_nano", "--recipe", "epochs=1", "warmup_epochs=0"]
-
-
-@pytest.fixture(autouse=True)
-def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(contents.CACHE, str(tmp_path / "cache"))
-    monkeypatch.setenv(DATA_ROOT, str(tmp_path / "data"))
-    return tmp_path / "data"
 
 
 @pytest.fixture

@@ -2,28 +2,19 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks import data, run, suites
-from benchmarks.files import contents
-from benchmarks.files.root import DATA_ROOT, Missing
+from benchmarks.files.root import Missing
 from benchmarks.records import store
 from benchmarks.suites import fgvc
 from tests.support.layout_files import write_fewshot, write_fgvc
 
+pytestmark = pytest.mark.usefixtures("data_root")
 SUITE = suites.get("fgvc")
 QUICK = ["--backbone", "vit_nano", "--recipe", "epochs=1", "warmup_epochs=0"]
-
-
-@pytest.fixture(autouse=True)
-def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data root; the suite's sets have two classes."""
-    monkeypatch.setenv(contents.CACHE, str(tmp_path / "cache"))
-    monkeypatch.setenv(DATA_ROOT, str(tmp_path / "data"))
-    return tmp_path / "data"
 
 
 @pytest.fixture

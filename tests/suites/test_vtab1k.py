@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from benchmarks import data, suites
-from benchmarks.files import contents
-from benchmarks.files.root import DATA_ROOT, Missing
+from benchmarks.files.root import Missing
 from benchmarks.suites import checking, vtab1k
 from benchmarks.sweeps import grid, sweep
 from methods.errors import UserError
 from tests.support.layout_files import write_image, write_lists
 
+pytestmark = pytest.mark.usefixtures("data_root")
 SUITE = suites.get("vtab1k")
 COUNTS = (6, 3, 5)
 
@@ -30,13 +30,6 @@ PUBLISHED = {
         **{"smallnorb_azi": (18, 12150), "smallnorb_ele": (9, 12150)},
     },
 }
-
-
-@pytest.fixture(autouse=True)
-def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(contents.CACHE, str(tmp_path / "cache"))
-    monkeypatch.setenv(DATA_ROOT, str(tmp_path / "data"))
-    return tmp_path / "data"
 
 
 @pytest.fixture
