@@ -56,3 +56,20 @@ def test_an_output_path_that_is_a_folder_is_one_line(results, capsys):
     assert leaderboard.main(["--results", str(results)]) == 2
     line = f"error: cannot write {results / 'leaderboard.csv'}: is a directory. Correct that and run the command again."
     assert capsys.readouterr().err == line + "\n"
+
+
+@pytest.mark.parametrize("below", ["figures", "runs/offline/linked"])
+@EACH
+def test_nothing_is_written_through_a_folder_that_is_a_link(verb, below, results, tmp_path_factory, complaint):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (results / below).symlink_to(elsewhere)
+    line = complaint(verb, "--results", str(results))
+    assert line == f"{results / below}: a link to a folder, and results are not written through a link; remove it"
+    assert not any(elsewhere.iterdir())
+
+
+def test_the_results_folder_itself_may_be_a_link(results, tmp_path_factory):
+    link = tmp_path_factory.mktemp("links") / "results"
+    link.symlink_to(results)
+    assert pareto.main(["--results", str(link)]) == 0
+    assert (results / "figures" / "pareto.png").is_file()

@@ -54,8 +54,9 @@ def prepare(results: Path) -> None:
     """Make the results folder, and check that files can be written to it.
 
     Raises:
-        UserError: they cannot; the message says why.
+        UserError: they cannot, or would be written elsewhere; the message says why.
     """
+    check_inside(results)
     probe = results / f".writable-{os.getpid()}"
     try:
         make_folder(results / RUNS)
@@ -64,6 +65,19 @@ def prepare(results: Path) -> None:
         list((results / RUNS).iterdir())
     except OSError as error:
         raise UserError(f"cannot use results folder {results}: {error.strerror}; give another with --results") from None
+
+
+def check_inside(results: Path) -> None:
+    """Check that everything below a results folder is in it. The folder itself may be a link.
+
+    Raises:
+        UserError: a folder below it is a link, through which files would be written elsewhere.
+    """
+    for folder, inside, _ in os.walk(results):
+        links = [path for name in inside if os.path.islink(path := f"{folder}/{name}")]
+        check(
+            not links, f"{', '.join(links)}: a link to a folder, and results are not written through a link; remove it"
+        )
 
 
 def finished(results: Path, spec: Spec) -> bool:
@@ -154,7 +168,11 @@ def each(results: Path) -> Iterator[dict[str, Any]]:
     """The record of every finished run below a results folder, one at a time, ordered by path.
 
     Records that are bad, and copies of records, are named in warnings and left out.
+
+    Raises:
+        UserError: a folder below the results is a link, so that what is made of the records would be written elsewhere.
     """
+    check_inside(results)
     bad, seen = 0, dict[tuple[float, ...], str]()
     for path in _paths(results):
         try:
