@@ -84,6 +84,7 @@ class Convpass(Method):
     """
 
     Config = ConvpassConfig
+    needs_attention = True
     modalities = frozenset({"image"})
 
     def __init__(self, backbone: Backbone, config: ConvpassConfig) -> None:

@@ -73,6 +73,7 @@ class NOAH(Method):
     """
 
     Config = NOAHConfig
+    needs_attention = True
     published = Published(image="0.43 M")
     identity_at_start = False  # attention sees the prompts from the first step on
 

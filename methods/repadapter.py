@@ -93,6 +93,7 @@ class RepAdapter(Method):
     """
 
     Config = RepAdapterConfig
+    needs_attention = True
     published = Published(image="0.22 M")
     merges = "yes"
 

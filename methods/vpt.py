@@ -59,6 +59,7 @@ class VPTShallow(Method):
     """
 
     Config = VPTShallowConfig
+    needs_attention = True
     published = Published(image="0.08 M", options={"prompts": 100})
     identity_at_start = False  # attention sees the prompts from the first step on
     stochastic_backbone = False  # as in the authors' code: only prompts and head are in training mode
@@ -79,6 +80,7 @@ class VPTDeep(Method):
     """
 
     Config = VPTConfig
+    needs_attention = True
     identity_at_start = False  # attention sees the prompts from the first step on
     stochastic_backbone = False  # as in the authors' code: only prompts and head are in training mode
 

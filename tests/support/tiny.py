@@ -20,12 +20,11 @@ PAIRS = [(name, m) for name in sorted(methods.METHODS) for m in MODALITIES if m 
 FAMILIES = ("eva", "swin", "convnext")  # besides the plain ViT and the point transformer
 FFN = {"targets": ("fc1", "fc2")}
 OPTIONS = {"convnext": {"lora": FFN, "bi_lora": FFN, "adapterx": {"prompts": False}}}  # it has no attention
-LACKS_ATTENTION = {"vpt_shallow", "vpt_deep", "noah", "convpass", "repadapter"}
 FITTING = [
     (name, family)
     for name in sorted(methods.METHODS)
     for family in FAMILIES
-    if "image" in methods.get(name).modalities and not (family == "convnext" and name in LACKS_ATTENTION)
+    if "image" in methods.get(name).modalities and not (family == "convnext" and methods.get(name).needs_attention)
 ]
 WIDTH, DEPTH = 48, 3
 close = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-5)
