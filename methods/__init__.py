@@ -39,6 +39,8 @@ METHODS: dict[str, str] = {
     "idpt": "methods.idpt:IDPT",
     "bi_adaptformer": "methods.binary:BiAdaptFormer",
     "bi_lora": "methods.binary:BiLoRA",
+    "rlrr": "methods.rlrr:RLRR",
+    "hta": "methods.hta:HTA",
 }
 
 ENTRY_POINT_GROUP = "peft_bench.methods"

@@ -16,6 +16,7 @@ from methods.errors import UserError, check, unknown
 
 Modality = Literal["image", "points"]
 Operation = nn.Linear | nn.LayerNorm | nn.Conv1d | nn.Conv2d
+FUSED = ("q", "k", "v")  # the parts of a fused qkv, in its order
 PromptHook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 
 
@@ -72,6 +73,24 @@ class Block:
             f"{method}: {unknown('linear of the blocks of this backbone', target, self.targets)}",
         )
         return self.targets[target]
+
+    def matrix(self, target: str, method: str) -> tuple[nn.Linear, slice]:
+        """A weight matrix by its standard name: a linear and its rows there. q, k and v may be parts of a fused qkv.
+
+        Raises:
+            UserError: the block has no such matrix; the message starts with ``method``.
+        """
+        if target in FUSED and "qkv" in self.targets:
+            fused, start = self.targets["qkv"], FUSED.index(target)
+            rows = fused.out_features // len(FUSED)
+            return fused, slice(start * rows, (start + 1) * rows)
+        linear = self.linear(target, method)
+        return linear, slice(0, linear.out_features)
+
+    @property
+    def matrices(self) -> tuple[str, ...]:
+        """The names of the block's weight matrices, with q, k and v apart."""
+        return tuple(name for target in self.targets for name in (FUSED if target == "qkv" else (target,)))
 
     def attention(self, method: str) -> Branch:
         """The branch of attention.

@@ -118,6 +118,14 @@ class Method(nn.Module):
         """Make ``module(x)`` compute ``f(module(x))``."""
         self._handles.append(module.register_forward_hook(partial(hooks.change_output, f)))
 
+    def instead(self, module: nn.Module, f: TokenMap) -> None:
+        """Make ``module(x)`` compute ``f(x)``. The module still runs, but nothing uses what it computes."""
+        self._handles.append(module.register_forward_hook(partial(hooks.replace_output, f)))
+
+    def beside_rows(self, linear: nn.Linear, rows: slice, f: TokenMap) -> None:
+        """Make these output features of ``linear(x)``, such as those of q in a fused qkv, compute theirs plus f(x)."""
+        self._handles.append(linear.register_forward_hook(partial(hooks.add_beside_rows, f, rows)))
+
     def beside(self, module: nn.Module, f: TokenMap, *, source: nn.Module | None = None) -> None:
         """Make ``module(x)`` compute ``module(x) + f(x)``. With ``source``, f reads the input of that earlier module.
 

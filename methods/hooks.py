@@ -40,6 +40,11 @@ def change_output(f: TokenMap, module: nn.Module, args: Arguments, output: Tenso
     return f(output)
 
 
+def replace_output(f: TokenMap, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:
+    """The module returns f(x). What it computed itself is not used."""
+    return f(args[0])
+
+
 def add_beside(f: TokenMap, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:
     """The module returns y + f(x)."""
     return output + f(args[0])
@@ -51,6 +56,12 @@ def add_beside_linear(f: TokenMap, module: nn.Module, args: Arguments, output: T
     Its backward pass does not need y, and a new tensor would cost as much time as the sum.
     """
     return output.add_(f(args[0]))
+
+
+def add_beside_rows(f: TokenMap, rows: slice, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:
+    """The module, a linear, returns y with f(x) added to the features that these rows of its weight compute."""
+    output[..., rows] += f(args[0])
+    return output
 
 
 def add_by_itself(f: Any, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:

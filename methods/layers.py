@@ -71,14 +71,14 @@ class LowRank(nn.Module):
 class ScaleShift(nn.Module):
     """(..., D) -> (..., D): scale * x + shift, 2 D weights. With ``channels_first`` it maps (B, D, H, W).
 
-    They start normally distributed with the standard deviation 0.02, scales around 1 and shifts around 0.
+    They start normally distributed with this standard deviation, scales around 1 and shifts around 0.
     """
 
-    def __init__(self, dim: int, *, channels_first: bool = False) -> None:
+    def __init__(self, dim: int, *, channels_first: bool = False, deviation: float = 0.02) -> None:
         super().__init__()
         self.channels_first = channels_first
-        self.scale = nn.Parameter(torch.randn(dim) * 0.02 + 1)
-        self.shift = nn.Parameter(torch.randn(dim) * 0.02)
+        self.scale = nn.Parameter(torch.randn(dim) * deviation + 1)
+        self.shift = nn.Parameter(torch.randn(dim) * deviation)
 
     def forward(self, x: Tensor) -> Tensor:
         # addcmul takes one pass and computes in float32; bfloat16 would round scales near 1

@@ -15,6 +15,7 @@ from methods.base import Method, Published
 from methods.errors import check
 from methods.layers import LowRank
 from methods.options import LATER, at_least, fraction
+from methods.updates import check_targets
 
 if TYPE_CHECKING:
     import optuna
@@ -41,9 +42,7 @@ class LoRAConfig(base.Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(
-            len(set(self.targets)) == len(self.targets) > 0, f"targets={self.targets} must be different and not empty"
-        )
+        check_targets(self.targets)
         whole = set(PARTS) <= set(self.targets)
         check(
             whole or not self.shared, f"shared=True is one update of q, k and v; targets={self.targets} must have them"

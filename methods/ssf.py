@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from methods import base
-from methods.backbone import Backbone
+from methods.backbone import Backbone, Operation
 from methods.base import Merges, Method, Published
 from methods.layers import ScaleShift
 
@@ -30,14 +30,21 @@ class SSF(Method):
     published = Published(image="0.21 M")
     merges: ClassVar[Merges] = "yes"  # but for some tokenizers, see ``_folds``
     identity_at_start = False  # scales are drawn around 1, shifts around 0
+    deviation: ClassVar[float] = 0.02  # of the scales and shifts at the start
 
-    def __init__(self, backbone: Backbone, config: SSFConfig) -> None:
+    def __init__(self, backbone: Backbone, config: base.Config) -> None:
         super().__init__(backbone, config)
         self.parts = nn.ModuleList()
         self._wired: list[tuple[nn.Module, nn.Module, ScaleShift]] = []
-        for module, operation in (backbone.tokenizer, *((same, same) for same in backbone.operations)):
+        for module, operation in self.places(backbone):
             first = any(module is other for other in backbone.channels_first)
-            self._wire(module, operation, ScaleShift(len(operation.weight), channels_first=first))
+            part = ScaleShift(len(operation.weight), channels_first=first, deviation=self.deviation)
+            self._wire(module, operation, part)
+
+    @classmethod
+    def places(cls, backbone: Backbone) -> list[tuple[nn.Module, Operation]]:
+        """The modules that are scaled and shifted, each with its last operation that has weights."""
+        return [backbone.tokenizer, *((same, same) for same in backbone.operations)]
 
     def _wire(self, module: nn.Module, operation: nn.Module, part: ScaleShift) -> None:
         """Scale and shift the output of ``module``, whose last operation with weights is ``operation``."""

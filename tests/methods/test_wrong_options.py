@@ -30,6 +30,7 @@ OTHERS = [
         "unknown option 'rank'; known: dropout, head_patches, head_prompts, hidden, lr, positions, weight_decay",
     ),
     ("fact_tt", {"scale": -1}, "scale=-1.0 must be a finite number that is not negative"),
+    ("hta", {"targets": []}, "targets=() must be different and not empty"),
     ("idpt", {"block": "last"}, "block='last' must be of type int"),
     ("idpt", {"block": -1}, "block=-1 must be a finite number that is not negative"),
     ("lora", {"targets": []}, "targets=() must be different and not empty"),
