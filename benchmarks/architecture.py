@@ -27,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "architecture" not in report:
         raise UserError(f"the record of {drawing.title(record)} has no architecture; give a run of noah")
     widths, search = report["architecture"], report["search"]
-    panel = f"width, {search['params']:,} parameters, best of {search['subnets']:,} subnets on validation"
+    values = report.get("architecture_values", "width")
+    panel = f"{values}, {search['params']:,} parameters, best of {search['subnets']:,} subnets on validation"
     panels = {panel: list(widths.values())}
     drawing.save(drawing.heatmaps(panels, rows=list(widths), form="d", heading=drawing.title(record)), args.out)
     print(f"written: {args.out}")

@@ -31,6 +31,7 @@ METHODS: dict[str, str] = {
     "ssf": "methods.ssf:SSF",
     "mosa": "methods.mosa:MoSA",
     "noah": "methods.noah:NOAH",
+    "glora": "methods.glora:GLoRA",
     "fact_tt": "methods.fact:FacTTT",
     "fact_tk": "methods.fact:FacTTK",
     "convpass": "methods.convpass:Convpass",

@@ -4,6 +4,7 @@ Shapes: B samples, N tokens, D token width, W the width of a module, w the width
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,10 +12,35 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.layers import ACTIVATIONS
+from methods.search import Gene, Genes
 
 FAMILIES = ("adapter", "lora", "prompts")
 DEVIATION = 0.02  # of the first weights of every linear; the authors' initialisation of the whole model sets it
 PROMPT_ROWS = 100  # of the authors' supernet on every data set
+REDRAW_DEPTH, REDRAW_WIDTH = 0.4, 0.2  # the probability that a mutant draws a gene again
+
+
+@dataclass(frozen=True)
+class Space:
+    """All subnets. For each family the genes are a depth and then the width of every block.
+
+    A block at or beyond the depth has width 0. The depths to choose from are quarters of the blocks.
+    """
+
+    families: int
+    blocks: int
+    widths: tuple[int, ...]
+
+    @property
+    def genes(self) -> list[Gene]:
+        """The values to choose from, gene by gene."""
+        depths = tuple(sorted({max(1, self.blocks * quarter // 4) for quarter in (1, 2, 3, 4)}))
+        return [Gene(depths, REDRAW_DEPTH), *[Gene(self.widths, REDRAW_WIDTH)] * self.blocks] * self.families
+
+    def widths_of(self, genes: Genes) -> list[tuple[int, ...]]:
+        """The width of every block, by family."""
+        families = [genes[i : i + 1 + self.blocks] for i in range(0, len(genes), 1 + self.blocks)]
+        return [tuple(w * (i < depth) for i, w in enumerate(widths)) for depth, *widths in families]
 
 
 class Nested(nn.Module):

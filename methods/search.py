@@ -1,12 +1,11 @@
-"""NOAH's search: the evolution of the widths of a subnet (arXiv:2206.04673).
+"""The evolution of subnets (arXiv:2206.04673). A method says which genes a subnet has and how good it is.
 
-The genes of a subnet are one tuple. For each family it has a depth and then the width of every block. A block at or
-beyond the depth has width 0.
+The genes of a subnet are one tuple of numbers. What a number means is the method's own.
 """
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,31 +13,19 @@ from methods.errors import UserError
 
 Genes: TypeAlias = tuple[int, ...]
 TRIES = 10_000  # draws for one legal subnet; if none is legal, the budget is too small
-REDRAW_DEPTH, REDRAW_WIDTH = 0.4, 0.2  # the probability that a mutant draws a gene again
 
 
 @dataclass(frozen=True)
-class Space:
-    """All subnets. The depths to choose from are quarters of the blocks."""
+class Gene:
+    """The values to choose from, and the probability that a mutant draws the gene again."""
 
-    families: int
-    blocks: int
-    widths: tuple[int, ...]
+    values: tuple[int, ...]
+    redraw: float
 
-    @property
-    def choices(self) -> list[tuple[int, ...]]:
-        """The values to choose from, gene by gene."""
-        depths = tuple(sorted({max(1, self.blocks * quarter // 4) for quarter in (1, 2, 3, 4)}))
-        return [depths, *[self.widths] * self.blocks] * self.families
 
-    def draw(self, below: Callable[[int], int]) -> Genes:
-        """Draw any subnet; ``below(n)`` draws a number from 0 to n - 1."""
-        return tuple(values[below(len(values))] for values in self.choices)
-
-    def widths_of(self, genes: Genes) -> list[tuple[int, ...]]:
-        """The width of every block, by family."""
-        families = [genes[i : i + 1 + self.blocks] for i in range(0, len(genes), 1 + self.blocks)]
-        return [tuple(w * (i < depth) for i, w in enumerate(widths)) for depth, *widths in families]
+def draw(space: Sequence[Gene], below: Callable[[int], int]) -> Genes:
+    """Draw any subnet; ``below(n)`` draws a number from 0 to n - 1."""
+    return tuple(gene.values[below(len(gene.values))] for gene in space)
 
 
 class Evolution:
@@ -50,7 +37,7 @@ class Evolution:
 
     def __init__(
         self,
-        space: Space,
+        space: Sequence[Gene],
         *,
         fitness: Callable[[Genes], float],
         legal: Callable[[Genes], bool],
@@ -73,7 +60,7 @@ class Evolution:
         start, rng = time.perf_counter(), random.Random(f"{self.seed} {self.generation}")
         population, parents, mutants, crossovers = self.sizes
         if self.generation == 0:
-            drawn = [self._legal(lambda: self.space.draw(rng.randrange)) for _ in range(population)]
+            drawn = [self._legal(lambda: draw(self.space, rng.randrange)) for _ in range(population)]
         else:
             top = self.ranked()[:parents]
             drawn = [self._legal(lambda: self._mutant(rng.choice(top), rng)) for _ in range(mutants)]
@@ -109,14 +96,12 @@ class Evolution:
         return {"seconds": self.seconds, "subnets": len(self.scores), "best_by_generation": self.history}
 
     def _mutant(self, parent: Genes, rng: random.Random) -> Genes:
-        per_family = 1 + self.space.blocks
-        rates = [REDRAW_WIDTH if i % per_family else REDRAW_DEPTH for i in range(len(parent))]
-        genes = zip(parent, self.space.choices, rates, strict=True)
-        return tuple(rng.choice(values) if rng.random() < rate else gene for gene, values, rate in genes)
+        pairs = zip(parent, self.space, strict=True)
+        return tuple(rng.choice(gene.values) if rng.random() < gene.redraw else value for value, gene in pairs)
 
-    def _legal(self, draw: Callable[[], Genes]) -> Genes:
+    def _legal(self, drawn: Callable[[], Genes]) -> Genes:
         for _ in range(TRIES):
-            genes = draw()
+            genes = drawn()
             if self.legal(genes):
                 return genes
         raise UserError(f"no legal subnet in {TRIES:,} draws; give a larger max_params")

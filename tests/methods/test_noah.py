@@ -8,8 +8,8 @@ import torch
 import methods
 from benchmarks import backbones
 from methods.errors import UserError
-from methods.nested import exchange
-from methods.search import Evolution, Space
+from methods.nested import Space, exchange
+from methods.search import Evolution
 from tests.support import loops, tiny
 
 SMALL = {"supernet_epochs": 2, "population": 6, "parents": 2, "mutants": 3, "crossovers": 3, "rounds": 3}
@@ -20,7 +20,7 @@ WIDTHS = {"adapter": (3, 1, 0), "lora": (3, 0, 0), "prompts": (1, 3, 0)}
 def test_genes_name_widths_and_a_depth_ends_them():
     space = Space(families=3, blocks=3, widths=(1, 3))
     assert space.widths_of(GENES) == list(WIDTHS.values())
-    assert Space(families=3, blocks=12, widths=(1, 5, 10)).choices[0] == (3, 6, 9, 12)
+    assert Space(families=3, blocks=12, widths=(1, 5, 10)).genes[0].values == (3, 6, 9, 12)
 
 
 def by_the_equations(supernet, x, widths, ffn=lambda y: y):
@@ -203,7 +203,7 @@ def test_evolution_finds_the_best_of_a_space_that_can_be_counted():
     def legal(genes):
         return sum(genes[1:]) <= 9
 
-    search = Evolution(space, fitness=fitness, legal=legal, size=sum, sizes=(20, 5, 15, 15), seed=0)
+    search = Evolution(space.genes, fitness=fitness, legal=legal, size=sum, sizes=(20, 5, 15, 15), seed=0)
     for _ in range(20):
         search.step()
     assert search.best() == target
@@ -212,7 +212,7 @@ def test_evolution_finds_the_best_of_a_space_that_can_be_counted():
 
 def test_of_equal_scores_the_smaller_is_better():
     space, alike = Space(families=1, blocks=4, widths=(1, 2)), lambda genes: True
-    search = Evolution(space, fitness=alike, legal=alike, size=sum, sizes=(200, 5, 5, 5), seed=0)
+    search = Evolution(space.genes, fitness=alike, legal=alike, size=sum, sizes=(200, 5, 5, 5), seed=0)
     search.step()
     assert sum(search.best()) == min(map(sum, search.scores))
 

@@ -11,7 +11,7 @@ from tests.support import tiny
 AT_LEAST_1 = [
     *((name, "hidden") for name in ("adapter", "adaptformer", "adapterx", "bi_adaptformer", "convpass", "dapt")),
     *((name, "hidden") for name in ("mosa", "repadapter")),
-    *((name, "rank") for name in ("bi_lora", "fact_tk", "fact_tt", "lora")),
+    *((name, "rank") for name in ("bi_lora", "fact_tk", "fact_tt", "glora", "lora")),
     *((name, "prompts") for name in ("vpt_deep", "vpt_shallow")),
     *(("adapterx", field) for field in ("experts", "heads", "routing_dim")),
     *(("noah", field) for field in ("supernet_epochs", "population", "parents", "max_params")),
