@@ -38,6 +38,7 @@ METHODS: dict[str, str] = {
     "repadapter": "methods.repadapter:RepAdapter",
     "dapt": "methods.dapt:DAPT",
     "idpt": "methods.idpt:IDPT",
+    "pointgst": "methods.pointgst:PointGST",
     "bi_adaptformer": "methods.binary:BiAdaptFormer",
     "bi_lora": "methods.binary:BiLoRA",
     "rlrr": "methods.rlrr:RLRR",

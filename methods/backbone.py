@@ -104,6 +104,25 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Points:
+    """How a backbone of points makes tokens of a cloud: G groups of K points become patches.
+
+    Attributes:
+        grouping: the module that reads points (B, N, 3) and returns groups (B, G, 1 + K, 3), each centre and then its
+            neighbours. It is not called for groups that were found before.
+        positions: the module that reads the centres (B, G, 3), in the order of the patches, and returns their
+            positions (B, G, D).
+        encode: maps groups (B, G', 1 + K', 3) of any number and size to patch tokens (B, G', D).
+        farthest: maps points (B, N, 3) and a count to the indices (B, count) of points that cover the cloud evenly.
+    """
+
+    grouping: nn.Module
+    positions: nn.Module
+    encode: Callable[[Tensor], Tensor]
+    farthest: Callable[[Tensor, int], Tensor]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Backbone:
     """A frozen backbone, described for methods.
 
@@ -117,6 +136,7 @@ class Backbone:
         head_hidden_size: the number of pooled features.
         patch_values: the number of values of one patch: 3 colours per pixel, or 3 coordinates per point.
         channels_first: the modules among these that return (B, D, H, W) and not tokens.
+        points: how tokens are made of a cloud; None for images.
         prompt_hooks: forward pre-hooks with keyword arguments that let modules take tokens beyond the backbone's own.
         no_prompts: why the blocks take no prompts; empty if they take them.
         resumable: whether the blocks of the only stage can be called one by one on their tokens alone.
@@ -132,10 +152,17 @@ class Backbone:
     head_hidden_size: int
     patch_values: int
     channels_first: tuple[nn.Module, ...] = ()
+    points: Points | None = None
     prompt_hooks: tuple[tuple[nn.Module, PromptHook], ...] = ()
     no_prompts: str = ""
     resumable: bool = False
     sample: Callable[[], Tensor] = field(repr=False)
+
+    @property
+    def cloud(self) -> Points:
+        """``points`` of a backbone of points. Only a method of points alone may ask."""
+        assert self.points is not None, "images are not made of groups of points"
+        return self.points
 
     @property
     def blocks(self) -> Sequence[Block]:

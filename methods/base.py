@@ -147,6 +147,10 @@ class Method(nn.Module):
         self._handles.append(source.register_forward_pre_hook(partial(hooks.fill_tap, tap)))
         self._handles.append(module.register_forward_pre_hook(partial(hooks.add_tapped_before, f, tap)))
 
+    def read(self, module: nn.Module, f: Callable[[Tensor], None]) -> None:
+        """Give f the input of ``module``, and change nothing."""
+        self._handles.append(module.register_forward_pre_hook(partial(hooks.read_input, f)))
+
     def admit_prompts(self, backbone: Backbone, method: str) -> None:
         """Let the blocks take prompts: tokens (B, P, D) at the end of a sequence, within one stage.
 

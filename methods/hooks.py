@@ -75,6 +75,11 @@ def fill_tap(tap: Tap, module: nn.Module, args: Arguments) -> None:
     tap.value = args[0]
 
 
+def read_input(f: Callable[[Tensor], None], module: nn.Module, args: Arguments) -> None:
+    """f gets the module's input; nothing changes."""
+    f(args[0])
+
+
 def add_tapped(f: TokenMap, tap: Tap, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:
     """The module returns y + f(the tensor in the tap)."""
     return output + f(tap.take())
@@ -87,4 +92,4 @@ def add_tapped_before(f: TokenMap, tap: Tap, module: nn.Module, args: Arguments)
 
 def only_reads(hook: object) -> bool:
     """Whether a hook reads a module's input and changes nothing."""
-    return getattr(hook, "func", None) is fill_tap
+    return getattr(hook, "func", None) in (fill_tap, read_input)

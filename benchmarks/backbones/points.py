@@ -16,7 +16,20 @@ from torch.utils.checkpoint import checkpoint
 
 from benchmarks.backbones import vit
 from benchmarks.backbones.grouping import nearest
-from methods.backbone import Backbone, Modality
+from benchmarks.files.farthest import farthest_points
+from methods.backbone import Backbone, Modality, Points
+
+
+class Grouping(nn.Module):
+    """Points (B, N, 3) to groups (B, G, 1 + K, 3): each centre, then its neighbours in absolute coordinates."""
+
+    def __init__(self, groups: int, size: int, *, skip_origin: bool) -> None:
+        super().__init__()
+        self.groups, self.size, self.skip_origin = groups, size, skip_origin
+
+    def forward(self, points: Tensor) -> Tensor:
+        neighbors, centers = nearest(points, self.groups, self.size, skip_origin=self.skip_origin)
+        return torch.cat([centers[:, :, None], neighbors], dim=2)
 
 
 class Tokenizer(nn.Module):
@@ -75,11 +88,12 @@ class PointTransformer(nn.Module):
         skip_origin: bool = False,
     ) -> None:
         super().__init__()
-        self.num_groups, self.group_size, self.skip_origin = num_groups, group_size, skip_origin
+        self.num_groups, self.group_size = num_groups, group_size
         self.num_features, self.head_hidden_size = embed_dim, 2 * embed_dim
         self.head_width, self.head_norm, self.grad_checkpointing = head_width, head_norm, False
         self.fresh: frozenset[str] = frozenset()
         self.positions: Literal["every", "once"] = "every"
+        self.grouping = Grouping(num_groups, group_size, skip_origin=skip_origin)
         self.encoder = Tokenizer(widths, reduced_from or embed_dim)
         self.reduce_dim = nn.Linear(reduced_from, embed_dim) if reduced_from else nn.Identity()
         tokens = [name for pair in self.prefix for name in pair]
@@ -112,8 +126,11 @@ class PointTransformer(nn.Module):
         ``forward`` takes such groups in place of points, and then does not search for neighbours. Rotating the groups
         equals rotating the points.
         """
-        neighbors, centers = nearest(points, self.num_groups, self.group_size, skip_origin=self.skip_origin)
-        return torch.cat([centers[:, :, None], neighbors], dim=2)
+        return cast(Tensor, self.grouping(points))
+
+    def encode(self, groups: Tensor) -> Tensor:
+        """Groups (B, G', 1 + K', 3), of any number and size, to the tokens (B, G', D) of their patches."""
+        return cast(Tensor, self.reduce_dim(self.encoder(groups[:, :, 1:] - groups[:, :, :1])))
 
     def embed(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """The tokens (B, T, D) of points or groups, patches last, and the places (B, T, P) that ``advance`` needs.
@@ -121,8 +138,7 @@ class PointTransformer(nn.Module):
         The places of this class are the positions of the tokens, so that P = D.
         """
         groups = points if points.ndim == 4 else self.prepare(points)
-        centers = groups[:, :, 0]
-        patches = self.reduce_dim(self.encoder(groups[:, :, 1:] - centers[:, :, None]))
+        centers, patches = groups[:, :, 0], self.encode(groups)
         tokens = [self.get_parameter(name).expand(len(points), -1, -1) for name, _ in self.prefix]
         positions = [self.get_parameter(name).expand(len(points), -1, -1) for _, name in self.prefix]
         return torch.cat([*tokens, patches], dim=1), torch.cat([*positions, self.pos_embed(centers)], dim=1)
@@ -226,7 +242,7 @@ def describe(model: PointTransformer) -> Backbone:
         for number, block in enumerate(body.blocks)
     )
     reduce = body.reduce_dim
-    groups = (1, body.num_groups, 1 + body.group_size, 3)
+    shape = (1, max(body.num_groups, body.group_size), 3)
     return Backbone(
         module=model,
         modality="points",
@@ -237,6 +253,7 @@ def describe(model: PointTransformer) -> Backbone:
         operations=tuple(vit.operations(body.blocks, body.norm)),
         head_hidden_size=body.head_hidden_size,
         patch_values=3 * body.group_size,
+        points=Points(grouping=body.grouping, positions=body.pos_embed, encode=model.encode, farthest=farthest_points),
         resumable=True,
-        sample=lambda: torch.zeros(groups, device=next(model.parameters()).device),
+        sample=lambda: torch.zeros(shape, device=next(model.parameters()).device),
     )
