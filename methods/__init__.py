@@ -42,7 +42,10 @@ METHODS: dict[str, str] = {
     "bi_adaptformer": "methods.binary:BiAdaptFormer",
     "bi_lora": "methods.binary:BiLoRA",
     "rlrr": "methods.rlrr:RLRR",
+    "film": "methods.film:FiLM",
     "hta": "methods.hta:HTA",
+    "mlae": "methods.mlae:MLAE",
+    "apla": "methods.apla:APLA",
 }
 
 ENTRY_POINT_GROUP = "peft_bench.methods"

@@ -57,7 +57,7 @@ def installed(section: str, registry: Any, place: Path, monkeypatch: pytest.Monk
 
 
 @pytest.fixture
-def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def modulate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     with installed("Add a method", methods, tmp_path, monkeypatch) as module:
         yield module
 
@@ -73,15 +73,15 @@ def tiny_vit() -> VisionTransformer:
     return VisionTransformer(img_size=8, patch_size=4, embed_dim=DIM, depth=DEPTH, num_heads=2, num_classes=0).eval()
 
 
-def test_the_method_joins_the_table_through_its_entry_point(film):
-    assert set(methods.table()) == {*methods.METHODS, "film"}
-    assert methods.get("film") is film.FiLM
+def test_the_method_joins_the_table_through_its_entry_point(modulate):
+    assert set(methods.table()) == {*methods.METHODS, "modulate"}
+    assert methods.get("modulate") is modulate.Modulate
 
 
-def test_the_method_starts_as_the_frozen_backbone_with_two_vectors_per_block(film):
+def test_the_method_starts_as_the_frozen_backbone_with_two_vectors_per_block(modulate):
     vit, x = tiny_vit(), torch.rand(2, 3, 8, 8)
     before = vit(x)
-    method = methods.build("film", backbones.describe(vit), methods.config("film", {}))
+    method = methods.build("modulate", backbones.describe(vit), methods.config("modulate", {}))
     assert sum(p.numel() for p in method.parameters()) == 2 * DIM * DEPTH
     assert torch.equal(vit(x), before)
     method.modulations[0].shift.data.fill_(1.0)
@@ -90,9 +90,9 @@ def test_the_method_starts_as_the_frozen_backbone_with_two_vectors_per_block(fil
     assert torch.equal(vit(x), before)
 
 
-def test_a_step_trains_the_methods_weights_and_the_head_alone(film):
+def test_a_step_trains_the_methods_weights_and_the_head_alone(modulate):
     vit = tiny_vit()
-    model = Classifier(vit, film.FiLM(backbones.describe(vit), Config()), nn.Linear(DIM, CLASSES)).train()
+    model = Classifier(vit, modulate.Modulate(backbones.describe(vit), Config()), nn.Linear(DIM, CLASSES)).train()
     start = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.AdamW(model.method.param_groups(model), lr=1e-2)
     x, y = torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])
@@ -103,9 +103,10 @@ def test_a_step_trains_the_methods_weights_and_the_head_alone(film):
     assert changed == {*new, "head.weight", "head.bias"}
 
 
-def test_a_method_with_a_taken_name_is_refused(film, monkeypatch):
-    monkeypatch.setitem(methods.METHODS, "film", "methods.film:FiLM")
-    with pytest.raises(ValueError, match=r"method 'film' of peft_bench_film:FiLM is already methods\.film:FiLM"):
+def test_a_method_with_a_taken_name_is_refused(modulate, monkeypatch):
+    monkeypatch.setitem(methods.METHODS, "modulate", "methods.modulate:Modulate")
+    message = r"method 'modulate' of peft_bench_modulate:Modulate is already methods\.modulate:Modulate"
+    with pytest.raises(ValueError, match=message):
         methods.table()
 
 

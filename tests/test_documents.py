@@ -15,7 +15,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (RO
 EACH = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 FORMER = {ROOT / "CHANGELOG.md"}  # pages that name paths of the past
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-OWN = {"film", "ink"}  # the examples of CONTRIBUTING.md, which tests/test_contributing.py installs
+OWN = {"modulate", "ink"}  # the examples of CONTRIBUTING.md, which tests/test_contributing.py installs
 MOST_LINES = 160
 
 

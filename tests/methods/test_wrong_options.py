@@ -11,11 +11,11 @@ from tests.support import tiny
 AT_LEAST_1 = [
     *((name, "hidden") for name in ("adapter", "adaptformer", "adapterx", "bi_adaptformer", "convpass", "dapt")),
     *((name, "hidden") for name in ("mosa", "repadapter")),
-    *((name, "rank") for name in ("bi_lora", "fact_tk", "fact_tt", "glora", "lora")),
+    *((name, "rank") for name in ("bi_lora", "fact_tk", "fact_tt", "glora", "lora", "mlae")),
     *((name, "prompts") for name in ("vpt_deep", "vpt_shallow")),
     *(("adapterx", field) for field in ("experts", "heads", "routing_dim")),
     *(("noah", field) for field in ("supernet_epochs", "population", "parents", "max_params")),
-    *(("idpt", "neighbors"), ("mosa", "copies"), ("repadapter", "groups")),
+    *(("idpt", "neighbors"), ("mosa", "copies"), ("repadapter", "groups"), ("apla", "rows")),
 ]
 OTHERS = [
     ("adapter", {"position": "fnn"}, "unknown position 'fnn'; did you mean 'ffn'? known: both, ffn"),
@@ -30,6 +30,7 @@ OTHERS = [
         "unknown option 'rank'; known: dropout, head_patches, head_prompts, hidden, lr, positions, weight_decay",
     ),
     ("fact_tt", {"scale": -1}, "scale=-1.0 must be a finite number that is not negative"),
+    ("mlae", {"targets": ["q", "q"]}, "targets=('q', 'q') must be different and not empty"),
     ("hta", {"targets": []}, "targets=() must be different and not empty"),
     ("idpt", {"block": "last"}, "block='last' must be of type int"),
     ("idpt", {"block": -1}, "block=-1 must be a finite number that is not negative"),

@@ -18,8 +18,8 @@ from benchmarks.training.train import Trainer
 MODALITIES = ("image", "points")
 PAIRS = [(name, m) for name in sorted(methods.METHODS) for m in MODALITIES if m in methods.get(name).modalities]
 FAMILIES = ("eva", "swin", "convnext")  # besides the plain ViT and the point transformer
-FFN = {"targets": ("fc1", "fc2")}
-OPTIONS = {"convnext": {"lora": FFN, "bi_lora": FFN, "adapterx": {"prompts": False}}}  # it has no attention
+FFN = {name: {"targets": ("fc1", "fc2")} for name in ("lora", "bi_lora", "mlae")}
+OPTIONS = {"convnext": {**FFN, "adapterx": {"prompts": False}}}  # it has no attention
 FITTING = [
     (name, family)
     for name in sorted(methods.METHODS)
