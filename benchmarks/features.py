@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     per_point = suite.tasks[spec.task].kind.per_point
     check(not per_point, f"features of '{spec.task}' cannot be drawn by class: it has a label for every point")
     tuned = model.load(store.adapter_path(args.results, spec))
-    x, y = (values[:SAMPLES] for values in suite.load(spec.task, "test", size=spec.backbone.image_size))
+    x, y = (values[:SAMPLES] for values in suite.load(spec.task, "test", frame=spec.backbone.frame))
     after = _pooled(tuned, x)
     tuned.method.detach()
     before = _pooled(tuned, x, frozen=True)

@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
     if uri and todo:
         check_not_deleted(uri, todo[0].suite)
-    asked = [(spec.suite, spec.task, spec.seed, spec.backbone.image_size) for spec in todo]
+    asked = [(spec.suite, spec.task, spec.seed, spec.backbone.frame) for spec in todo]
     suites.decode(asked, tests=True)
     with Sink(uri, args.results, todo, warn=warn) as sink:
         outcome = _execute(todo, args.results, place, again=args.force, fail_fast=args.fail_fast, sink=sink)

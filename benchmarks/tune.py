@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     database = StudyDatabase(url=url, grace_seconds=args.grace_seconds)
     bases = [search.base for search in searches]
-    data = [(base.suite, base.task, base.seed, base.backbone.image_size) for base in bases]
+    data = [(base.suite, base.task, base.seed, base.backbone.frame) for base in bases]
     suites.decode(data, tests=False)
     with database.watched():
         broken = _search(searches, database, device, workers)

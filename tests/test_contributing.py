@@ -119,7 +119,7 @@ def test_the_suites_clouds_are_the_digits_each_in_one_split(ink):
     assert checking.faults(ink.SUITE, "digits") == []
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.target))
-    parts = [ink.SUITE.load("digits", split, size=None) for split in ("train", "val", "test")]
+    parts = [ink.SUITE.load("digits", split, frame=None) for split in ("train", "val", "test")]
     x, y = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     assert y.tolist() == digits.target[order[: len(y)]].tolist()
     assert x.norm(dim=2).amax(1).numpy() == pytest.approx(np.ones(len(x)), abs=1e-6)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from benchmarks.backbones.names import parse
+from benchmarks.files.frames import CropMode, Frame
 from methods.errors import UserError, check
+from methods.options import LATER
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,6 +35,7 @@ class Source:
         sha256: the digest of the weights, or ABSENT or RANDOM.
         mean, std: per channel, the values that the images of the pretraining were normalised with; empty for points.
         image_size: the side of the square images in pixels; None for points.
+        crop_mode, crop_pct, interpolation: how files become these images (``frame``).
     """
 
     name: str
@@ -41,6 +44,16 @@ class Source:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     image_size: int | None
+    crop_mode: CropMode = field(default="squash", metadata=LATER)
+    crop_pct: float = field(default=1.0, metadata=LATER)
+    interpolation: str = field(default="bicubic", metadata=LATER)
+
+    @property
+    def frame(self) -> Frame | None:
+        """How image files become what the backbone takes; None for points."""
+        if self.image_size is None:
+            return None
+        return Frame(self.image_size, self.crop_mode, self.crop_pct, self.interpolation)
 
     @property
     def identity(self) -> str:
@@ -98,6 +111,20 @@ def source(name: str) -> Source:
         with path.open("rb") as file:
             return _source(name, hashlib.file_digest(file, "sha256").hexdigest())
     return _source(name, RANDOM if modality(name) == "points" else _weights_sha256(name))
+
+
+def framed(source: Source, resize: Literal["squash", "checkpoint"]) -> Source:
+    """The source with the frame that a recipe asks for: the whole image, or what the weights were tested with.
+
+    Raises:
+        UserError: timm has no frame of the model that this benchmark knows.
+    """
+    if resize == "squash" or source.image_size is None:
+        return source
+    from benchmarks.backbones.images import image_frame
+
+    frame = image_frame(parse(source.name).model, source.image_size)
+    return replace(source, **{name: getattr(frame, name) for name in ("crop_mode", "crop_pct", "interpolation")})
 
 
 def source_or_absent(name: str) -> Source:

@@ -1,8 +1,8 @@
 """Image backbones: the embedded vit_nano, and timm's models with their own or a local file's weights."""
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import timm
 import torch
@@ -12,6 +12,7 @@ from timm.models.vision_transformer_hybrid import ConvStem, HybridEmbed
 from torch import nn
 
 from benchmarks.backbones import families, hub, image_weights, names, tensors
+from benchmarks.files.frames import CropMode, Frame
 from methods.errors import UserError, check, unknown
 
 AMBIGUOUS = "vit_base_patch16_224_in21k"
@@ -53,6 +54,26 @@ def image_normalization(model: str) -> tuple[tuple[float, ...], tuple[float, ...
     embed = getattr(built, "patch_embed", None)  # it says the size; a model without one takes any size
     size = data["input_size"][-1] if embed is None else embed.img_size[-1]
     return tuple(data["mean"]), tuple(data["std"]), int(size)
+
+
+@cache
+def image_frame(model: str, size: int) -> Frame:
+    """How timm makes images of ``size`` pixels for a model's weights where it tests them.
+
+    Raises:
+        UserError: timm has no such model, or it fills borders, which this benchmark does not.
+    """
+    if model == "vit_nano":
+        return Frame(size)
+    with torch.device("meta"):
+        data = resolve_model_data_config(_create(model, drop_path=0.0, size=None))
+    mode = data["crop_mode"]
+    check(
+        mode in get_args(CropMode),
+        f"backbone '{model}': its weights were tested with crop_mode={mode}, and this benchmark has "
+        f"{' and '.join(get_args(CropMode))}; use resize=squash",
+    )
+    return Frame(size, mode, float(data["crop_pct"]), data["interpolation"])
 
 
 def is_downloaded(model: str) -> bool:

@@ -8,11 +8,12 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from benchmarks.figures import drawing
+from benchmarks.files.frames import Frame
 from benchmarks.suites import Suite
 
 COLUMNS = 8  # samples per class
 ROWS = 40  # the largest number of classes shown
-PIXELS = 224  # per side, of images that are decoded from files
+FRAME = Frame(224)  # of images that are decoded from files
 
 
 def draw(suite: Suite, name: str, path: Path) -> None:
@@ -23,7 +24,7 @@ def draw(suite: Suite, name: str, path: Path) -> None:
     matplotlib.use("Agg")
     drawing.check_ending(path)
     task, shown = suite.tasks[name], suite.tasks[name].labels[:ROWS]
-    x, y = suite.load(name, "train", size=PIXELS)
+    x, y = suite.load(name, "train", frame=FRAME)
     space = {"projection": "3d"} if task.modality == "points" else {}
     height = 1.1 * len(shown) + 0.6
     figure = plt.figure(figsize=(1.1 * COLUMNS + 1.6, height))

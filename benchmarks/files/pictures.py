@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.files.frames import Frame, transform
 from benchmarks.files.places import check_plain
 from methods.errors import UserError, check
 
@@ -30,8 +31,10 @@ TURNS = {
 }
 
 
-def load(paths: Sequence[str | Path], size: int) -> Tensor:
+def load(paths: Sequence[str | Path], frame: Frame) -> Tensor:
     """Image files as uint8 (B, 3, size, size), read as for training; ``predict`` of a trained model takes them.
+
+    ``frame`` is that of the model: its size, and how an image is cut.
 
     Raises:
         UserError: as ``read`` does.
@@ -39,8 +42,8 @@ def load(paths: Sequence[str | Path], size: int) -> Tensor:
     import torch
 
     with without_warnings():
-        pixels = bytearray(b"".join(decode(Path(path), size) for path in paths))
-    return torch.frombuffer(pixels, dtype=torch.uint8).view(len(paths), 3, size, size)
+        pixels = bytearray(b"".join(decode(Path(path), frame) for path in paths))
+    return torch.frombuffer(pixels, dtype=torch.uint8).view(len(paths), 3, frame.size, frame.size)
 
 
 @contextmanager
@@ -51,17 +54,14 @@ def without_warnings() -> Iterator[None]:
         yield
 
 
-def decode(path: Path, size: int) -> bytes:
+def decode(path: Path, frame: Frame) -> bytes:
     """An image file as the bytes of uint8 (3, size, size) in RGB, whatever its shape.
 
     Raises:
         UserError: as ``read`` does.
     """
-    import numpy as np
-    from PIL.Image import Resampling
-
-    pixels = read(path).resize((size, size), Resampling.BICUBIC)
-    return np.asarray(pixels).transpose(2, 0, 1).tobytes()
+    pixels: Tensor = transform(frame)(read(path))
+    return pixels.numpy().tobytes()
 
 
 def read(path: Path) -> Image:

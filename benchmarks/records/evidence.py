@@ -40,7 +40,8 @@ TYPES: Mapping[str, Kinds] = {
     | {"config": OBJECT, "backbone": OBJECT, "recipe": OBJECT, "classes": COUNT, "seed": COUNT}
     | _or_none({"suite_version": COUNT, "kind": TEXT}),
     "spec.backbone": {name: TEXT for name in ("name", "modality", "sha256")}
-    | {"mean": LIST, "std": LIST, "image_size": (int, NoneType)},
+    | {"mean": LIST, "std": LIST, "image_size": (int, NoneType)}
+    | _or_none({"crop_mode": TEXT, "crop_pct": NUMBER, "interpolation": TEXT}),
     "accuracy": {"test": NUMBER, "test_samples": COUNT, "checkpoint_rule": TEXT}
     | _or_none({"val": NUMBER, "epoch": COUNT, "metric": TEXT, "others": OBJECT}),
     "params": {name: COUNT for name in ("method", "head", "trainable", "backbone", "task_file_bytes")},

@@ -26,6 +26,7 @@ Dtype = Literal["float32", "bfloat16"]  # the type that matrix products are comp
 # fields of a recipe that suit one kind of sample, and the values with which they change nothing
 FOR_POINTS = {"votes": 1, "augment": "none", "resample": False}
 FOR_IMAGES = {"rand_augment": 0, "color_jitter": 0.0, "random_erasing": 0.0, "crop_scale": 1.0, "hflip": 0.0}
+FOR_FILES = {"resize": "squash"}  # suits images, and changes no sample between steps
 Epoch = dict[str, Any]  # what is told of an epoch: its stage, its number, and its row of the history
 
 
@@ -47,6 +48,8 @@ class Recipe:
             from all that its file has, in a random order.
         normalization: the mean and the standard deviation that images are normalised with: those of the backbone's
             weights ("checkpoint"), those of ImageNet, or no normalisation.
+        resize: how image files become squares: "squash" resizes the whole image, as the code of VTAB-1K's papers does;
+            "checkpoint" takes crop and interpolation from timm's configuration of the weights, as fine-grained sets do.
         checkpoint_rule: the epoch whose weights are tested: the last one, the best on the validation split, or the
             best on the test split. Some papers use "best_test", which is not honest; it is shown as a column of its
             own.
@@ -89,6 +92,7 @@ class Recipe:
     random_erasing: Annotated[float, at_most(1)] = field(default=0.0, metadata=LATER)
     crop_scale: Annotated[float, positive, at_most(1)] = field(default=1.0, metadata=LATER)
     hflip: Annotated[float, at_most(1)] = field(default=0.0, metadata=LATER)
+    resize: Literal["squash", "checkpoint"] = field(default="squash", metadata=LATER)
     validate_every: Annotated[int, at_least(1)] = field(default=1, metadata=LATER)
     masked: bool = field(default=False, metadata=LATER)
 
@@ -154,7 +158,9 @@ class Spec:
             check_part(name, getattr(self, name))
         check(0 <= self.seed < SEEDS, f"seed {self.seed} must be from 0 to {SEEDS - 1}")
         kinds = ("point clouds", "images")
-        foreign, (kind, own) = (FOR_POINTS, kinds) if self.backbone.modality == "image" else (FOR_IMAGES, kinds[::-1])
+        foreign, (kind, own) = (
+            (FOR_POINTS, kinds) if self.backbone.modality == "image" else (FOR_IMAGES | FOR_FILES, kinds[::-1])
+        )
         for name, plain in foreign.items():
             value = getattr(self.recipe, name)
             misfit = f"is for {kind}, but task '{self.task}' has {own}"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmarks.files.fetch import Archive
+    from benchmarks.files.frames import Frame
     from benchmarks.published import Panel
     from methods.backbone import Modality
 
@@ -39,13 +40,13 @@ class Load(Protocol):
     """How a suite hands out data.
 
     ``split`` is "train", "val" or one of the task's ``tests``. Images are uint8 (N, 3, H, W): a suite that decodes
-    files makes them ``size`` pixels wide and high, one that draws them keeps its own size. Points are float32
+    files makes them squares as ``frame`` says, one that draws them keeps its own size. Points are float32
     (N, P, 3), labels int64 (N,). A task with a label for every point has points (N, P, 4), whose last number is the
     cloud's category, and labels (N, P).
     Tensors may be mapped from files, so read them in parts and do not write to them.
     """
 
-    def __call__(self, task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]: ...
+    def __call__(self, task: str, split: str, *, frame: Frame | None) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,8 +210,8 @@ def listed() -> tuple[list[Suite], str | None]:
         return known, f"suite {FOLDER}: {error}"
 
 
-def decode(asked: Iterable[tuple[str, str, int, int | None]], *, tests: bool) -> None:
-    """Load every (suite, task, seed, image size) once, so that files are decoded into the cache before any run starts.
+def decode(asked: Iterable[tuple[str, str, int, Frame | None]], *, tests: bool) -> None:
+    """Load every (suite, task, seed, frame) once, so that files are decoded into the cache before any run starts.
 
     With ``tests`` the test sets are loaded too.
     Damaged files are then found before the first run, and no run waits while another decodes. The notes of tasks are
@@ -221,10 +222,10 @@ def decode(asked: Iterable[tuple[str, str, int, int | None]], *, tests: bool) ->
     for suite, task in dict.fromkeys((suite, task) for suite, task, _, _ in runs):
         if task in known[suite].notes:
             warn(known[suite].notes[task])
-    wanted = dict.fromkeys((suite, task, known[suite].data_seed(seed), size) for suite, task, seed, size in runs)
-    for suite, task, seed, size in wanted:
+    wanted = dict.fromkeys((suite, task, known[suite].data_seed(seed), frame) for suite, task, seed, frame in runs)
+    for suite, task, seed, frame in wanted:
         for split in ("train", "val", *(known[suite].tasks[task].tests if tests else ())):
-            known[suite].of_seed(seed).load(task, split, size=size)
+            known[suite].of_seed(seed).load(task, split, frame=frame)
 
 
 def _is_own(name: str, known: Mapping[str, str]) -> bool:

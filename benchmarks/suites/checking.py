@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import torch
 
+from benchmarks.files.frames import Frame
 from benchmarks.files.root import Missing
 from benchmarks.suites import Suite
 from methods.errors import check, unknown
 
-PIXELS = 224  # per side, of images that are decoded from files
+FRAME = Frame(224)  # of images that are decoded from files
 
 
 def check_task(suite: Suite, name: str) -> None:
@@ -22,7 +23,7 @@ def faults(suite: Suite, name: str) -> list[str]:
         return suite.faults(name)
     task, lines = suite.tasks[name], []
     for split, expected in (("train", task.train), ("val", task.val), ("test", task.test)):
-        x, y = suite.load(name, split, size=PIXELS)
+        x, y = suite.load(name, split, frame=FRAME)
         fine = {expected, expected - task.lacking} if split == "train" else {expected}
         if len(x) not in fine or len(x) != len(y):
             lines.append(f"{name}/{split}: {len(x)} inputs and {len(y)} labels, not {expected}")

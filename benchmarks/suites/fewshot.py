@@ -13,6 +13,7 @@ from torch import Tensor
 
 from benchmarks import published
 from benchmarks.files import contents, decoded, layouts
+from benchmarks.files.frames import Frame
 from benchmarks.files.layouts import Layout
 from benchmarks.files.root import Missing, data_root
 from benchmarks.suites import Suite, Task, image_lists
@@ -31,7 +32,8 @@ OBTAIN = (
 # it has up to 20,200 images, so to read it after every epoch would take longer than training
 AUGMENTATION = {"rand_augment": 9, "color_jitter": 0.4, "random_erasing": 0.25, "crop_scale": 0.08, "hflip": 0.5}
 STEPS = {"epochs": 100, "batch_size": 64, "warmup_epochs": 10, "drop_path": 0.1, "label_smoothing": 0.1}
-RECIPE: dict[str, object] = {**STEPS, **AUGMENTATION, "train_split": "train", "validate_every": 100}
+FRAME = {"resize": "checkpoint"}
+RECIPE: dict[str, object] = {**STEPS, **FRAME, **AUGMENTATION, "train_split": "train", "validate_every": 100}
 
 
 class Images(NamedTuple):
@@ -118,9 +120,9 @@ def read(task: str, seed: int) -> Layout:
     return Layout(folder=folder, labels=expected.labels, splits=splits)
 
 
-def load(task: str, split: str, *, size: int | None, seed: int = 0) -> tuple[Tensor, Tensor]:
+def load(task: str, split: str, *, frame: Frame | None, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Images and labels of a split, of the lists of a seed."""
-    return decoded.load(read(task, seed), split, size)
+    return decoded.load(read(task, seed), split, frame)
 
 
 def fingerprint(task: str, *, seed: int = 0) -> str:

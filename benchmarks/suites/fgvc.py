@@ -13,6 +13,7 @@ from torch import Tensor
 
 from benchmarks import published
 from benchmarks.files import contents, decoded, layouts
+from benchmarks.files.frames import Frame
 from benchmarks.files.layouts import Layout
 from benchmarks.files.root import Missing, data_root
 from benchmarks.files.writing import read_text
@@ -28,7 +29,8 @@ OBTAIN = (
     "methods name copies. Put a set below {root}/fgvc, as in fgvc/CUB_200_2011/train.json and "
     "fgvc/CUB_200_2011/images/; other cuts into train and val than VPT's give other numbers"
 )
-RECIPE: dict[str, object] = {"epochs": 100, "batch_size": 64, "warmup_epochs": 10, "drop_path": 0.1, "hflip": 0.5}
+STEPS = {"epochs": 100, "batch_size": 64, "warmup_epochs": 10}
+RECIPE: dict[str, object] = {**STEPS, "drop_path": 0.1, "hflip": 0.5, "resize": "checkpoint"}
 
 
 class Images(NamedTuple):
@@ -146,9 +148,9 @@ class _Pairs(list[tuple[str, Any]]):
     """What a JSON object holds, with names that come twice."""
 
 
-def load(task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
+def load(task: str, split: str, *, frame: Frame | None) -> tuple[Tensor, Tensor]:
     """Images and labels of a split."""
-    return decoded.load(read(task), split, size)
+    return decoded.load(read(task), split, frame)
 
 
 def fingerprint(task: str) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 from benchmarks.files import clouds, contents, decoded, layouts, verify
 from benchmarks.files.classes import check_several, gaps, some
 from benchmarks.files.coordinates import as_stored, in_unit_sphere, told
+from benchmarks.files.frames import Frame
 from benchmarks.files.holdout import hold_out
 from benchmarks.files.places import Place, check_name
 from benchmarks.files.root import Missing
@@ -44,7 +45,7 @@ class Data:
 
     task: Task
     note: str = ""
-    load: Callable[[str, int | None], tuple[Tensor, Tensor]]
+    load: Callable[[str, Frame | None], tuple[Tensor, Tensor]]
     fingerprint: Callable[[], str]
     facts: Callable[[], list[str]] = list
     faults: Callable[[], list[str]]
@@ -76,7 +77,7 @@ def suite(root: Path) -> Suite:
         backbones={kind: backbones[kind] for kind in RECIPES if kind in present},
         unit_sphere=True,
         obtain=OBTAIN,
-        load=lambda task, split, *, size: found[task].load(split, size),
+        load=lambda task, split, *, frame: found[task].load(split, frame),
         fingerprint=lambda task: found[task].fingerprint(),
         facts=lambda task: found[task].facts(),
         faults=lambda task: found[task].faults(),
@@ -150,7 +151,7 @@ def _points(folder: Path) -> Data:
         x, y = clouds.read(folder, split, cast=in_unit_sphere)
         return x, np.searchsorted(numbers, y)
 
-    def load(split: str, size: int | None) -> tuple[Tensor, Tensor]:
+    def load(split: str, frame: Frame | None) -> tuple[Tensor, Tensor]:
         x, y = read("test" if split == "test" else "train")
         chosen: Any = {"train": train, "val": val, "test": slice(None)}[split]
         return torch.from_numpy(x[chosen]), torch.from_numpy(y[chosen])

@@ -15,12 +15,13 @@ from torch import Tensor
 from benchmarks import published
 from benchmarks.files import contents, decoded, layouts
 from benchmarks.files.classes import some
+from benchmarks.files.frames import Frame
 from benchmarks.files.holdout import hold_out
 from benchmarks.files.layouts import ENDINGS, Layout, Sample
 from benchmarks.files.places import Place
 from benchmarks.files.root import Missing, data_root
 from benchmarks.suites import Suite, Task, image_lists
-from benchmarks.suites.fewshot import AUGMENTATION, PAGE, SEEDS, STEPS
+from benchmarks.suites.fewshot import AUGMENTATION, FRAME, PAGE, SEEDS, STEPS
 from methods.errors import check
 
 SHOTS, CLASSES = 16, 1000
@@ -133,9 +134,9 @@ def _of_folders(folder: str, training: Sequence[Sample]) -> tuple[Sample, ...]:
     return tuple(samples)
 
 
-def load(task: str, split: str, *, size: int | None, seed: int = 0) -> tuple[Tensor, Tensor]:
+def load(task: str, split: str, *, frame: Frame | None, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Images and labels of a split or test set, with the training list of a seed; images are mapped from the cache."""
-    return decoded.load(read(seed), split, size)
+    return decoded.load(read(seed), split, frame)
 
 
 def fingerprint(task: str, *, seed: int = 0) -> str:
@@ -167,7 +168,7 @@ def by_seed(seed: int) -> Suite:
 SUITE = Suite(
     name="imagenet_dg",
     tasks=TASKS,
-    recipes={"image": {**STEPS, **AUGMENTATION}},
+    recipes={"image": {**STEPS, **FRAME, **AUGMENTATION}},
     backbones={"image": "vit_base_patch16_224.orig_in21k"},
     load=load,
     fingerprint=fingerprint,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.files.contents import digest
+from benchmarks.files.frames import Frame
 from benchmarks.suites import Suite, Task, offline_images, offline_points
 
 Split = tuple[NDArray[Any], NDArray[np.int64]]  # inputs and labels
@@ -63,8 +64,8 @@ def arrays(task: str) -> dict[str, Split]:
     return dict(zip(SPLITS, zip(np.split(x, edges), np.split(y, edges), strict=True), strict=True))
 
 
-def load(task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
-    """Inputs and labels of a split; images are 32 pixels wide whatever ``size`` is."""
+def load(task: str, split: str, *, frame: Frame | None) -> tuple[Tensor, Tensor]:
+    """Inputs and labels of a split; images are 32 pixels wide whatever ``frame`` says."""
     x, y = arrays(task)[split]
     return torch.from_numpy(x), torch.from_numpy(y)
 

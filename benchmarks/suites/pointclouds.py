@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmarks.files.clouds import Clouds, divided
 from benchmarks.files.contents import digest
+from benchmarks.files.frames import Frame
 from benchmarks.suites import Task
 from methods.errors import check
 
@@ -39,12 +40,12 @@ class Reader:
     read: Callable[[Path, Task], tuple[Clouds, Clouds]]
     points: int
 
-    def load(self, task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
-        """Clouds and labels of a split; points have no ``size``."""
-        x, y = self.pool(task, split, size=size)
+    def load(self, task: str, split: str, *, frame: Frame | None) -> tuple[Tensor, Tensor]:
+        """Clouds and labels of a split; points have no ``frame``."""
+        x, y = self.pool(task, split, frame=frame)
         return x[:, : self.points], y
 
-    def pool(self, task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
+    def pool(self, task: str, split: str, *, frame: Frame | None) -> tuple[Tensor, Tensor]:
         """The same clouds with all their points."""
         x, y = splits(self.read, self.find(task), self.tasks[task])[split]
         return torch.from_numpy(x), torch.from_numpy(y)

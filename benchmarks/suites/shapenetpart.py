@@ -20,6 +20,7 @@ from benchmarks import published
 from benchmarks.files import contents, verify
 from benchmarks.files.classes import some
 from benchmarks.files.coordinates import in_unit_sphere
+from benchmarks.files.frames import Frame
 from benchmarks.files.layouts import Layout, Sample
 from benchmarks.files.places import Place
 from benchmarks.files.root import Missing, data_root
@@ -144,8 +145,8 @@ def shape(path: Path, category: int) -> tuple[NDArray[np.float32], NDArray[np.ui
     return np.concatenate([points[index], named], axis=1), values[index, 6].astype(np.uint8)
 
 
-def load(task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
-    """Points (N, 2048, 4), the last number of each the category, and parts (N, 2048); points have no ``size``.
+def load(task: str, split: str, *, frame: Frame | None) -> tuple[Tensor, Tensor]:
+    """Points (N, 2048, 4), the last number of each the category, and parts (N, 2048); points have no ``frame``.
 
     The shapes of a split are read once, into a cache file that later runs map into their memory.
     """

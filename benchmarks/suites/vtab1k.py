@@ -14,6 +14,7 @@ from torch import Tensor
 from benchmarks import published
 from benchmarks.files import contents, decoded, layouts
 from benchmarks.files.fetch import Archive
+from benchmarks.files.frames import Frame
 from benchmarks.files.layouts import Layout
 from benchmarks.files.root import Missing, data_root
 from benchmarks.suites import Suite, Task, image_lists
@@ -90,9 +91,9 @@ def read(task: str) -> Layout:
     return layouts.Layout(folder=layout.folder, labels=expected.labels, splits=layout.splits)
 
 
-def load(task: str, split: str, *, size: int | None) -> tuple[Tensor, Tensor]:
+def load(task: str, split: str, *, frame: Frame | None) -> tuple[Tensor, Tensor]:
     """Images and labels of a split."""
-    return decoded.load(read(task), split, size)
+    return decoded.load(read(task), split, frame)
 
 
 def fingerprint(task: str) -> str:

@@ -113,7 +113,7 @@ def _samples(spec: Spec, count: int) -> tuple[Tensor, Tensor]:
     if spec.data_fingerprint == backbones.ABSENT:
         per_point = suites.get(spec.suite).tasks[spec.task].kind.per_point  # the fourth number, a category, is then 0
         return torch.rand(count, POINTS, 3 + per_point), torch.zeros(count, POINTS).long() if per_point else y
-    x, y = suites.get(spec.suite).of_seed(spec.seed).load(spec.task, "train", size=None)
+    x, y = suites.get(spec.suite).of_seed(spec.seed).load(spec.task, "train", frame=None)
     return x[:count], y[:count]
 
 

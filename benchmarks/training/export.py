@@ -61,9 +61,10 @@ def card(tuned: Classifier, spec: Spec) -> dict[str, str]:
         card["head"] = "PartHead of benchmarks/backbones/parts.py"
     if spec.backbone.modality == "points":
         card["qkv_bias"] = str(any(name.endswith("attn.qkv.bias") for name in tuned.backbone.state_dict()))
-    if spec.backbone.image_size is not None:
+    if spec.backbone.frame is not None:
         mean, std = (str(values.flatten().tolist()) for values in (tuned.mean, tuned.std))
-        card |= {"image_size": str(spec.backbone.image_size), "mean": mean, "std": std}
+        frame = {name: str(value) for name, value in spec.backbone.frame._asdict().items()}
+        card |= {"image_size": frame.pop("size"), "mean": mean, "std": std} | frame
     return card | {"task": f"{spec.suite}/{spec.task}", "method": spec.method, "run": spec.key}
 
 

@@ -93,7 +93,9 @@ def _key(spec: Spec, device: torch.device, x: Tensor) -> str:
     """A digest of all that decides the features to the bit: samples, weights, code, device and number type."""
     config = {name: value for name, value in asdict(spec.config).items() if name not in ("lr", "weight_decay")}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.get_num_threads()
-    values = [spec.method, config, spec.backbone.sha256, spec.backbone.mean, spec.recipe.normalization, spec.dtype]
+    backbone = spec.backbone
+    values = [spec.method, config, backbone.sha256, backbone.mean, backbone.frame]
+    values += [spec.recipe.normalization, spec.dtype]
     digest = hashlib.sha256(json.dumps([*values, str(name), list(x.shape), str(x.dtype), _code()]).encode())
     digest.update(x.contiguous().cpu().numpy().data)
     return digest.hexdigest()[:32]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, Self, cast
 
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 import methods
 from benchmarks import backbones, suites
 from benchmarks.backbones.parts import PartHead
+from benchmarks.files.frames import Frame, transform
 from benchmarks.files.places import check_plain
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Spec
@@ -33,7 +33,8 @@ UNCHANGED = ((0.0,), (1.0,))  # the mean and the standard deviation that leave a
 class Classifier(nn.Module):
     """Maps images (B, 3, H, W) or points (B, N, 3) to logits (B, classes).
 
-    uint8 images are scaled to [0, 1], resized to ``image_size`` and normalised here. Float inputs are used as they are.
+    uint8 images are made as large as ``frame`` says, scaled to [0, 1] and normalised here. Float inputs are used as
+    they are.
     If ``kind`` is segmentation, points with the category of their cloud (B, N, 4) are mapped to logits (B, parts, N).
     """
 
@@ -47,13 +48,14 @@ class Classifier(nn.Module):
         head: nn.Module,
         *,
         normalization: tuple[tuple[float, ...], tuple[float, ...]] = UNCHANGED,
-        image_size: int | None = None,
+        frame: Frame | None = None,
         frozen_batchnorm: Literal["keep", "adapt"] = "keep",
         kind: Kind = CLASSIFICATION,
     ) -> None:
         super().__init__()
         self.kind = kind
-        self.backbone, self.method, self.head, self.image_size = backbone, method, head, image_size
+        self.backbone, self.method, self.head, self.frame = backbone, method, head, frame
+        self._resize = transform(frame or Frame(1))
         self.frozen_batchnorm = frozen_batchnorm
         for name, values in zip(("mean", "std"), normalization, strict=True):
             self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
@@ -65,8 +67,8 @@ class Classifier(nn.Module):
     def normalized(self, x: Tensor) -> Tensor:
         """uint8 images as floats of the size and the normalisation that the backbone takes."""
         x = x.float() / 255
-        if self.image_size not in (None, x.shape[-1]):
-            x = F.interpolate(x, self.image_size, mode="bicubic", antialias=True).clamp(0, 1)
+        if self.frame is not None and x.shape[-2:] != (self.frame.size, self.frame.size):
+            x = self._resize(x).clamp(0, 1)
         return (x - self.mean) / self.std
 
     def features(self, x: Tensor) -> Tensor:
@@ -169,7 +171,7 @@ def build(spec: Spec, *, pretrained: bool = True) -> Classifier:
         method,
         _head(kind, described, method, spec.classes),
         normalization=normalization,
-        image_size=spec.backbone.image_size,
+        frame=spec.backbone.frame,
         frozen_batchnorm=spec.recipe.frozen_batchnorm,
         kind=kind,
     )

@@ -47,8 +47,8 @@ def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epo
 
 
 def loader(spec: Spec) -> Load:
-    """The function that loads a split of the run's task at the backbone's image size."""
-    return partial(suites.get(spec.suite).of_seed(spec.seed).load, spec.task, size=spec.backbone.image_size)
+    """The function that loads a split of the run's task framed for the backbone."""
+    return partial(suites.get(spec.suite).of_seed(spec.seed).load, spec.task, frame=spec.backbone.frame)
 
 
 def task(spec: Spec) -> suites.Task:
@@ -59,7 +59,7 @@ def task(spec: Spec) -> suites.Task:
 def pool(spec: Spec) -> Load | None:
     """The function that loads clouds with all their points, if the suite has one."""
     found = suites.get(spec.suite).of_seed(spec.seed).pool
-    return None if found is None else partial(found, spec.task, size=None)
+    return None if found is None else partial(found, spec.task, frame=None)
 
 
 def prepare(

@@ -60,7 +60,7 @@ def test_pictures_of_a_run_show_its_names(texts, tmp_path):
 def test_a_contact_sheet_shows_its_names(texts, tmp_path):
     suite = suites.get("offline")
     task = replace(suite.tasks["digits"], labels=(NAME, "b"))
-    x, y = suite.load("digits", "train", size=None)
+    x, y = suite.load("digits", "train", frame=None)
     sheet = replace(suite, name=NAME, tasks={NAME: task}, load=lambda *args, **options: (x[:8], y[:8] * 0))
     samples.draw(sheet, NAME, tmp_path / "sheet.png")
     assert any(text.startswith(f"{DRAWN} / {DRAWN}: ") for text in texts) and DRAWN.replace("_", " ") in texts

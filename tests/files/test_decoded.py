@@ -16,6 +16,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import pil_to_tensor, resize
 
 from benchmarks.files import contents, decoded, layouts, sealed
+from benchmarks.files.frames import Frame
 from methods.errors import UserError
 from tests.conftest import ROOT
 from tests.support.layout_files import write_image, write_lists
@@ -39,7 +40,7 @@ def files(cache: Path) -> list[Path]:
 
 
 def test_pixels_are_those_of_torchvision(task):
-    images, labels = decoded.load(task, "test", 17)
+    images, labels = decoded.load(task, "test", Frame(17))
     assert (images.dtype, images.shape, labels.dtype) == (torch.uint8, (9, 3, 17, 17), torch.int64)
     assert labels.tolist() == [0, 1, 2] * 3
     for image, (path, _) in zip(images, task.splits["test"], strict=True):
@@ -55,14 +56,14 @@ def test_every_mode_of_eight_bits_becomes_rgb(mode, ending, tmp_path):
     path = tmp_path / f"image.{ending}"
     Image.open(tmp_path / "rgb.png").convert(mode).save(path)
     expected = Image.open(path).convert("RGB").resize((5, 5), Image.Resampling.BICUBIC)
-    pixels = np.frombuffer(decoded.decode(path, 5), np.uint8).reshape(3, 5, 5)
+    pixels = np.frombuffer(decoded.decode(path, Frame(5)), np.uint8).reshape(3, 5, 5)
     assert np.array_equal(pixels.transpose(1, 2, 0), np.asarray(expected))
 
 
 def test_a_second_call_decodes_nothing(task, cache, monkeypatch):
-    first, _ = decoded.load(task, "train", 8)
+    first, _ = decoded.load(task, "train", Frame(8))
     monkeypatch.setattr(decoded, "decode", None)
-    again, _ = decoded.load(task, "train", 8)
+    again, _ = decoded.load(task, "train", Frame(8))
     assert torch.equal(first, again)
     assert len(files(cache)) == 1
 
@@ -72,33 +73,33 @@ def test_sizes_splits_labels_and_bytes_have_files_of_their_own(task, cache):
     samples = task.splits["train"]
     other = replace(task, splits={"train": (*samples[:-1], (samples[-1][0], 0))})
     for layout, split, size in ((task, "train", 8), (task, "train", 9), (task, "val", 8), (other, "train", 8)):
-        decoded.load(layout, split, size)
+        decoded.load(layout, split, Frame(size))
         seen |= set(files(cache))
     assert len(seen) == 4
     write_image(task.folder / samples[0][0], 4)
-    images, _ = decoded.load(task, "train", 8)
+    images, _ = decoded.load(task, "train", Frame(8))
     assert len(files(cache)) == 5
-    assert images[0].numpy().tobytes() == decoded.decode(task.folder / samples[0][0], 8)
+    assert images[0].numpy().tobytes() == decoded.decode(task.folder / samples[0][0], Frame(8))
 
 
 def test_a_damaged_image_is_named_and_leaves_no_cache(task, cache):
     path = task.folder / task.splits["train"][2][0]
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match=rf"cannot decode {path}: .*truncated"):
-        decoded.load(task, "train", 8)
+        decoded.load(task, "train", Frame(8))
     assert [entry.suffix for entry in (cache / "images").iterdir()] == [".lock"]
     path.write_text("no image")
     with pytest.raises(UserError, match=f"cannot decode {path}: it is no image of a known format"):
-        decoded.load(task, "train", 8)
+        decoded.load(task, "train", Frame(8))
     path.unlink()
     with pytest.raises(UserError, match=f"cannot read {path}: No such file"):
-        decoded.load(task, "train", 8)
+        decoded.load(task, "train", Frame(8))
 
 
 def test_deep_pixels_are_refused_rather_than_clipped(tmp_path):
     Image.fromarray(np.full((4, 4), 40000, np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(UserError, match=r"deep\.png: it has I;16 pixels with more than 8 bits"):
-        decoded.decode(tmp_path / "deep.png", 4)
+        decoded.decode(tmp_path / "deep.png", Frame(4))
 
 
 def test_a_size_is_needed(task):
@@ -110,7 +111,7 @@ def test_too_small_a_disk_is_refused_before_it_is_full(task, monkeypatch):
     usage = decoded.shutil.disk_usage(task.folder)
     monkeypatch.setattr(decoded.shutil, "disk_usage", lambda path: usage._replace(free=100))
     with pytest.raises(UserError, match=r"needs 0\.0 GB .* \$PEFT_BENCH_CACHE"):
-        decoded.load(task, "train", 8)
+        decoded.load(task, "train", Frame(8))
 
 
 def test_memory_stays_small_when_a_large_cache_is_opened(tmp_path, cache):
@@ -122,16 +123,16 @@ def test_memory_stays_small_when_a_large_cache_is_opened(tmp_path, cache):
     few = layouts.lists(tmp_path / "task")
     samples = few.splits["train"] * (count // 4)
     large = replace(few, splits={"train": samples})
-    one = [decoded.decode(few.folder / path, size) for path, _ in few.splits["train"]]
+    one = [decoded.decode(few.folder / path, Frame(size)) for path, _ in few.splits["train"]]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoded, "decode", lambda path, size: one[int(path.stem)])
-        decoded.load(large, "train", size)
+        patch.setattr(decoded, "decode", lambda path, frame: one[int(path.stem)])
+        decoded.load(large, "train", Frame(size))
 
     def resident_bytes() -> int:
         return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     before = resident_bytes()
-    images, _ = decoded.load(large, "train", size)
+    images, _ = decoded.load(large, "train", Frame(size))
     assert images.numel() == files(cache)[0].stat().st_size - 32 == count * 3 * size * size > 300e6
     assert resident_bytes() - before < 20e6
     assert images[-1].numpy().tobytes() == one[3]
@@ -142,10 +143,11 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from benchmarks.files import decoded, layouts
+from benchmarks.files.frames import Frame
 from methods.errors import UserError
 whole = decoded.decode
-decoded.decode = lambda path, size: print(path) or time.sleep(float(sys.argv[2])) or whole(path, size)
-decoded.load(layouts.lists(Path(sys.argv[1])), "test", 8)
+decoded.decode = lambda path, frame: print(path) or time.sleep(float(sys.argv[2])) or whole(path, frame)
+decoded.load(layouts.lists(Path(sys.argv[1])), "test", Frame(8))
 """
 
 
@@ -156,7 +158,7 @@ def writer(task: layouts.Layout, delay_seconds: float) -> subprocess.Popen[bytes
 
 
 def whole(task: layouts.Layout) -> bytes:
-    return b"".join(decoded.decode(task.folder / path, 8) for path, _ in task.splits["test"])
+    return b"".join(decoded.decode(task.folder / path, Frame(8)) for path, _ in task.splits["test"])
 
 
 def test_two_processes_write_one_file_together(task, cache):
@@ -176,33 +178,33 @@ def test_a_killed_writer_leaves_no_finished_file(task, cache):
     process.communicate(timeout=60)
     assert files(cache) == []
     left[0].write_bytes(b"rubbish")
-    images, _ = decoded.load(task, "test", 8)
+    images, _ = decoded.load(task, "test", Frame(8))
     assert images.numpy().tobytes() == whole(task)
     assert not left[0].exists()
 
 
 @pytest.mark.parametrize("damage", ["cut", "half zero", "swapped"])
 def test_a_damaged_file_of_images_is_made_again(damage, task, cache, capsys):
-    decoded.load(task, "test", 8)
+    decoded.load(task, "test", Frame(8))
     (path,) = files(cache)
     if damage == "swapped":
         samples = task.splits["test"]
-        decoded.load(replace(task, splits={"test": samples[::-1]}), "test", 8)
+        decoded.load(replace(task, splits={"test": samples[::-1]}), "test", Frame(8))
         next(other for other in files(cache) if other != path).replace(path)
     else:
         path.write_bytes(path.read_bytes()[:800] + bytes(960 if damage == "half zero" else 0))
-    assert decoded.load(task, "test", 8)[0].numpy().tobytes() == whole(task)
+    assert decoded.load(task, "test", Frame(8))[0].numpy().tobytes() == whole(task)
     assert capsys.readouterr().err == f"warning: {path} is damaged; its content is made again\n"
 
 
 def test_a_folder_in_the_place_of_images_is_one_line(task, cache, monkeypatch):
-    decoded.load(task, "test", 8)
+    decoded.load(task, "test", Frame(8))
     (path,) = files(cache)
     path.unlink()
     path.mkdir()
     monkeypatch.setattr(decoded, "decode", lambda path, size: pytest.fail("decoded before"))
     with pytest.raises(UserError, match=f"{path}: a folder has this name; remove it"):
-        decoded.load(task, "test", 8)
+        decoded.load(task, "test", Frame(8))
 
 
 def test_fingerprint_is_that_of_lines_and_bytes_wherever_they_lie(task, tmp_path):
@@ -259,7 +261,7 @@ def test_environment_variables_choose_the_cache_folder(monkeypatch, tmp_path):
 def test_a_user_without_a_home_folder_is_told_to_name_a_cache_folder(task, monkeypatch):
     nameless(monkeypatch)
     with pytest.raises(UserError, match=r"no home folder for a cache; name a folder in \$PEFT_BENCH_CACHE"):
-        decoded.load(task, "train", 8)
+        decoded.load(task, "train", Frame(8))
 
 
 def test_results_keep_the_order_of_items():

@@ -8,6 +8,7 @@ from PIL import Image
 
 from benchmarks import data, load_images, suites
 from benchmarks.files import contents, decoded, layouts, pictures, verify
+from benchmarks.files.frames import Frame
 from benchmarks.files.root import DATA_ROOT
 from tests.support.layout_files import write_image_folder
 
@@ -121,8 +122,8 @@ def test_training_and_prediction_see_the_same_picture(tmp_path, monkeypatch):
     Image.fromarray(half).save(path, exif=exif)
     expected = np.full((3, 8, 8), 255)
     expected[..., 4:] = 0
-    assert np.array_equal(load_images([path], 8)[0], expected)
-    trained = np.concatenate([suites.get("folder").load("x", split, size=8)[0] for split in ("train", "val")])
+    assert np.array_equal(load_images([path], Frame(8))[0], expected)
+    trained = np.concatenate([suites.get("folder").load("x", split, frame=Frame(8))[0] for split in ("train", "val")])
     assert [np.array_equal(image, expected) for image in trained].count(True) == 1
     assert data.main(["verify", "folder"]) == 0
 
@@ -134,8 +135,8 @@ def test_warnings_of_pillow_are_not_shown(tmp_path, monkeypatch, recwarn):
     Image.new("RGB", (8, 8)).save(path, exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
     layout = layouts.find(tmp_path / "x")
     for split in layout.splits:
-        decoded.load(layout, split, 8)
-    load_images([path], 8)
+        decoded.load(layout, split, Frame(8))
+    load_images([path], Frame(8))
     assert verify.images(layout) == []
     assert not recwarn.list
     pictures.read(path)

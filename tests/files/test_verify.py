@@ -121,5 +121,5 @@ def test_clouds_are_compared_and_gaps_of_labels_told(label, shared, lines, tmp_p
     write_clouds(tmp_path / "mine/x", label, shared)
     suite = suites.get("folder")
     assert suite.tasks["x"].classes == 2
-    assert suite.load("x", "test", size=None)[1].tolist() == [0, 1, 0, 1]
+    assert suite.load("x", "test", frame=None)[1].tolist() == [0, 1, 0, 1]
     assert suite.faults("x") == [line.format(tmp_path / "mine/x") for line in lines]

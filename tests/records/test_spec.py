@@ -102,6 +102,7 @@ def test_resampling_images_is_refused(specs):
         ("random_erasing", 0.25, "0.0"),
         ("crop_scale", 0.08, "1.0"),
         ("hflip", 0.5, "0.0"),
+        ("resize", "checkpoint", "squash"),
     ],
 )
 def test_point_clouds_refuse_augmentations_of_images(field, value, plain, specs):

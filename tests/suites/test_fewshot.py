@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks import data, run, suites
+from benchmarks.files.frames import Frame
 from benchmarks.files.root import Missing
 from benchmarks.records import store
 from benchmarks.suites import fewshot
@@ -55,18 +56,18 @@ def test_the_recipe_is_that_of_the_published_rows():
 def test_sets_are_found_by_all_their_names(place, alias, data_root):
     for name, images in fewshot.SETS.items():
         write_fewshot(data_root / place / images.folders[alias], images.below, shots=(1,), twice=name == "pets")
-        assert [len(SUITE.load(f"{name}@1", split, size=4)[0]) for split in ("val", "test")] == [6, 9]
+        assert [len(SUITE.load(f"{name}@1", split, frame=Frame(4))[0]) for split in ("val", "test")] == [6, 9]
 
 
 @pytest.mark.usefixtures("small")
 def test_every_seed_has_its_own_training_samples_and_the_same_test_samples(data_root):
     write_fewshot(data_root / "fgvc-aircraft")
     loads = [SUITE.of_seed(seed).load for seed in (0, 1)]
-    first, second = (load("aircraft@2", "train", size=4) for load in loads)
+    first, second = (load("aircraft@2", "train", frame=Frame(4)) for load in loads)
     assert first[1].tolist() == second[1].tolist() == [0, 0, 1, 1, 2, 2]
     assert torch.equal(first[0][1::2], second[0][::2])  # seed 0 draws 0 and 1 of every class, seed 1 draws 1 and 2
     assert not torch.equal(first[0], second[0])
-    assert torch.equal(*(load("aircraft@2", "test", size=4)[0] for load in loads))
+    assert torch.equal(*(load("aircraft@2", "test", frame=Frame(4))[0] for load in loads))
     asked = sweep.Sweep(
         methods=("linear",), suite="fewshot", tasks=("aircraft@2",), backbone=("vit_nano",), seeds=(0, 1)
     )
@@ -103,7 +104,7 @@ def test_a_seed_without_lists_is_one_line(data_root, complaint, tmp_path):
 @pytest.mark.usefixtures("small")
 def test_the_one_shot_lists_of_pets_hold_every_image_twice_and_so_it_is_trained(data_root):
     write_fewshot(data_root / "oxford-pets", twice=True)
-    x, y = SUITE.load("pets@1", "train", size=4)
+    x, y = SUITE.load("pets@1", "train", frame=Frame(4))
     assert y.tolist() == [0, 0, 1, 1, 2, 2]
     assert torch.equal(x[::2], x[1::2])
     assert fewshot.faults("pets@1") == fewshot.facts("pets@1") == []

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks import data, run, suites
+from benchmarks.files.frames import Frame
 from benchmarks.files.root import Missing
 from benchmarks.records import store
 from benchmarks.suites import fgvc
@@ -41,7 +42,7 @@ def test_sets_are_found_by_all_their_names(place, data_root):
     for name, images in fgvc.SETS.items():
         folder = data_root / place / images.folders[0 if place == "fgvc" else -1]
         write_fgvc(folder, images.below)
-        assert len(SUITE.load(name, "val", size=4)[0]) == 4
+        assert len(SUITE.load(name, "val", frame=Frame(4))[0]) == 4
         folder.rename(folder.with_name(f"{folder.name} of {name}"))  # two sets have names in common
 
 
@@ -86,7 +87,7 @@ def test_a_miniature_passes_verify_and_trains_on_either_split(split, samples, da
     assert {record["spec"]["method"] for record in records} == set(names)
     assert all((record["accuracy"]["val"] is not None) == (split == "train") for record in records)
     parts = ["train", "val"] if split == "trainval" else ["train"]
-    assert len(torch.cat([SUITE.load("dogs", part, size=4)[1] for part in parts])) == samples
+    assert len(torch.cat([SUITE.load("dogs", part, frame=Frame(4))[1] for part in parts])) == samples
 
 
 @pytest.mark.usefixtures("small")

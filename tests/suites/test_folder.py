@@ -10,6 +10,7 @@ import torch
 
 from benchmarks import data, run, suites
 from benchmarks.files import contents
+from benchmarks.files.frames import Frame
 from benchmarks.files.root import DATA_ROOT
 from benchmarks.records import store
 from benchmarks.sweeps import listing
@@ -70,7 +71,7 @@ def test_samples_are_those_of_the_files_each_in_one_split(data_root):
     suite = suites.get("folder")
     for name, task in suite.tasks.items():
         for split in ("train", "val", "test"):
-            x, y = suite.load(name, split, size=6)
+            x, y = suite.load(name, split, frame=Frame(6))
             assert len(x) == len(y) == getattr(task, split)
             assert x.shape[1:] == ((300, 3) if task.modality == "points" else (3, 6, 6))
             assert (x.dtype, y.dtype) == (torch.float32 if task.modality == "points" else torch.uint8, torch.int64)
@@ -79,11 +80,11 @@ def test_samples_are_those_of_the_files_each_in_one_split(data_root):
     points -= points.mean(axis=1, keepdims=True)  # every cloud is put into the unit sphere
     points = torch.from_numpy(points / np.linalg.norm(points, axis=2).max(axis=1)[:, None, None]).float()
     x, y = (
-        torch.cat(parts) for parts in zip(*(suite.load("clouds", s, size=None) for s in ("train", "val")), strict=True)
+        torch.cat(parts) for parts in zip(*(suite.load("clouds", s, frame=None) for s in ("train", "val")), strict=True)
     )
     order, expected = x[:, 0, 0].argsort(), points[:, 0, 0].argsort()
     assert torch.allclose(x[order], points[expected], atol=1e-6) and torch.equal(y[order], labels[expected])
-    assert suite.load("clouds", "val", size=None)[1].tolist().count(0) == 1
+    assert suite.load("clouds", "val", frame=None)[1].tolist().count(0) == 1
 
 
 def test_fingerprints_tell_tasks_and_changes_apart(data_root):
@@ -102,7 +103,7 @@ def test_the_root_itself_may_be_the_only_task(data_root):
     write_lists(data_root / "other")
     suite = suites.get("folder")
     assert (suite.name, list(suite.tasks)) == ("mine", ["mine"])
-    assert suite.load("mine", "test", size=4)[0].shape == (12, 3, 4, 4)
+    assert suite.load("mine", "test", frame=Frame(4))[0].shape == (12, 3, 4, 4)
 
 
 def test_the_suite_goes_by_the_name_of_the_root(data_root):
@@ -199,7 +200,7 @@ def test_clouds_in_other_units_and_places_are_the_same_to_a_model(scale, offset,
     suite = suites.get("folder")
     assert suite.unit_sphere and suites.get("modelnet40").unit_sphere and not suites.get("scanobjectnn").unit_sphere
     for split in ("train", "val", "test"):
-        plain, moved = (suite.load(name, split, size=None)[0] for name in ("plain", "moved"))
+        plain, moved = (suite.load(name, split, frame=None)[0] for name in ("plain", "moved"))
         assert torch.allclose(plain, moved, atol=1e-5)
 
 
@@ -244,7 +245,7 @@ def test_verify_finds_faults_of_clouds(data_root, capsys):
 def test_labels_with_gaps_are_told_once_before_a_run(data_root, capsys):
     write_lists(data_root / "gap", classes=2, highest=7)
     write_lists(data_root / "whole")
-    suites.decode([("mine", name, 0, size) for name in ("gap", "whole") for size in (4, 5)], tests=False)
+    suites.decode([("mine", name, 0, Frame(size)) for name in ("gap", "whole") for size in (4, 5)], tests=False)
     told = "no sample has label 2, 3, 4 and 2 more; the other 3 are its classes, by their numbers as names"
     assert capsys.readouterr().err == f"warning: {data_root / 'gap'}: {told}\n"
     assert suites.get("mine").tasks["gap"].labels == ("0", "1", "7")

@@ -7,6 +7,7 @@ import torch
 
 from benchmarks import data, leaderboard, published, run, suites
 from benchmarks.files import contents
+from benchmarks.files.frames import Frame
 from benchmarks.files.root import DATA_ROOT, Missing
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
@@ -70,10 +71,10 @@ def test_the_recipe_is_that_of_noah():
 @pytest.mark.usefixtures("small")
 def test_every_split_has_the_samples_of_its_list():
     for name, count in DG_COUNTS.items():
-        x, y = SUITE.load("imagenet", name, size=8)
+        x, y = SUITE.load("imagenet", name, frame=Frame(8))
         assert (x.shape, len(y)) == ((count, 3, 8, 8), count)
         assert set(y.tolist()) == {"a": {0, 2}, "r": {1, 2}}.get(name, {0, 1, 2})
-    parts = [SUITE.load("imagenet", split, size=8) for split in ("train", "val")]
+    parts = [SUITE.load("imagenet", split, frame=Frame(8)) for split in ("train", "val")]
     assert [len(y) for _, y in parts] == [11, 1]
     assert torch.cat([y for _, y in parts]).bincount().tolist() == [4, 4, 4]
 
@@ -82,14 +83,14 @@ def test_every_split_has_the_samples_of_its_list():
 def test_every_seed_has_its_training_list_and_the_same_tests():
     first, second = (SUITE.of_seed(seed) for seed in (0, 1))
     assert first.fingerprint("imagenet") == SUITE.fingerprint("imagenet") != second.fingerprint("imagenet")
-    assert not torch.equal(*(own.load("imagenet", "train", size=8)[0] for own in (first, second)))
-    assert torch.equal(*(own.load("imagenet", "r", size=8)[0] for own in (first, second)))
+    assert not torch.equal(*(own.load("imagenet", "train", frame=Frame(8))[0] for own in (first, second)))
+    assert torch.equal(*(own.load("imagenet", "r", frame=Frame(8))[0] for own in (first, second)))
 
 
 def test_images_sorted_into_folders_stand_in_for_the_missing_list(small):
-    listed = {name: SUITE.load("imagenet", name, size=8)[0] for name in ("test", "train")}
+    listed = {name: SUITE.load("imagenet", name, frame=Frame(8))[0] for name in ("test", "train")}
     (small / SOURCE / "annotations/val_meta.list").unlink()
-    x, y = SUITE.load("imagenet", "test", size=8)
+    x, y = SUITE.load("imagenet", "test", frame=Frame(8))
     assert y.tolist() == [0, 0, 1, 1, 2, 2]  # class by class
     assert {image.numpy().tobytes() for image in x} == {image.numpy().tobytes() for image in listed["test"]}
 
@@ -129,7 +130,7 @@ def test_one_training_gives_five_numbers(tmp_path, capsys):
         assert "kind" not in record["spec"] and found["test_samples"] == 6
         trained = model.load(store.adapter_path(results, Spec.from_json(record["spec"])))
         for name, number in {**found["others"], "test": found["test"]}.items():
-            x, y = SUITE.load("imagenet", name, size=32)
+            x, y = SUITE.load("imagenet", name, frame=Frame(32))
             assert number == pytest.approx(float((trained.predict(x) == y).float().mean()), abs=1e-6), name
     page = (results / "leaderboard.md").read_text()
     assert "sketch" in page and "sketch, v2, a, r: further numbers of the same runs" in page
@@ -145,7 +146,7 @@ def test_masked_lets_only_the_classes_of_a_test_compete(tmp_path):
     (record,) = store.records(results)
     trained = model.load(store.adapter_path(results, Spec.from_json(record["spec"])))
     for name, own in (("a", [0, 2]), ("r", [1, 2])):
-        x, y = SUITE.load("imagenet", name, size=32)
+        x, y = SUITE.load("imagenet", name, frame=Frame(32))
         with torch.inference_mode():
             guess = torch.tensor(own)[trained(x)[:, own].argmax(1)]
         assert record["accuracy"]["others"][name] == pytest.approx(float((guess == y).float().mean()))

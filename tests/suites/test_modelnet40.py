@@ -111,16 +111,16 @@ def farthest(cloud: np.ndarray, count: int) -> np.ndarray:
 def test_every_layout_gives_farthest_points_of_the_unit_sphere_first(write, small):
     write(small)  # type: ignore[operator]
     expected = {split: in_unit_sphere(x) for split, (x, _) in PARTS.items()}
-    x, y = SUITE.load("modelnet40", "test", size=None)
+    x, y = SUITE.load("modelnet40", "test", frame=None)
     assert x.shape == (TEST, 1024, 3) and np.array_equal(y.numpy(), PARTS["test"][1])
     assert SUITE.pool is not None
-    whole, _ = SUITE.pool("modelnet40", "test", size=None)
+    whole, _ = SUITE.pool("modelnet40", "test", frame=None)
     assert torch.equal(whole[:, :1024], x)
     for got, cloud in zip(whole[:3].numpy(), expected["test"], strict=False):
         assert np.allclose(got[0], cloud[0], atol=1e-5) and np.array_equal(farthest(got, FIRST), got[:FIRST])
     for got, cloud in zip(whole.numpy(), expected["test"], strict=True):
         assert np.allclose(np.sort(got.astype(np.float64), axis=0), np.sort(cloud, axis=0), atol=1e-5)
-    parts = [SUITE.load("modelnet40", split, size=None) for split in ("train", "val")]
+    parts = [SUITE.load("modelnet40", split, frame=None) for split in ("train", "val")]
     assert [len(y) for _, y in parts] == [72, 8]
     # index 0 is the first of the farthest points
     near = [np.abs(expected["train"][:, 0] - one[0].numpy()).max(1) for x, _ in parts for one in x]
@@ -134,7 +134,7 @@ def test_a_converted_file_of_an_earlier_version_is_refused(small):
     for split, (x, y) in PARTS.items():
         clouds.write(small / "modelnet40" / f"{split}.h5", (x[:, :FIRST], y))
     with pytest.raises(UserError, match=r"train\.h5: it has only the first 150 points .* convert the published files"):
-        SUITE.load("modelnet40", "train", size=None)
+        SUITE.load("modelnet40", "train", frame=None)
 
 
 @pytest.mark.parametrize(("split", "wins"), [("train", False), ("test", True)])
@@ -185,7 +185,7 @@ def test_a_fold_of_every_pickle_protocol_is_read(protocol, small):
 def test_a_fold_has_the_counts_of_its_task(small):
     write_fold(small)
     assert checking.faults(SUITE, "5way_10shot_0") == []
-    assert SUITE.load("5way_10shot_0", "test", size=None)[0].shape == (100, 1024, 3)
+    assert SUITE.load("5way_10shot_0", "test", frame=None)[0].shape == (100, 1024, 3)
 
 
 @pytest.mark.parametrize(("task", "part"), [("5way_10shot_1", "1.pkl"), ("5way_10shot", "did you mean '5way_10shot_")])
@@ -197,7 +197,7 @@ def test_a_task_that_cannot_be_verified_is_one_line(task, part, complaint):
 def test_a_fold_in_a_folder_of_the_other_name_can_be_verified_alone(small):
     write_fold(small, way=10, shot=20, folder="10way20shot")
     assert data.main(["verify", "modelnet40", "10way_20shot_0"]) == 0
-    assert len(SUITE.load("10way_20shot_0", "val", size=None)[1]) == 20
+    assert len(SUITE.load("10way_20shot_0", "val", frame=None)[1]) == 20
 
 
 def test_missing_data_are_one_line_with_the_layouts(small):
@@ -211,7 +211,7 @@ def test_classes_in_another_order_are_refused(small):
     write_hdf5(small)
     (small / "modelnet40_ply_hdf5_2048" / "shape_names.txt").write_text("\n".join(NAMES[::-1]))
     with pytest.raises(UserError, match=r"shape_names\.txt does not list the classes of ModelNet40"):
-        SUITE.load("modelnet40", "train", size=None)
+        SUITE.load("modelnet40", "train", frame=None)
 
 
 @pytest.mark.parametrize(
@@ -227,5 +227,5 @@ def test_a_damaged_text_cloud_is_named(damage, part, small):
     path = small / "modelnet40_normal_resampled" / "bed" / "bed_train0002.txt"
     damage(path)  # type: ignore[operator]
     with pytest.raises(UserError, match=part) as raised:
-        SUITE.load("modelnet40", "train", size=None)
+        SUITE.load("modelnet40", "train", frame=None)
     assert "bed_train0002.txt" in str(raised.value)

@@ -56,10 +56,10 @@ def test_splits_are_the_files_as_they_are(place, small):
     written = write(small / place)
     for task, (train, test) in written.items():
         assert checking.faults(SUITE, task) == []
-        parts = [SUITE.load(task, split, size=None) for split in ("train", "val")]
+        parts = [SUITE.load(task, split, frame=None) for split in ("train", "val")]
         rows = {row.tobytes(): int(y) for x, labels in parts for row, y in zip(x.numpy(), labels, strict=True)}
         assert rows == {row.tobytes(): int(y) for row, y in zip(*train, strict=True)}
-        x, y = SUITE.load(task, "test", size=None)
+        x, y = SUITE.load(task, "test", frame=None)
         assert torch.equal(x, torch.from_numpy(test[0])) and torch.equal(y, torch.from_numpy(test[1]))
 
 
@@ -87,7 +87,7 @@ def test_a_short_file_is_refused_with_both_counts(small):
     write(small / "scanobjectnn")
     clouds.write(small / "scanobjectnn" / PATHS["obj_only"].format("test"), made(29, 0))
     with pytest.raises(UserError, match="obj_only has 150 training and 29 test clouds, not 150 and 30"):
-        SUITE.load("obj_only", "train", size=None)
+        SUITE.load("obj_only", "train", frame=None)
 
 
 def test_a_file_of_other_points_is_named(small):
@@ -96,5 +96,5 @@ def test_a_file_of_other_points_is_named(small):
     path = small / "scanobjectnn" / PATHS["obj_only"].format("test")
     clouds.write(path, (x[:, :1024], y))
     with pytest.raises(UserError) as raised:
-        SUITE.load("obj_only", "train", size=None)
+        SUITE.load("obj_only", "train", frame=None)
     assert str(raised.value) == f"{path} has clouds of 1024 points, not 2048; get the file again"

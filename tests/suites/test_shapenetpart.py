@@ -65,7 +65,7 @@ def test_the_recipe_is_that_of_point_mae():
 
 
 def test_shapes_are_those_of_the_files(small):
-    x, y = SUITE.load(NAME, "test", size=None)
+    x, y = SUITE.load(NAME, "test", frame=None)
     assert (x.shape, x.dtype, y.shape, y.dtype) == ((16, FEW, 4), torch.float32, (16, FEW), torch.int64)
     for category, (place, _) in enumerate(shapenetpart.CATEGORIES.values()):
         raw = np.loadtxt(small / place / "test0.txt")
@@ -87,9 +87,9 @@ def test_a_shape_of_few_points_has_all_of_them(small, monkeypatch):
 
 
 def test_shapes_are_read_once(small, monkeypatch):
-    first, _ = SUITE.load(NAME, "train", size=None)
+    first, _ = SUITE.load(NAME, "train", frame=None)
     monkeypatch.setattr(shapenetpart, "shape", lambda *asked: pytest.fail("a shape was read again"))
-    again, _ = SUITE.load(NAME, "train", size=None)
+    again, _ = SUITE.load(NAME, "train", frame=None)
     assert torch.equal(first, again)
 
 
@@ -147,7 +147,7 @@ def test_runs_work_from_end_to_end(tmp_path, capsys, complaint):
         spec = Spec.from_json(record["spec"])
         assert spec.key == record["key"]
         trained = model.load(store.adapter_path(results, spec))
-        x, y = SUITE.load(NAME, "test", size=None)
+        x, y = SUITE.load(NAME, "test", frame=None)
         with torch.inference_mode():
             judged = KIND.judge(trained(x), y)
         assert KIND.scores(judged, y)["instance mIoU"] == pytest.approx(found["test"], abs=2e-3), method

@@ -14,14 +14,14 @@ SUITE = suites.get("offline")
 @pytest.mark.parametrize("task", SUITE.tasks)
 def test_data_is_what_the_table_says(task):
     assert checking.faults(SUITE, task) == []
-    x, _ = SUITE.load(task, "test", size=None)
+    x, _ = SUITE.load(task, "test", frame=None)
     assert len(x) >= 1000
 
 
 @pytest.mark.parametrize("task", SUITE.tasks)
 def test_no_sample_is_in_two_splits(task):
     rows = {
-        split: {row.numpy().tobytes() for row in SUITE.load(task, split, size=None)[0]}
+        split: {row.numpy().tobytes() for row in SUITE.load(task, split, frame=None)[0]}
         for split in ("train", "val", "test")
     }
     assert not rows["train"] & rows["val"] and not (rows["train"] | rows["val"]) & rows["test"]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks import data, suites
+from benchmarks.files.frames import Frame
 from benchmarks.files.root import Missing
 from benchmarks.suites import checking, vtab1k
 from benchmarks.sweeps import grid, sweep
@@ -70,10 +71,10 @@ def test_the_recipe_is_that_of_the_papers():
 def test_all_tasks_are_found_by_their_names(below, alias, data_root):
     write_all(data_root / below, alias)
     for name, task in SUITE.tasks.items():
-        images, labels = SUITE.load(name, "test", size=4)
+        images, labels = SUITE.load(name, "test", frame=Frame(4))
         assert images.shape == (COUNTS[2], 3, 4, 4)
         assert int(labels.max()) == task.classes - 1
-        assert torch.equal(images, SUITE.load(name, "test", size=4)[0])
+        assert torch.equal(images, SUITE.load(name, "test", frame=Frame(4))[0])
 
 
 @pytest.mark.usefixtures("small")

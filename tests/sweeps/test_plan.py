@@ -18,6 +18,7 @@ OTHERS = ["bitfit", "vpt_shallow", "vpt_deep", "adaptformer", "ssf", "fact_tt", 
 METHODS = {  # of a sweep that has others
     "vtab1k": {*MISSION, *OTHERS, "bi_adaptformer", "bi_lora"},
     "fewshot": {"linear", "vpt_deep", "adapter", "lora", "noah", "adapterx"},
+    "imagenet_dg": {"full", "linear", "vpt_deep", "adapter", "lora", "noah", "adapterx"},
     "fgvc": {"full", "linear", "vpt_deep", "adaptformer", "lora", "mosa", "adapterx"},
 }
 AUTHORS = {  # by file: the recipe's drop-path and augmentation, the method's options, and the parameters on Point-MAE
@@ -54,7 +55,9 @@ def test_a_plan_of_missing_data_shows_time_and_published_numbers(tmp_path, capsy
     assert not store.records(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["vtab1k", "fewshot", "fgvc", "scanobjectnn", "modelnet40"])
+@pytest.mark.parametrize(
+    "name", ["vtab1k", "fewshot", "fgvc", "imagenet_dg", "scanobjectnn", "modelnet40", "shapenetpart"]
+)
 def test_a_sweep_file_quotes_the_published_numbers_that_its_plan_shows(name, root):
     file = root / "benchmarks" / "configs" / f"{name}.yaml"
     specs = sweep.specs(sweep.from_file(file), "float32", absent=True)

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -13,9 +14,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from benchmarks import backbones, export
+from benchmarks import backbones, export, load_model
 from benchmarks.backbones.images import vit_nano
 from benchmarks.backbones.point_models import MODELS
+from benchmarks.files.frames import Frame
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
@@ -38,9 +40,9 @@ def inputs(task: str, size: int = 32) -> Tensor:
     return torch.randn(shape, generator=generator)
 
 
-def saved(folder: Path, method: str, task: str = "digits", backbone: tuple[str, ...] = ()) -> tuple[Path, Tensor, Spec]:
+def saved(folder: Path, method: str, task: str = "digits", **asked: Any) -> tuple[Path, Tensor, Spec]:
     """The task file of a model whose trained weights have all moved, its logits, and its spec."""
-    (spec,) = sweep.specs(sweep.Sweep(methods=(method,), tasks=(task,), backbone=backbone), "float32")
+    (spec,) = sweep.specs(sweep.Sweep(methods=(method,), tasks=(task,), **asked), "float32")
     torch.manual_seed(0)
     tuned = model.build(spec).eval()
     with torch.no_grad():
@@ -82,10 +84,12 @@ def test_a_checkpoint_loads_into_timm_by_the_name_in_it(tmp_path):
     name, weights = "vit_tiny_patch16_224", tmp_path / "pretrained.safetensors"
     torch.manual_seed(3)
     save_file(timm.create_model(name, num_classes=0).state_dict(), weights)
-    path, expected, spec = saved(tmp_path, "lora", backbone=(f"{name}@{weights}",))
+    path, expected, spec = saved(tmp_path, "lora", backbone=(f"{name}@{weights}",), recipe={"resize": "checkpoint"})
     state, card = exported(path, tmp_path)
     assert (card["architecture"], card["run"], card["method"]) == (name, spec.key, "lora")
     assert (json.loads(card["mean"]), card["image_size"]) == ([0.5, 0.5, 0.5], "224")
+    assert [card[field] for field in ("crop_mode", "crop_pct", "interpolation")] == ["center", "0.9", "bicubic"]
+    assert load_model(path).frame == Frame(224, "center", 0.9, "bicubic")
     bare = timm.create_model(card["architecture"], num_classes=int(card["num_classes"]))
     bare.load_state_dict(state)
     assert_same(bare, inputs("digits", 224), expected)

@@ -102,7 +102,9 @@ def test_an_error_of_the_computation_is_raised_after_one_try(linear):
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("changed", ["samples", "weights", "normalization", "dtype", "threads", "cut", "half zero"])
+@pytest.mark.parametrize(
+    "changed", ["samples", "weights", "normalization", "frame", "dtype", "threads", "cut", "half zero"]
+)
 def test_a_change_of_what_decides_features_computes_them_again(changed, linear, tmp_path, capsys):
     x, spec = torch.rand(4, 3), linear
     FeatureCache(spec, CPU)(lambda: torch.ones(4, 2), x)
@@ -110,6 +112,8 @@ def test_a_change_of_what_decides_features_computes_them_again(changed, linear, 
         x = torch.cat([x[1:], x[:1]])
     elif changed == "weights":
         spec = replace(spec, backbone=replace(spec.backbone, sha256="0"))
+    elif changed == "frame":
+        spec = replace(spec, backbone=replace(spec.backbone, crop_pct=0.9))
     elif changed == "normalization":
         spec = replace(spec, recipe=replace(spec.recipe, normalization="imagenet"))
     elif changed == "dtype":

@@ -135,16 +135,16 @@ def test_every_method_suggests_a_run_and_its_default(method):
 def test_no_trial_reads_the_test_split(monkeypatch, tmp_path):
     suite = suites.get("offline")
 
-    def load(task: str, split: str, *, size: int | None) -> Any:
+    def load(task, split, *, frame):
         if split == "test":
             raise PermissionError("the test split was read")
-        return suite.load(task, split, size=size)
+        return suite.load(task, split, frame=frame)
 
     monkeypatch.setattr(suites, "get", lambda name: replace(suite, load=load))
     argv = ["--methods", "lora", "full", "--tasks", "digits", *RECIPE, "--trials", "1", "--workers", "1"]
     assert tune.main([*argv, "--results", str(tmp_path)]) == 0
     with pytest.raises(PermissionError):
-        suites.get("offline").load("digits", "test", size=None)
+        suites.get("offline").load("digits", "test", frame=None)
 
 
 def test_a_trial_may_not_ask_for_the_test_split():
