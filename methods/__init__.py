@@ -46,6 +46,10 @@ METHODS: dict[str, str] = {
     "hta": "methods.hta:HTA",
     "mlae": "methods.mlae:MLAE",
     "apla": "methods.apla:APLA",
+    "adapter_plus": "methods.adapter_plus:AdapterPlus",
+    "arc": "methods.arc:ARC",
+    "dtl": "methods.dtl:DTL",
+    "dtl_plus": "methods.dtl:DTLPlus",
 }
 
 ENTRY_POINT_GROUP = "peft_bench.methods"

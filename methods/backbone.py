@@ -49,7 +49,7 @@ class Block:
         attn: the branch of attention, or None in a block without attention.
         targets: the block's linears by their standard names: "qkv", or "q", "k" and "v"; "proj"; "fc1", or "fc1_g" and
             "fc1_x" of a gated FFN; "fc2".
-        grid: the rows and columns of the patches; None for points.
+        grid: the rows and columns of the patches; None for points, and for ConvNeXt, which takes images of any size.
         prefix_tokens: the number of tokens before the patches.
     """
 
@@ -101,6 +101,16 @@ class Block:
         if self.attn is None:
             raise UserError(f"{method}: acts on attention, which the blocks of this backbone do not have")
         return self.attn
+
+    def patch_grid(self, method: str) -> tuple[int, int]:
+        """The rows and columns of the patches.
+
+        Raises:
+            UserError: the block states none; the message starts with ``method``.
+        """
+        if self.grid is None:
+            raise UserError(f"{method}: acts on the grid of patches, which the blocks of this backbone do not state")
+        return self.grid
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

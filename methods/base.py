@@ -88,6 +88,7 @@ class Method(nn.Module):
     pretrained: ClassVar[bool] = True  # False: build the backbone with fresh weights
     trains_head_alone: ClassVar[bool] = False  # neither new weights nor the backbone's train
     needs_attention: ClassVar[bool] = False  # a backbone whose blocks have no attention is refused
+    needs_grid: ClassVar[bool] = False  # a backbone whose blocks state no grid of patches, as ConvNeXt, is refused
     stochastic_backbone: ClassVar[bool] = True  # False: the backbone stays in eval mode, drop-path included
     # After ``merge``: yes: the backbone alone computes the features; in part: fewer hooks are left; no: all are left.
     merges: ClassVar[Merges] = "no"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from methods import base
 from methods.backbone import Backbone
 from methods.base import Method
-from methods.layers import ACTIVATIONS
+from methods.layers import ACTIVATIONS, drop_samples
 from methods.options import LATER, at_least, fraction
 
 if TYPE_CHECKING:
@@ -65,9 +65,7 @@ class Bypass(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         act = ACTIVATIONS["quick_gelu"]
         out: Tensor = self.up(self.dropout(act(self.mix(act(self.down(x))))))
-        if self.training and self.drop_path:
-            out = out * F.dropout(out.new_ones(len(out), 1, 1), self.drop_path)  # drops whole samples
-        return out * self.scale
+        return drop_samples(out, self.drop_path, training=self.training) * self.scale
 
     def mix(self, hidden: Tensor) -> Tensor:
         """(B, N, H) -> (B, N, H): the 3x3 convolution of the patches on their grid, and of every prefix token alone."""
@@ -91,9 +89,8 @@ class Convpass(Method):
         super().__init__(backbone, config)
         self.bypasses = nn.ModuleList()
         for block in backbone.blocks:
-            grid = block.grid
             for branch in (block.attention("convpass"), block.ffn):
-                assert grid is not None, "blocks of images that have attention have a grid of patches"
+                grid = block.patch_grid("convpass")
                 rate = float(getattr(branch.out, "drop_prob", None) or 0)  # of timm's DropPath; an identity has none
                 bypass = Bypass(block.width, grid, block.prefix_tokens, config, drop_path=rate)
                 self.bypasses.append(bypass)

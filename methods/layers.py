@@ -96,6 +96,19 @@ class ScaleShift(nn.Module):
             operation.bias.mul_(self.scale).add_(self.shift)
 
 
+def add_bias(linear: nn.Linear, shift: Tensor) -> None:
+    """Add a shift (out) to a linear's bias in place. It gets a frozen one if it has none."""
+    if linear.bias is None:
+        linear.bias = nn.Parameter(shift, requires_grad=False)
+    else:
+        linear.bias.add_(shift)
+
+
+def drop_samples(x: Tensor, rate: float, *, training: bool) -> Tensor:
+    """(B, N, D) -> (B, N, D): drop-path, which makes a sample zero with probability ``rate`` in training."""
+    return x * F.dropout(x.new_ones(len(x), 1, 1), rate) if training and rate else x
+
+
 def nearest(y: Tensor, count: int) -> Tensor:
     """Indices (B, N, K) of the ``count`` rows nearest to each of (B, N, D), itself among them; K = min(count, N)."""
     y = y.detach().float()

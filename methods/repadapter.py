@@ -15,6 +15,7 @@ from methods import base
 from methods.backbone import Backbone
 from methods.base import Method, Published
 from methods.errors import check
+from methods.layers import add_bias
 from methods.options import LATER, at_least, fraction
 
 if TYPE_CHECKING:
@@ -78,11 +79,7 @@ class LinearAdapter(nn.Module):
         """
         through = self.scale * (linear.weight @ torch.block_diag(*self.up).T)
         if self.up_bias is not None:
-            shift = through @ self.down.bias + self.scale * (linear.weight @ self.up_bias)
-            if linear.bias is None:
-                linear.bias = nn.Parameter(shift, requires_grad=False)
-            else:
-                linear.bias.add_(shift)
+            add_bias(linear, through @ self.down.bias + self.scale * (linear.weight @ self.up_bias))
         linear.weight += through @ self.down.weight
 
 

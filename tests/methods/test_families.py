@@ -14,6 +14,7 @@ from tests.support import contract, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NEED_ATTENTION = sorted(name for name in methods.METHODS if methods.get(name).needs_attention)
+NEED_GRID = sorted(name for name in methods.METHODS if methods.get(name).needs_grid)
 
 
 def trained(name, body, **options):
@@ -67,6 +68,13 @@ def test_what_needs_attention_is_refused_on_convnext(name):
     prompts = "prompts act through attention, and ConvNeXt has none"
     with pytest.raises(UserError, match=f"^[a-z]+: ({prompts}|acts on attention, which the blocks .* do not have)"):
         trained(name, tiny.convnext())
+
+
+@pytest.mark.parametrize("name", NEED_GRID)
+def test_what_needs_a_grid_is_refused_on_convnext(name):
+    with pytest.raises(UserError) as error:
+        trained(name, tiny.convnext())
+    assert str(error.value) == f"{name}: acts on the grid of patches, which the blocks of this backbone do not state"
 
 
 def test_adapterx_on_convnext_says_what_to_set():
