@@ -39,6 +39,7 @@ METHODS: dict[str, str] = {
     "dapt": "methods.dapt:DAPT",
     "idpt": "methods.idpt:IDPT",
     "pointgst": "methods.pointgst:PointGST",
+    "pointpeft": "methods.pointpeft:PointPEFT",
     "bi_adaptformer": "methods.binary:BiAdaptFormer",
     "bi_lora": "methods.binary:BiLoRA",
     "rlrr": "methods.rlrr:RLRR",

@@ -120,13 +120,15 @@ class Points:
     Attributes:
         grouping: the module that reads points (B, N, 3) and returns groups (B, G, 1 + K, 3), each centre and then its
             neighbours. It is not called for groups that were found before.
-        positions: the module that reads the centres (B, G, 3), in the order of the patches, and returns their
-            positions (B, G, D).
+        encoder: the module that reads the neighbours (B, G, K, 3) relative to their centres.
+        positions: the module that reads the centres (B, G, 3), after ``encoder`` and in the same order, and returns
+            their positions (B, G, D).
         encode: maps groups (B, G', 1 + K', 3) of any number and size to patch tokens (B, G', D).
         farthest: maps points (B, N, 3) and a count to the indices (B, count) of points that cover the cloud evenly.
     """
 
     grouping: nn.Module
+    encoder: nn.Module
     positions: nn.Module
     encode: Callable[[Tensor], Tensor]
     farthest: Callable[[Tensor, int], Tensor]
@@ -137,7 +139,7 @@ class Backbone:
     """A frozen backbone, described for methods.
 
     Attributes:
-        module: maps images (B, 3, H, W) or points (B, N, 3) to pooled features (B, head_hidden_size).
+        module: maps images (B, 3, H, W), points (B, N, 3) or groups of them to pooled features (B, head_hidden_size).
         modality: "image" or "points".
         stages: runs of blocks of one width. Prompts live inside one stage.
         norm: the norm after the last block. It reads the tokens of a backbone of one stage.

@@ -23,6 +23,10 @@ class Tap:
     def __deepcopy__(self, memo: dict[int, object]) -> Tap:
         return Tap()  # a tensor with a gradient history cannot be copied
 
+    def put(self, value: Tensor) -> None:
+        """Put a tensor in."""
+        self.value = value
+
     def take(self) -> Tensor:
         """Return the tensor and leave the tap empty."""
         value, self.value = self.value, None

@@ -253,7 +253,13 @@ def describe(model: PointTransformer) -> Backbone:
         operations=tuple(vit.operations(body.blocks, body.norm)),
         head_hidden_size=body.head_hidden_size,
         patch_values=3 * body.group_size,
-        points=Points(grouping=body.grouping, positions=body.pos_embed, encode=model.encode, farthest=farthest_points),
+        points=Points(
+            grouping=body.grouping,
+            encoder=body.encoder,
+            positions=body.pos_embed,
+            encode=model.encode,
+            farthest=farthest_points,
+        ),
         resumable=True,
         sample=lambda: torch.zeros(shape, device=next(model.parameters()).device),
     )
