@@ -22,6 +22,7 @@ METHODS: dict[str, str] = {
     "linear": "methods.linear:Linear",
     "bitfit": "methods.bitfit:BitFit",
     "norm": "methods.norm:Norm",
+    "gps": "methods.gps:GPS",
     "adapter": "methods.adapter:Adapter",
     "adaptformer": "methods.adaptformer:AdaptFormer",
     "lora": "methods.lora:LoRA",

@@ -3,7 +3,7 @@
 Shapes: B samples.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ class Model(Protocol):
     def __call__(self, x: Tensor) -> Tensor: ...
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
     def eval(self) -> object: ...
+    def features(self, x: Tensor) -> Tensor:
+        """What the head sees."""
+
     def trained_state(self) -> dict[str, Tensor]:
         """A copy of every tensor that trains, by name."""
 
@@ -46,6 +49,10 @@ class Trainer(Protocol):
         """The training samples, or the tokens that are kept of them."""
 
     @property
+    def y(self) -> Tensor:
+        """The labels of the training samples."""
+
+    @property
     def eval_batch_size(self) -> int: ...
     @property
     def prefix(self) -> dict[str, int]:
@@ -62,6 +69,18 @@ class Trainer(Protocol):
 
     def stage(self, name: str, *, epochs: int, lr: float, split: str) -> dict[str, Any]:
         """Train on one split before ``restart`` and ``train``; return what it cost."""
+
+    def gradients(
+        self,
+        parameters: Sequence[nn.Parameter],
+        loss: Callable[[Any, Tensor, Tensor], Tensor] | None = None,
+        *,
+        batches: int | None = None,
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the gradients of frozen parameters, batch by batch of the training samples; call ``restart`` after it.
+
+        ``loss`` maps the model, inputs and labels to a scalar; by default it is that of training.
+        """
 
     def keep(self, name: str, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Keep the outcome of a stage for a repetition of this run."""

@@ -4,7 +4,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -105,6 +105,32 @@ class Trainer:
         steps = epochs * self._steps_per_epoch(x)
         return {"steps": steps, "seconds": time.perf_counter() - start, "losses": losses}
 
+    def gradients(
+        self,
+        parameters: Sequence[nn.Parameter],
+        loss: Callable[[Classifier, Tensor, Tensor], Tensor] | None = None,
+        *,
+        batches: int | None = None,
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the gradients of frozen parameters, batch by batch of one pass over the training samples.
+
+        ``loss`` is that of training by default. ``batches`` ends the pass earlier. The model is in training mode.
+        Nothing is trained, but random numbers are drawn, so a stage calls ``restart`` afterwards.
+        """
+        assert not self.prefix, "a stage reads inputs, not cached block outputs"
+        self.model.train()
+        x = self.x if self._whole is None else self._whole
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        try:
+            for index in self._batches(x)[:batches]:
+                with autocast(self.device, self.dtype):
+                    value = (loss or self.batch_loss)(self.model, self._augmented(x[index]), self.y[index])
+                yield torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
+        finally:
+            for parameter in parameters:
+                parameter.requires_grad_(False)
+
     def tell(self, stage: str, done: int, total: int, row: Epoch | None = None) -> None:
         """Report how many of a stage's epochs are done, with the epoch's row of the history if it has one."""
         self.on_epoch({**(row or {}), "stage": stage, "epoch": done, "epochs": total})
@@ -185,9 +211,7 @@ class Trainer:
         self.model.train()
         trained = [p for group in optimizer.param_groups for p in group["params"]]
         total, steps = torch.zeros((), device=self.device), self._steps_per_epoch(x)
-        # batches of even size, because a small last batch would be too small for BatchNorm
-        batches = torch.randperm(len(x), generator=self.generator).to(self.device).tensor_split(steps)
-        for step, index in enumerate(batches):
+        for step, index in enumerate(self._batches(x)):
             schedule.step_update(done + step)
             inputs = self._augmented(x[index])
             with self.clock.step() as mark:
@@ -202,6 +226,12 @@ class Trainer:
                 mark("optimizer")
             total += loss.detach()
         return float(total) / steps  # the only read from the device in an epoch; a read per step would make it wait
+
+    def _batches(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The shuffled indices of one epoch, batch by batch."""
+        # batches of even size, because a small last batch would be too small for BatchNorm
+        order = torch.randperm(len(x), generator=self.generator).to(self.device)
+        return order.tensor_split(self._steps_per_epoch(x))
 
     def _augmented(self, x: Tensor) -> Tensor:
         if self.recipe.changes_images:

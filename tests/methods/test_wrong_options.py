@@ -19,7 +19,7 @@ AT_LEAST_1 = [
     *((name, "prompts") for name in ("vpt_deep", "vpt_shallow")),
     *(("adapterx", field) for field in ("experts", "heads", "routing_dim")),
     *(("noah", field) for field in ("supernet_epochs", "population", "parents", "max_params")),
-    *(("idpt", "neighbors"), ("mosa", "copies"), ("repadapter", "groups"), ("apla", "rows")),
+    *(("idpt", "neighbors"), ("mosa", "copies"), ("repadapter", "groups"), ("apla", "rows"), ("gps", "inputs")),
 ]
 OTHERS = [
     ("adapter", {"position": "fnn"}, "unknown position 'fnn'; did you mean 'ffn'? known: both, ffn"),
