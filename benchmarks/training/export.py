@@ -30,13 +30,23 @@ def write_plain(tuned: Classifier, spec: Spec, path: Path) -> None:
     """Save backbone and head under the names of the bare architecture, with the method merged into the backbone.
 
     Raises:
-        UserError: the method cannot be merged, so no plain checkpoint computes the same.
+        UserError: the method cannot be merged, so no plain checkpoint computes the same; or merging gave a linear a
+            bias that timm's class has not.
     """
     tuned = tuned.merged(_samples(tuned, spec))
     if not tuned.method.folded:
         raise UserError(
             f"{spec.method} cannot become a plain checkpoint: its new weights cannot be merged into the backbone's; "
             "keep its task file instead"
+        )
+    if spec.backbone.modality == "image":
+        with torch.device("meta"):
+            bare = backbones.build(spec.backbone.name, pretrained=False).state_dict()
+        new = sorted(set(tuned.backbone.state_dict()) - set(bare))
+        check(
+            not new,
+            f"{spec.method} cannot become a plain checkpoint of {spec.backbone.name}: merging makes "
+            f"{', '.join(new[:1])}, which timm's class does not have; keep its task file instead",
         )
     # timm's distilled DeiT has two heads and takes their mean; the features here are the mean of their two tokens
     names = [name for name in ("head", "head_dist") if name == "head" or hasattr(tuned.backbone, name)]

@@ -95,6 +95,14 @@ def test_a_checkpoint_loads_into_timm_by_the_name_in_it(tmp_path):
     assert_same(bare, inputs("digits", 224), expected)
 
 
+def test_a_bias_that_the_bare_architecture_lacks_is_one_line(complaint, tmp_path):
+    name, weights = "eva02_tiny_patch14_224", tmp_path / "pretrained.safetensors"
+    save_file(timm.create_model(name, img_size=28, num_classes=0).state_dict(), weights)
+    path, _, _ = saved(tmp_path, "ssf", backbone=(f"{name}:28@{weights}",))
+    line = complaint(export.main, str(path), "-o", str(tmp_path / "m.safetensors"))
+    assert "merging makes blocks.0.attn.qkv.bias, which timm's class does not have; keep its task file" in line
+
+
 def test_a_distilled_model_loads_into_timm_with_both_its_heads(tmp_path):
     name, size, weights = "deit_tiny_distilled_patch16_224", 32, tmp_path / "pretrained.safetensors"
     torch.manual_seed(3)
