@@ -41,6 +41,7 @@ METHODS: dict[str, str] = {
     "idpt": "methods.idpt:IDPT",
     "pointgst": "methods.pointgst:PointGST",
     "pointpeft": "methods.pointpeft:PointPEFT",
+    "ppt": "methods.ppt:PPT",
     "bi_adaptformer": "methods.binary:BiAdaptFormer",
     "bi_lora": "methods.binary:BiLoRA",
     "rlrr": "methods.rlrr:RLRR",

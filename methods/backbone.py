@@ -121,6 +121,7 @@ class Points:
         grouping: the module that reads points (B, N, 3) and returns groups (B, G, 1 + K, 3), each centre and then its
             neighbours. It is not called for groups that were found before.
         encoder: the module that reads the neighbours (B, G, K, 3) relative to their centres.
+        first_layers: the layers of ``encoder`` that see single points.
         positions: the module that reads the centres (B, G, 3), after ``encoder`` and in the same order, and returns
             their positions (B, G, D).
         encode: maps groups (B, G', 1 + K', 3) of any number and size to patch tokens (B, G', D).
@@ -129,6 +130,7 @@ class Points:
 
     grouping: nn.Module
     encoder: nn.Module
+    first_layers: nn.Module
     positions: nn.Module
     encode: Callable[[Tensor], Tensor]
     farthest: Callable[[Tensor, int], Tensor]

@@ -101,7 +101,7 @@ class Method(nn.Module):
         super().__init__()
         self.config = config
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
-        self._originals: list[tuple[nn.Parameter, Tensor]] = []
+        self._originals: list[tuple[Tensor, Tensor]] = []
         self.depth, self.resumable = len(backbone.blocks), backbone.resumable  # of the backbone, for the trainer
         for _, parameter in backbone.named_parameters():
             parameter.requires_grad_(False)
@@ -152,6 +152,10 @@ class Method(nn.Module):
         """Give f the input of ``module``, and change nothing."""
         self._handles.append(module.register_forward_pre_hook(partial(hooks.read_input, f)))
 
+    def read_output(self, module: nn.Module, f: Callable[[Tensor], None]) -> None:
+        """Give f the output of ``module``, and change nothing."""
+        self._handles.append(module.register_forward_hook(partial(hooks.read_output, f)))
+
     def admit_prompts(self, backbone: Backbone, method: str) -> None:
         """Let the blocks take prompts: tokens (B, P, D) at the end of a sequence, within one stage.
 
@@ -172,17 +176,17 @@ class Method(nn.Module):
             parameter.requires_grad_(True)
             self.remember(parameter, parameter.detach().clone())
 
-    def remember(self, parameter: nn.Parameter, value: Tensor) -> None:
-        """Let ``detach`` put this value back into a parameter of the backbone."""
-        self._originals.append((parameter, value))
+    def remember(self, tensor: Tensor, value: Tensor) -> None:
+        """Let ``detach`` put this value back into a parameter or a buffer of the backbone."""
+        self._originals.append((tensor, value))
 
     def detach(self) -> None:
         """Give the backbone back as it was: no hooks, its first values, frozen."""
         self.remove_hooks()
         with torch.no_grad():
-            for parameter, original in self._originals:
-                parameter.copy_(original)
-                parameter.requires_grad_(False)
+            for tensor, original in self._originals:
+                tensor.copy_(original)
+                tensor.requires_grad_(False)
         self._originals.clear()
 
     def remove_hooks(self) -> None:

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
-
 from methods import base
 from methods.backbone import Backbone
 from methods.base import Method, Published
@@ -29,16 +27,8 @@ class Full(Method):
     def __init__(self, backbone: Backbone, config: FullConfig) -> None:
         super().__init__(backbone, config)
         self.unfreeze(backbone.module.parameters())
-        self._statistics = [
-            (buffer, buffer.clone()) for module in backbone.module.modules() for buffer in module.buffers(False)
-        ]
-
-    @torch.no_grad()
-    def detach(self) -> None:
-        """Give the backbone back as it was, BatchNorm statistics included."""
-        super().detach()
-        for buffer, original in self._statistics:
-            buffer.copy_(original)
+        for buffer in backbone.module.buffers():
+            self.remember(buffer, buffer.clone())
 
 
 class Scratch(Full):

@@ -84,6 +84,11 @@ def read_input(f: Callable[[Tensor], None], module: nn.Module, args: Arguments) 
     f(args[0])
 
 
+def read_output(f: Callable[[Tensor], None], module: nn.Module, args: Arguments, output: Tensor) -> None:
+    """f gets what the module returns; nothing changes."""
+    f(output)
+
+
 def add_tapped(f: TokenMap, tap: Tap, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:
     """The module returns y + f(the tensor in the tap)."""
     return output + f(tap.take())
@@ -95,5 +100,5 @@ def add_tapped_before(f: TokenMap, tap: Tap, module: nn.Module, args: Arguments)
 
 
 def only_reads(hook: object) -> bool:
-    """Whether a hook reads a module's input and changes nothing."""
-    return getattr(hook, "func", None) in (fill_tap, read_input)
+    """Whether a hook reads a module's input or output and changes nothing."""
+    return getattr(hook, "func", None) in (fill_tap, read_input, read_output)

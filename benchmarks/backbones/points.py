@@ -256,6 +256,7 @@ def describe(model: PointTransformer) -> Backbone:
         points=Points(
             grouping=body.grouping,
             encoder=body.encoder,
+            first_layers=body.encoder.first_conv,
             positions=body.pos_embed,
             encode=model.encode,
             farthest=farthest_points,
