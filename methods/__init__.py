@@ -53,6 +53,8 @@ METHODS: dict[str, str] = {
     "arc": "methods.arc:ARC",
     "dtl": "methods.dtl:DTL",
     "dtl_plus": "methods.dtl:DTLPlus",
+    "hydra": "methods.hydra:Hydra",
+    "snell": "methods.snell:SNELL",
 }
 
 ENTRY_POINT_GROUP = "peft_bench.methods"

@@ -105,8 +105,8 @@ def add_bias(linear: nn.Linear, shift: Tensor) -> None:
 
 
 def drop_samples(x: Tensor, rate: float, *, training: bool) -> Tensor:
-    """(B, N, D) -> (B, N, D): drop-path, which makes a sample zero with probability ``rate`` in training."""
-    return x * F.dropout(x.new_ones(len(x), 1, 1), rate) if training and rate else x
+    """(B, ...) -> (B, ...): drop-path, which makes a sample zero with probability ``rate`` in training."""
+    return x * F.dropout(x.new_ones(len(x), *[1] * (x.ndim - 1)), rate) if training and rate else x
 
 
 def nearest(y: Tensor, count: int) -> Tensor:

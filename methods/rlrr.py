@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from methods.backbone import Backbone, Operation
 from methods.base import Published
-from methods.layers import is_norm
+from methods.layers import add_bias, is_norm
 from methods.ssf import SSF, SSFConfig
 
 
@@ -82,10 +82,6 @@ class RLRR(SSF):
         """Fold every part into the weights for good. Some tokenizers keep the hook of theirs, as in SSF."""
         super().merge()
         for linear, part in self._rescaled:
-            weight, bias = part.applied(linear)
-            linear.weight.copy_(weight)
-            if linear.bias is None:
-                linear.bias = nn.Parameter(bias.clone(), requires_grad=False)
-            else:
-                linear.bias.copy_(bias)
+            linear.weight.copy_(part.applied(linear)[0])
+            add_bias(linear, part.shift.clone())
         self._rescaled.clear()

@@ -10,12 +10,9 @@ from tests.support import tiny
 
 AT_LEAST_1 = [
     *((name, "hidden") for name in ("adapter", "adaptformer", "adapterx", "bi_adaptformer", "convpass", "dapt")),
-    *((name, "hidden") for name in ("mosa", "repadapter")),
-    *((name, "rank") for name in ("bi_lora", "fact_tk", "fact_tt", "glora", "lora", "mlae")),
-    *((name, "rank") for name in ("bi_lora", "fact_tk", "fact_tt", "glora", "lora")),
     *((name, "hidden") for name in ("mosa", "repadapter", "adapter_plus", "arc")),
-    *((name, "rank") for name in ("dtl", "dtl_plus")),
-    *((name, "rank") for name in ("bi_lora", "fact_tk", "fact_tt", "lora")),
+    *((name, "rank") for name in ("bi_lora", "dtl", "dtl_plus", "fact_tk", "fact_tt", "glora")),
+    *((name, "rank") for name in ("hydra", "lora", "mlae")),
     *((name, "prompts") for name in ("vpt_deep", "vpt_shallow")),
     *(("adapterx", field) for field in ("experts", "heads", "routing_dim")),
     *(("noah", field) for field in ("supernet_epochs", "population", "parents", "max_params")),
@@ -50,6 +47,8 @@ OTHERS = [
     ("noah", {"widths": (0, 5)}, "widths=(0, 5) must be positive and not empty"),
     ("noah", {"supernet_lr": 0.0}, "supernet_lr=0.0 must be positive"),
     ("repadapter", {"hidden": 6, "groups": 4}, "hidden=6 must be a multiple of groups=4"),
+    ("snell", {"rank": 7}, "rank=7 must be even: half of it is for each of two distances"),
+    ("snell", {"targets": ["q", "q"]}, "targets=('q', 'q') must be different"),
     ("ssf", {"rank": 8}, "unknown option 'rank'; known: lr, weight_decay"),
     ("vpt_deep", {"prompts": "many"}, "prompts='many' must be of type int"),
     (

@@ -18,7 +18,7 @@ from benchmarks.training.train import Trainer
 MODALITIES = ("image", "points")
 PAIRS = [(name, m) for name in sorted(methods.METHODS) for m in MODALITIES if m in methods.get(name).modalities]
 FAMILIES = ("eva", "swin", "convnext")  # besides the plain ViT and the point transformer
-FFN = {name: {"targets": ("fc1", "fc2")} for name in ("lora", "bi_lora", "mlae")}
+FFN = {name: {"targets": ("fc1", "fc2")} for name in ("lora", "bi_lora", "mlae", "hydra")}
 OPTIONS = {"convnext": {**FFN, "adapterx": {"prompts": False}}}  # it has no attention
 FITTING = [
     (name, family)
