@@ -42,6 +42,7 @@ METHODS: dict[str, str] = {
     "pointgst": "methods.pointgst:PointGST",
     "pointpeft": "methods.pointpeft:PointPEFT",
     "ppt": "methods.ppt:PPT",
+    "pointlora": "methods.pointlora:PointLoRA",
     "bi_adaptformer": "methods.binary:BiAdaptFormer",
     "bi_lora": "methods.binary:BiLoRA",
     "rlrr": "methods.rlrr:RLRR",

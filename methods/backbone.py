@@ -119,12 +119,14 @@ class Points:
 
     Attributes:
         grouping: the module that reads points (B, N, 3) and returns groups (B, G, 1 + K, 3), each centre and then its
-            neighbours. It is not called for groups that were found before.
+            neighbours. It is not called for groups that were found before; see ``Method.reads_clouds``.
         encoder: the module that reads the neighbours (B, G, K, 3) relative to their centres.
         first_layers: the layers of ``encoder`` that see single points.
         positions: the module that reads the centres (B, G, 3), after ``encoder`` and in the same order, and returns
             their positions (B, G, D).
-        encode: maps groups (B, G', 1 + K', 3) of any number and size to patch tokens (B, G', D).
+        regroup: maps points (B, N, 3), a number G' and a size K' to such groups (B, G', 1 + K', 3).
+        encode: maps groups (B, G', 1 + K', 3) to patch tokens (B, G', D) and their positions; it runs past every hook
+            on ``encoder``, ``positions`` and the tokenizer.
         farthest: maps points (B, N, 3) and a count to the indices (B, count) of points that cover the cloud evenly.
     """
 
@@ -132,7 +134,8 @@ class Points:
     encoder: nn.Module
     first_layers: nn.Module
     positions: nn.Module
-    encode: Callable[[Tensor], Tensor]
+    regroup: Callable[[Tensor, int, int], Tensor]
+    encode: Callable[[Tensor], tuple[Tensor, Tensor]]
     farthest: Callable[[Tensor, int], Tensor]
 
 

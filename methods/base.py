@@ -90,6 +90,7 @@ class Method(nn.Module):
     needs_attention: ClassVar[bool] = False  # a backbone whose blocks have no attention is refused
     needs_grid: ClassVar[bool] = False  # a backbone whose blocks state no grid of patches, as ConvNeXt, is refused
     stochastic_backbone: ClassVar[bool] = True  # False: the backbone stays in eval mode, drop-path included
+    reads_clouds: ClassVar[bool] = False  # True: it reads whole clouds, so no cloud is grouped before training
     # After ``merge``: yes: the backbone alone computes the features; in part: fewer hooks are left; no: all are left.
     merges: ClassVar[Merges] = "no"
     published: ClassVar[Published] = Published()  # these counts belong to this class and not to its subclasses

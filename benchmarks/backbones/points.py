@@ -28,7 +28,11 @@ class Grouping(nn.Module):
         self.groups, self.size, self.skip_origin = groups, size, skip_origin
 
     def forward(self, points: Tensor) -> Tensor:
-        neighbors, centers = nearest(points, self.groups, self.size, skip_origin=self.skip_origin)
+        return self.regroup(points, self.groups, self.size)
+
+    def regroup(self, points: Tensor, groups: int, size: int) -> Tensor:
+        """Groups of another number and size."""
+        neighbors, centers = nearest(points, groups, size, skip_origin=self.skip_origin)
         return torch.cat([centers[:, :, None], neighbors], dim=2)
 
 
@@ -128,9 +132,14 @@ class PointTransformer(nn.Module):
         """
         return cast(Tensor, self.grouping(points))
 
-    def encode(self, groups: Tensor) -> Tensor:
-        """Groups (B, G', 1 + K', 3), of any number and size, to the tokens (B, G', D) of their patches."""
-        return cast(Tensor, self.reduce_dim(self.encoder(groups[:, :, 1:] - groups[:, :, :1])))
+    def encode(self, groups: Tensor) -> tuple[Tensor, Tensor]:
+        """Groups (B, G', 1 + K', 3), of any number and size, to tokens (B, G', D) and their positions, past all hooks.
+
+        Methods make further tokens in this way, beside those that their hooks see.
+        """
+        centers = groups[:, :, 0]
+        tokens: Tensor = self.encoder.forward(groups[:, :, 1:] - centers[:, :, None])
+        return self.reduce_dim.forward(tokens), self.pos_embed.forward(centers)
 
     def embed(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """The tokens (B, T, D) of points or groups, patches last, and the places (B, T, P) that ``advance`` needs.
@@ -138,7 +147,8 @@ class PointTransformer(nn.Module):
         The places of this class are the positions of the tokens, so that P = D.
         """
         groups = points if points.ndim == 4 else self.prepare(points)
-        centers, patches = groups[:, :, 0], self.encode(groups)
+        centers = groups[:, :, 0]
+        patches = self.reduce_dim(self.encoder(groups[:, :, 1:] - centers[:, :, None]))
         tokens = [self.get_parameter(name).expand(len(points), -1, -1) for name, _ in self.prefix]
         positions = [self.get_parameter(name).expand(len(points), -1, -1) for _, name in self.prefix]
         return torch.cat([*tokens, patches], dim=1), torch.cat([*positions, self.pos_embed(centers)], dim=1)
@@ -258,6 +268,7 @@ def describe(model: PointTransformer) -> Backbone:
             encoder=body.encoder,
             first_layers=body.encoder.first_conv,
             positions=body.pos_embed,
+            regroup=body.grouping.regroup,
             encode=model.encode,
             farthest=farthest_points,
         ),

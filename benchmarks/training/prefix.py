@@ -102,10 +102,12 @@ def block_inputs(model: Classifier, x: Tensor, block: int, on_batch: Callable[[i
 def prepared(model: Classifier, x: Tensor) -> Tensor:
     """Point clouds as groups of neighbours, so that each epoch need not search for them.
 
-    Images are returned as they are. So are clouds whose groups would not fit into memory, or whose points get labels.
+    Images are returned as they are. So are clouds whose groups would not fit into memory, whose points get labels, or
+    that the method reads as a whole.
     """
     prepare: Callable[[Tensor], Tensor] | None = getattr(model.backbone, "prepare", None)
-    if prepare is None or model.kind.per_point or not fits(prepare(x[:1]).nbytes * len(x), x.device):
+    whole = model.kind.per_point or model.method.reads_clouds
+    if prepare is None or whole or not fits(prepare(x[:1]).nbytes * len(x), x.device):
         return x
     return torch.cat([prepare(part) for part in x.split(eval_batch_size(x.device))])
 
