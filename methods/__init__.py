@@ -26,6 +26,8 @@ METHODS: dict[str, str] = {
     "adapter": "methods.adapter:Adapter",
     "adaptformer": "methods.adaptformer:AdaptFormer",
     "lora": "methods.lora:LoRA",
+    "spt_lora": "methods.spt:SPTLoRA",
+    "spt_adapter": "methods.spt:SPTAdapter",
     "adapterx": "methods.adapterx:AdapterX",
     "vpt_shallow": "methods.vpt:VPTShallow",
     "vpt_deep": "methods.vpt:VPTDeep",

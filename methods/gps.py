@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.backbone import Backbone, Operation
+from methods.chosen import Entries, evenly
 from methods.layers import is_norm
 from methods.options import at_least
 from methods.protocols import Model, Trainer
-from methods.selection import Entries, Selecting, evenly
+from methods.selection import Selecting
 
 if TYPE_CHECKING:
     import optuna
@@ -126,7 +127,7 @@ class GPS(Selecting):
         for number, total in enumerate(totals):
             size = total.flatten(1).abs()
             best = size.topk(min(config.inputs, size.shape[1]), dim=1).indices
-            chosen[str(number)] = _flat(best, size.shape[1])
+            chosen[str(number)] = _flat(best.cpu(), size.shape[1])
         return chosen, {"steps": steps}
 
     def choose(self, chosen: dict[str, Tensor]) -> None:

@@ -1,7 +1,4 @@
-"""Methods that look at the training samples before they decide what trains: the stage, and entries of a weight.
-
-Shapes: K trained entries of a weight.
-"""
+"""The stage of methods that look at the training samples before they decide what trains."""
 
 from __future__ import annotations
 
@@ -9,48 +6,11 @@ import time
 from abc import abstractmethod
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from methods.backbone import Backbone
 from methods.base import Config, Method
 from methods.protocols import Trainer
-
-
-class Entries(nn.Module):
-    """K entries of a tensor train: its update is ``values`` (K,) at the places ``index`` (K,), and zero elsewhere.
-
-    ``index`` counts through the flattened tensor. The values start at zero. As a vector they get no weight decay.
-    """
-
-    index: Tensor
-
-    def __init__(self, shape: torch.Size, index: Tensor) -> None:
-        super().__init__()
-        self.shape = shape
-        self.choose(index)
-
-    def choose(self, index: Tensor) -> None:
-        """Train these entries, from zero on, and no others."""
-        self.values = nn.Parameter(torch.zeros(len(index), device=index.device))
-        self.register_buffer("index", index.to(torch.int32))  # the task file holds it; half as long as int64
-
-    def delta(self) -> Tensor:
-        """The update of the whole tensor."""
-        flat = self.values.new_zeros(self.shape.numel())
-        return flat.scatter(0, self.index.long(), self.values).view(self.shape)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        # a task file may hold another number of entries than the untrained method has
-        saved = state_dict.get(prefix + "index")
-        if saved is not None and len(saved) != len(self.index):
-            self.choose(saved.to(self.index.device))
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-def evenly(count: int, total: int) -> Tensor:
-    """``count`` of the numbers from 0 to total - 1, evenly spread."""
-    return torch.arange(count) * total // max(count, 1)
 
 
 class Selecting(Method):

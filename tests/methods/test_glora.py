@@ -6,7 +6,7 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
 from methods.glora import LOW_RANK, NONE, SCALAR, VECTOR
-from tests.support import contract, loops, tiny
+from tests.support import contract, loops, stages, tiny
 
 SMALL = {"supernet_epochs": 1, "population": 4, "parents": 2, "mutants": 2, "crossovers": 2, "rounds": 1}
 KINDS = [(3, 3, 3, 2, 2), (2, 1, 2, 1, 0), (1, 2, 0, 0, 1), (0, 0, 3, 2, 2), (0, 3, 0, 0, 0), (0, 0, 0, 0, 0)]
@@ -114,19 +114,4 @@ def test_the_winner_keeps_to_the_budget_and_starts_from_the_weights_asked_for(wi
 
 
 def test_killed_in_the_search_it_ends_like_an_undisturbed_run(tmp_path, same_state):
-    whole = run(tmp_path / "whole")
-    whole.model.method.fit(whole)
-    killed = run(tmp_path / "killed")
-
-    def kill(row):
-        if row["stage"] == "search":
-            raise KeyboardInterrupt
-
-    killed.on_epoch = kill
-    with pytest.raises(KeyboardInterrupt):
-        killed.model.method.fit(killed)
-    again, stages = run(tmp_path / "killed"), []
-    again.on_epoch = lambda row: stages.append(row["stage"])
-    again.model.method.fit(again)
-    assert stages == ["search", "train"] and again.history == whole.history
-    assert same_state(again.model.trained_state(), whole.model.trained_state())
+    stages.check_killed(run, tmp_path, ("search", 1), ["search", "train"], same_state)

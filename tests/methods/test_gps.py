@@ -1,20 +1,17 @@
 """GPS: in every neuron the inputs with the largest gradients train, chosen from the samples before training."""
 
+from functools import partial
+
 import pytest
 import torch
 
 import methods
 from benchmarks import backbones
 from methods.gps import contrastive
-from tests.support import tiny
+from tests.support import stages, tiny
 
 
-def load(split, size=4):
-    size = size if split == "train" else 0
-    return torch.randn(size, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(size) % 2
-
-
-def run(scratch=None, load=load, **options):
+def run(scratch=None, load=stages.load, **options):
     return tiny.trainer(tiny.wire("gps", "image", **options), load, epochs=1, scratch=scratch)
 
 
@@ -56,7 +53,7 @@ def test_it_equals_a_backbone_with_the_entries_added_one_by_one():
 
 def by_hand():
     """The two inputs of every neuron with the largest gradients of the contrastive loss."""
-    (x, y), body = load("train"), tiny.backbone("image")
+    (x, y), body = stages.load("train"), tiny.backbone("image")
     features = body(x)
     gradients = torch.autograd.grad(
         contrasted(torch.stack([f / f.norm() for f in features]), y.tolist()), weights(body)
@@ -109,25 +106,6 @@ def test_before_the_stage_the_inputs_of_a_neuron_are_spread_over_it():
     assert qkv[0].tolist() == [0, 12, 24, 36] and qkv[1].tolist() == [1, 13, 25, 37]
 
 
-@pytest.mark.parametrize("at", [("selection", 3), ("train", 1)])
-def test_killed_it_ends_like_an_undisturbed_run_and_looks_at_most_once_more(tmp_path, at, same_state):
-    def twelve(split):
-        return load(split, 12)
-
-    whole = run(tmp_path / "whole", twelve)
-    whole.model.method.fit(whole)
-    killed = run(tmp_path / "killed", twelve)
-
-    def kill(row):
-        if (row["stage"], row["epoch"]) == at:
-            raise KeyboardInterrupt
-
-    killed.on_epoch = kill
-    with pytest.raises(KeyboardInterrupt):
-        killed.model.method.fit(killed)
-    again, stages = run(tmp_path / "killed", twelve), []
-    again.on_epoch = lambda row: stages.append(row["stage"])
-    again.model.method.fit(again)
-    assert stages == ["selection"] * 3 * (at[0] == "selection") + ["train"]
-    assert again.history == whole.history
-    assert same_state(again.model.trained_state(), whole.model.trained_state())
+@pytest.mark.parametrize(("at", "left"), [(("selection", 3), 3 * ["selection"]), (("train", 1), [])])
+def test_killed_it_ends_like_an_undisturbed_run_and_looks_at_most_once_more(tmp_path, at, left, same_state):
+    stages.check_killed(partial(run, load=partial(stages.load, size=12)), tmp_path, at, [*left, "train"], same_state)

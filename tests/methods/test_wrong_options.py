@@ -17,6 +17,8 @@ AT_LEAST_1 = [
     *(("adapterx", field) for field in ("experts", "heads", "routing_dim")),
     *(("noah", field) for field in ("supernet_epochs", "population", "parents", "max_params")),
     *(("idpt", "neighbors"), ("mosa", "copies"), ("repadapter", "groups"), ("apla", "rows"), ("gps", "inputs")),
+    *((name, field) for name in ("spt_adapter", "spt_lora") for field in ("rank", "batches")),
+    *(("spt_lora", field) for field in ("matrix_ratio", "vector_ratio")),
 ]
 OTHERS = [
     ("adapter", {"position": "fnn"}, "unknown position 'fnn'; did you mean 'ffn'? known: both, ffn"),
