@@ -112,9 +112,10 @@ class Method(nn.Module):
         """The names of the backbone's parameters that train, under the default options."""
         return set()
 
-    def before(self, module: nn.Module, f: TokenMap) -> None:
-        """Make ``module(x)`` compute ``module(f(x))``."""
-        self._handles.append(module.register_forward_pre_hook(partial(hooks.change_input, f)))
+    def before(self, module: nn.Module, f: TokenMap, *, tokens: bool = False) -> None:
+        """Make ``module(x)`` compute ``module(f(x))``. ``tokens`` says that f exchanges tokens, such as prompts."""
+        change = hooks.exchange_tokens if tokens else hooks.change_input
+        self._handles.append(module.register_forward_pre_hook(partial(change, f)))
 
     def after(self, module: nn.Module, f: TokenMap) -> None:
         """Make ``module(x)`` compute ``f(module(x))``."""

@@ -39,6 +39,11 @@ def change_input(f: TokenMap, module: nn.Module, args: Arguments) -> Arguments:
     return (f(args[0]), *args[1:])
 
 
+def exchange_tokens(f: TokenMap, module: nn.Module, args: Arguments) -> Arguments:
+    """The module reads the sequence f(x) in place of x: tokens join it or take the place of others."""
+    return (f(args[0]), *args[1:])
+
+
 def change_output(f: TokenMap, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:
     """The module returns f(y) in place of y."""
     return f(output)

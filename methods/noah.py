@@ -75,7 +75,7 @@ class NOAH(Supernet):
             own = [next(modules) for _ in stage]
             prompts = [family[2] for family in own]
             for number, (block, (adapter, update, _)) in enumerate(zip(stage, own, strict=True)):
-                self.before(block.module, partial(exchange, prompts, number))
+                self.before(block.module, partial(exchange, prompts, number), tokens=True)
                 self.beside(block.linear("qkv", "noah"), update)
                 self.after(block.ffn.out, adapter)  # it acts on what drop-path leaves of the FFN, and is not dropped
             self.after(stage[-1].module, partial(take_off, prompts, len(stage)))

@@ -134,7 +134,7 @@ class PointPEFT(Method):
         for number, (block, widening, spread, adapter) in enumerate(parts):
             prompted = number < len(self.priors)
             if prompted:
-                self.before(block.module, partial(_enter, self.priors[number], self._told))
+                self.before(block.module, partial(_enter, self.priors[number], self._told), tokens=True)
             self.after(block.ffn.out, partial(_widen, widening))
             graph, count = (self._with_prompts, self.count) if prompted else (self._alone, 0)
             spreading = partial(spread, graph=graph, mixed=self.attention)

@@ -69,7 +69,7 @@ class VPTShallow(Method):
         self.admit_prompts(backbone, "vpt")
         stage = backbone.stages[0]
         self.prompts = _prompts(backbone, stage[0], config)
-        self.before(stage[0].module, self.prompts)
+        self.before(stage[0].module, self.prompts, tokens=True)
         self.after(stage[-1].module, partial(drop_last, config.prompts))
 
 
@@ -92,7 +92,7 @@ class VPTDeep(Method):
             for block in stage:
                 prompts = _prompts(backbone, block, config, replaced=0 if block is stage[0] else config.prompts)
                 self.prompts.append(prompts)
-                self.before(block.module, prompts)
+                self.before(block.module, prompts, tokens=True)
             self.after(stage[-1].module, partial(drop_last, config.prompts))
 
 

@@ -69,6 +69,10 @@ class Recipe:
         hflip: the probability that an image is mirrored.
         validate_every: with train_split=train, the validation split is read after every so many epochs, and after the
             last one.
+        pace: PACE's regulariser of methods with adapters: two passes per step with noise on the adapters ("pace"), or
+            one pass and the logits of the epoch before ("fast"). See ``benchmarks.training.pace``.
+        pace_lambda: the weight of PACE's distance of logits.
+        pace_sigma: the standard deviation of PACE's noise at the first block; it falls linearly to 0.
         masked: whether, in a test set, only those classes compete that it has samples of. Of 1,000 classes,
             ImageNet-A and -R have 200.
     """
@@ -95,6 +99,9 @@ class Recipe:
     resize: Literal["squash", "checkpoint"] = field(default="squash", metadata=LATER)
     validate_every: Annotated[int, at_least(1)] = field(default=1, metadata=LATER)
     masked: bool = field(default=False, metadata=LATER)
+    pace: Literal["none", "pace", "fast"] = field(default="none", metadata=LATER)
+    pace_lambda: Annotated[float, positive] = field(default=0.1, metadata=LATER)
+    pace_sigma: Annotated[float, positive] = field(default=1.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -105,6 +112,13 @@ class Recipe:
         check(
             self.checkpoint_rule != "best_val" or self.train_split == "train",
             "checkpoint_rule=best_val chooses the epoch on val; add train_split=train, which keeps val out of training",
+        )
+
+        moved = [name for name in ("pace_lambda", "pace_sigma") if getattr(self, name) != getattr(Recipe, name)]
+        check(self.pace != "none" or not moved, f"{moved[:1]} is of PACE, which is off; add pace=pace, or leave it out")
+        check(
+            self.pace == "none" or not self.compile,
+            f"pace={self.pace} changes modules between passes, so steps cannot be compiled; leave compile out",
         )
 
     @property

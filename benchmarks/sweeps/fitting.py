@@ -61,6 +61,15 @@ def check_kind(task: suites.Task, name: str, config: Config, recipe: Recipe) -> 
         check(given == default, f"{name}: {pooled}, so {cure}")
 
 
+def check_pace(name: str, config: Config, source: backbones.Source, recipe: Recipe) -> None:
+    """Refuse PACE for a method that adds nothing to features, on which its noise acts."""
+    check(
+        recipe.pace == "none" or wiring.adds(source.name, name, config),
+        f"recipe: pace={recipe.pace} puts noise on a method's adapters, and '{name}' has none; leave '{name}' out, or "
+        "use pace=none",
+    )
+
+
 def check_weights(sources: Iterable[backbones.Source], names: Sequence[str]) -> None:
     """Refuse weights that are missing or cannot be loaded, unless all methods start from random weights.
 

@@ -184,6 +184,7 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
         kind = kinds[task]
         for config, recipe in product(wired[kind, name], recipes[task, name]):
             fitting.check_kind(suite.tasks[task], name, config, recipe)
+            fitting.check_pace(name, config, sources[kind], recipe)
             spec = Spec(
                 method=name,
                 config=config,

@@ -1,14 +1,17 @@
 """Whether a method can act on a backbone at all, found out before the first run. No weights are needed."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
 
 import methods
 from benchmarks import backbones
+from methods import noise
 from methods.backbone import Backbone
-from methods.base import Config
+from methods.base import Config, Method
 from methods.errors import UserError
 
 BYTES = 4  # per weight
@@ -37,6 +40,13 @@ def misfit(backbone: str, method: str, config: Config) -> str | None:
 
 
 @cache
+def adds(backbone: str, method: str, config: Config) -> bool:
+    """Whether a method that fits a backbone adds anything to its features, which PACE's noise could act on."""
+    with _wired(backbone, method, config) as (body, wired):
+        return noise.adds(body, wired.eval())
+
+
+@cache
 def bare(name: str) -> Backbone:
     """The architecture alone. Every method is detached from it, so one serves all of them.
 
@@ -48,12 +58,18 @@ def bare(name: str) -> Backbone:
 
 
 def _trained(backbone: str, method: str, config: Config) -> int:
-    """The number of parameters that a method trains. Torch's random numbers stay as they were."""
+    """The number of parameters that a method trains."""
+    with _wired(backbone, method, config) as (body, wired):
+        modules = (body.module, wired)
+        return sum({id(p): p.numel() for module in modules for p in module.parameters() if p.requires_grad}.values())
+
+
+@contextmanager
+def _wired(backbone: str, method: str, config: Config) -> Iterator[tuple[Backbone, Method]]:
+    """A method on a backbone of random weights. Torch's random numbers stay as they were."""
     bridged = method.startswith(methods.BRIDGE)  # tuners of Hugging Face PEFT may compute with the weights' values
     with torch.random.fork_rng([]), torch.device("cpu" if bridged else "meta"):
         body = backbones.describe(backbones.build(backbone, pretrained=False)) if bridged else bare(backbone)
         wired = methods.build(method, body, config)
-    modules = (body.module, wired)
-    trained = {id(p): p.numel() for module in modules for p in module.parameters() if p.requires_grad}
-    wired.detach()
-    return sum(trained.values())
+        yield body, wired
+        wired.detach()

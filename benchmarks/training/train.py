@@ -5,6 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +23,7 @@ from benchmarks.training.feature_cache import FeatureCache
 from benchmarks.training.measure import StepClock
 from benchmarks.training.model import Classifier
 from benchmarks.training.optimizer import adamw, cosine
+from benchmarks.training.pace import Pace
 from benchmarks.training.precision import autocast
 
 Load = Callable[[str], tuple[Tensor, Tensor]]
@@ -64,6 +66,7 @@ class Trainer:
         self.seed, self.generator = seed, torch.Generator().manual_seed(seed)
         self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         self.history: list[Epoch] = []
+        self.pace: Pace | None = None  # from ``train`` on, if the recipe has it; earlier stages are without
         self.clock = StepClock(device)
         self.best: tuple[float, dict[str, Tensor]] | None = None  # the best checkpoint so far: accuracy and weights
         self.accuracy_epoch = recipe.epochs
@@ -89,9 +92,11 @@ class Trainer:
         self.clock = StepClock(self.device)  # the steps of earlier stages do not count as steps of this method
         epochs = self.recipe.epochs
         x = self.x if self._whole is None else self._whole
-        for epoch, loss, lr in self._epochs(x, self.y, epochs, self.model.method.config.lr):
-            self._finish_epoch(epoch, loss, lr)
-            self.tell("train", epoch, epochs, self.history[-1])
+        self.pace = Pace(self.recipe, len(x), self.seed, self.device) if self.recipe.pace != "none" else None
+        with self.pace.acting_on(self.model) if self.pace else nullcontext():
+            for epoch, loss, lr in self._epochs(x, self.y, epochs, self.model.method.config.lr):
+                self._finish_epoch(epoch, loss, lr)
+                self.tell("train", epoch, epochs, self.history[-1])
         if self.best is not None:
             self.model.load_state_dict(self.best[1], strict=False)
 
@@ -187,11 +192,14 @@ class Trainer:
             self.x = compute() if shared is None else shared(compute, self.x)
         self.prefix = {"block": block, "bytes": self.x.nbytes}
 
-    def batch_loss(self, model: Classifier, x: Tensor, y: Tensor) -> Tensor:
-        """The loss of one training batch, as the method defines it."""
+    def batch_loss(self, model: Classifier, x: Tensor, y: Tensor, index: Tensor | None = None) -> Tensor:
+        """The loss of one batch as the method and the recipe define it. ``index`` has the numbers of its samples."""
         with autocast(self.device, self.dtype):
             forward = partial(prefix.resumed, model, self.prefix["block"]) if self.prefix else model
-            return model.method.loss(forward, x, y, self.criterion)
+            if self.pace is None:
+                return model.method.loss(forward, x, y, self.criterion)
+            plain = partial(model.method.loss, x=x, y=y, criterion=self.criterion)
+            return self.pace.loss(plain, forward, x, torch.arange(len(x)) if index is None else index)
 
     def _epochs(self, x: Tensor, y: Tensor, epochs: int, lr: float) -> Iterator[tuple[int, float, float]]:
         """Train epoch by epoch; yields the epoch's number, mean loss and last learning rate."""
@@ -215,7 +223,7 @@ class Trainer:
             schedule.step_update(done + step)
             inputs = self._augmented(x[index])
             with self.clock.step() as mark:
-                loss = self.batch_loss(self._stepped, inputs, y[index])
+                loss = self.batch_loss(self._stepped, inputs, y[index], index)
                 mark("forward")
                 optimizer.zero_grad()
                 loss.backward()
