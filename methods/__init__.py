@@ -45,6 +45,7 @@ METHODS: dict[str, str] = {
     "pointpeft": "methods.pointpeft:PointPEFT",
     "ppt": "methods.ppt:PPT",
     "pointlora": "methods.pointlora:PointLoRA",
+    "gaprompt": "methods.gaprompt:GAPrompt",
     "bi_adaptformer": "methods.binary:BiAdaptFormer",
     "bi_lora": "methods.binary:BiLoRA",
     "rlrr": "methods.rlrr:RLRR",

@@ -118,6 +118,7 @@ class Points:
     """How a backbone of points makes tokens of a cloud: G groups of K points become patches.
 
     Attributes:
+        groups, size: G and K.
         grouping: the module that reads points (B, N, 3) and returns groups (B, G, 1 + K, 3), each centre and then its
             neighbours. It is not called for groups that were found before; see ``Method.reads_clouds``.
         encoder: the module that reads the neighbours (B, G, K, 3) relative to their centres.
@@ -130,6 +131,8 @@ class Points:
         farthest: maps points (B, N, 3) and a count to the indices (B, count) of points that cover the cloud evenly.
     """
 
+    groups: int
+    size: int
     grouping: nn.Module
     encoder: nn.Module
     first_layers: nn.Module

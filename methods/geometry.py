@@ -16,6 +16,22 @@ CENTER_SHARE = 0.3  # of a sub-centre's own token in what it spreads
 HEADS, HEAD_WIDTH = 6, 3  # of the small attention
 
 
+def subcenters(groups: int) -> int:
+    """The number of sub-centres of so many centres: half as many."""
+    return max(1, groups // 2)
+
+
+@torch.no_grad()
+def neighborhoods(
+    places: Tensor, count: int, size: int, farthest: Callable[[Tensor, int], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Of places (B, T, 3), the indices (B, S) of ``count`` far ones, and (B, S, K) of those nearest to each."""
+    chosen = farthest(places, count)
+    corner = places.gather(1, chosen[..., None].expand(-1, -1, 3))
+    apart = torch.cdist(corner, places, compute_mode="donot_use_mm_for_euclid_dist")
+    return chosen, apart.topk(min(size, places.shape[1]), largest=False).indices
+
+
 class Graph:
     """The graph of this forward pass: neighbours (B, S, 1 + K), sub-centre first, and weights (B, G, S) to spread by.
 
@@ -30,15 +46,11 @@ class Graph:
 
         The weights are 1 / (distance^2 + 1e-8), divided by their sum.
         """
-        with torch.no_grad():
-            chosen = farthest(places, max(1, centers.shape[1] // 2))
+        chosen, near = neighborhoods(places, subcenters(centers.shape[1]), neighbors, farthest)
+        self.near.put(torch.cat([chosen[..., None], near], dim=-1))
         corner = places.gather(1, chosen[..., None].expand(-1, -1, 3))
-        with torch.no_grad():
-            apart = torch.cdist(corner, places, compute_mode="donot_use_mm_for_euclid_dist")
-            nearest = apart.topk(min(neighbors, places.shape[1]), largest=False).indices
-            self.near.value = torch.cat([chosen[..., None], nearest], dim=-1)
         weights = 1 / ((centers[:, :, None] - corner[:, None]).square().sum(-1) + 1e-8)
-        self.weights.value = weights / weights.sum(-1, keepdim=True)
+        self.weights.put(weights / weights.sum(-1, keepdim=True))
 
 
 class Spread(nn.Module):
@@ -51,13 +63,14 @@ class Spread(nn.Module):
         super().__init__()
         self.norm = nn.BatchNorm1d(dim)
 
-    def forward(self, tokens: Tensor, graph: Graph, mixed: Callable[[Tensor], Tensor]) -> Tensor:
-        """``mixed`` changes the neighbours (B, S, K, D) of each sub-centre first."""
+    def forward(self, tokens: Tensor, graph: Graph, mixed: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """``mixed``, if there is one, changes the neighbours (B, S, K, D) of each sub-centre first."""
         near, weights = graph.near.value, graph.weights.value
         assert near is not None and weights is not None, "the graph is found before the first block"
         index = near.flatten(1)[..., None].expand(-1, -1, tokens.shape[-1])
         centers, neighbors = tokens.gather(1, index).unflatten(1, near.shape[1:]).tensor_split([1], dim=2)
-        found = F.gelu(normalized(self.norm, mixed(neighbors).amax(dim=2)))
+        neighbors = mixed(neighbors) if mixed else neighbors
+        found = F.gelu(normalized(self.norm, neighbors.amax(dim=2)))
         out: Tensor = weights.to(found.dtype) @ (found + CENTER_SHARE * centers[:, :, 0])
         return out
 

@@ -113,7 +113,7 @@ class PointLoRA(Method):
         cloud, blocks = backbone.cloud, backbone.blocks
         self._points, self._tokens, self._prompts, self._places, self._terms, self._best = (Tap() for _ in range(6))
         self._regroup, self._encode = cloud.regroup, cloud.encode
-        self.prefix, self.size = blocks[0].prefix_tokens, backbone.patch_values // 3
+        self.prefix, self.size = blocks[0].prefix_tokens, cloud.size
         self.admit_prompts(backbone, "pointlora")
         self.read(cloud.grouping, self._points.put)
         self.read_output(backbone.tokenizer[0], self._tokens.put)

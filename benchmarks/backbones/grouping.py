@@ -27,9 +27,10 @@ def nearest(points: Tensor, groups: int, size: int, *, skip_origin: bool = False
     if points.shape[1] < (needed := max(groups, size)):
         has = f"the clouds have {points.shape[1]} points each"
         raise UserError(f"{has}, but this backbone needs at least {needed} ({groups} groups of {size} points)")
-    index = farthest_points(points, groups, skip_origin=skip_origin)
-    centers = points.gather(1, index[..., None].expand(-1, -1, 3))
-    near = torch.cdist(centers, points, compute_mode=EXACT).topk(size, largest=False).indices
+    fixed = points.detach()  # the choice has no gradient
+    index = farthest_points(fixed, groups, skip_origin=skip_origin)[..., None].expand(-1, -1, 3)
+    centers = points.gather(1, index)
+    near = torch.cdist(fixed.gather(1, index), fixed, compute_mode=EXACT).topk(size, largest=False).indices
     flat = near.flatten(1)[..., None].expand(-1, -1, 3)
     return points.gather(1, flat).unflatten(1, (groups, size)), centers
 

@@ -264,6 +264,8 @@ def describe(model: PointTransformer) -> Backbone:
         head_hidden_size=body.head_hidden_size,
         patch_values=3 * body.group_size,
         points=Points(
+            groups=body.num_groups,
+            size=body.group_size,
             grouping=body.grouping,
             encoder=body.encoder,
             first_layers=body.encoder.first_conv,

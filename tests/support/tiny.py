@@ -20,6 +20,8 @@ PAIRS = [(name, m) for name in sorted(methods.METHODS) for m in MODALITIES if m 
 FAMILIES = ("eva", "swin", "convnext")  # besides the plain ViT and the point transformer
 FFN = {name: {"targets": ("fc1", "fc2")} for name in ("lora", "bi_lora", "mlae", "hydra")}
 OPTIONS = {"convnext": {**FFN, "adapterx": {"prompts": False}}}  # it has no attention
+# the groups are so few and small that they may leave fewer points out
+OPTIONS |= {family: {"gaprompt": {"points": 32}} for family in ("points", "gpt", "femae")}
 FITTING = [
     (name, family)
     for name in sorted(methods.METHODS)
