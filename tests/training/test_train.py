@@ -130,7 +130,7 @@ def test_best_test_records_the_test_accuracy_of_every_epoch():
 
 def test_learning_rate_warms_up_then_follows_a_cosine():
     run = trainer(epochs=10, warmup_epochs=2, lr=1.0)
-    run.batch_loss = lambda model, x, y: (model(x) * 0).sum()  # type: ignore[method-assign]
+    run.batch_loss = lambda model, x, y, index: (model(x) * 0).sum()  # type: ignore[method-assign]
     run.train()
     rates = [row["lr"] for row in run.history]
     assert rates[0] < rates[1]
@@ -141,7 +141,7 @@ def test_learning_rate_warms_up_then_follows_a_cosine():
 
 def test_a_loss_that_is_not_finite_stops_the_run():
     run = trainer()
-    run.batch_loss = lambda model, x, y: (model(x) * float("inf")).sum()  # type: ignore[method-assign]
+    run.batch_loss = lambda model, x, y, index: (model(x) * float("inf")).sum()  # type: ignore[method-assign]
     with pytest.raises(Diverged, match="epoch 1"):
         run.train()
 
@@ -158,7 +158,7 @@ def test_restart_restores_the_first_weights(same_state):
 def test_no_batch_is_too_small_for_batch_norm():
     sizes: list[int] = []
     run = trainer(batch_size=31)  # 32 samples
-    run.batch_loss = lambda model, x, y: sizes.append(len(x)) or model(x).sum()  # type: ignore[method-assign, func-returns-value]
+    run.batch_loss = lambda model, x, y, index: sizes.append(len(x)) or model(x).sum()  # type: ignore[method-assign, func-returns-value]
     run.train()
     assert sizes == [16, 16] * 3
 
