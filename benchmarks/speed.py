@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.timing.turns import Timing
 
 WHAT = ("methods", "harness", "together")
-NOT_OF_A_REPORT = {"methods", "set", "backbone", "batch_size", "side_by_side"}
+NOT_OF_A_REPORT = {"methods", "set", "backbone", "batch_size", "side_by_side", "peaks"}
 BACKBONE = "vit_base_patch16_224"
 TABLES, RECORDS = Path("results/speed"), Path("results/performance")
 HELP = {
@@ -30,6 +31,7 @@ HELP = {
 }
 EXAMPLES = {
     "time two methods against the frozen floor": "--methods lora adapterx",
+    "find out what a side network saves": "--methods lora dtl --peaks",
     "find out after how many steps compilation pays off": "--methods lora --compile --device cuda",
     "find out how many runs of one method fill this machine": "together --methods lora --side-by-side 1 2 4",
 }
@@ -53,6 +55,8 @@ def parser() -> Parser:
     what.add_argument("--backbone", default=BACKBONE, metavar="NAME", help=f"backbone (default: {BACKBONE})")
     what.add_argument("--batch-size", type=int, default=8, metavar="N", help="samples per step (default: 8)")
     what.add_argument("--compile", action="store_true", help="time each method compiled as well")
+    peaks = "also measure the peak memory of each method, in processes that take two of its steps and nothing else"
+    what.add_argument("--peaks", action="store_true", help=peaks)
     processes = "numbers of processes for together (default: 1 2 4)"
     what.add_argument("--side-by-side", type=int, nargs="+", default=[1, 2, 4], metavar="N", help=processes)
     what.add_argument("--report", nargs="*", metavar="PART", help=HELP["report"])
@@ -108,8 +112,10 @@ def _timing(args: argparse.Namespace, setting: Setting) -> Timing:
     if args.what == "together":
         case = _cases(args.methods[:1], args.set, args.backbone)[-1]
         return measured.side_by_side(case, setting, args.side_by_side, args.repeats)
+    cases = _cases(args.methods, args.set, args.backbone)
     timed = measured.compilation if args.compile else measured.methods
-    return timed(_cases(args.methods, args.set, args.backbone), setting, args.repeats, args.clock)
+    timing = timed(cases, setting, args.repeats, args.clock)
+    return replace(timing, peak_bytes=measured.peaks(cases, setting)) if args.peaks else timing
 
 
 def _cases(names: Sequence[str], assignments: Sequence[str], backbone: str) -> list[Case]:

@@ -59,6 +59,8 @@ METHODS: dict[str, str] = {
     "dtl_plus": "methods.dtl:DTLPlus",
     "hydra": "methods.hydra:Hydra",
     "snell": "methods.snell:SNELL",
+    "last": "methods.last:LAST",
+    "dyt": "methods.dyt:DyT",
 }
 
 ENTRY_POINT_GROUP = "peft_bench.methods"

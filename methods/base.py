@@ -89,6 +89,7 @@ class Method(nn.Module):
     trains_head_alone: ClassVar[bool] = False  # neither new weights nor the backbone's train
     needs_attention: ClassVar[bool] = False  # a backbone whose blocks have no attention is refused
     needs_grid: ClassVar[bool] = False  # a backbone whose blocks state no grid of patches, as ConvNeXt, is refused
+    cost_varies: ClassVar[bool] = False  # the operations of inference depend on the sample: more samples are measured
     stochastic_backbone: ClassVar[bool] = True  # False: the backbone stays in eval mode, drop-path included
     reads_clouds: ClassVar[bool] = False  # True: it reads whole clouds, so no cloud is grouped before training
     # After ``merge``: yes: the backbone alone computes the features; in part: fewer hooks are left; no: all are left.

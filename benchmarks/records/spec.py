@@ -241,7 +241,8 @@ class Result:
         params: trainable parameters of the "method", the "head" and both ("trainable"), all parameters of the
             "backbone", and "task_file_bytes", the size of the task file.
         cost: "train_seconds", "peak_memory_bytes", median "step_ms" of each part of a step, "images_per_second" in
-            training, "flops_per_image" (forward; training step), and "latency_ms" of one sample (unmerged; merged).
+            training, "flops_per_image" (forward, as executed; training step), and "latency_ms" of one sample (unmerged;
+            merged).
         environment: the version and commit of the code, package versions, threads, device and dtype.
         report: what the method adds about itself.
         status: always "finished"; unfinished runs have no record.

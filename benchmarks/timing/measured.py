@@ -19,7 +19,7 @@ from benchmarks.training.environment import device_name
 from methods import get, table
 
 PROCESSES = 3  # peak memory is the median over these
-ADAPTERX = Case(method="adapterx")
+ADAPTERX, DTL = Case(method="adapterx"), Case(method="dtl")
 NARROW = Case(method="adaptformer", options={"hidden": 8})  # the width for which its parameter count is published
 # bars: the largest allowed ratio of a step to a step of the frozen floor, on ViT-B/16 and two CPU cores
 BARS: Sequence[tuple[Case, float]] = (
@@ -29,6 +29,7 @@ BARS: Sequence[tuple[Case, float]] = (
     (Case(method="ssf"), 1.25),
     (ADAPTERX, 1.15),
     (Case(method="mosa"), 2.3),
+    (DTL, 0.8),
 )
 BAR_ROUNDS = 3  # methods with a bar are measured in this many times the rounds, to tell small differences apart
 # steps that each need only a setting
@@ -89,7 +90,7 @@ def report(device: torch.device, dtype: torch.dtype, repeats: int, clock: str) -
 
 def _with_peaks(setting: Setting, repeats: int, clock: str) -> Timing:
     timing = methods(every(backbones.modality(setting.backbone)), setting, repeats, clock)
-    return replace(timing, peak_bytes=peaks((LORA, FULL), setting))
+    return replace(timing, peak_bytes=peaks((LORA, FULL, DTL), setting))
 
 
 def every(modality: str) -> list[Case]:

@@ -18,6 +18,8 @@ from benchmarks.training.environment import device_name, environment
 from benchmarks.training.feature_cache import FeatureCache
 from benchmarks.training.train import Load, Trainer
 
+VARYING = 64  # training samples whose operations are averaged, if the operations depend on the sample
+
 
 def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epoch], None]) -> Result:
     """Train and test one model, write its task file below ``results``, and return its record.
@@ -30,8 +32,9 @@ def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epo
     cost = _train(trainer)
     report, params = _report(trainer), classifier.count()
     params["task_file_bytes"] = model.save(classifier, spec, store.adapter_path(results, spec))
-    samples = trainer.load("train")[0][:2].to(device)
-    cost |= _step_cost(trainer, samples)
+    shown = trainer.load("train")[0][:VARYING].to(device)
+    samples = shown[:2]
+    cost |= _step_cost(trainer, shown if classifier.method.cost_varies else samples)
     unmerged = measure.latency_ms(classifier, samples[:1])
     trainer.model = classifier.merged(samples)
     cost["latency_ms"] = {"unmerged": unmerged, "merged": measure.latency_ms(trainer.model, samples[:1])}

@@ -153,6 +153,14 @@ def test_a_small_run_shows_and_writes_floor_peer_and_methods(backbone, tmp_path,
     assert "written:" in capsys.readouterr().out
 
 
+def test_peaks_are_measured_if_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(measured, "peaks", lambda cases, setting: {str(case): 3 * 2**20 for case in cases[-1:]})
+    argv = ["--methods", "dtl", "--backbone", "vit_nano", "--batch-size", "2", "--repeats", "1", "--device", "cpu"]
+    assert speed.main([*argv, "--peaks", "-o", str(tmp_path)]) == 0
+    headers, rows = page.ratios(Timing.read(tmp_path / "methods-vit_nano-cpu.json"))
+    assert {row[0]: row[headers.index("peak memory")] for row in rows} == {FLOOR: "", "hf:lora": "", "dtl": "3 MiB"}
+
+
 @pytest.mark.slow
 def test_processes_side_by_side_share_the_time(tmp_path, monkeypatch):
     monkeypatch.setattr(together, "SECONDS", 0.5)
