@@ -28,7 +28,8 @@ class SNELLConfig(base.Config):
 
     ``sparsity``: the share of each update that is zero; the authors choose it task by task.
     ``kept``: what happens to the other entries w. "as_they_are" is the paper's equation; the authors' code multiplies w
-    by its "magnitude" |w|, through which no gradient flows.
+    by its "magnitude" |w|, through which no gradient flows. The default is the paper's: the products of the code start
+    at squares of small numbers, so they grow slowly.
     ``dropout`` acts on the input of every update but that of proj, and ``drop_path`` on the updates, as in the code.
     ``targets``: the matrices that are updated; empty: all of the blocks.
     """
@@ -85,10 +86,11 @@ class KernelUpdate(nn.Module):
         if not self.sparsity:
             return weight
         sizes = weight.detach().abs()
-        # the order statistic below the quantile: more entries than torch.quantile takes are allowed
-        threshold = sizes.flatten().kthvalue(1 + int(self.sparsity * (sizes.numel() - 1))).values
+        # the entries above the quantile; torch.quantile sorts all entries, and takes no more than 16 M of them
+        count = sizes.numel() - 1 - int(self.sparsity * (sizes.numel() - 1))
+        smallest = sizes.flatten().topk(count, sorted=False).values.amin()
         factors = sizes if self.kept == "magnitude" else torch.ones_like(sizes)
-        return weight * torch.where(sizes > threshold, factors, 0)
+        return weight * torch.where(sizes >= smallest, factors, 0)
 
 
 class SNELL(Updates):
