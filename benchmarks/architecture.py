@@ -13,7 +13,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of this verb."""
     return drawing.parser(
         "architecture",
-        "Draw the widths that a run of NOAH found, per block and family of modules.",
+        "Draw what a run that searches found: the widths of NOAH or the kinds of GLoRA, block by block.",
         {"draw the only run of NOAH in a folder": "noah --results try -o architecture.png"},
     )
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     record = drawing.asked(args)
     report = record.get("report", {})
     if "architecture" not in report:
-        raise UserError(f"the record of {drawing.title(record)} has no architecture; give a run of noah")
+        raise UserError(f"the record of {drawing.title(record)} has no architecture; give a run of noah or glora")
     widths, search = report["architecture"], report["search"]
     values = report.get("architecture_values", "width")
     panel = f"{values}, {search['params']:,} parameters, best of {search['subnets']:,} subnets on validation"

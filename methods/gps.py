@@ -53,7 +53,9 @@ def contrastive(features: Tensor, labels: Tensor) -> Tensor:
     """
     z, y = F.normalize(features.float(), dim=1).repeat(2, 1), labels.repeat(2)
     same = torch.eye(len(z), dtype=torch.bool, device=z.device)
-    share = (z @ z.T / TEMPERATURE).masked_fill(same, -torch.inf).log_softmax(dim=1)
+    with torch.autocast(z.device.type, enabled=False):  # bfloat16 is too coarse for a temperature this low
+        products = z @ z.T
+    share = (products / TEMPERATURE).masked_fill(same, -torch.inf).log_softmax(dim=1)
     positive = (y[:, None] == y) & ~same
     return -(share.masked_fill(~positive, 0).sum(dim=1) / positive.sum(dim=1)).mean()
 

@@ -7,6 +7,9 @@ import torch
 
 import methods
 from benchmarks import backbones
+from benchmarks.backbones.parts import PartHead
+from benchmarks.suites.kinds import Segmentation
+from benchmarks.training.model import Classifier
 from methods.gps import contrastive
 from tests.support import stages, tiny
 
@@ -66,6 +69,18 @@ def chosen(method):
     """The inputs that train, neuron by neuron."""
     places = [(e.index.view(-1, 2), e.shape[1:].numel()) for e in method.entries]
     return [{int(i) % inputs for i in row} for index, inputs in places for row in index]
+
+
+def test_a_segmentation_is_scored_by_its_cross_entropy():
+    x = torch.cat([tiny.inputs("points"), torch.zeros(4, 64, 1)], dim=-1)
+    y = torch.arange(64).remainder(2).expand(4, 64)
+    body, rows = tiny.backbone("points"), {"train": slice(4), "val": slice(0)}
+    method = methods.build("gps", backbones.describe(body), methods.config("gps", {}))
+    model = Classifier(body, method, PartHead(3 * tiny.WIDTH, 4 * tiny.WIDTH, 1, 2), kind=Segmentation((2,)))
+    trainer = tiny.trainer(model, lambda split: (x[rows[split]], y[rows[split]]), epochs=1)
+    before = [entries.index.clone() for entries in method.entries]
+    method.fit(trainer)
+    assert any(not torch.equal(e.index, old) for e, old in zip(method.entries, before, strict=True))
 
 
 def test_the_stage_chooses_the_inputs_with_the_largest_gradients():

@@ -237,3 +237,16 @@ def test_a_cpu_uses_bfloat16_if_it_supports_it_and_the_backbone_is_large(backbon
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": units})
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     assert auto_dtype(torch.device("cpu"), backbone) == expected
+
+
+def test_gradients_of_frozen_weights_are_those_of_each_batch_and_train_nothing(same_state: SameState):
+    run = trainer("linear")
+    weight = run.model.backbone.blocks[0].mlp.fc1.weight
+    before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    found = [gradients[0] for gradients in run.gradients([weight], batches=2)]
+    assert not weight.requires_grad and same_state(run.model.state_dict(), before)
+    order = torch.randperm(32, generator=torch.Generator().manual_seed(0)).split(8)
+    weight.requires_grad_(True)
+    for gradient, index in zip(found, order[:2], strict=True):
+        loss = nn.functional.cross_entropy(run.model.train()(run.x[index]), run.y[index])
+        assert torch.equal(gradient, torch.autograd.grad(loss, weight)[0])
