@@ -83,11 +83,13 @@ def beside_linear(weight: Entries, bias: Entries | None, x: Tensor) -> Tensor:
     shift = bias.delta() if bias is not None and len(bias.values) else None
     if len(weight.values):
         return F.linear(x, weight.delta(), shift)
-    return x.new_zeros(1) if shift is None else shift
+    return x.new_zeros(1) if shift is None else shift.expand(*x.shape[:-1], -1)
 
 
 def beside_norm(norm: nn.LayerNorm, weight: Entries, bias: Entries | None, x: Tensor) -> Tensor:
     """What the trained entries add to a LayerNorm: normalised x * dweight + dbias."""
+    if not len(weight.values) and (bias is None or not len(bias.values)):
+        return x.new_zeros(1)
     return F.layer_norm(x, norm.normalized_shape, weight.delta(), None if bias is None else bias.delta(), norm.eps)
 
 

@@ -117,11 +117,11 @@ def _sum(terms: list[Tensor | None], like: Tensor, *dims: int) -> Tensor | None:
 
 
 def _added(update: Update, linear: nn.Linear, x: Tensor) -> Tensor:
-    """What the deltas add to linear(x): (B, N, out), or zero or a vector, which is broadcast."""
+    """What the deltas add to linear(x): (B, N, out), or one zero."""
     weight, bias = update.deltas(linear)
     if weight is not None:
         return F.linear(x, weight, bias)
-    return x.new_zeros(1) if bias is None else bias
+    return x.new_zeros(1) if bias is None else bias.expand(*x.shape[:-1], -1)
 
 
 class GLoRA(Supernet):

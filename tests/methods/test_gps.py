@@ -39,7 +39,10 @@ def test_the_contrastive_loss_equals_a_loop_over_pairs():
     torch.manual_seed(0)
     features, labels = torch.randn(5, 7), [0, 1, 0, 2, 1]
     z = torch.stack([row / row.norm() for row in features])
-    tiny.close(contrastive(features, torch.tensor(labels)), contrasted(z, labels))
+    expected = contrasted(z, labels)
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            tiny.close(contrastive(features, torch.tensor(labels)), expected)
 
 
 @torch.no_grad()
