@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 class SupernetConfig(base.Config):
     """``supernet_*`` belong to the first stage, and ``lr`` to the third, which trains the winner.
 
+    ``supernet_epochs`` of None are five times the epochs of the recipe: 500 for the papers' 100.
     ``population`` to ``max_params`` belong to the second, the search. A subnet has at most ``max_params`` parameters.
     """
 
-    supernet_epochs: Annotated[int, at_least(1), at_most(100_000)] = 500
+    supernet_epochs: Annotated[int | None, at_least(1), at_most(100_000)] = None
     supernet_lr: Annotated[float, positive] = 5e-4
     population: Annotated[int, at_least(1), at_most(10_000)] = 50
     parents: Annotated[int, at_least(1)] = 10
@@ -85,7 +86,7 @@ class Supernet(Method):
         """
         config: Any = self.config
         judged = config.population + config.rounds * (config.mutants + config.crossovers)
-        return float(config.supernet_epochs + judged / 15 + epochs)
+        return float(self._supernet_epochs(epochs) + judged / 15 + epochs)
 
     def fit(self, trainer: Trainer) -> None:
         """Train the supernet, search it on the validation split, start again, and train the winner."""
@@ -101,13 +102,19 @@ class Supernet(Method):
         """The subnet that the search found, and what the search cost."""
         return super().report(trainer) | self._story
 
+    def _supernet_epochs(self, epochs: int) -> int:
+        """Epochs of the supernet, for a recipe of ``epochs``."""
+        config: Any = self.config
+        return int(config.supernet_epochs or 5 * epochs)
+
     def _train_supernet(self, trainer: Trainer) -> dict[str, Tensor]:
         """Train the supernet, or load it if an earlier execution of this run has trained it; returns its weights."""
         config: Any = self.config
         kept = trainer.kept("supernet")
         if kept is None:
             self._drawing = True
-            stage = trainer.stage("supernet", epochs=config.supernet_epochs, lr=config.supernet_lr, split="train")
+            epochs = self._supernet_epochs(trainer.recipe.epochs)
+            stage = trainer.stage("supernet", epochs=epochs, lr=config.supernet_lr, split="train")
             self._drawing = False
             kept = (trainer.model.trained_state(), {"supernet": stage})
             trainer.keep("supernet", *kept)

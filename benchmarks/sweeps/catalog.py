@@ -6,6 +6,7 @@ Everything in the table except the published counts is measured on backbones wit
 import copy
 import re
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from torch import nn
 import methods
 from benchmarks import backbones
 from benchmarks.backbones.points import PointTransformer
-from benchmarks.sweeps import matrix
+from benchmarks.sweeps import matrix, tuners
 from benchmarks.training.model import Classifier
 from methods.backbone import Modality
 from methods.hooks import only_reads
@@ -42,7 +43,7 @@ def page() -> str:
     table = tabulate(rows, headers=COLUMNS, tablefmt="github", disable_numparse=True)
     text = Path(__file__).with_name("catalog.txt").read_text(encoding="utf-8")
     counts = {"image": sizes["image"], "points": sizes["points"], "classes": CLASSES}
-    return text.format(**counts, table=table, matrix=matrix.table())
+    return text.format(**counts, table=table, matrix=matrix.table(), peft=version("peft"), tuners=tuners.table())
 
 
 def _row(name: str, bodies: Mapping[Modality, nn.Module], small: Mapping[Modality, nn.Module]) -> list[str]:

@@ -221,3 +221,9 @@ def test_a_budget_too_small_for_any_subnet_is_refused():
     trainer = run(max_params=1)
     with pytest.raises(UserError, match="no legal subnet in 10,000 draws; give a larger max_params"):
         trainer.model.method.fit(trainer)
+
+
+def test_the_supernet_trains_five_times_as_long_unless_told_otherwise():
+    told, untold = (tiny.wire("noah", "image", **{**SMALL, "supernet_epochs": epochs}).method for epochs in (7, None))
+    assert untold.epochs(100) - told.epochs(100) == 500 - 7
+    assert untold.epochs(15) - told.epochs(15) == 75 - 7

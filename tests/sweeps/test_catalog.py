@@ -1,12 +1,15 @@
 """methods/README.md is what its command writes, and its rows on known methods are right."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 import methods
 from benchmarks import catalog
+from benchmarks.sweeps import tuners
+from methods import hf_config
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +30,19 @@ def rows(text: str) -> dict[str, dict[str, str]]:
 def test_the_committed_page_is_what_the_command_writes(checked, page, monkeypatch, tmp_path):
     if not checked:  # the contract tests make the forward passes on tiny backbones, which spares most of the time here
         monkeypatch.setattr("methods.calls.check_called", lambda *given: None)
+        of_tuners = page[page.index("| method", page.index("## Tuners")) :].rstrip("\n")  # counting takes a minute
+        monkeypatch.setattr("benchmarks.sweeps.tuners.table", lambda: of_tuners)
+        monkeypatch.setattr("benchmarks.sweeps.catalog.version", lambda name: re.search("PEFT ([0-9.]+[0-9])", page)[1])
     assert catalog.main(["-o", str(tmp_path / "page.md")]) == 0
     assert (tmp_path / "page.md").read_text() == page
+
+
+@pytest.mark.skipif(find_spec("peft") is None, reason="Hugging Face PEFT is not installed")
+def test_every_tuner_of_peft_has_a_row_with_its_paper(page):
+    row = r"^\| `hf:(\w+)` +\| ([^|]+?) +\| \[[^|]+\]\((https://[^|]+)\) +\| [0-9,]+ +\|$"
+    listed = re.findall(row, page, re.MULTILINE)
+    assert {kind: (what, paper) for kind, what, paper in listed} == tuners.papers()
+    assert set(hf_config.kinds()) <= set(tuners.papers())
 
 
 def test_every_method_has_a_row(page):
