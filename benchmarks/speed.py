@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ BACKBONE = "vit_base_patch16_224"
 TABLES, RECORDS = Path("results/speed"), Path("results/performance")
 HELP = {
     "report": "measure the named parts, or all parts, of benchmarks/timing/README.md and write that page. Parts: "
-    "images (every method on ViT-B/16), points (every method on Point-MAE's transformer), sampling, folding, "
+    "images (every method on ViT-B/16), points (every method on Point-MAE's transformer), memory, sampling, folding, "
     "optimizers, harness, probe, evaluation, compilation and, on a CPU, bars",
     "clock": "wall: elapsed time (default); cpu: processor time of this process, for a machine with other work. With "
     "cpu set OMP_NUM_THREADS=1, because threads that wait for each other count too",
@@ -55,7 +54,7 @@ def parser() -> Parser:
     what.add_argument("--backbone", default=BACKBONE, metavar="NAME", help=f"backbone (default: {BACKBONE})")
     what.add_argument("--batch-size", type=int, default=8, metavar="N", help="samples per step (default: 8)")
     what.add_argument("--compile", action="store_true", help="time each method compiled as well")
-    peaks = "also measure the peak memory of each method, in processes that take two of its steps and nothing else"
+    peaks = "also measure the peak memory of two steps of each method, in a process of its own"
     what.add_argument("--peaks", action="store_true", help=peaks)
     processes = "numbers of processes for together (default: 1 2 4)"
     what.add_argument("--side-by-side", type=int, nargs="+", default=[1, 2, 4], metavar="N", help=processes)
@@ -112,10 +111,8 @@ def _timing(args: argparse.Namespace, setting: Setting) -> Timing:
     if args.what == "together":
         case = _cases(args.methods[:1], args.set, args.backbone)[-1]
         return measured.side_by_side(case, setting, args.side_by_side, args.repeats)
-    cases = _cases(args.methods, args.set, args.backbone)
-    timed = measured.compilation if args.compile else measured.methods
-    timing = timed(cases, setting, args.repeats, args.clock)
-    return replace(timing, peak_bytes=measured.peaks(cases, setting)) if args.peaks else timing
+    timed = measured.compilation if args.compile else measured.memory if args.peaks else measured.methods
+    return timed(_cases(args.methods, args.set, args.backbone), setting, args.repeats, args.clock)
 
 
 def _cases(names: Sequence[str], assignments: Sequence[str], backbone: str) -> list[Case]:

@@ -61,6 +61,7 @@ METHODS: dict[str, str] = {
     "snell": "methods.snell:SNELL",
     "last": "methods.last:LAST",
     "dyt": "methods.dyt:DyT",
+    "e2vpt": "methods.e2vpt:E2VPT",
 }
 
 ENTRY_POINT_GROUP = "peft_bench.methods"

@@ -1,8 +1,8 @@
 """The measurements of `python -m benchmarks.speed`. The first step of a Timing is the one to compare with."""
 
+import gc
 import multiprocessing
 import os
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -18,7 +18,7 @@ from benchmarks.training import measure
 from benchmarks.training.environment import device_name
 from methods import get, table
 
-PROCESSES = 3  # peak memory is the median over these
+GIVE_BACK = "MALLOC_MMAP_THRESHOLD_"  # glibc gives freed memory of at least so many bytes back at once
 ADAPTERX, DTL = Case(method="adapterx"), Case(method="dtl")
 NARROW = Case(method="adaptformer", options={"hidden": 8})  # the width for which its parameter count is published
 # bars: the largest allowed ratio of a step to a step of the frozen floor, on ViT-B/16 and two CPU cores
@@ -31,6 +31,7 @@ BARS: Sequence[tuple[Case, float]] = (
     (Case(method="mosa"), 2.3),
     (DTL, 0.8),
 )
+SAVING = (LORA, FULL, DTL, Case(method="last"))  # side networks against an update of the blocks and full training
 BAR_ROUNDS = 3  # methods with a bar are measured in this many times the rounds, to tell small differences apart
 # steps that each need only a setting
 PROBES: Mapping[str, Callable[[Setting], Mapping[str, Step]]] = {
@@ -60,15 +61,26 @@ def probe(what: str, setting: Setting, repeats: int, clock: str) -> Timing:
     return _timing(what, PROBES[what](setting), setting, repeats, clock)
 
 
-def peaks(cases: Sequence[Case], setting: Setting) -> dict[str, int]:
-    """Peak resident bytes (on CUDA: allocated bytes) of a process that takes two steps of a case and nothing else.
+def memory(cases: Sequence[Case], setting: Setting, repeats: int, clock: str) -> Timing:
+    """A training step of each case against a step of the frozen floor, and its peak memory."""
+    return replace(methods(cases, setting, repeats, clock, what="memory"), peak_bytes=peaks(cases, setting))
 
-    It is the median over several processes, because allocators keep different amounts in different processes.
+
+def peaks(cases: Sequence[Case], setting: Setting) -> dict[str, int]:
+    """The most bytes that two steps of a case need, weights included, each in a process of its own.
+
+    On CUDA these are allocated bytes. On a CPU they are resident bytes beyond those of the same process after a step of
+    a small model, which loads what every step needs. glibc gives freed memory back at once in these processes; another
+    allocator may keep some of it.
     """
-    spawn, turns = multiprocessing.get_context("spawn"), [*cases] * PROCESSES
-    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
-        found = list(pool.map(_peak, turns, [setting] * len(turns)))
-    return {str(case): statistics.median_low(found[at :: len(cases)]) for at, case in enumerate(cases)}
+    spawn, before = multiprocessing.get_context("spawn"), os.environ.get(GIVE_BACK)
+    os.environ[GIVE_BACK] = str(2**20)
+    try:
+        with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
+            return dict(zip(map(str, cases), pool.map(_peak, cases, [setting] * len(cases)), strict=True))
+    finally:
+        os.environ.pop(GIVE_BACK)
+        os.environ.update({} if before is None else {GIVE_BACK: before})
 
 
 def report(device: torch.device, dtype: torch.dtype, repeats: int, clock: str) -> dict[str, Callable[[], Timing]]:
@@ -77,20 +89,16 @@ def report(device: torch.device, dtype: torch.dtype, repeats: int, clock: str) -
     clouds = replace(images, backbone="point_mae")
     other = {"sampling": clouds, "folding": clouds, "evaluation": replace(images, backbone="deit_tiny_patch16_224")}
     parts: dict[str, Callable[[], Timing]] = {
-        "points": partial(_with_peaks, clouds, repeats, clock),
+        "points": partial(methods, every("points"), clouds, repeats, clock),
         **{name: partial(probe, name, other.get(name, images), repeats, clock) for name in PROBES},
         "compilation": partial(compilation, (LORA, ADAPTERX), images, repeats, clock),
-        "images": partial(_with_peaks, images, repeats, clock),
+        "images": partial(methods, every("image"), images, repeats, clock),
+        "memory": partial(memory, SAVING, images, repeats, clock),
     }
     if device.type == "cpu":
         cases = [Case(method=PEER), *[case for case, _ in BARS]]
         parts["bars"] = partial(methods, cases, images, BAR_ROUNDS * repeats, clock, what="bars")
     return parts
-
-
-def _with_peaks(setting: Setting, repeats: int, clock: str) -> Timing:
-    timing = methods(every(backbones.modality(setting.backbone)), setting, repeats, clock)
-    return replace(timing, peak_bytes=peaks((LORA, FULL, DTL), setting))
 
 
 def every(modality: str) -> list[Case]:
@@ -100,11 +108,20 @@ def every(modality: str) -> list[Case]:
 
 
 def _peak(case: Case, setting: Setting) -> int:
-    step = steps.step(steps.build(case, setting, setting.body()), setting)
+    kind = backbones.modality(setting.backbone)
+    small = next(name for name, modality in backbones.EMBEDDED.items() if modality == kind)
+    _two_steps(LORA, replace(setting, backbone=small))
+    gc.collect()
     measure.reset_peak_memory(setting.device)
+    start = measure.peak_memory_bytes(setting.device)
+    _two_steps(case, setting)
+    return measure.peak_memory_bytes(setting.device) - start
+
+
+def _two_steps(case: Case, setting: Setting) -> None:
+    step = steps.step(steps.build(case, setting, setting.body()), setting)
     for _ in range(2):
         step(lambda part: None)
-    return measure.peak_memory_bytes(setting.device)
 
 
 def _timing(what: str, timed: Mapping[str, Step], setting: Setting, repeats: int, clock: str) -> Timing:

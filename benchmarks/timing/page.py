@@ -18,6 +18,7 @@ PAGE = Path(__file__).parent / "README.md"
 START, END = "<!-- measured -->", "<!-- end of measured -->"
 TITLES = {
     "methods": "One training step, {backbone}, {device}",
+    "memory": "Peak memory of a step, {backbone}, {device}",
     "bars": "Methods with a bar, {backbone}, {device}",
     "compilation": "Compiled steps, {backbone}, {device}",
     "optimizers": "AdamW in PyTorch's three forms, {backbone}, {device}",

@@ -89,15 +89,14 @@ def method_steps(cases: Sequence[Case], setting: Setting) -> dict[str, Step]:
     head = nn.Linear(backbones.describe(body).head_hidden_size, setting.classes).to(setting.device)
     steps: dict[str, Step] = {FLOOR: _floor(frozen, head, setting)}
     for case in cases:
-        tuned = build(case, setting, body)
+        tuned = build(case, setting, copy.deepcopy(body))
         share_frozen(tuned.backbone, frozen)
         steps[str(case)] = step(tuned, setting, compiled=case.compiled)
     return steps
 
 
 def build(case: Case, setting: Setting, body: nn.Module) -> Classifier:
-    """The case on a copy of the backbone, with the head of its modality, in training mode."""
-    body = copy.deepcopy(body)
+    """The case on the backbone, with the head of its modality, in training mode."""
     described = backbones.describe(body)
     method = methods.build(case.method, described, methods.config(case.method, case.options))
     width = described.head_hidden_size + method.extra_features

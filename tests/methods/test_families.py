@@ -66,7 +66,7 @@ def test_kinds_of_a_family_train_and_merge(name, kind, options):
 @pytest.mark.parametrize("name", NEED_ATTENTION)
 def test_what_needs_attention_is_refused_on_convnext(name):
     prompts = "prompts act through attention, and ConvNeXt has none"
-    with pytest.raises(UserError, match=f"^[a-z]+: ({prompts}|acts on attention, which the blocks .* do not have)"):
+    with pytest.raises(UserError, match=f"^[a-z0-9_]+: ({prompts}|acts on attention, which the blocks .* do not have)"):
         trained(name, tiny.convnext())
 
 

@@ -66,6 +66,7 @@ CASES = [
     *OTHERS,
 ]
 ON_A_BACKBONE = [
+    ("e2vpt", "image", {"pieces": 49}, "pieces=49 must be at most the token width 48"),
     ("adapterx", "image", {"heads": 5}, "heads=5 must divide the token width 48"),
     *(
         ("idpt", "points", {"block": n}, f"block={n} must be from 1 to 2, the last of this backbone")

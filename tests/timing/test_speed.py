@@ -157,7 +157,7 @@ def test_peaks_are_measured_if_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(measured, "peaks", lambda cases, setting: {str(case): 3 * 2**20 for case in cases[-1:]})
     argv = ["--methods", "dtl", "--backbone", "vit_nano", "--batch-size", "2", "--repeats", "1", "--device", "cpu"]
     assert speed.main([*argv, "--peaks", "-o", str(tmp_path)]) == 0
-    headers, rows = page.ratios(Timing.read(tmp_path / "methods-vit_nano-cpu.json"))
+    headers, rows = page.ratios(Timing.read(tmp_path / "memory-vit_nano-cpu.json"))
     assert {row[0]: row[headers.index("peak memory")] for row in rows} == {FLOOR: "", "hf:lora": "", "dtl": "3 MiB"}
 
 
@@ -194,7 +194,7 @@ def test_folded_norms_compute_the_same():
 def test_methods_share_the_weights_that_none_of_them_trains():
     setting = Setting(backbone="vit_nano", batch_size=2, device=CPU, dtype=torch.float32)
     body = setting.body()
-    tuned = steps.build(Case(method="bitfit"), setting, body)
+    tuned = steps.build(Case(method="bitfit"), setting, setting.body())
     steps.share_frozen(tuned.backbone, body)
     same = {name: p.data_ptr() == body.get_parameter(name).data_ptr() for name, p in tuned.backbone.named_parameters()}
     assert {name for name, shared in same.items() if not shared} == {name for name in same if name.endswith("bias")}
