@@ -1,4 +1,4 @@
-"""python -m benchmarks.export: write a run as a checkpoint, an adapter of Hugging Face PEFT, or a task file."""
+"""python -m benchmarks.export: write a run as a checkpoint, a folder of timm, an adapter of PEFT, or a task file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import add_results, command_parser, guarded
+from benchmarks.cli import add_data_root, add_results, command_parser, guarded
+from benchmarks.files.root import use_data_root
 from methods.errors import check
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ ENDING = ".safetensors"
 EXAMPLES = {
     "write a checkpoint that timm loads, with the only LoRA of a folder merged into it": "lora --results try "
     "-o model.safetensors",
+    "write a folder for timm.create_model('local-dir:photos', pretrained=True)": "lora --results try --timm-dir photos",
     "write an adapter of Hugging Face PEFT": "lora --results try --peft adapter",
     "import a one-bit task file of PETL-ViT": "--from-petl cifar-bit1-dim32.bin --config cifar-bit1-dim32.yaml "
     "--task cifar.safetensors",
@@ -29,8 +31,9 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of this verb."""
     p = command_parser(
         "export",
-        "Write a trained model for use without this benchmark: as a plain checkpoint with the updates merged into its "
-        "weights and the head as 'head.*', or, for lora, as an adapter of Hugging Face PEFT.",
+        "Write a trained model for use without this benchmark: as a plain checkpoint or a folder of timm, with the "
+        "updates merged into the weights and the head under timm's name, or, for lora, as an adapter of Hugging Face "
+        "PEFT.",
         EXAMPLES,
     )
     read = p.add_argument_group("what to read")
@@ -43,9 +46,12 @@ def parser() -> argparse.ArgumentParser:
     read.add_argument("--config", type=Path, metavar="FILE.yaml", help="the YAML file that PETL-ViT has beside it")
     backbone = "backbone of --from-petl, as NAME or NAME@FILE (default: that of the suite vtab1k)"
     read.add_argument("--backbone", metavar="NAME", help=backbone)
+    add_data_root(read)
     add_results(read, "folder that holds the records and task files")
     write = p.add_argument_group("what to write")
     write.add_argument("-o", "--out", type=Path, metavar="FILE", help="checkpoint of timm or of the point backbone")
+    folder = "folder for model.safetensors and config.json, which timm loads by 'local-dir:DIR'"
+    write.add_argument("--timm-dir", type=Path, metavar="DIR", help=folder)
     write.add_argument("--peft", type=Path, metavar="DIR", help="folder for the two files of a PEFT adapter; lora only")
     write.add_argument("--task", type=Path, metavar="FILE", help="task file: the method, the head and the spec")
     return p
@@ -55,11 +61,15 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the files. Returns 2 for a person's mistake, or if the method cannot be written in that format."""
     args = parser().parse_args(argv)
-    check(bool(args.out or args.peft or args.task), "nothing to write; give -o FILE, --peft DIR or --task FILE")
+    written = [path for path in (args.peft, args.timm_dir, args.task, args.out) if path]
+    check(bool(written), "nothing to write; give -o FILE, --timm-dir DIR, --peft DIR or --task FILE")
     for path in filter(None, (args.out, args.task)):
         check(path.suffix == ENDING, f"cannot write '{path}': the file must end in {ENDING}")
     check(bool(args.run) != bool(args.from_petl), "give either RUN or --from-petl FILE.bin")
     check(args.out is None or args.out != args.task, f"-o and --task both name {args.out}; give two files")
+    twice = args.timm_dir is None or args.timm_dir != args.peft
+    check(twice, f"--timm-dir and --peft both name {args.peft}; give two folders")
+    use_data_root(args.data_root)
     tuned, spec = _petl(args) if args.from_petl else _run(args)
     from benchmarks.files.writing import write_atomic
     from benchmarks.training import export, model
@@ -76,7 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         model.save(tuned, spec, args.task)
     if args.out:
         export.write_plain(tuned, spec, args.out)
-    print("written: " + ", ".join(str(path) for path in (args.peft, args.task, args.out) if path))
+    if args.timm_dir:
+        export.write_timm(tuned, spec, args.timm_dir)
+    print("written: " + ", ".join(map(str, written)))
     return 0
 
 

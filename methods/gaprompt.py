@@ -145,7 +145,7 @@ class GAPrompt(Method):
         """(B, N, 3) -> (B, N + points, 3): shift the points and add the trained ones; keep the shape (B, 1, D)."""
         moved, summary = self.shift(points)
         self._shape.put(self.shape(summary)[:, None])
-        own = self.point_prompts.expand(len(points), -1, -1) * self.factor
+        own = self.point_prompts.expand(points.shape[0], -1, -1) * self.factor
         return torch.cat([moved.to(points.dtype), own.to(points.dtype)], dim=1)
 
     def _look(self, centers: Tensor) -> None:

@@ -151,7 +151,7 @@ class Prompts(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # Dropout comes after the expansion, so that each sample draws its own. It is a function, because torch's FLOP
         # counter fails on a module that returns a parameter's view.
-        own = F.dropout(self.prompts.expand(len(x), -1, -1), self.dropout, self.training)
+        own = F.dropout(self.prompts.expand(x.shape[0], -1, -1), self.dropout, self.training)
         # at the end, so that the class token and the patches keep their indices
         return torch.cat([x[:, : x.shape[1] - self.replaced], own.to(x.dtype)], dim=1)
 

@@ -80,7 +80,7 @@ class FusedLowRank(nn.Module):
         if not self.joint:
             return output.add_(self._apart(x))
         hidden, ups = self._joined(x)
-        return output.baddbmm_(hidden, ups.t().to(hidden.dtype).expand(len(hidden), -1, -1))
+        return output.baddbmm_(hidden, ups.t().to(hidden.dtype).expand(hidden.shape[0], -1, -1))
 
     def _joined(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The factors scale * down(x) and up of one update whose rank is the sum of the ranks of all parts.

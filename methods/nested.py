@@ -143,7 +143,7 @@ def exchange(family: Sequence[NestedPrompts], block: int, x: Tensor) -> Tensor:
     """
     if not family[block].width:
         return x
-    return torch.cat([take_off(family, block, x), family[block].tokens(len(x)).to(x.dtype)], dim=1)
+    return torch.cat([take_off(family, block, x), family[block].tokens(x.shape[0]).to(x.dtype)], dim=1)
 
 
 def take_off(family: Sequence[NestedPrompts], block: int, x: Tensor) -> Tensor:

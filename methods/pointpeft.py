@@ -144,7 +144,7 @@ class PointPEFT(Method):
         """Ask the memory about the clouds with these centres (B, G, 3), and find the graphs of their places."""
         groups = torch.cat([centers[:, :, None], centers[:, :, None] + self._offsets.take()], dim=2)
         self._told.put(self.memory(groups))
-        places = torch.cat([self.prompt_pos.expand(len(centers), -1, -1), centers], dim=1)
+        places = torch.cat([self.prompt_pos.expand(centers.shape[0], -1, -1), centers], dim=1)
         self._with_prompts.fill(places, centers, self._neighbors, self._farthest)
         self._alone.fill(centers, centers, self._neighbors, self._farthest)
 

@@ -481,7 +481,10 @@ ROWS = {
         "'nothing' names no run below none/runs; give a record's path or key",
     ),
     # export
-    "nothing to write": ("export x.safetensors", "nothing to write; give -o FILE, --peft DIR or --task FILE"),
+    "nothing to write": (
+        "export x.safetensors",
+        "nothing to write; give -o FILE, --timm-dir DIR, --peft DIR or --task FILE",
+    ),
     "a checkpoint of another ending": (
         "export x.safetensors -o x.pth",
         "cannot write 'x.pth': the file must end in .safetensors",
@@ -490,6 +493,10 @@ ROWS = {
     "two exports to one file": (
         "export x.safetensors -o y.safetensors --task y.safetensors",
         "-o and --task both name y.safetensors; give two files",
+    ),
+    "two exports to one folder": (
+        "export x.safetensors --timm-dir y --peft y",
+        "--timm-dir and --peft both name y; give two folders",
     ),
     "no run to export": (
         "export 0000 -o y.safetensors --results none",

@@ -38,7 +38,7 @@ def nearest(points: Tensor, groups: int, size: int, *, skip_origin: bool = False
 def chain(centers: Tensor) -> Tensor:
     """The order (B, G) of centres (B, G, 3) that begins with the first and goes on to the nearest that is left."""
     distance = torch.cdist(centers, centers, compute_mode=EXACT).detach()
-    clouds = torch.arange(len(centers), device=centers.device)
+    clouds = torch.arange(centers.shape[0], device=centers.device)
     order = [torch.zeros_like(clouds)]
     for _ in range(centers.shape[1] - 1):
         distance[clouds, :, order[-1]] = torch.inf

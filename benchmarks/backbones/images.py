@@ -1,5 +1,6 @@
 """Image backbones: the embedded vit_nano, and timm's models with their own or a local file's weights."""
 
+import json
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, get_args
@@ -140,16 +141,26 @@ def _of_timm(name: str, drop_path: float, size: int | None) -> nn.Module:
     check("radio" not in name, radio)
     try:
         known = f"local-dir:{_config(name).parent}" if on_hub else name
-        config = timm.get_pretrained_cfg(name, allow_unregistered=True)
-        any_size = config is not None and not config.fixed_input_size  # its class has no argument for the size
-        sized: dict[str, Any] = {} if any_size else {"img_size": size}
-        model: nn.Module = timm.create_model(known, num_classes=0, drop_path_rate=drop_path, **sized)
+        model: nn.Module = timm.create_model(known, num_classes=0, drop_path_rate=drop_path, **_sized(name, size))
         families.describe(model)
     except (OSError, RuntimeError) as error:  # it has no such weights
         raise UserError(f"cannot build backbone '{name}': {tensors.reason(error)}") from None
     except (TypeError, UserError) as error:  # some other architectures do not take these arguments
         raise UserError(f"backbone '{name}' is not supported: {tensors.reason(error)}") from None
     return model
+
+
+def _sized(name: str, size: int | None) -> dict[str, Any]:
+    """The argument for another size than that of the pretraining; classes that take images of any size have none."""
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    any_size = config is not None and not config.fixed_input_size
+    return {} if any_size or size is None else {"img_size": size}
+
+
+def model_arguments(name: str, size: int | None) -> dict[str, Any]:
+    """The arguments beside the number of classes that timm's architecture of this name was made with."""
+    stated = json.loads(_config(name).read_text()).get("model_args", {}) if name.startswith(names.HUB) else {}
+    return {**stated, **_sized(name, size)}
 
 
 def _repository(name: str, model: nn.Module) -> str | None:

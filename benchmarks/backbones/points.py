@@ -149,8 +149,8 @@ class PointTransformer(nn.Module):
         groups = points if points.ndim == 4 else self.prepare(points)
         centers = groups[:, :, 0]
         patches = self.reduce_dim(self.encoder(groups[:, :, 1:] - centers[:, :, None]))
-        tokens = [self.get_parameter(name).expand(len(points), -1, -1) for name, _ in self.prefix]
-        positions = [self.get_parameter(name).expand(len(points), -1, -1) for _, name in self.prefix]
+        tokens = [self.get_parameter(name).expand(points.shape[0], -1, -1) for name, _ in self.prefix]
+        positions = [self.get_parameter(name).expand(points.shape[0], -1, -1) for _, name in self.prefix]
         return torch.cat([*tokens, patches], dim=1), torch.cat([*positions, self.pos_embed(centers)], dim=1)
 
     def advance(self, x: Tensor, places: Tensor, blocks: Iterable[nn.Module]) -> Tensor:

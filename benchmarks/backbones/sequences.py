@@ -35,13 +35,13 @@ class WindowedAttention(nn.Module):
         shifted = torch.roll(patches, (-shift[0], -shift[1]), (1, 2)) if any(shift) else patches
         shifted = F.pad(shifted, (0, 0, 0, -grid[1] % size[1], 0, -grid[0] % size[0]))
         windows = window_partition(shifted, size).flatten(1, 2)  # (B * windows, A, D)
-        repeated = prompts.repeat_interleave(len(windows) // len(x), dim=0)
+        repeated = prompts.repeat_interleave(windows.shape[0] // x.shape[0], dim=0)
         mask = block.get_attn_mask(shifted) if block.dynamic_mask else block.attn_mask
         seen = _attend(block.attn, torch.cat([windows, repeated], dim=1), mask)
         windows, repeated = seen[:, : block.window_area], seen[:, block.window_area :]
         back = window_reverse(windows.unflatten(1, size), size, *shifted.shape[1:3])[:, : grid[0], : grid[1]]
         back = torch.roll(back, shift, (1, 2)) if any(shift) else back
-        return torch.cat([back.flatten(1, 2), repeated.unflatten(0, (len(x), -1)).mean(1)], dim=1)
+        return torch.cat([back.flatten(1, 2), repeated.unflatten(0, (x.shape[0], -1)).mean(1)], dim=1)
 
 
 def _attend(attn: Any, x: Tensor, mask: Tensor | None) -> Tensor:

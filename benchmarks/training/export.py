@@ -1,7 +1,11 @@
-"""Trained models as plain checkpoints, and from the files of Hugging Face PEFT and of PETL-ViT."""
+"""Trained models as plain checkpoints and folders of timm, and from the files of Hugging Face PEFT and of PETL-ViT."""
 
+import json
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +13,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 import methods
-from benchmarks import backbones
+from benchmarks import backbones, suites
+from benchmarks.backbones.images import model_arguments
 from benchmarks.backbones.names import parse
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Recipe, Spec
@@ -30,14 +35,23 @@ def write_plain(tuned: Classifier, spec: Spec, path: Path) -> None:
     """Save backbone and head under the names of the bare architecture, with the method merged into the backbone.
 
     Raises:
+        UserError: as in ``folded``.
+    """
+    write_atomic(path, _checkpoint(folded(tuned, spec), spec))
+
+
+def folded(tuned: Classifier, spec: Spec) -> Classifier:
+    """The model with the method merged into the backbone, so that backbone and head alone compute the same.
+
+    Raises:
         UserError: the method cannot be merged, so no plain checkpoint computes the same; or merging gave a linear a
             bias that timm's class has not.
     """
-    tuned = tuned.merged(_samples(tuned, spec))
+    tuned = tuned.merged(samples(tuned, spec))
     if not tuned.method.folded:
         raise UserError(
             f"{spec.method} cannot become a plain checkpoint: its new weights cannot be merged into the backbone's; "
-            "keep its task file instead"
+            "keep its task file, or write a graph with --onnx or --torch-export"
         )
     if spec.backbone.modality == "image":
         with torch.device("meta"):
@@ -46,22 +60,76 @@ def write_plain(tuned: Classifier, spec: Spec, path: Path) -> None:
         check(
             not new,
             f"{spec.method} cannot become a plain checkpoint of {spec.backbone.name}: merging makes "
-            f"{', '.join(new[:1])}, which timm's class does not have; keep its task file instead",
+            f"{', '.join(new[:1])}, which timm's class does not have; keep its task file, or write a graph with "
+            "--onnx or --torch-export",
         )
+    return tuned
+
+
+def _checkpoint(tuned: Classifier, spec: Spec) -> bytes:
+    """The tensors of backbone and head by the names of the bare architecture, and the card."""
     # timm's distilled DeiT has two heads and takes their mean; the features here are the mean of their two tokens
-    names = [name for name in ("head", "head_dist") if name == "head" or hasattr(tuned.backbone, name)]
-    head = {f"{name}.{key}": tensor for name in names for key, tensor in tuned.head.state_dict().items()}
-    state = {name: t.detach().cpu().contiguous().clone() for name, t in (tuned.backbone.state_dict() | head).items()}
-    write_atomic(path, save(state, metadata=card(tuned, spec)))
+    heads = {f"{name}.{key}": t for name in _heads(tuned.backbone) for key, t in tuned.head.state_dict().items()}
+    both = tuned.backbone.state_dict() | heads
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in both.items()}
+    return save(state, metadata=card(tuned, spec))
 
 
-def _samples(tuned: Classifier, spec: Spec) -> Tensor:
-    """Two random images or clouds, which show whether a merged model computes the same."""
+def _heads(backbone: nn.Module) -> list[str]:
+    """The names of the classifiers in the bare architecture, such as "head", or "head.fc" of Swin and ConvNeXt."""
+    ask = getattr(backbone, "get_classifier", None)  # timm's classes answer; point transformers have no classifier
+    if ask is None:
+        return ["head"]
+    found = ask()
+    places = found if isinstance(found, tuple) else (found,)
+    return [name for name, module in backbone.named_modules() if any(module is place for place in places)]
+
+
+def write_timm(tuned: Classifier, spec: Spec, folder: Path) -> None:
+    """Write ``model.safetensors`` and ``config.json``, from which timm makes the model by ``local-dir:FOLDER``.
+
+    Raises:
+        UserError: timm has no such architecture, or as in ``folded``.
+    """
+    known: Mapping[str, Any] = getattr(tuned.backbone, "pretrained_cfg", {})
+    check(
+        "architecture" in known,
+        f"timm has no architecture {parse(spec.backbone.name).model}; write a checkpoint for the class here with -o, "
+        "or a graph with --onnx or --torch-export",
+    )
+    frame, names = spec.backbone.frame, labels(spec)
+    assert frame is not None, "timm's architectures take images"
+    mean, std = (values.flatten().tolist() for values in (tuned.mean, tuned.std))
+    side = frame.size
+    stated = {name: known[name] for name in ("first_conv", "classifier", "fixed_input_size") if name in known}
+    look = {"crop_mode": frame.crop_mode, "crop_pct": frame.crop_pct, "interpolation": frame.interpolation}
+    config = {
+        "architecture": known["architecture"],
+        "num_classes": spec.classes,
+        **({"label_names": names} if names else {}),
+        "model_args": model_arguments(*parse(spec.backbone.name)[:2]),
+        "pretrained_cfg": stated | look | {"input_size": (3, side, side), "mean": mean, "std": std},
+    }
+    write_atomic(folder / "model.safetensors", _checkpoint(folded(tuned, spec), spec))
+    write_atomic(folder / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+
+
+def labels(spec: Spec) -> tuple[str, ...]:
+    """The names of the classes; empty where the suite that knows them, or its data, is not on this machine."""
+    with suppress(UserError):
+        task = suites.get(spec.suite).tasks.get(spec.task)
+        if task and task.classes == spec.classes:
+            return task.labels
+    return ()
+
+
+def samples(tuned: Classifier, spec: Spec, count: int = 2) -> Tensor:
+    """Random images or clouds, which show whether a merged or exported model computes the same."""
     size, generator = spec.backbone.image_size, torch.Generator().manual_seed(0)
     if size is not None:
-        return torch.randn(2, 3, size, size, generator=generator)
+        return torch.randn(count, 3, size, size, generator=generator)
     # the category of a cloud, where its points have one, is the first
-    return F.pad(torch.randn(2, POINTS, 3, generator=generator), (0, int(tuned.kind.per_point)))
+    return F.pad(torch.randn(count, POINTS, 3, generator=generator), (0, int(tuned.kind.per_point)))
 
 
 def card(tuned: Classifier, spec: Spec) -> dict[str, str]:
@@ -75,6 +143,8 @@ def card(tuned: Classifier, spec: Spec) -> dict[str, str]:
         mean, std = (str(values.flatten().tolist()) for values in (tuned.mean, tuned.std))
         frame = {name: str(value) for name, value in spec.backbone.frame._asdict().items()}
         card |= {"image_size": frame.pop("size"), "mean": mean, "std": std} | frame
+    if names := labels(spec):
+        card["label_names"] = json.dumps(names, ensure_ascii=False)
     return card | {"task": f"{spec.suite}/{spec.task}", "method": spec.method, "run": spec.key}
 
 

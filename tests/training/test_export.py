@@ -7,14 +7,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from timm.data import create_transform, resolve_model_data_config
 from torch import Tensor, nn
 
-from benchmarks import backbones, export, load_model
+from benchmarks import backbones, export, load_images, load_model
 from benchmarks.backbones.images import vit_nano
 from benchmarks.backbones.point_models import MODELS
 from benchmarks.files.frames import Frame
@@ -93,6 +96,72 @@ def test_a_checkpoint_loads_into_timm_by_the_name_in_it(tmp_path):
     bare = timm.create_model(card["architecture"], num_classes=int(card["num_classes"]))
     bare.load_state_dict(state)
     assert_same(bare, inputs("digits", 224), expected)
+
+
+TINY = {  # architectures of timm, and the arguments that make them small
+    "vit_tiny_patch16_224": {"img_size": 32, "embed_dim": 24, "depth": 2, "global_pool": "avg"},
+    "eva02_tiny_patch14_224": {"img_size": 28, "embed_dim": 24, "depth": 2},
+    "swin_tiny_patch4_window7_224": {
+        **{"img_size": 32, "window_size": 4, "embed_dim": 24},
+        **{"depths": (2, 1), "num_heads": (3, 3)},
+    },
+    "convnext_tiny": {"depths": (1, 1, 1, 1), "dims": (8, 8, 8, 16)},
+}
+
+
+@pytest.fixture
+def on_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Put a small model of an architecture into the cache of the hub; returns the backbone's name."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+    def put(architecture: str) -> str:
+        repository = f"me/{architecture}"
+        snapshot = tmp_path / "hub" / f"models--{repository.replace('/', '--')}" / "snapshots" / "1"
+        snapshot.mkdir(parents=True)
+        (snapshot.parents[1] / "refs").mkdir()
+        (snapshot.parents[1] / "refs" / "main").write_text("1")
+        arguments = TINY[architecture]
+        look = {"input_size": (3, 32, 32), "mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7), "crop_pct": 0.8}
+        look["fixed_input_size"] = "img_size" in arguments
+        config = {"architecture": architecture, "model_args": arguments, "pretrained_cfg": look}
+        (snapshot / "config.json").write_text(json.dumps(config))
+        torch.manual_seed(3)
+        bare = timm.create_model(architecture, num_classes=0, **arguments)
+        save_file(bare.state_dict(), snapshot / "model.safetensors")
+        return f"hf-hub:{repository}"
+
+    return put
+
+
+@pytest.mark.parametrize("architecture", TINY)
+def test_timm_makes_the_model_from_a_folder(architecture, on_hub, tmp_path):
+    name, folder = on_hub(architecture), tmp_path / "photos"
+    path, expected, spec = saved(tmp_path, "full", backbone=(name,), recipe={"resize": "checkpoint"})
+    assert export.main([str(path), "--timm-dir", str(folder)]) == 0
+    bare = timm.create_model(f"local-dir:{folder}", pretrained=True)
+    assert {file.name for file in folder.iterdir()} == {"config.json", "model.safetensors"}
+    assert bare.pretrained_cfg["label_names"] == list("0123456789")
+    assert_same(bare, inputs("digits", spec.backbone.image_size or 0), expected)
+
+
+@pytest.mark.parametrize("resize", ["squash", "checkpoint"])
+def test_timm_sees_a_photo_as_the_model_here_does(resize, on_hub, tmp_path):
+    path, _, _ = saved(tmp_path, "linear", backbone=(on_hub("convnext_tiny"),), recipe={"resize": resize})
+    assert export.main([str(path), "--timm-dir", str(tmp_path / "photos")]) == 0
+    bare = timm.create_model(f"local-dir:{tmp_path / 'photos'}", pretrained=True)
+    pixels = torch.randint(256, (50, 70, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    Image.fromarray(pixels.numpy()).save(tmp_path / "a.png")
+    seen = create_transform(**resolve_model_data_config(bare))(Image.open(tmp_path / "a.png"))[None]
+    model = load_model(path)
+    torch.testing.assert_close(model.normalized(load_images([tmp_path / "a.png"], model.frame)), seen)
+    assert_same(bare, seen, model(seen).detach())
+
+
+def test_an_architecture_that_timm_lacks_has_no_folder(tmp_path, complaint):
+    path, _, _ = saved(tmp_path, "lora")
+    line = complaint(export.main, str(path), "--timm-dir", str(tmp_path / "photos"))
+    assert line.startswith("timm has no architecture vit_nano; write a checkpoint for the class here with -o")
+    assert not (tmp_path / "photos").exists()
 
 
 def test_a_bias_that_the_bare_architecture_lacks_is_one_line(complaint, tmp_path):
