@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.backbones.names import parse
@@ -26,6 +27,8 @@ STYLE: dict[Any, Any] = {  # of the figures of a leaderboard
     "axes.spines.right": False,
 }
 FINE, TALL = 200, 20  # dots per inch of figures of up to 20 inches; a taller one has DPI, or its file would be huge
+FAR = 3.5  # an axis of accuracies ends this many times as far below the median as the best is above it
+LEAST = 2.0  # percentage points that an axis of accuracies shows at least
 LIGHT = 0.55  # text is white in cells above this share of the largest value, because these are dark
 
 
@@ -59,6 +62,20 @@ def title(record: Mapping[str, Any]) -> str:
     backbone = parse(spec["backbone"]["name"]).plain
     run = f"{spec['method']} on {spec['suite']} / {spec['task']}, {backbone}"
     return f"{run}, seed {spec['seed']} ({record['key'][:8]})"
+
+
+def window(values: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of an axis of accuracies in percent, whose bars are ``errors`` long to each side.
+
+    A value far below most others would squeeze them, so the axis may end above it.
+    """
+    best, middle = max(values), median(values)
+    reach = max(FAR * (best - middle), LEAST)
+    shown = [(v, e) for v, e in zip(values, errors, strict=True) if v >= middle - reach]
+    low = max(min(max(v - e, 0.0) for v, e in shown), middle - reach)
+    high = min(max(min(v + e, 100.0) for v, e in shown), best + reach)
+    room = max(LEAST - (high - low), 0.0) / 2 + 0.06 * (high - low)
+    return low - room, high + room
 
 
 def check_ending(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.tables.statistics import half_width
+from benchmarks.tables.intervals import SAMPLES, means
 from benchmarks.tables.table import Table
 
 # column, name, unit, aggregate over the runs of a row
@@ -17,7 +17,7 @@ AXES = tuple(csv.reader((files("benchmarks.html") / "axes.csv").read_text().spli
 PER_DEVICE = {name for name, *_ in AXES if name.startswith("cost.") and "flops" not in name}
 FACTS = (
     *("row", "suite", "spec.backbone.modality", "spec.backbone.name", "accuracy.checkpoint_rule"),
-    *("spec.task", "spec.seed", "accuracy.test", "environment.device"),
+    *("spec.task", "spec.seed", "accuracy.test", SAMPLES, "metric", "environment.device"),
 )
 
 
@@ -90,13 +90,9 @@ def _facts(runs: pd.DataFrame) -> dict[str, Any]:
 
 
 def _points(runs: pd.DataFrame, rows: Sequence[str]) -> dict[str, Any]:
-    """Return the numbers of each row: accuracies in percent with half their 95 % t-interval over seeds, and costs."""
-    accuracy = 100 * runs.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test")
-    # the mean uses the seeds that have every task
-    if accuracy.shape[1] > 1:
-        accuracy.insert(0, f"mean of {accuracy.shape[1]} tasks", accuracy.dropna().mean(axis=1))
+    """Return the numbers of each row: accuracies in percent with half their 95 % interval, and costs."""
     return {
-        "accuracy": _intervals(accuracy, rows),
+        "accuracy": _intervals(runs, rows),
         "costs": [
             {"name": name, "unit": unit, "values": _digits(values.reindex(list(rows)))}
             for name, unit, values in _costs(runs)
@@ -119,10 +115,8 @@ def _costs(runs: pd.DataFrame) -> Iterator[tuple[str, str, pd.Series[float]]]:
             yield name, unit, runs.groupby("row")[column].agg(how)
 
 
-def _intervals(values: pd.DataFrame, rows: Sequence[str]) -> list[dict[str, Any]]:
-    seeds = values.groupby(level="row")
-    mean, error, counts = (part.reindex(list(rows)) for part in (seeds.mean(), seeds.sem(), seeds.count()))
-    half = pd.DataFrame(half_width(error.to_numpy(), counts.to_numpy() - 1), error.index, error.columns)
+def _intervals(runs: pd.DataFrame, rows: Sequence[str]) -> list[dict[str, Any]]:
+    mean, half, counts = (part.reindex(list(rows)) for part in means(runs))
     return [
         {
             "name": str(name),
@@ -130,7 +124,7 @@ def _intervals(values: pd.DataFrame, rows: Sequence[str]) -> list[dict[str, Any]
             "errors": _digits(half[name]),
             "seeds": counts[name].fillna(0).tolist(),
         }
-        for name in values
+        for name in mean
     ]
 
 

@@ -4,10 +4,12 @@ import itertools
 import math
 import statistics
 
+import matplotlib.pyplot as plt
 import pytest
 from scipy import stats
 
-from benchmarks.figures import pareto
+from benchmarks.figures import drawing, pareto
+from benchmarks.tables.intervals import means
 from benchmarks.tables.rows import comparable
 from tests.support.made_records import ACCURACY, frame
 
@@ -19,6 +21,49 @@ def test_pareto_points_carry_the_95_percent_t_interval():
     low, high = stats.t.interval(0.95, 2, loc=statistics.mean(means), scale=statistics.stdev(means) / math.sqrt(3))
     assert points["lora"].accuracy == pytest.approx(statistics.mean(means))
     assert points["lora"].error == pytest.approx((high - low) / 2)
+
+
+@pytest.fixture
+def axis(tmp_path, monkeypatch):
+    """Draw made-up accuracies of seed 0 by method on digits; the axis of the plot."""
+
+    def draw(**accuracies):
+        drawn = []
+        monkeypatch.setattr(drawing, "write", lambda figure, name, out: drawn.extend(figure.axes) or [])
+        pareto.write(comparable(frame({(name, "digits"): [value] for name, value in accuracies.items()})), tmp_path)
+        return drawn[0]
+
+    yield draw
+    plt.close("all")
+
+
+def test_an_accuracy_below_the_axis_lies_on_its_line_with_its_number(axis):
+    drawn = axis(lora=0.95, norm=0.95, linear=0.25)
+    low, high = drawn.get_ylim()
+    places = [(line.get_marker(), *line.get_xydata()[0]) for line in drawn.lines if len(line.get_xydata()) == 1]
+    assert sorted(y for *_, y in places if y == 95) == [95, 95]
+    (clipped,) = [(marker, y) for marker, _, y in places if y != 95 and marker == pareto.BELOW]
+    assert clipped == (pareto.BELOW, low) and 90 < low < 95 < high
+    assert "linear 25.0" in {text.get_text() for text in drawn.texts}
+    (steps,) = [line.get_xydata() for line in drawn.lines if line.get_linestyle() == "--"]
+    assert [y for _, y in steps] == [25, 95, 95]  # the frontier has the accuracies as they are
+
+
+@pytest.mark.parametrize("accuracies", [(0.95, 0.95, 0.25), (0.5, 0.5, 0.5), (1.0, 1.0, 0.999), (0.9, 0.7, 0.1)])
+def test_the_axis_shows_two_points_or_more_and_the_best(accuracies, axis):
+    low, high = axis(**dict(zip(("lora", "norm", "linear"), accuracies, strict=True))).get_ylim()
+    assert high - low >= 2 and low < 100 * max(accuracies) < high
+
+
+def test_a_single_seed_has_the_binomial_interval_of_its_test_split():
+    (group,) = comparable(frame({("lora", "digits"): [0.9], ("lora", "count"): [1.0]}))
+    mean, half, counts = means(group)
+    assert list(mean) == ["mean of 2 tasks", "count", "digits"]
+    assert list(mean.loc["lora"]) == pytest.approx([95, 100, 90]) and set(counts.loc["lora"]) == {1}
+    one, other = [(hits + 2) / 1004 for hits in (1000, 900)]
+    widths = [100 * 1.959964 * math.sqrt(p * (1 - p) / 1004) for p in (one, other)]
+    assert list(half.loc["lora"]) == pytest.approx([math.hypot(*widths) / 2, *widths], rel=1e-5)
+    assert means(group.assign(metric="instance mIoU"))[1].isna().all(axis=None)
 
 
 def test_frontier_holds_exactly_the_points_that_none_beats():

@@ -23,6 +23,7 @@ from benchmarks.tables.rows import comparable
 from benchmarks.tables.table import Table
 from tests.support import many_records
 from tests.support.browser import Watched, chromium
+from tests.support.made_records import frame
 
 HOSTILE = "</script><script>alert(1)</script>"
 SMALL = many_records.SETS[3:]
@@ -214,7 +215,9 @@ def points(shown: Any) -> dict[str, tuple[float, float, float]]:
     return {
         re.findall("<b>(.*)</b>", text)[0]: (x, y, error)
         for trace in traces
-        for text, x, y, error in zip(trace["hovertext"], trace["x"], trace["y"], trace["error_y"]["array"], strict=True)
+        for text, x, y, error in zip(
+            trace["hovertext"], trace["x"], trace["y"], trace["error_y"]["arrayminus"], strict=True
+        )
     }
 
 
@@ -224,6 +227,20 @@ def test_the_plot_has_the_points_and_the_frontier_of_the_pareto_plot(watched, ma
     assert points(shown) == {p.name: pytest.approx((p.params, p.accuracy, p.error), rel=1e-5) for p in expected}
     step = shown.locator(".plot").evaluate("plot => plot.data[0].x")[:-1]
     assert step == [point.params for point in pareto.frontier(expected)]
+
+
+def test_an_accuracy_below_the_axis_lies_on_its_line_with_its_number(browser, tmp_path):
+    accuracies = {("lora", "digits"): [0.95], ("norm", "digits"): [0.95], ("linear", "digits"): [0.25]}
+    values = frame(accuracies)
+    (tmp_path / "three.html").write_text(render(values, comparable(values), tables(values)))
+    watched = Watched(browser, tmp_path / "three.html")
+    shown = drawn(watched, OFFLINE)
+    low, high = shown.locator(".plot").evaluate("plot => plot.layout.yaxis.range")
+    places = {name: place for name, (_, place, _) in points(shown).items()}
+    assert places == {"lora": 95, "norm": 95, "linear": pytest.approx(low)} and 90 < low < 95 < high
+    assert "linear 25.0" in shown.locator(".plot .textpoint").all_text_contents()
+    assert shown.locator(".plot").evaluate("plot => plot.data[0].y") == [25, 95, 95]
+    watched.close()
 
 
 def test_hovering_names_a_point_and_its_numbers(watched):

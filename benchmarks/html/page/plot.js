@@ -1,5 +1,6 @@
 // The plot of accuracy against a cost, with its Pareto frontier.
-const FAR = 2; // the axis ends this many times as far below the median as the best point is above; lower points are drawn at its end
+const FAR = 3.5; // the axis ends this many times as far below the median as the best point is above it
+const LEAST = 2; // percentage points that the axis of accuracies shows at least
 const MANY = 40; // with more points, only those of the frontier have bars and names; the others show them on hover
 const MARGIN = { l: 58, r: 16, t: 12, b: 48 };
 
@@ -45,11 +46,20 @@ function axes(points, log) {
   const spots = points.map(({ x }) => place(x));
   const [low, high] = [Math.min(...spots), Math.max(...spots)];
   const room = (high - low || 1) * 0.06;
+  return { scaled, zero, place, x: [low - room, high + room * 2], y: span(points) };
+}
+
+// The ends of the axis of accuracies, as in the Pareto plot. Points far below most others would squeeze them, so the
+// axis may end above these; they lie on its line.
+function span(points) {
   const ys = points.map(({ y }) => y);
-  const [top, middle] = [Math.max(...ys), median(ys)];
-  const floor = Math.max(Math.min(...ys), middle - FAR * (top - middle));
-  const height = top - floor || 1;
-  return { scaled, zero, place, floor, x: [low - room, high + room * 2], y: [floor - 0.08 * height, top + 0.14 * height] };
+  const [best, middle] = [Math.max(...ys), median(ys)];
+  const reach = Math.max(FAR * (best - middle), LEAST);
+  const shown = points.filter(({ y }) => y >= middle - reach);
+  const low = Math.max(Math.min(...shown.map(({ y, error }) => Math.max(y - (error ?? 0), 0))), middle - reach);
+  const high = Math.min(Math.max(...shown.map(({ y, error }) => Math.min(y + (error ?? 0), 100))), best + reach);
+  const room = Math.max(LEAST - (high - low), 0) / 2 + 0.08 * (high - low);
+  return [low - room, high + room];
 }
 
 // The steps of the frontier and the bars as thin boxes, which names must not cover.
@@ -74,30 +84,31 @@ function drawing(points, { cost, accuracy, log, width, height }) {
     x: ((view.place(point.x) - view.x[0]) / (view.x[1] - view.x[0])) * (width - MARGIN.l - MARGIN.r),
     y: ((view.y[1] - point.y) / (view.y[1] - view.y[0])) * (height - MARGIN.t - MARGIN.b),
   });
-  const raised = (point) => ({ ...point, y: Math.max(point.y, view.floor) });
+  const raised = (point) => ({ ...point, y: Math.max(point.y, view.y[0]) });
   const named = [...edge, ...points.filter((point) => !first.has(point)).sort((a, b) => b.y - a.y)];
-  const label = (point) => (point.y < view.floor ? `${point.name} ${point.y.toFixed(1)}` : point.name);
+  const label = (point) => (point.y < view.y[0] ? `${point.name} ${point.y.toFixed(1)}` : point.name);
   const [inner, tall] = [width - MARGIN.l - MARGIN.r, height - MARGIN.t - MARGIN.b];
   const marked = points.length > MANY ? edge : named; // the first elements of ``named``
   const spots = marked.map((point) => ({ ...pixel(raised(point)), name: label(point), first: first.has(point) }));
-  const sides = placed(spots, lines(marked, edge.map(raised), view.floor, pixel, inner), inner, tall);
-  const bar = (point) => (point.y < view.floor || !(marked === named || first.has(point)) ? null : point.error);
+  const sides = placed(spots, lines(marked, edge.map(raised), view.y[0], pixel, inner), inner, tall);
+  const bar = (point) => (point.y < view.y[0] || !(marked === named || first.has(point)) ? null : point.error);
+  const upper = (point) => (bar(point) == null ? null : Math.min(bar(point), Math.max(100 - point.y, 0))); // no accuracy is above 100 %
   const shown = (x) => (view.scaled && !(x > 0) ? view.zero : x);
   const trace = (of, ink) => {
     const small = !of && marked === edge;
     const chosen = named.map((point, i) => [point, sides[i]]).filter(([point]) => first.has(point) === of);
     return {
       type: "scatter", mode: "markers+text", cliponaxis: false, hoverinfo: "text",
-      x: chosen.map(([{ x }]) => shown(x)), y: chosen.map(([{ y }]) => Math.max(y, view.floor)),
+      x: chosen.map(([{ x }]) => shown(x)), y: chosen.map(([{ y }]) => Math.max(y, view.y[0])),
       text: chosen.map(([point, side]) => (side ? plain(label(point)) : "")), textposition: chosen.map(([, side]) => side ?? "top center"),
       textfont: { size: 11.5, color: of ? color("ink") : color("quiet") },
       customdata: chosen.map(([{ row }]) => row),
       hovertext: chosen.map(([point]) => hover(point, cost, accuracy)),
-      error_y: { type: "data", visible: !small, array: chosen.map(([point]) => bar(point)), thickness: 1.2, width: 3, color: ink },
-      marker: { size: small ? 6 : 9, opacity: small ? 0.6 : 1, color: ink, symbol: chosen.map(([{ y }]) => (y < view.floor ? "triangle-down" : "circle")), line: { width: small ? 0 : 1.2, color: color("raised") } },
+      error_y: { type: "data", visible: !small, symmetric: false, arrayminus: chosen.map(([point]) => bar(point)), array: chosen.map(([point]) => upper(point)), thickness: 1.2, width: 3, color: ink },
+      marker: { size: small ? 6 : 9, opacity: small ? 0.6 : 1, color: ink, symbol: chosen.map(([{ y }]) => (y < view.y[0] ? "triangle-down" : "circle")), line: { width: small ? 0 : 1.2, color: color("raised") } },
     };
   };
-  const steps = { x: [...edge.map(({ x }) => shown(x)), view.scaled ? 10 ** view.x[1] : view.x[1]], y: [...edge, edge.at(-1)].map(({ y }) => Math.max(y, view.floor)) };
+  const steps = { x: [...edge.map(({ x }) => shown(x)), view.scaled ? 10 ** view.x[1] : view.x[1]], y: [...edge, edge.at(-1)].map(({ y }) => y) };
   const line = { type: "scatter", mode: "lines", hoverinfo: "skip", ...steps, line: { shape: "hv", dash: "dash", width: 1.4, color: color("accent") } };
   const layout = frame();
   Object.assign(layout, { width, height });
@@ -162,6 +173,6 @@ function pareto(section, number) {
   }, { rootMargin: "300px" }).observe(area);
   new ResizeObserver(draw).observe(area);
   addEventListener("theme", draw);
-  const note = make("p", { class: "quiet" }, "The dashed line is the Pareto frontier: no other row is better at the same or a lower cost. Bars are 95 % t-intervals over seeds. With more than 40 points, only those of the frontier have bars and names; the others show them on hover. A triangle marks an accuracy below the end of the axis. A cost is the median over the runs of a row, a number of parameters the mean. Click a point to see the runs of its row.");
+  const note = make("p", { class: "quiet" }, "The dashed line is the Pareto frontier: no other row is better at the same or a lower cost. Bars are 95 % intervals: Student's t over seeds, or the binomial interval of the test split for a single seed. With more than 40 points, only those of the frontier have bars and names; the others show them on hover. A triangle on the line of the axis marks an accuracy below it, with its number. A cost is the median over the runs of a row, a number of parameters the mean. Click a point to see the runs of its row.");
   return { element: make("figure", {}, tools, area, make("figcaption", {}, note)), filter: (keep) => { state.keep = keep; draw(); } };
 }

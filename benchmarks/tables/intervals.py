@@ -1,0 +1,37 @@
+"""Means of rows over seeds with half their 95 % intervals, as plots show them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from benchmarks.tables.statistics import TAILS, half_width
+
+ADDED = 4  # samples, half of them right (Agresti and Coull 1998), so that an accuracy of 100 % has an interval as well
+SAMPLES = "accuracy.test_samples"
+
+
+def means(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return mean accuracies, half their 95 % intervals, both in percent, and the numbers of seeds.
+
+    ``frame`` is one group of comparable runs. All three are (row, column): the mean over tasks if there are several,
+    then each task. The mean uses the seeds that have every task. The interval is Student's t over seeds. A single seed
+    has the binomial interval of its test split, or NaN if the metric is no share of samples.
+    """
+    pivot = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test")
+    samples = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values=SAMPLES).reindex_like(pivot)
+    shares = (pivot * samples + ADDED / 2) / (samples + ADDED)
+    variances = shares * (1 - shares) / (samples + ADDED)
+    if frame["metric"].iloc[0] != "accuracy":
+        variances = variances * np.nan
+    tasks = pivot.shape[1]
+    if tasks > 1:
+        name = f"mean of {tasks} tasks"
+        variances.insert(0, name, variances.sum(axis=1, skipna=False) / tasks**2)
+        pivot.insert(0, name, pivot.mean(axis=1, skipna=False))
+    seeds = (100 * pivot).groupby(level="row")
+    mean, error, counts = seeds.mean(), seeds.sem(), seeds.count()
+    half = half_width(error.to_numpy(), counts.to_numpy() - 1)
+    single = stats.norm.ppf(TAILS[1]) * 100 * np.sqrt(variances.where(pivot.notna()).groupby(level="row").mean())
+    return mean, single.where(counts == 1, pd.DataFrame(half, mean.index, mean.columns)), counts
