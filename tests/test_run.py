@@ -35,6 +35,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_leaves_records_task_files_leaderboard_and_plot(finished):
     ran = [(record["spec"]["method"], record["spec"]["task"]) for record in store.records(finished)]
     assert ran == [("linear", "digits"), ("lora", "digits")]
+    assert [record["labels"] for record in store.records(finished)] == [list("0123456789")] * 2
     assert {path.suffix for path in finished.glob("leaderboard.*")} == {".md", ".csv", ".tex", ".html"}
     assert (finished / "runs.parquet").exists()
     assert {path.name for path in (finished / "figures").iterdir()} == {"pareto.png", "pareto.svg", "pareto.pdf"}

@@ -35,7 +35,8 @@ def _or_none(kinds: Kinds) -> Kinds:
 # the types of a record's fields by section; a field that older records lack may be None
 TYPES: Mapping[str, Kinds] = {
     "": {name: OBJECT for name in ("spec", "accuracy", "params", "cost", "environment")}
-    | {"key": TEXT, "history": LIST, "report": OBJECT, "tuning": (dict, NoneType)},
+    | {"key": TEXT, "history": LIST, "report": OBJECT}
+    | _or_none({"tuning": OBJECT, "labels": LIST}),
     "spec": {name: TEXT for name in ("method", "suite", "task", "data_fingerprint", "dtype")}
     | {"config": OBJECT, "backbone": OBJECT, "recipe": OBJECT, "classes": COUNT, "seed": COUNT}
     | _or_none({"suite_version": COUNT, "kind": TEXT}),
@@ -92,9 +93,22 @@ def examine(record: Any) -> None:
         if values is not None:  # a section that may be missing
             _check_types(values, section, kinds)
     _check_spec(record["spec"])
+    check_labels(record.get("labels"), record["spec"]["classes"])
     key = key_of(record["spec"])
     check(record["key"] == key, f"its key {record['key'][:32]!r} is not {key}, that of its spec")
     _check_numbers(record)
+
+
+def check_labels(labels: Any, classes: int) -> None:
+    """Check that names of classes, if there are any, are one text per class.
+
+    Raises:
+        UserError: they are something else.
+    """
+    fits = labels is None or (
+        isinstance(labels, list) and len(labels) == classes and all(isinstance(label, str) for label in labels)
+    )
+    check(fits, f"labels are not the names of {classes} classes")
 
 
 def times(record: Values) -> tuple[float, ...] | None:

@@ -151,6 +151,8 @@ class Spec:
         kind: what is predicted: one class per sample, or one part per point.
         tuning: the study that chose ``config``, or None. The record shows it, but it is not part of the key: how a
             configuration was found does not change the run.
+        labels: the names of the classes in the order of the model's outputs; None in runs that are older than this
+            field. Record and task file show them. They are not part of the key, because names do not change the run.
     """
 
     method: str
@@ -166,6 +168,7 @@ class Spec:
     suite_version: int = field(default=1, metadata=LATER)
     kind: KindName = field(default="classification", metadata=LATER)
     tuning: dict[str, Any] | None = field(default=None, compare=False)
+    labels: tuple[str, ...] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("suite", "task", "method"):
@@ -186,8 +189,9 @@ class Spec:
         check(not (per_point and self.recipe.resample), f"{shuffled}; use resample=false")
 
     def to_json(self) -> dict[str, Any]:
-        """All fields but ``tuning``. A field marked LATER is left out while it has its default, so old keys hold."""
-        return {name: value for name, value in as_json(self).items() if name != "tuning"}
+        """All fields that are compared. A field marked LATER is left out at its default, so old keys hold."""
+        beside = {one.name for one in dataclasses.fields(self) if not one.compare}
+        return {name: value for name, value in as_json(self).items() if name not in beside}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Spec:
@@ -259,5 +263,6 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """The content of the record's file, without its digest."""
-        values = dataclasses.asdict(self) | {"spec": self.spec.to_json(), "tuning": self.spec.tuning}
+        spec = {"spec": self.spec.to_json(), "tuning": self.spec.tuning, "labels": self.spec.labels}
+        values = dataclasses.asdict(self) | spec
         return {"schema_version": SCHEMA_VERSION, "key": self.spec.key, **values}

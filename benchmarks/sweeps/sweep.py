@@ -193,6 +193,7 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
                 suite_version=suite.version,
                 task=task,
                 classes=suite.tasks[task].classes,
+                labels=suite.tasks[task].labels,
                 data_fingerprint=prints[suite.data_seed(seed), task],
                 recipe=recipe,
                 seed=seed,

@@ -38,7 +38,7 @@ def to_frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
     Nested fields become columns with dotted names, such as ``accuracy.test`` and ``spec.recipe.epochs``. The objects
     named in TEXTS become JSON text, and None where they are empty. Each field of the history becomes a column
-    ``history.FIELD`` of arrays, which hold one float per epoch, or None.
+    ``history.FIELD`` of arrays, which hold one float per epoch, or None. The names of classes are left out.
     """
     return pd.DataFrame([_row(record) for record in records])
 
@@ -48,7 +48,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in record.items():
         if name == "history":
             row |= _curves(value)
-        else:
+        elif name != "labels":  # up to a thousand names per record, which no table needs
             _put(row, name, value)
     return row
 

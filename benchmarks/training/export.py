@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 import methods
-from benchmarks import backbones, suites
+from benchmarks import backbones
 from benchmarks.backbones.images import model_arguments
 from benchmarks.backbones.names import parse
 from benchmarks.files.writing import write_atomic
@@ -97,7 +96,7 @@ def write_timm(tuned: Classifier, spec: Spec, folder: Path) -> None:
         f"timm has no architecture {parse(spec.backbone.name).model}; write a checkpoint for the class here with -o, "
         "or a graph with --onnx or --torch-export",
     )
-    frame, names = spec.backbone.frame, labels(spec)
+    frame = spec.backbone.frame
     assert frame is not None, "timm's architectures take images"
     mean, std = (values.flatten().tolist() for values in (tuned.mean, tuned.std))
     side = frame.size
@@ -106,21 +105,12 @@ def write_timm(tuned: Classifier, spec: Spec, folder: Path) -> None:
     config = {
         "architecture": known["architecture"],
         "num_classes": spec.classes,
-        **({"label_names": names} if names else {}),
+        **({"label_names": spec.labels} if spec.labels else {}),
         "model_args": model_arguments(*parse(spec.backbone.name)[:2]),
         "pretrained_cfg": stated | look | {"input_size": (3, side, side), "mean": mean, "std": std},
     }
     write_atomic(folder / "model.safetensors", _checkpoint(folded(tuned, spec), spec))
     write_atomic(folder / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
-
-
-def labels(spec: Spec) -> tuple[str, ...]:
-    """The names of the classes; empty where the suite that knows them, or its data, is not on this machine."""
-    with suppress(UserError):
-        task = suites.get(spec.suite).tasks.get(spec.task)
-        if task and task.classes == spec.classes:
-            return task.labels
-    return ()
 
 
 def samples(tuned: Classifier, spec: Spec, count: int = 2) -> Tensor:
@@ -143,8 +133,8 @@ def card(tuned: Classifier, spec: Spec) -> dict[str, str]:
         mean, std = (str(values.flatten().tolist()) for values in (tuned.mean, tuned.std))
         frame = {name: str(value) for name, value in spec.backbone.frame._asdict().items()}
         card |= {"image_size": frame.pop("size"), "mean": mean, "std": std} | frame
-    if names := labels(spec):
-        card["label_names"] = json.dumps(names, ensure_ascii=False)
+    if spec.labels:
+        card["label_names"] = json.dumps(spec.labels, ensure_ascii=False)
     return card | {"task": f"{spec.suite}/{spec.task}", "method": spec.method, "run": spec.key}
 
 
@@ -197,6 +187,7 @@ def with_petl_vit(path: Path, config: Path, backbone: str | None) -> tuple[Class
         suite=vtab1k.SUITE.name,
         task=task.name,
         classes=task.classes,
+        labels=task.labels,
         data_fingerprint=backbones.ABSENT,
         recipe=Recipe(**{**vtab1k.RECIPE, **PETL_VIT}),  # type: ignore[arg-type]
         seed=42,

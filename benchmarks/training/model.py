@@ -4,6 +4,7 @@ import copy
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -19,6 +20,7 @@ from benchmarks.backbones.parts import PartHead
 from benchmarks.files.frames import Frame, transform
 from benchmarks.files.places import check_plain
 from benchmarks.files.writing import write_atomic
+from benchmarks.records.evidence import check_labels
 from benchmarks.records.spec import Spec
 from benchmarks.suites.kinds import CLASSIFICATION, Kind, Segmentation
 from methods.backbone import Backbone
@@ -36,6 +38,7 @@ class Classifier(nn.Module):
     uint8 images are made as large as ``frame`` says, scaled to [0, 1] and normalised here. Float inputs are used as
     they are.
     If ``kind`` is segmentation, points with the category of their cloud (B, N, 4) are mapped to logits (B, parts, N).
+    ``labels`` are the names of the classes in the order of the logits; None if the task file does not tell them.
     """
 
     mean: Tensor
@@ -51,9 +54,10 @@ class Classifier(nn.Module):
         frame: Frame | None = None,
         frozen_batchnorm: Literal["keep", "adapt"] = "keep",
         kind: Kind = CLASSIFICATION,
+        labels: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind, self.labels = kind, labels
         self.backbone, self.method, self.head, self.frame = backbone, method, head, frame
         self._resize = transform(frame or Frame(1))
         self.frozen_batchnorm = frozen_batchnorm
@@ -174,6 +178,7 @@ def build(spec: Spec, *, pretrained: bool = True) -> Classifier:
         frame=spec.backbone.frame,
         frozen_batchnorm=spec.recipe.frozen_batchnorm,
         kind=kind,
+        labels=spec.labels,
     )
 
 
@@ -186,8 +191,11 @@ def _head(kind: Kind, backbone: Backbone, method: Method, classes: int) -> nn.Mo
 
 
 def save(model: Classifier, spec: Spec, path: Path) -> int:
-    """Write the trained tensors, and the spec that rebuilds the rest, to a task file. Returns the file's bytes."""
-    metadata = {"spec": json.dumps(spec.to_json(), sort_keys=True)}
+    """Write the trained tensors, the spec that rebuilds the rest, and the names of the classes to a task file.
+
+    Returns the file's bytes.
+    """
+    metadata = {"spec": json.dumps(spec.to_json(), sort_keys=True), "labels": json.dumps(spec.labels)}
     content = to_bytes(_change_own(model.trained_state(), model.method.pack), metadata=metadata)
     write_atomic(path, content)
     return len(content)
@@ -210,7 +218,8 @@ def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
     if "spec" not in metadata:
         raise UserError(f"{path} is not a task file of this benchmark: its metadata has no 'spec'")
     try:
-        spec = Spec.from_json(json.loads(metadata["spec"]))
+        spec, labels = Spec.from_json(json.loads(metadata["spec"])), json.loads(metadata.get("labels", "null"))
+        check_labels(labels, spec.classes)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"cannot read the spec in task file {path}: {error or type(error).__name__}") from None
     named = OF_RUN.search(Path(path).name)
@@ -224,7 +233,7 @@ def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
             f"{path} was trained on other weights of {spec.backbone.name}: their SHA-256 starts with "
             f"{spec.backbone.sha256[:12]}, that of the weights here with {now[:12]}; use the original weights"
         )
-    return spec, state
+    return replace(spec, labels=labels and tuple(labels)), state
 
 
 def load(path: str | Path) -> Classifier:

@@ -103,6 +103,8 @@ DAMAGES: dict[str, tuple[Damage, str]] = {  # what it is: the damage, and what t
     "a seed that is true": (sealed("spec", seed=True), "spec.seed is True, not a whole number"),
     "a method that is a list": (sealed("spec", method=["lora"]), "spec.method is ['lora'], not a text"),
     "a backbone without a name": (sealed("spec", "backbone", name=None), "spec.backbone.name is None, not a text"),
+    "names of other classes": (sealed(labels=["one"]), "labels are not the names of 10 classes"),
+    "names that are numbers": (sealed(labels=list(range(10))), "labels are not the names of 10 classes"),
     "a study without its trials": (sealed(tuning={"study": "s"}), "tuning.trials is None, not a whole number"),
     # numbers that cannot be true
     "more than everything right": (sealed("accuracy", test=1.5), "accuracy.test is 1.5, not from 0 to 1"),

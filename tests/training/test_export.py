@@ -92,6 +92,7 @@ def test_a_checkpoint_loads_into_timm_by_the_name_in_it(tmp_path):
     assert (card["architecture"], card["run"], card["method"]) == (name, spec.key, "lora")
     assert (json.loads(card["mean"]), card["image_size"]) == ([0.5, 0.5, 0.5], "224")
     assert [card[field] for field in ("crop_mode", "crop_pct", "interpolation")] == ["center", "0.9", "bicubic"]
+    assert json.loads(card["label_names"]) == list("0123456789")
     assert load_model(path).frame == Frame(224, "center", 0.9, "bicubic")
     bare = timm.create_model(card["architecture"], num_classes=int(card["num_classes"]))
     bare.load_state_dict(state)

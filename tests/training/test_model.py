@@ -111,6 +111,14 @@ def test_a_merge_that_changes_the_features_does_not_count(task, specs, monkeypat
     assert torch.equal(merged(x), before) and not merged.method.folded
 
 
+def test_a_task_file_tells_the_names_of_the_classes(specs, tmp_path):
+    (spec,) = specs("linear")
+    old, path = replace(spec, labels=None), tmp_path / "task.safetensors"
+    for saved, labels in ((spec, tuple("0123456789")), (old, None)):
+        model.save(model.build(saved), saved, path)
+        assert (model.read(path)[0].labels, model.load(path).labels) == (labels, labels)
+
+
 @pytest.mark.parametrize("name", ["missing", "text", "foreign"])
 def test_a_file_that_is_no_task_file_is_refused(name, tmp_path):
     (tmp_path / "text.safetensors").write_text("no tensors")
