@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import add_data_root, add_results, command_parser, guarded
-from benchmarks.files.root import use_data_root
+from benchmarks.cli import add_results, command_parser, guarded, warn
 from methods.errors import check
 
 if TYPE_CHECKING:
@@ -17,10 +16,19 @@ if TYPE_CHECKING:
     from benchmarks.training.model import Classifier
 
 ENDING = ".safetensors"
+KINDS = {  # what can be written: the option, what it takes, and how a file must end
+    "peft": ("--peft", "DIR", ""),
+    "timm_dir": ("--timm-dir", "DIR", ""),
+    "task": ("--task", "FILE", ENDING),
+    "out": ("-o", "FILE", ENDING),
+    "onnx": ("--onnx", "FILE", ".onnx"),
+    "torch_export": ("--torch-export", "FILE", ".pt2"),
+}
 EXAMPLES = {
     "write a checkpoint that timm loads, with the only LoRA of a folder merged into it": "lora --results try "
     "-o model.safetensors",
     "write a folder for timm.create_model('local-dir:photos', pretrained=True)": "lora --results try --timm-dir photos",
+    "write a graph for onnxruntime, of any method": "adapterx --results try --onnx model.onnx",
     "write an adapter of Hugging Face PEFT": "lora --results try --peft adapter",
     "import a one-bit task file of PETL-ViT": "--from-petl cifar-bit1-dim32.bin --config cifar-bit1-dim32.yaml "
     "--task cifar.safetensors",
@@ -46,12 +54,16 @@ def parser() -> argparse.ArgumentParser:
     read.add_argument("--config", type=Path, metavar="FILE.yaml", help="the YAML file that PETL-ViT has beside it")
     backbone = "backbone of --from-petl, as NAME or NAME@FILE (default: that of the suite vtab1k)"
     read.add_argument("--backbone", metavar="NAME", help=backbone)
-    add_data_root(read)
     add_results(read, "folder that holds the records and task files")
     write = p.add_argument_group("what to write")
     write.add_argument("-o", "--out", type=Path, metavar="FILE", help="checkpoint of timm or of the point backbone")
     folder = "folder for model.safetensors and config.json, which timm loads by 'local-dir:DIR'"
     write.add_argument("--timm-dir", type=Path, metavar="DIR", help=folder)
+    reads = "reads float images, normalised already (or float points), of any number, and returns logits"
+    onnx = f"graph of any method for ONNX: {reads}; compared in onnxruntime where that is installed"
+    write.add_argument("--onnx", type=Path, metavar="FILE", help=onnx)
+    program = "the same graph for torch.export.load"
+    write.add_argument("--torch-export", type=Path, metavar="FILE", help=program)
     write.add_argument("--peft", type=Path, metavar="DIR", help="folder for the two files of a PEFT adapter; lora only")
     write.add_argument("--task", type=Path, metavar="FILE", help="task file: the method, the head and the spec")
     return p
@@ -61,15 +73,17 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the files. Returns 2 for a person's mistake, or if the method cannot be written in that format."""
     args = parser().parse_args(argv)
-    written = [path for path in (args.peft, args.timm_dir, args.task, args.out) if path]
-    check(bool(written), "nothing to write; give -o FILE, --timm-dir DIR, --peft DIR or --task FILE")
-    for path in filter(None, (args.out, args.task)):
-        check(path.suffix == ENDING, f"cannot write '{path}': the file must end in {ENDING}")
+    written = [path for name in KINDS if (path := getattr(args, name))]
+    options = ", ".join(f"{option} {kind}" for option, kind, _ in KINDS.values())
+    check(bool(written), f"nothing to write; give one of: {options}")
+    for name, (_, _, ending) in KINDS.items():
+        path = getattr(args, name)
+        fits = path is None or not ending or path.suffix == ending
+        check(fits, f"cannot write '{path}': the file must end in {ending}")
     check(bool(args.run) != bool(args.from_petl), "give either RUN or --from-petl FILE.bin")
     check(args.out is None or args.out != args.task, f"-o and --task both name {args.out}; give two files")
     twice = args.timm_dir is None or args.timm_dir != args.peft
     check(twice, f"--timm-dir and --peft both name {args.peft}; give two folders")
-    use_data_root(args.data_root)
     tuned, spec = _petl(args) if args.from_petl else _run(args)
     from benchmarks.files.writing import write_atomic
     from benchmarks.training import export, model
@@ -88,8 +102,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         export.write_plain(tuned, spec, args.out)
     if args.timm_dir:
         export.write_timm(tuned, spec, args.timm_dir)
+    if args.onnx or args.torch_export:
+        _write_graphs(tuned, spec, args)
     print("written: " + ", ".join(map(str, written)))
     return 0
+
+
+def _write_graphs(tuned: Classifier, spec: Spec, args: argparse.Namespace) -> None:
+    from benchmarks.training import graph
+
+    program = graph.program(tuned, spec)
+    if args.torch_export:
+        graph.write_torch(program, tuned, spec, args.torch_export)
+    if args.onnx and not graph.write_onnx(program, tuned, spec, args.onnx):
+        warn(f"{args.onnx} was not compared with the model: pip install onnxruntime")
 
 
 def _run(args: argparse.Namespace) -> tuple[Classifier, Spec]:

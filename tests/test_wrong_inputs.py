@@ -483,7 +483,15 @@ ROWS = {
     # export
     "nothing to write": (
         "export x.safetensors",
-        "nothing to write; give -o FILE, --timm-dir DIR, --peft DIR or --task FILE",
+        "nothing to write; give one of: --peft DIR, --timm-dir DIR, --task FILE, -o FILE, --onnx FILE, ...",
+    ),
+    "a graph of another ending": (
+        "export x.safetensors --onnx x.pt",
+        "cannot write 'x.pt': the file must end in .onnx",
+    ),
+    "a graph of torch with another ending": (
+        "export x.safetensors --torch-export x.onnx",
+        "cannot write 'x.onnx': the file must end in .pt2",
     ),
     "a checkpoint of another ending": (
         "export x.safetensors -o x.pth",
