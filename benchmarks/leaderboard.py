@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from benchmarks.cli import add_results, command_parser, console, guarded
+from benchmarks.cli import add_highlight, add_results, command_parser, console, guarded
 
 EXAMPLES = {
     "write the tables, the page and the figures of a folder": "--results try",
@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
     read = p.add_argument_group("what to read")
     add_results(read, "folder that holds the records; tables and figures are written there")
     read.add_argument("--suite", metavar="NAME", help="only the runs of this suite (default: every suite)")
+    add_highlight(p.add_argument_group("what to show"))
     instead = p.add_argument_group("what to show or write instead").add_mutually_exclusive_group()
     instead.add_argument("--compare", nargs=2, metavar="ROW", help="compare two rows of the table; writes nothing")
     instead.add_argument("--published", metavar="SUITE", help="write the numbers that papers report beside ours")
@@ -49,13 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         show(to_markdown(summary(comparable(load(args.results, args.suite)), args.summary)))
         return 0
     if args.published:
-        table, written = report.write_published(args.results, args.published)
+        table, written = report.write_published(args.results, args.published, args.highlight)
         tasks = [str(name) for name in table.cells if name in suites.get(args.published).tasks]
         out.print(to_rich(table, hidden=tasks if len(tasks) > MANY_TASKS else ()))
     else:
         frame = load(args.results, args.suite)
         gc.freeze()  # the frame stays until the end; otherwise Python looks for garbage in it again and again
-        written = report.save(frame, args.results, lambda table: out.print(to_rich(table)))
+        written = report.save(frame, args.results, lambda table: out.print(to_rich(table)), args.highlight)
     out.print("written: " + ", ".join(map(str, written)), soft_wrap=True)
     return 0
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import add_results, command_parser, guarded
+from benchmarks.cli import add_highlight, add_results, command_parser, guarded
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
     read.add_argument("--suite", default=suite, metavar="NAME", help=f"only the runs of this suite (default: {suite})")
     write = p.add_argument_group("what to write")
     folder = "folder for the plot (default: figures in --results)"
+    add_highlight(write)
     write.add_argument("-o", "--out", type=Path, metavar="DIR", help=folder)
     return p
 
@@ -34,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.tables.rows import comparable
 
     groups = comparable(load(args.results, args.suite))
-    print("written: " + ", ".join(map(str, pareto.write(groups, args.out or args.results / "figures"))))
+    written = pareto.write(groups, args.out or args.results / "figures", args.highlight)
+    print("written: " + ", ".join(map(str, written)))
     return 0
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import add_results, command_parser, guarded
+from benchmarks.cli import add_highlight, add_results, command_parser, guarded
 from methods.errors import check
 
 
@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
     read.add_argument("--suite", metavar="NAME", help="only the runs of this suite (default: every suite)")
     write = p.add_argument_group("what to write")
     folder = "folder for the diagrams (default: figures in --results)"
+    add_highlight(write)
     write.add_argument("-o", "--out", type=Path, metavar="DIR", help=folder)
     return p
 
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.tables.rows import comparable
 
     groups = comparable(load(args.results, args.suite))
-    written = ranks.write(groups, args.out or args.results / "figures")
+    written = ranks.write(groups, args.out or args.results / "figures", args.highlight)
     few = f"no set of comparable runs in {args.results} has {ranks.FEWEST_METHODS} methods that all have the same "
     check(bool(written), f"{few}{ranks.FEWEST_TASKS} or more tasks and a seed in common; run more methods")
     print("written: " + ", ".join(map(str, written)))

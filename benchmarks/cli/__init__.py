@@ -1,15 +1,25 @@
 """What all commands share: their arguments, how a person's mistake is shown, and where tables and progress go."""
 
-from benchmarks.cli.arguments import Arguments, Parser, add_data_root, add_results, command_parser
+from benchmarks.cli.arguments import (
+    HIGHLIGHT,
+    Arguments,
+    Parser,
+    add_data_root,
+    add_highlight,
+    add_results,
+    command_parser,
+)
 from benchmarks.cli.guard import Main, cannot, guarded
 from benchmarks.cli.screen import console, progress, say, warn
 from benchmarks.cli.texts import masked, visible
 
 __all__ = [
+    "HIGHLIGHT",
     "Arguments",
     "Main",
     "Parser",
     "add_data_root",
+    "add_highlight",
     "add_results",
     "cannot",
     "command_parser",

@@ -10,6 +10,8 @@ from typing import Any, NoReturn, Protocol
 
 from methods.errors import UserError
 
+HIGHLIGHT = "adapterx"  # the method that stands out in figures if no other is asked for
+
 
 class Arguments(Protocol):
     """Takes arguments: a parser, or one group of a parser."""
@@ -90,6 +92,12 @@ def add_results(arguments: Arguments, holds: str = "folder that holds the record
     """Add ``--results``, the folder that holds the records and what is made from them."""
     folder = Path("results")
     arguments.add_argument("--results", type=Path, default=folder, metavar="DIR", help=f"{holds} (default: {folder})")
+
+
+def add_highlight(arguments: Arguments) -> None:
+    """Add ``--highlight``, the method that stands out in figures."""
+    what = f"the method that stands out in figures (default: {HIGHLIGHT})"
+    arguments.add_argument("--highlight", default=HIGHLIGHT, metavar="METHOD", help=what)
 
 
 def add_data_root(arguments: Arguments) -> None:

@@ -27,6 +27,8 @@ STYLE: dict[Any, Any] = {  # of the figures of a leaderboard
     "axes.spines.right": False,
 }
 FINE, TALL = 200, 20  # dots per inch of figures of up to 20 inches; a taller one has DPI, or its file would be huge
+# the colors of all figures: the frontier, the method that is highlighted, and all others
+FRONTIER, HIGHLIGHTED, OTHERS, WORDS = "#0072B2", "#D55E00", "0.62", "0.35"
 FAR = 3.5  # an axis of accuracies ends this many times as far below the median as the best is above it
 LEAST = 2.0  # percentage points that an axis of accuracies shows at least
 LIGHT = 0.55  # text is white in cells above this share of the largest value, because these are dark
@@ -76,6 +78,13 @@ def window(values: Sequence[float], errors: Sequence[float]) -> tuple[float, flo
     high = min(max(min(v + e, 100.0) for v, e in shown), best + reach)
     room = max(LEAST - (high - low), 0.0) / 2 + 0.06 * (high - low)
     return low - room, high + room
+
+
+def ink(highlighted: bool, first: bool = False, *, text: bool = False) -> str:
+    """Return the color of a point, a line or a ``text``; ``first`` says that it is on the frontier."""
+    if highlighted:
+        return HIGHLIGHTED
+    return FRONTIER if first else WORDS if text else OTHERS
 
 
 def check_ending(path: Path) -> None:

@@ -2,25 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
 import pandas as pd
-from adjustText import adjust_text
 from matplotlib.axes import Axes
 
-from benchmarks.figures import drawing
+from benchmarks.cli import HIGHLIGHT
+from benchmarks.figures import drawing, names
+from benchmarks.figures.names import Line, Name
+from benchmarks.tables.headings import heading
 from benchmarks.tables.intervals import means
 from benchmarks.tables.rows import in_figures
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C564B", "#7F7F7F", "#BCBD22")
-MARKERS = "osD^vP*Xph"
-MOST_NAMED = 25  # with more points, only those of the frontier have a color, a name and an interval
-WIDTH, AXIS, LEFT, RIGHT, TOP, BOTTOM = 9.6, 4.6, 0.68, 0.1, 0.32, 0.48  # inches: a panel and the margins of its axes
-EACH: dict[str, Any] = {"ms": 6, "capsize": 2.5, "linewidth": 1, "elinewidth": 0.8, "alpha": 0.9, "linestyle": ""}
+MOST_NAMED = 25  # of more points, only those of the frontier and the highlighted ones have a name and an interval
+WIDTH, AXIS, LEFT, RIGHT, TOP, BOTTOM = 9.6, 4.6, 0.68, 0.1, 0.5, 0.48  # inches: a panel and the margins of its axes
 BELOW = "v"  # marks an accuracy below the end of the axis
+BARS: dict[str, Any] = {"capsize": 2.5, "elinewidth": 0.8, "fmt": "none"}
 
 
 @dataclass(frozen=True)
@@ -31,24 +32,27 @@ class Point:
     params: float
     accuracy: float
     error: float
+    highlighted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """The content of one plot: the points of a group of comparable runs, and the names of all its rows."""
+    """The content of one plot: the points of a group of comparable runs."""
 
     title: str
     points: list[Point]
-    rows: list[str]
     accuracy: str  # what the vertical axis shows
     note: str
 
 
-def points(frame: pd.DataFrame) -> list[Point]:
+def points(frame: pd.DataFrame, highlight: str = HIGHLIGHT) -> list[Point]:
     """Make one point per row of comparable runs, from the seeds that have every task."""
     mean, half, _ = means(frame)
-    found = pd.DataFrame({"params": frame.groupby("row")["params.method"].mean(), "mean": mean.iloc[:, 0]})
+    rows = frame.groupby("row")
+    found = pd.DataFrame({"params": rows["params.method"].mean(), "mean": mean.iloc[:, 0]})
     found["error"] = half.iloc[:, 0].fillna(0.0)  # a single seed by a metric that is no share of samples has none
+    chosen = rows["spec.method"].first() == highlight
+    found["highlighted"] = chosen & (not chosen.all())  # where all rows are of this method, none stands out
     return [Point(str(row), *values) for row, *values in found.dropna().itertuples()]
 
 
@@ -62,29 +66,28 @@ def frontier(made: Sequence[Point]) -> list[Point]:
 
 
 def _panel(frame: pd.DataFrame, made: Sequence[Point]) -> Panel:
-    first, (names, ending) = frame.iloc[0], in_figures(frame["row"].unique())
+    first, (short, ending) = frame.iloc[0], in_figures(frame["row"].unique())
     tasks, seeds = frame["spec.task"].nunique(), frame["spec.seed"].nunique()
-    over = f"Student's t over {seeds} seeds" if seeds > 1 else "binomial, of the test split, 1 seed"
-    bars = f"bars: 95 % interval ({over})"
+    over = f"Student's t over {seeds} seeds" if seeds > 1 else "binomial, of the test split"
+    bars = f"bars: 95 % interval ({over}); " if any(point.error for point in made) else ""
     return Panel(
-        title=f"{first['suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}{ending}",
-        points=sorted((replace(point, name=names[point.name]) for point in made), key=lambda p: p.name),
-        rows=list(names.values()),
+        title=heading(frame),
+        points=sorted((replace(point, name=short[point.name]) for point in made), key=lambda p: p.name),
         accuracy=f"test {first['metric']}, {f'mean of {tasks} tasks' if tasks > 1 else first['spec.task']} (%)",
-        note=f"{bars}; checkpoint rule {first['accuracy.checkpoint_rule']}; dashed line: Pareto frontier",
+        note=f"{first['suite']} on {first['spec.backbone.name']}{ending}; {bars}"
+        f"checkpoint rule {first['accuracy.checkpoint_rule']}; dashed line: Pareto frontier",
     )
 
 
-def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
+def write(groups: Sequence[pd.DataFrame], out: Path, highlight: str = HIGHLIGHT) -> list[Path]:
     """Write pareto.png, .svg and .pdf into ``out``, with one panel per group of comparable runs that has points.
 
-    Returns the paths; without a panel nothing is written.
+    The points of the method ``highlight`` stand out. Returns the paths; without a panel nothing is written.
     """
     matplotlib.use("Agg")
-    made = [_panel(group, found) for group in groups if (found := points(group))]
+    made = [_panel(group, found) for group in groups if (found := points(group, highlight))]
     if not made:
         return []
-    names = sorted({row for panel in made for row in panel.rows})  # a row has the same color and marker in all panels
     with plt.rc_context(drawing.STYLE):
         height = TOP + AXIS + BOTTOM
         figure, axes = plt.subplots(len(made), 1, figsize=(WIDTH, height * len(made)), squeeze=False)
@@ -96,90 +99,55 @@ def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
             hspace=(TOP + BOTTOM) / AXIS,
         )
         for axis, panel in zip(axes[:, 0], made, strict=True):
-            _draw(axis, panel, names)
+            _draw(axis, panel)
         return drawing.write(figure, "pareto", out)
 
 
-def _draw(axis: Axes, panel: Panel, names: Sequence[str]) -> None:
-    made = panel.points
+def _draw(axis: Axes, panel: Panel) -> None:
+    made, best = panel.points, frontier(panel.points)
     trained = [p.params for p in made if p.params > 0] or [1.0]
     left = min(trained) / 6  # for methods that train the head alone: a logarithmic axis has no zero
-    places = {p.name: p.params or left for p in made}
-    best = frontier(made)
-    steps = [*[(places[p.name], p.accuracy) for p in best], (max(trained) * 2.5, best[-1].accuracy)]
-    axis.step(*zip(*steps, strict=True), where="post", color="0.6", linewidth=1.2, linestyle="--", zorder=1)
-    low, high = drawing.window([p.accuracy for p in made], [p.error for p in made])
     axis.set_xscale("log")
     axis.set_xlim(left / 2, max(trained) * 2.5)
-    axis.set_ylim(low, high)
-    crowded = len(made) > MOST_NAMED
-    if crowded:
-        _crowd(axis, made, places, low)
-    else:
-        _each(axis, made, names, places, low)
+    axis.set_ylim(*drawing.window([p.accuracy for p in made], [p.error for p in made]))
+    axis.grid(True, color="0.93", zorder=0)
     if any(p.params == 0 for p in made):
         axis.axvline((left * min(trained)) ** 0.5, color="0.85", linewidth=6, zorder=0)
         axis.text(left, 0.99, "head only", transform=axis.get_xaxis_transform(), ha="center", va="top", color="0.4")
-    if not crowded:
-        _label(axis, made, places, low)
-    axis.set_title(drawing.plain(panel.title), loc="left")
+    turns = [*((p.params or left, p.accuracy) for p in best), (max(trained) * 2.5, best[-1].accuracy)]
+    axis.step(*zip(*turns, strict=True), where="post", color=drawing.FRONTIER, linewidth=1.1, linestyle="--", zorder=1)
+    steps = [
+        end for (x, y), (right, up) in pairwise(turns) for end in (((x, y), (right, y)), ((right, y), (right, up)))
+    ]
+    _points(axis, made, best, left, steps)
+    axis.set_title(drawing.plain(panel.title), loc="left", pad=18)
     axis.set_xlabel("trained parameters without the head")
     axis.set_ylabel(drawing.plain(panel.accuracy))
-    axis.text(
-        1, 1.0, drawing.plain(panel.note), transform=axis.transAxes, ha="right", va="bottom", fontsize=7, color="0.4"
-    )
-    axis.grid(True, color="0.93", zorder=0)
+    axis.text(0, 1.015, drawing.plain(panel.note), transform=axis.transAxes, va="bottom", fontsize=7, color="0.4")
 
 
-def _each(axis: Axes, made: Sequence[Point], names: Sequence[str], places: dict[str, float], low: float) -> None:
-    """Draw every point with its interval. Its place in ``names`` decides its color and marker."""
-    for point in made:
-        i = names.index(point.name)
-        look = {**EACH, "color": COLORS[i % len(COLORS)]}
-        _point(axis, point, places[point.name], low, {**look, "marker": MARKERS[i % len(MARKERS)]})
+def _points(axis: Axes, made: Sequence[Point], best: Sequence[Point], left: float, steps: Sequence[Line]) -> None:
+    """Draw all points, with intervals and names if they are few or those of the frontier, or highlighted.
 
-
-def _point(axis: Axes, point: Point, place: float, low: float, look: dict[str, Any]) -> None:
-    """Draw one point with its interval. A point below the axis is a triangle on the line of the axis, without one."""
-    if point.accuracy < low:
-        axis.errorbar(place, low, **{**look, "marker": BELOW, "clip_on": False})
-    else:
-        error = [[point.error], [min(point.error, max(100 - point.accuracy, 0.0))]]  # no accuracy is above 100 %
-        axis.errorbar(place, point.accuracy, yerr=error if point.error else None, **look)
-
-
-def _crowd(axis: Axes, made: Sequence[Point], places: dict[str, float], low: float) -> None:
-    """Draw many points: those of the frontier with intervals and with numbers that a list explains, others in grey."""
-    best = frontier(made)
-    grey: dict[str, Any] = {"color": "0.75", "markersize": 3, "zorder": 0.5, "marker": "o", "linestyle": ""}
-    blue: dict[str, Any] = {**grey, "color": COLORS[0], "markersize": 4, "capsize": 2, "elinewidth": 0.6, "zorder": 1.5}
-    for point in made:
-        if point in best:
-            _point(axis, point, places[point.name], low, blue)
-        else:
-            _point(axis, replace(point, error=0.0), places[point.name], low, grey)
-    for number, point in enumerate(best, start=1):
-        spot = places[point.name], max(point.accuracy, low)
-        axis.annotate(str(number), spot, (-3, 3), textcoords="offset points", fontsize=7, ha="right")
-    listed = "\n".join(f"{number}  {drawing.plain(_named(point, low))}" for number, point in enumerate(best, start=1))
-    # the corner above the frontier is empty
-    axis.text(0.01, 0.99, listed, transform=axis.transAxes, fontsize=6, va="top", linespacing=1.1)
-
-
-def _named(point: Point, low: float) -> str:
-    """Return the name of a point, with its accuracy if it is below the axis."""
-    return point.name if point.accuracy >= low else f"{point.name} {point.accuracy:.1f}"
-
-
-def _label(axis: Axes, made: Sequence[Point], places: dict[str, float], low: float) -> None:
-    """Write the name of every point where it covers neither points nor other names.
-
-    A line joins a point and a name that is far from it.
+    A point below the axis is a triangle on its line, with its accuracy beside its name and without an interval.
     """
-    x, y = [places[p.name] for p in made], [max(p.accuracy, low) for p in made]
-    texts = [
-        axis.text(across, up, drawing.plain(_named(point, low)), fontsize=8.5)
-        for across, up, point in zip(x, y, made, strict=True)
-    ]
-    line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 4}
-    adjust_text(texts, x=x, y=y, ax=axis, expand=(1.2, 1.6), max_move=None, arrowprops=line, iter_lim=600)
+    low = axis.get_ylim()[0]
+    spots = {p.name: (p.params or left, max(p.accuracy, low)) for p in made}
+    named = [p for p in made if len(made) <= MOST_NAMED or p in best or p.highlighted]
+    lines, written = list(steps), list[Name]()
+    for p in sorted(made, key=lambda p: (p.highlighted, p in best)):
+        look: dict[str, Any] = {"color": drawing.ink(p.highlighted, p in best), "markersize": 6 if p in named else 3}
+        if p.accuracy < low:
+            axis.plot(*spots[p.name], BELOW, clip_on=False, **look)
+            continue
+        axis.plot(*spots[p.name], "o", **look)
+        ends = max(p.accuracy - p.error, 0.0), min(p.accuracy + p.error, 100.0)
+        if p in named and p.error:
+            lines.append(((spots[p.name][0], ends[0]), (spots[p.name][0], ends[1])))
+            axis.errorbar(
+                *spots[p.name], yerr=[[p.accuracy - ends[0]], [ends[1] - p.accuracy]], color=look["color"], **BARS
+            )
+    for p in sorted(named, key=lambda p: (p not in best, not p.highlighted, -p.accuracy)):
+        text = p.name if p.accuracy >= low else f"{p.name} {p.accuracy:.1f}"
+        written.append(Name(text, spots[p.name], drawing.ink(p.highlighted, p in best, text=True)))
+    names.write(axis, written, list(spots.values()), lines)

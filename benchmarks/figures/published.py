@@ -2,23 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
 import pandas as pd
-from adjustText import adjust_text
 from matplotlib.axes import Axes
 
 from benchmarks import published, suites
-from benchmarks.figures import drawing
+from benchmarks.cli import HIGHLIGHT
+from benchmarks.figures import drawing, names
+from benchmarks.figures.names import Name
+from benchmarks.figures.pareto import Point, frontier
 from benchmarks.published import Panel
 from benchmarks.tables import statistics
 from benchmarks.tables.rows import of_present, scores, tasks_and_groups
 
-COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
-MARKERS = "sD^vP"
+LOOK: dict[str, Any] = {"fmt": "o", "markersize": 6, "capsize": 2.5, "elinewidth": 0.8}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,35 +90,38 @@ def series(suite: str, groups: Sequence[pd.DataFrame]) -> list[Points]:
     return [theirs(suite, panel), *filter(None, own)]
 
 
-def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
-    """Write the figure as .png, .svg and .pdf into ``out``, with our points of ``groups`` of comparable runs."""
+def write(groups: Sequence[pd.DataFrame], out: Path, highlight: str = HIGHLIGHT) -> list[Path]:
+    """Write the figure as .png, .svg and .pdf into ``out``, with our points of ``groups`` of comparable runs.
+
+    The method ``highlight`` stands out.
+    """
     matplotlib.use("Agg")
     with plt.rc_context(drawing.STYLE):
         shown = panels()
         figure, axes = plt.subplots(1, len(shown), figsize=(6 * len(shown), 6.5), layout="constrained", squeeze=False)
         drawn = [series(suite, groups) for suite in shown]
         for axis, panel, points in zip(axes[0], shown.values(), drawn, strict=True):
-            _panel(axis, panel, points)
+            _panel(axis, panel, points, highlight)
         figure.draw_without_rendering()  # computes the layout, which must be fixed before names are placed
         figure.set_layout_engine("none")
         for axis, points in zip(axes[0], drawn, strict=True):
-            _label(axis, points)
+            _label(axis, points, highlight)
         return drawing.write(figure, published.FIGURE, out)
 
 
-def _panel(axis: Axes, panel: Panel, drawn: Sequence[Points]) -> None:
-    looks: dict[str, Any] = {"markersize": 6, "capsize": 2.5, "elinewidth": 0.8}
+def _panel(axis: Axes, panel: Panel, drawn: Sequence[Points], highlight: str) -> None:
     for number, points in enumerate(drawn):
-        color = _color(number)
-        looks |= {"fmt": MARKERS[(number - 1) % len(MARKERS)], "mfc": color} if number else {"fmt": "o", "mfc": "white"}
-        axis.errorbar(
-            points.x, points.y, yerr=points.error or None, color=color, label=drawing.plain(points.label), **looks
-        )
+        filled: dict[str, Any] = {} if number else {"mfc": "white"}
+        for x, y, error, color in zip(
+            points.x, points.y, points.error or repeat(None), _inks(points, highlight), strict=False
+        ):
+            axis.errorbar(x, y, yerr=error, color=color, **LOOK, **filled)
+        axis.errorbar([], [], color=drawing.WORDS, label=drawing.plain(points.label), **LOOK, **filled)
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter("{x:g}")
     axis.margins(x=0.12, y=0.12)
     if len(drawn) == 1:
-        axis.errorbar([], [], fmt="s", color=COLORS[0], label="this benchmark: no run records yet")
+        axis.errorbar([], [], color=drawing.WORDS, label="this benchmark: no run records yet", **LOOK)
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), frameon=False, fontsize=7.5)
     axis.set_title(drawing.plain(panel.title), loc="left")
     axis.set_xlabel(f"trained parameters, % of the full model, {drawing.plain(panel.counted)}")
@@ -124,17 +129,23 @@ def _panel(axis: Axes, panel: Panel, drawn: Sequence[Points]) -> None:
     axis.grid(True, color="0.93", zorder=0)
 
 
-def _color(number: int) -> str:
-    return "0.25" if number == 0 else COLORS[(number - 1) % len(COLORS)]
+def _inks(points: Points, highlight: str, *, text: bool = False) -> list[str]:
+    """Return the color of each point: on the frontier of its series, of the highlighted method, or another."""
+    made = [Point(name, x, y, 0.0) for name, x, y in zip(points.names, points.x, points.y, strict=True)]
+    best = frontier(made)
+    return [drawing.ink(point.name.split()[0] == highlight, point in best, text=text) for point in made]
 
 
-def _label(axis: Axes, drawn: Sequence[Points]) -> None:
-    """Write the name of every point in its color, where it covers neither points nor other names."""
-    texts = [
-        axis.text(across, up, drawing.plain(name), fontsize=8, color=_color(number))
-        for number, points in enumerate(drawn)
-        for across, up, name in zip(points.x, points.y, points.names, strict=True)
+def _label(axis: Axes, drawn: Sequence[Points], highlight: str) -> None:
+    """Write the name of every point in its color."""
+    spots = [(x, y) for points in drawn for x, y in zip(points.x, points.y, strict=True)]
+    texts = [name for points in drawn for name in points.names]
+    inks = [color for points in drawn for color in _inks(points, highlight, text=True)]
+    bars = [
+        ((x, y - error), (x, y + error))
+        for points in drawn
+        for x, y, error in zip(points.x, points.y, points.error, strict=False)
+        if error == error  # not NaN
     ]
-    x, y = [v for points in drawn for v in points.x], [v for points in drawn for v in points.y]
-    line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 4}
-    adjust_text(texts, x=x, y=y, ax=axis, expand=(1.1, 1.3), prevent_crossings=False, arrowprops=line, iter_lim=600)
+    axis.set(xlim=axis.get_xlim(), ylim=axis.get_ylim())
+    names.write(axis, [Name(*each) for each in zip(texts, spots, inks, strict=True)], spots, bars)

@@ -17,8 +17,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
+from benchmarks.cli import HIGHLIGHT
 from benchmarks.figures import drawing
 from benchmarks.tables import statistics
+from benchmarks.tables.headings import heading
 from benchmarks.tables.rows import in_figures, scores, tasks_and_groups
 
 FEWEST_METHODS, FEWEST_TASKS = 3, 2
@@ -40,6 +42,8 @@ class Panel:
     """
 
     title: str
+    about: str
+    highlighted: frozenset[str]  # rows that stand out
     blocks: pd.DataFrame  # accuracies, (seed and task, row)
     tasks: int
 
@@ -68,12 +72,12 @@ class Panel:
         return statistics.cliques(self.drawn, self.critical)
 
 
-def panels(groups: Sequence[pd.DataFrame]) -> list[Panel]:
+def panels(groups: Sequence[pd.DataFrame], highlight: str = HIGHLIGHT) -> list[Panel]:
     """Make one panel per group of comparable runs that has enough methods and tasks."""
-    return list(filter(None, map(_panel, groups)))
+    return [panel for group in groups if (panel := _panel(group, highlight))]
 
 
-def _panel(frame: pd.DataFrame) -> Panel | None:
+def _panel(frame: pd.DataFrame, highlight: str) -> Panel | None:
     """Make a panel; None if methods or tasks are too few, or if no (task, seed) is common to all methods."""
     tasks, _ = tasks_and_groups(frame)
     blocks = pd.DataFrame(scores(frame, tasks).dropna().stack().unstack("row")).dropna()  # (seed and task, row)
@@ -81,16 +85,23 @@ def _panel(frame: pd.DataFrame) -> Panel | None:
         return None
     first, (names, ending) = frame.iloc[0], in_figures(map(str, blocks))
     return Panel(
-        title=f"{first['suite']}, {first['spec.backbone.modality']}: {first['spec.backbone.name']}{ending}",
+        title=heading(frame),
+        about=f"{first['suite']} on {first['spec.backbone.name']}{ending}",
+        highlighted=frozenset(
+            names[row] for row in frame.loc[frame["spec.method"] == highlight, "row"] if row in names
+        ),
         blocks=blocks.rename(columns=names),
         tasks=len(tasks),
     )
 
 
-def write(groups: Sequence[pd.DataFrame], out: Path) -> list[Path]:
-    """Write ranks.png, .svg and .pdf into ``out``. Returns the paths; without a panel nothing is written."""
+def write(groups: Sequence[pd.DataFrame], out: Path, highlight: str = HIGHLIGHT) -> list[Path]:
+    """Write ranks.png, .svg and .pdf into ``out``, where the method ``highlight`` stands out.
+
+    Returns the paths; without a panel nothing is written.
+    """
     matplotlib.use("Agg")
-    made = panels(groups)
+    made = panels(groups, highlight)
     if not made:
         return []
     heights = [TOP + BAR * (len(p.bars) + 1) + NAME * ((len(p.drawn) + 1) // 2) + 0.25 for p in made]
@@ -143,19 +154,20 @@ def _draw(axis: Axes, each: Panel) -> None:
     for number, (first, last) in enumerate(each.bars):
         ends = [across(drawn.iloc[first]) - 0.05, across(drawn.iloc[last]) + 0.05]
         axis.plot(ends, [TOP + BAR * (number + 1)] * 2, color="black", linewidth=2.6, solid_capstyle="butt")
-    _names(axis, drawn, TOP + BAR * (len(each.bars) + 1) + 0.1, across)
+    _names(axis, each, TOP + BAR * (len(each.bars) + 1) + 0.1, across)
 
 
-def _names(axis: Axes, ranks: pd.Series[float], top: float, place_of: Callable[[float], float]) -> None:
+def _names(axis: Axes, each: Panel, top: float, place_of: Callable[[float], float]) -> None:
     """Write the better half of the names at the left and the others at the right, each with a line to its rank."""
-    rows = len(ranks)
-    for place, (name, rank) in enumerate(ranks.items()):
+    rows = len(each.drawn)
+    for place, (name, rank) in enumerate(each.drawn.items()):
+        chosen = name in each.highlighted
         better = place < (rows + 1) // 2
         line = top + NAME * (place if better else rows - 1 - place)
         across, end = place_of(rank), -0.2 if better else SCALE + 0.2
-        axis.plot([across, across, end], [TOP, line, line], color="0.45", linewidth=0.7, zorder=0)
+        axis.plot([across, across, end], [TOP, line, line], color=drawing.ink(chosen), linewidth=0.8, zorder=chosen)
         text = drawing.plain(f"{name}  {rank:.1f} " if better else f" {rank:.1f}  {name}")
-        axis.text(end, line, text, ha="right" if better else "left", va="center")
+        axis.text(end, line, text, ha="right" if better else "left", va="center", color=drawing.ink(chosen, text=True))
 
 
 def _note(each: Panel) -> str:
@@ -163,7 +175,8 @@ def _note(each: Panel) -> str:
     some = "" if len(each.drawn) == len(each.ranks) else f"the best {BEST} of {len(each.ranks)}; "
     p = statistics.friedman(each.blocks.groupby(level=1).mean())
     return (
-        f"{some}mean rank over {each.tasks} tasks x {seeds}, 1 is best; Friedman p = {p:.1g}\n"
+        f"{drawing.plain(each.about)}; {some}mean rank over {each.tasks} tasks x {seeds}, 1 is best; "
+        f"Friedman p = {p:.1g}\n"
         f"a bar joins methods without a significant difference over {each.tasks} tasks (Nemenyi, 5 %; critical "
         f"difference {each.critical_blocks:.1f} if seeds counted as tasks)"
     )

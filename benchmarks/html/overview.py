@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.cli import HIGHLIGHT
+from benchmarks.tables.headings import heading
 from benchmarks.tables.intervals import SAMPLES, means
 from benchmarks.tables.table import Table
 
@@ -16,16 +18,18 @@ from benchmarks.tables.table import Table
 AXES = tuple(csv.reader((files("benchmarks.html") / "axes.csv").read_text().splitlines()[1:]))
 PER_DEVICE = {name for name, *_ in AXES if name.startswith("cost.") and "flops" not in name}
 FACTS = (
-    *("row", "suite", "spec.backbone.modality", "spec.backbone.name", "accuracy.checkpoint_rule"),
+    *("row", "spec.method", "suite", "spec.backbone.modality", "spec.backbone.name", "accuracy.checkpoint_rule"),
     *("spec.task", "spec.seed", "accuracy.test", SAMPLES, "metric", "environment.device"),
 )
 
 
-def overview(groups: Sequence[pd.DataFrame], made: Sequence[Table]) -> tuple[list[dict[str, Any]], list[int]]:
+def overview(
+    groups: Sequence[pd.DataFrame], made: Sequence[Table], highlight: str = HIGHLIGHT
+) -> tuple[list[dict[str, Any]], list[int]]:
     """Make one section per table as JSON, and order the runs of ``groups`` by section and row.
 
-    Returns the sections, and the index labels of the runs in that order. The runs of row i of a section are those from
-    ``spans[i]`` to ``spans[i + 1]`` in that order.
+    The rows of the method ``highlight`` stand out in plots. Returns the sections, and the index labels of the runs in
+    that order. The runs of row i of a section are those from ``spans[i]`` to ``spans[i + 1]`` in that order.
     """
     left, facts = [(set(group["row"]), group) for group in groups], list(map(_facts, groups))
     sections: list[dict[str, Any]] = []
@@ -36,9 +40,11 @@ def overview(groups: Sequence[pd.DataFrame], made: Sequence[Table]) -> tuple[lis
         rows = list(table.cells.index)
         of_table = next((number for number, (names, _) in enumerate(left) if names == set(rows)), None)
         if of_table is not None:
-            runs = _in_order(left.pop(of_table)[1], rows)
+            group = left.pop(of_table)[1]
+            runs = _in_order(group, rows)
             ends = len(order) + runs["place"].value_counts().sort_index().cumsum()
             section |= _facts(runs) | {"spans": [len(order), *ends.tolist()], **_points(runs, rows)}
+            section |= {"heading": heading(group), "highlighted": _of_method(runs, highlight)}
             order += runs.index.tolist()
         sections.append(section)
     return sections, order
@@ -87,6 +93,12 @@ def _facts(runs: pd.DataFrame) -> dict[str, Any]:
         "rule": first["accuracy.checkpoint_rule"],
         "seeds": int(runs["spec.seed"].nunique()),
     }
+
+
+def _of_method(runs: pd.DataFrame, method: str) -> list[int]:
+    """Return the places of the rows of a method; none if all rows are of it, because none would stand out."""
+    places = runs.loc[runs["spec.method"] == method, "place"].unique().tolist()
+    return places if len(places) < runs["place"].nunique() else []
 
 
 def _points(runs: pd.DataFrame, rows: Sequence[str]) -> dict[str, Any]:

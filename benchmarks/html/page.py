@@ -19,6 +19,7 @@ import pandas as pd
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from benchmarks.cli import HIGHLIGHT
 from benchmarks.html.overview import overview
 from benchmarks.tables.reader import HISTORY, TEXTS
 from benchmarks.tables.table import Table
@@ -30,9 +31,14 @@ DIGITS = 4  # significant digits of measured numbers; the records have all digit
 LEFT_OUT = ("schema_version", "status", "spec.recipe", "history.epoch")
 
 
-def render(frame: pd.DataFrame, groups: Sequence[pd.DataFrame], made: Sequence[Table]) -> str:
-    """Make the page. ``groups`` are the runs of ``frame`` in groups of comparable runs, ``made`` their tables."""
-    sections, order = overview(groups, made)
+def render(
+    frame: pd.DataFrame, groups: Sequence[pd.DataFrame], made: Sequence[Table], highlight: str = HIGHLIGHT
+) -> str:
+    """Make the page. ``groups`` are the runs of ``frame`` in groups of comparable runs, ``made`` their tables.
+
+    The rows of the method ``highlight`` stand out in plots.
+    """
+    sections, order = overview(groups, made, highlight)
     runs = frame.loc[order]
     data = orjson.dumps({"sections": sections, "piece": RUNS}).decode()
     script, theme, plotly = "\n".join(map(_file, SCRIPTS)), _file("theme.js"), get_plotlyjs()

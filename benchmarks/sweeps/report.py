@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.cli import HIGHLIGHT
 from benchmarks.figures import pareto, ranks, shots
 from benchmarks.figures import published as figure
 from benchmarks.files.writing import write_atomic
@@ -19,10 +20,13 @@ from benchmarks.tables.rows import comparable
 from benchmarks.tables.table import Table
 
 
-def save(frame: pd.DataFrame, results: Path, show: Callable[[Table], None] = lambda table: None) -> list[Path]:
+def save(
+    frame: pd.DataFrame, results: Path, show: Callable[[Table], None] = lambda table: None, highlight: str = HIGHLIGHT
+) -> list[Path]:
     """Write the tables, the page, runs.parquet and the figures of the runs in ``frame`` into ``results``.
 
-    Calls ``show`` with every table. Returns the paths of the written files.
+    Calls ``show`` with every table. The method ``highlight`` stands out in plots. Returns the paths of the
+    written files.
     """
     groups, figures = comparable(frame), results / "figures"
     made = of_groups(groups)
@@ -32,16 +36,16 @@ def save(frame: pd.DataFrame, results: Path, show: Callable[[Table], None] = lam
         "leaderboard.md": to_page(made),
         "leaderboard.csv": to_csv(made),
         "leaderboard.tex": to_tex(made),
-        "leaderboard.html": render(frame, groups, made),
+        "leaderboard.html": render(frame, groups, made, highlight),
         "runs.parquet": to_parquet(frame),
     }
     for name, content in contents.items():
         write_atomic(results / name, content)
-    drawn = [path for figure in (pareto, ranks, shots) for path in figure.write(groups, figures)]
+    drawn = [path for figure in (pareto, ranks, shots) for path in figure.write(groups, figures, highlight)]
     return [*(results / name for name in contents), *drawn]
 
 
-def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
+def write_published(results: Path, suite: str, highlight: str = HIGHLIGHT) -> tuple[Table, list[Path]]:
     """Write the numbers that papers report beside ours: published/SUITE.md, .csv and a figure below ``results``.
 
     Raises:
@@ -56,5 +60,5 @@ def write_published(results: Path, suite: str) -> tuple[Table, list[Path]]:
     texts = {f"{suite}.md": f"{to_markdown(table)}\n\n{made}\n", f"{suite}.csv": to_csv([table])}
     for name, text in texts.items():
         write_atomic(folder / name, text)
-    drawn = figure.write(groups, folder) if suite in figure.panels() else []
+    drawn = figure.write(groups, folder, highlight) if suite in figure.panels() else []
     return table, [*(folder / name for name in texts), *drawn]

@@ -6,11 +6,15 @@ import statistics
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.path import Path
+from matplotlib.text import Text
 from scipy import stats
 
 from benchmarks.figures import drawing, pareto
+from benchmarks.tables import reader
+from benchmarks.tables.headings import heading
 from benchmarks.tables.intervals import means
-from benchmarks.tables.rows import comparable
+from benchmarks.tables.rows import comparable, in_figures
 from tests.support.made_records import ACCURACY, frame
 
 
@@ -27,10 +31,12 @@ def test_pareto_points_carry_the_95_percent_t_interval():
 def axis(tmp_path, monkeypatch):
     """Draw made-up accuracies of seed 0 by method on digits; the axis of the plot."""
 
-    def draw(**accuracies):
+    def draw(highlight="adapterx", **accuracies):
         drawn = []
         monkeypatch.setattr(drawing, "write", lambda figure, name, out: drawn.extend(figure.axes) or [])
-        pareto.write(comparable(frame({(name, "digits"): [value] for name, value in accuracies.items()})), tmp_path)
+        pareto.write(
+            comparable(frame({(name, "digits"): [value] for name, value in accuracies.items()})), tmp_path, highlight
+        )
         return drawn[0]
 
     yield draw
@@ -81,9 +87,75 @@ def test_plot_is_written_in_three_formats_and_its_svg_is_repeatable(tmp_path):
     assert paths[1].read_bytes() == again[1].read_bytes()
 
 
-def test_a_plot_of_many_points_numbers_the_frontier_and_lists_its_names(tmp_path, monkeypatch):
+def test_a_plot_of_many_points_names_the_frontier_and_the_highlighted_method(tmp_path, monkeypatch):
     monkeypatch.setattr(pareto, "MOST_NAMED", 2)
     beaten = {("norm", "digits"): [0.1], ("norm", "count"): [0.1]}
-    text = pareto.write(comparable(frame({**ACCURACY, **beaten})), tmp_path)[1].read_text()
-    assert "1 linear" in " ".join(text.split()) and "2 lora" in " ".join(text.split())
-    assert "norm" not in text
+    groups = comparable(frame({**ACCURACY, **beaten}))
+    text = pareto.write(groups, tmp_path)[1].read_text()
+    assert "<!-- linear -->" in text and "<!-- lora -->" in text and "<!-- norm" not in text
+    assert "<!-- norm -->" in pareto.write(groups, tmp_path, "norm")[1].read_text()
+
+
+def test_frontier_the_highlighted_method_and_others_have_one_color_each(axis):
+    drawn = axis(highlight="lora", lora=0.92, norm=0.95, linear=0.93, fact_tk=0.94)
+    colors = {text.get_text(): text.get_color() for text in drawn.texts}
+    assert (colors["lora"], colors["fact_tk"]) == (drawing.HIGHLIGHTED, drawing.WORDS)
+    assert colors["linear"] == colors["norm"] == drawing.FRONTIER
+    assert {line.get_marker() for line in drawn.lines if line.get_xydata().shape == (1, 2)} == {"o", "_"}  # and caps
+
+
+@pytest.mark.parametrize("study", ["", "tuned", "realdata"])
+def test_no_name_of_the_committed_plots_is_missing_or_covered(study, root, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(drawing, "write", lambda figure, name, out: made.append(figure) or [])
+    groups = comparable(reader.load(root / "results" / study))
+    pareto.write(groups, tmp_path)
+    made[0].draw_without_rendering()
+    for axis, group in zip(made[0].axes, groups, strict=True):
+        low, texts = axis.get_ylim()[0], [text for text in axis.texts if text.get_transform() != axis.transAxes]
+        boxes = {text.get_text(): boxed(text) for text in texts if text.get_fontsize() == 8.5}
+        shown = {point.name: point.accuracy < low for point in pareto.points(group)}
+        short, _ = in_figures(shown)
+        endings = {short[p.name]: f" {p.accuracy:.1f}" * bool(shown[p.name]) for p in pareto.points(group)}
+        assert set(boxes) == {name + ending for name, ending in endings.items()}
+        assert not [pair for pair in itertools.combinations(boxes, 2) if boxes[pair[0]].overlaps(boxes[pair[1]])]
+        ends = [axis.transData.transform(line.get_xydata()) for line in axis.lines if len(line.get_xydata()) == 1]
+        bars = [axis.transData.transform(bar) for lines in axis.collections for bar in lines.get_segments()]
+        steps = [step for line in axis.lines if line.get_linestyle() == "--" for step in [line.get_path()]]
+        covered = {
+            name
+            for name, box in boxes.items()
+            if any(box.contains(*spot[0]) for spot in ends)
+            or any(Path(bar).intersects_bbox(box, filled=False) for bar in bars)
+            or any(step.transformed(axis.transData).intersects_bbox(box, filled=False) for step in map(stepped, steps))
+        }
+        assert covered == set()
+    plt.close("all")
+
+
+def boxed(text):
+    """The box of a text in pixels, without the line that joins it to its point."""
+    return Text.get_window_extent(text)
+
+
+def stepped(path):
+    """The way of a line that goes right, then up, from point to point."""
+    points = path.vertices
+    turns = [spot for (a, b), (c, d) in itertools.pairwise(points) for spot in ((a, b), (c, b), (c, d))]
+    return Path(turns)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "text"),
+    [
+        (("digits", "count"), "Images: 2 tasks, 1,000 parameters, 200 labels per task"),
+        (("digits",), "Images: digits, 1,000 parameters, 200 labels"),
+        (("solids", "solids_hard"), "Point clouds: 2 tasks, 1,000 parameters, 400 labels per task"),
+    ],
+)
+def test_a_title_says_what_is_shown(tasks, text):
+    (group,) = comparable(frame({("lora", task): [0.5] for task in tasks}))
+    assert heading(group) == text
+    assert heading(group.assign(**{"params.backbone": 1_406_040})) == text.replace("1,000", "1.4 M")
+    unknown = group.assign(**{"spec.suite": "another"})
+    assert heading(unknown) == text.rpartition(", ")[0]

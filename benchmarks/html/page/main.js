@@ -7,7 +7,7 @@ function built(section, number) {
   const table = sortable({ caption: section.title, head: section.head, rows: section.rows, links, columns: section.columns });
   const plot = section.accuracy?.length && section.costs.length ? pareto(section, number) : null;
   const runs = section.spans ? section.spans.at(-1) - section.spans[0] : 0;
-  const facts = section.spans ? `${runs.toLocaleString("en")} runs, ${section.rows.length.toLocaleString("en")} rows, ${section.seeds} seed${section.seeds === 1 ? "" : "s"}; checkpoint rule ${section.rule}` : null;
+  const facts = section.spans ? `${section.heading}; ${runs.toLocaleString("en")} runs, ${section.rows.length.toLocaleString("en")} rows, ${section.seeds} seed${section.seeds === 1 ? "" : "s"}; checkpoint rule ${section.rule}` : null;
   const element = make("section", { class: "comparison", id: `comparison-${number}` },
     make("h2", {}, section.title), ...(facts ? [make("p", { class: "facts" }, facts)] : []), table.element,
     make("ul", { class: "notes" }, ...section.notes.map((note) => make("li", {}, note))), ...(plot ? [plot.element] : []));

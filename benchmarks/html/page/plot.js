@@ -1,7 +1,7 @@
 // The plot of accuracy against a cost, with its Pareto frontier.
 const FAR = 3.5; // the axis ends this many times as far below the median as the best point is above it
 const LEAST = 2; // percentage points that the axis of accuracies shows at least
-const MANY = 40; // with more points, only those of the frontier have bars and names; the others show them on hover
+const MANY = 40; // with more points, only those of the frontier and the highlighted ones have bars and names; the others show them on hover
 const MARGIN = { l: 58, r: 16, t: 12, b: 48 };
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -76,49 +76,64 @@ function lines(points, edge, floor, pixel, right) {
   return [...steps, ...bars];
 }
 
+// The color of a point or of its name: highlighted, on the frontier, or another.
+const ink = (point, edge, other) => (point.highlighted ? "chosen" : edge.has(point) ? "accent" : other);
+
 function drawing(points, { cost, accuracy, log, width, height }) {
   const view = axes(points, log);
-  const edge = frontier(points);
-  const first = new Set(edge);
-  const pixel = (point) => ({
-    x: ((view.place(point.x) - view.x[0]) / (view.x[1] - view.x[0])) * (width - MARGIN.l - MARGIN.r),
-    y: ((view.y[1] - point.y) / (view.y[1] - view.y[0])) * (height - MARGIN.t - MARGIN.b),
-  });
-  const raised = (point) => ({ ...point, y: Math.max(point.y, view.y[0]) });
-  const named = [...edge, ...points.filter((point) => !first.has(point)).sort((a, b) => b.y - a.y)];
-  const label = (point) => (point.y < view.y[0] ? `${point.name} ${point.y.toFixed(1)}` : point.name);
-  const [inner, tall] = [width - MARGIN.l - MARGIN.r, height - MARGIN.t - MARGIN.b];
-  const marked = points.length > MANY ? edge : named; // the first elements of ``named``
-  const spots = marked.map((point) => ({ ...pixel(raised(point)), name: label(point), first: first.has(point) }));
-  const sides = placed(spots, lines(marked, edge.map(raised), view.y[0], pixel, inner), inner, tall);
-  const bar = (point) => (point.y < view.y[0] || !(marked === named || first.has(point)) ? null : point.error);
-  const upper = (point) => (bar(point) == null ? null : Math.min(bar(point), Math.max(100 - point.y, 0))); // no accuracy is above 100 %
+  const edge = new Set(frontier(points));
   const shown = (x) => (view.scaled && !(x > 0) ? view.zero : x);
-  const trace = (of, ink) => {
-    const small = !of && marked === edge;
-    const chosen = named.map((point, i) => [point, sides[i]]).filter(([point]) => first.has(point) === of);
-    return {
-      type: "scatter", mode: "markers+text", cliponaxis: false, hoverinfo: "text",
-      x: chosen.map(([{ x }]) => shown(x)), y: chosen.map(([{ y }]) => Math.max(y, view.y[0])),
-      text: chosen.map(([point, side]) => (side ? plain(label(point)) : "")), textposition: chosen.map(([, side]) => side ?? "top center"),
-      textfont: { size: 11.5, color: of ? color("ink") : color("quiet") },
-      customdata: chosen.map(([{ row }]) => row),
-      hovertext: chosen.map(([point]) => hover(point, cost, accuracy)),
-      error_y: { type: "data", visible: !small, symmetric: false, arrayminus: chosen.map(([point]) => bar(point)), array: chosen.map(([point]) => upper(point)), thickness: 1.2, width: 3, color: ink },
-      marker: { size: small ? 6 : 9, opacity: small ? 0.6 : 1, color: ink, symbol: chosen.map(([{ y }]) => (y < view.y[0] ? "triangle-down" : "circle")), line: { width: small ? 0 : 1.2, color: color("raised") } },
-    };
-  };
-  const steps = { x: [...edge.map(({ x }) => shown(x)), view.scaled ? 10 ** view.x[1] : view.x[1]], y: [...edge, edge.at(-1)].map(({ y }) => y) };
-  const line = { type: "scatter", mode: "lines", hoverinfo: "skip", ...steps, line: { shape: "hv", dash: "dash", width: 1.4, color: color("accent") } };
+  const line = [...edge, [...edge].at(-1)].map(({ x, y }) => ({ x: shown(x), y }));
+  line.at(-1).x = view.scaled ? 10 ** view.x[1] : view.x[1];
+  const steps = { type: "scatter", mode: "lines", hoverinfo: "skip", x: line.map(({ x }) => x), y: line.map(({ y }) => y), line: { shape: "hv", dash: "dash", width: 1.4, color: color("accent") } };
+  const named = points.filter((point) => points.length <= MANY || edge.has(point) || point.highlighted);
+  const groups = [points.filter((point) => !named.includes(point)),
+    ...["dot", "accent", "chosen"].map((name) => named.filter((point) => ink(point, edge, "dot") === name))]; // the last is on top
   const layout = frame();
-  Object.assign(layout, { width, height });
+  Object.assign(layout, { width, height, annotations: names(named, points, { view, edge, width, height }), shapes: [] });
   Object.assign(layout.xaxis, { title: { text: plain(cost.name + (cost.unit ? ` (${cost.unit})` : "")), standoff: 10 }, type: view.scaled ? "log" : "linear", range: view.x, nticks: Math.max(3, Math.floor(width / 110)), ...ticks(cost.unit, view) });
   Object.assign(layout.yaxis, { title: { text: plain(`${accuracy.name} (%)`), standoff: 8 }, range: view.y });
   if (view.zero) {
-    layout.annotations = [{ x: Math.log10(view.zero), xref: "x", y: 0, yref: "paper", yanchor: "top", yshift: -2, text: "0", showarrow: false, font: { color: color("quiet") } }];
-    layout.shapes = [{ type: "line", xref: "x", yref: "paper", x0: view.zero * 2, x1: view.zero * 2, y0: 0, y1: 1, line: { color: color("line"), width: 5 }, layer: "below" }];
+    layout.annotations.push({ x: Math.log10(view.zero), xref: "x", y: 0, yref: "paper", yanchor: "top", yshift: -2, text: "0", showarrow: false, font: { color: color("quiet") } });
+    layout.shapes.push({ type: "line", xref: "x", yref: "paper", x0: view.zero * 2, x1: view.zero * 2, y0: 0, y1: 1, line: { color: color("line"), width: 5 }, layer: "below" });
   }
-  return { traces: [line, trace(false, color("dot")), trace(true, color("accent"))], layout, frontier: edge };
+  const traces = groups.map((some, i) => marks(some, { view, edge, shown, cost, accuracy, small: i === 0 }));
+  return { traces: [steps, ...traces], layout };
+}
+
+// Points of one color. A point below the axis is a triangle on its line, without a bar.
+function marks(points, { view, edge, shown, cost, accuracy, small }) {
+  const below = ({ y }) => y < view.y[0];
+  const bar = (point) => (small || below(point) ? null : point.error);
+  const upper = (point) => (bar(point) == null ? null : Math.min(bar(point), Math.max(100 - point.y, 0))); // no accuracy is above 100 %
+  const paint = points.length > 0 ? color(ink(points[0], edge, "dot")) : null;
+  return {
+    type: "scatter", mode: "markers", cliponaxis: false, hoverinfo: "text",
+    x: points.map(({ x }) => shown(x)), y: points.map(({ y }) => Math.max(y, view.y[0])),
+    customdata: points.map(({ row }) => row), hovertext: points.map((point) => hover(point, cost, accuracy)),
+    error_y: { type: "data", visible: !small, symmetric: false, array: points.map(upper), arrayminus: points.map(bar), thickness: 1.2, width: 3, color: paint },
+    marker: { size: small ? 6 : 9, opacity: small ? 0.6 : 1, color: paint, symbol: points.map((point) => (below(point) ? "triangle-down" : "circle")), line: { width: small ? 0 : 1.2, color: color("raised") } },
+  };
+}
+
+// The names of points as annotations of plotly; those of the frontier and highlighted ones are never left out.
+function names(named, points, { view, edge, width, height }) {
+  const [inner, tall] = [width - MARGIN.l - MARGIN.r, height - MARGIN.t - MARGIN.b];
+  const across = (x) => ((view.place(x) - view.x[0]) / (view.x[1] - view.x[0])) * inner;
+  const down = (y) => ((view.y[1] - y) / (view.y[1] - view.y[0])) * tall;
+  const pixel = ({ x, y }) => ({ x: across(x), y: down(Math.max(y, view.y[0])) });
+  const needed = (point) => edge.has(point) || point.highlighted;
+  const sorted = [...edge, ...named.filter((point) => !edge.has(point)).sort((a, b) => needed(b) - needed(a) || b.y - a.y)];
+  const label = (point) => (point.y < view.y[0] ? `${point.name} ${point.y.toFixed(1)}` : point.name);
+  const spots = sorted.map((point) => ({ ...pixel(point), name: label(point), first: edge.has(point), needed: needed(point) }));
+  const places = placed(spots, points.map(pixel), lines(named, [...edge], view.y[0], pixel, inner), inner, tall);
+  return sorted.flatMap((point, i) => {
+    if (!places[i]) return [];
+    const { x, y, joined } = places[i];
+    const at = { x: view.place(point.x), y: Math.max(point.y, view.y[0]), xanchor: "center", yanchor: "middle", borderpad: 0 };
+    const where = joined ? { showarrow: true, arrowhead: 0, arrowwidth: 1, arrowcolor: color("dot"), standoff: 5, ax: x, ay: y } : { showarrow: false, xshift: x, yshift: -y };
+    return [{ ...at, ...where, text: plain(label(point)), font: { size: SIZE, color: color(ink(point, edge, "quiet")) } }];
+  });
 }
 
 function ticks(unit, view) {
@@ -158,7 +173,7 @@ function pareto(section, number) {
     state.pending = false;
     if (area.clientWidth === 0) return; // hidden: it is drawn when it becomes visible, which changes its size
     const [cost, accuracy] = [section.costs[state.cost], section.accuracy[state.accuracy]];
-    const points = section.rows.map((name, row) => ({ name, row, x: cost.values[row], y: accuracy.values[row], error: accuracy.errors[row], seeds: accuracy.seeds[row] }))
+    const points = section.rows.map((name, row) => ({ name, row, highlighted: section.highlighted.includes(row), x: cost.values[row], y: accuracy.values[row], error: accuracy.errors[row], seeds: accuracy.seeds[row] }))
       .filter(({ x, y, row }) => x != null && y != null && state.keep(row));
     if (points.length === 0) { Plotly.purge(area); area.replaceChildren(make("p", { class: "quiet" }, "No row has both numbers.")); return; }
     if (!area.data) area.replaceChildren();
@@ -173,6 +188,6 @@ function pareto(section, number) {
   }, { rootMargin: "300px" }).observe(area);
   new ResizeObserver(draw).observe(area);
   addEventListener("theme", draw);
-  const note = make("p", { class: "quiet" }, "The dashed line is the Pareto frontier: no other row is better at the same or a lower cost. Bars are 95 % intervals: Student's t over seeds, or the binomial interval of the test split for a single seed. With more than 40 points, only those of the frontier have bars and names; the others show them on hover. A triangle on the line of the axis marks an accuracy below it, with its number. A cost is the median over the runs of a row, a number of parameters the mean. Click a point to see the runs of its row.");
+  const note = make("p", { class: "quiet" }, "The dashed line is the Pareto frontier: no other row is better at the same or a lower cost. Bars are 95 % intervals: Student's t over seeds, or the binomial interval of the test split for a single seed. Points of the frontier are blue, those of the highlighted method orange. With more than 40 points, only these have bars and names; the others show them on hover. A triangle on the line of the axis marks an accuracy below it, with its number. A cost is the median over the runs of a row, a number of parameters the mean. Click a point to see the runs of its row.");
   return { element: make("figure", {}, tools, area, make("figcaption", {}, note)), filter: (keep) => { state.keep = keep; draw(); } };
 }
