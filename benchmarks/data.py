@@ -1,8 +1,9 @@
-"""python -m benchmarks.data: list the tasks of suites; fetch, verify, convert and show their data."""
+"""python -m benchmarks.data: list the tasks of suites; fetch, verify, convert, show and split their data."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 EXAMPLES = {
     "list all tasks": "list",
     "download the files of a suite": "fetch vtab1k",
+    "split a folder of classes, DIR/CLASS/*.jpg, into training and test images": "split photos --test 0.2 --seed 0",
     "look at the training samples of a task": "show digits -o digits.png",
 }
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this verb."""
-    p = command_parser("data", "List, fetch, verify, convert and show the data of suites.", EXAMPLES)
+    p = command_parser("data", "List, fetch, verify, convert and show data sets, and split your own.", EXAMPLES)
     actions = p.add_subparsers(title="actions", dest="action", required=True, metavar="ACTION")
     lines = {
         "list": "show every task: modality, classes, samples, source, licence, fingerprint",
@@ -33,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
         "verify": "check the files, counts, classes and values of a suite; status 2 if anything is wrong",
         "convert": "convert a suite's published files to files that load fast",
         "show": "draw a contact sheet of a task's training samples",
+        "split": "copy DIR/CLASS/*.jpg to OUT/train/CLASS and OUT/test/CLASS, each class by its share",
     }
     made = {name: actions.add_parser(name, help=line, description=line) for name, line in lines.items()}
     for name in ("fetch", "verify", "convert"):
@@ -42,6 +45,13 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("task", help="name of the task")
     show.add_argument("--suite", default="offline", metavar="NAME", help="suite that has the task (default: offline)")
     show.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="a .png, .svg or .pdf file")
+    split = made["split"]
+    split.add_argument("folder", metavar="DIR", type=Path, help="folder with one folder of images per class")
+    split.add_argument(
+        "--test", type=float, default=0.2, metavar="SHARE", help="share that is for testing (default: 0.2)"
+    )
+    split.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the draw (default: 0)")
+    split.add_argument("-o", "--out", type=Path, metavar="OUT", help="new folder for the copies (default: DIR-split)")
     for action in made.values():
         add_data_root(action)
     return p
@@ -55,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.suites.checking import check_task
 
     use_data_root(args.data_root)
+    if args.action == "split":
+        return _split(args.folder, args.out, args.test, args.seed)
     if args.action == "list":
         return show_list()
     if args.action == "fetch":
@@ -89,6 +101,20 @@ def show_list() -> int:
         console().print(table)
     if none_of_own:
         console().print(none_of_own, soft_wrap=True)
+    return 0
+
+
+def _split(folder: Path, out: Path | None, test: float, seed: int) -> int:
+    """Copy a folder of classes into training and test images, and say what to do with them."""
+    from benchmarks.files.split import split
+
+    folder = Path(os.path.abspath(folder))
+    out = Path(os.path.abspath(out or folder.with_name(f"{folder.name}-split")))
+    counts = split(folder, out, test=test, seed=seed)
+    say(f"copied to {out}: " + ", ".join(f"{count} images to {name}" for name, count in counts.items()))
+    where = shlex.quote(str(out))
+    say(f"check it with: python -m benchmarks.data verify folder --data-root {where}")
+    say(f"then train with: python -m benchmarks.run --suite folder --data-root {where} --methods linear lora")
     return 0
 
 

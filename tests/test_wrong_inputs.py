@@ -534,6 +534,16 @@ ROWS = {
     ),
     "no such suite to fetch": ("data fetch vtab", "unknown suite 'vtab'; ..."),
     "nothing to convert": ("data convert offline", "unknown suite with files to convert 'offline'; known: modelnet40"),
+    "a split of all images": ("data split deep --test 1", "--test 1.0 must be above 0 and below 1"),
+    "a split by no number": ("data split deep --test nan", "argument --test: 'nan' is no number; ..."),
+    "a split of a seed below 0": ("data split deep --seed -1", "--seed -1 must be from 0 to 2147483647"),
+    "a split of no folder": ("data split nothing", "there is no folder ...nothing; give one with a folder per class"),
+    "a split over a folder": ("data split deep -o weights", "...weights exists already; give another folder with -o"),
+    "a split into itself": (
+        "data split deep -o deep/new",
+        "...deep/new lies in ...deep, where it would be a class; give another folder with -o",
+    ),
+    "a split of one class": ("data split deep", "...deep: its only class is 'runs'; a task needs two classes or more"),
     # pretrain
     "no such backbone to pretrain": ("pretrain vit_nanoo", "argument name: invalid choice: 'vit_nanoo' ..."),
     "negative threads": ("pretrain vit_nano --threads -1", "--threads -1 must be from 1 to 4096"),

@@ -88,6 +88,16 @@ def animated(path: Path) -> bool:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
 
 
+def turned(path: Path) -> bool:
+    """Whether an image file says that it has to be turned or mirrored before it is shown.
+
+    Raises:
+        UserError: it cannot be read, or is of another format than ``FORMATS``.
+    """
+    with _opened(path) as image:
+        return _turn(image) is not None
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Image]:
     """The image that Pillow opens, while every error of its parsers becomes one line."""
@@ -111,11 +121,15 @@ def _upright(image: Image) -> Image:
     from PIL.Image import Transpose
 
     image.load()  # Pillow turns a TIFF by itself when it loads it
-    try:
-        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # damaged EXIF of a whole image; its parsers too raise exceptions of any type
-        turn = None
+    turn = _turn(image)
     return image.transpose(Transpose[turn]) if turn else image
+
+
+def _turn(image: Image) -> str | None:
+    try:
+        return TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # damaged EXIF of a whole image; its parsers too raise exceptions of any type
+        return None
 
 
 def _on_white(image: Image) -> Image:

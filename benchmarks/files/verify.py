@@ -21,11 +21,12 @@ Content = tuple[str, str, str, str]  # of a sample: a digest, its split, its cla
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What one image file is: why it cannot be used, or a digest of its pixels and whether it has more frames."""
+    """What one image file is: why it cannot be used; or a digest of its pixels, if it is turned or has more frames."""
 
     fault: str = ""
     digest: str = ""
     animated: bool = False
+    turned: bool = False
 
 
 def images(layout: Layout, *, repeats: bool = True) -> list[str]:
@@ -43,6 +44,18 @@ def images(layout: Layout, *, repeats: bool = True) -> list[str]:
     lines += [f"{len(broken)} of {len(seen)} images do not decode: {some(broken)}"] if broken else []
     lines += [f"{len(moving)} images have more frames than the first, which is read: {some(moving)}"] if moving else []
     return ([layout.note] if layout.note else []) + [f"{layout.folder.name}: {line}" for line in lines]
+
+
+def facts(layout: Layout) -> list[str]:
+    """What a person may not expect of a task of images, though nothing need be wrong, one line each."""
+    seen = _seen(layout)
+    turned = [path for path, found in seen.items() if found.turned]
+    told = "are turned by their EXIF orientation, as they are read here"
+    lines = [f"{len(turned)} of {len(seen)} images {told}: {some(turned)}"] if turned else []
+    for split, samples in layout.splits.items():
+        missing = sorted(set(range(len(layout.labels))) - {label for _, label in samples})
+        lines += [f"{split} has no sample of class {some(layout.labels[i] for i in missing)}"] if missing else []
+    return lines
 
 
 def repeated_images(layout: Layout) -> list[str]:
@@ -97,7 +110,7 @@ def _content(path: Path, size: int, time_ns: int) -> Seen:
     try:
         image = pictures.read(path)
         digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
-        return Seen(digest=digest, animated=pictures.animated(path))
+        return Seen(digest=digest, animated=pictures.animated(path), turned=pictures.turned(path))
     except UserError as error:
         return Seen(fault=str(error))
 

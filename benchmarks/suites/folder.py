@@ -66,7 +66,10 @@ def suite(root: Path) -> Suite:
     found, wrong = _find(root)
     check(not wrong, "; ".join(wrong))
     if not found:
-        cure = "give the folder of your data with --data-root DIR"
+        cure = (
+            "give the folder of your data with --data-root DIR, or make training and test images of DIR/CLASS/*.jpg "
+            "with: python -m benchmarks.data split DIR"
+        )
         raise Missing(f"no task in {root} or in one of its folders; a task has {KNOWN}; {_deeper(root) or cure}")
     present = {data.task.modality for data in found.values()}
     backbones: dict[Modality, str] = {"image": "vit_nano", "points": "point_nano"}
@@ -129,6 +132,7 @@ def _data(folder: Path) -> Data | None:
         note=layout.note,
         load=partial(decoded.load, layout),
         fingerprint=partial(contents.task_fingerprint, layout),
+        facts=partial(verify.facts, layout),
         faults=partial(verify.images, layout),
     )
 

@@ -123,3 +123,17 @@ def test_clouds_are_compared_and_gaps_of_labels_told(label, shared, lines, tmp_p
     assert suite.tasks["x"].classes == 2
     assert suite.load("x", "test", frame=None)[1].tolist() == [0, 1, 0, 1]
     assert suite.faults("x") == [line.format(tmp_path / "mine/x") for line in lines]
+
+
+def test_images_that_exif_turns_and_classes_that_a_split_lacks_are_told(task, capsys):
+    upright = Image.new("RGB", (30, 20), "red")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.save(task / "train/dog/turned.jpg", exif=exif)
+    shutil.rmtree(task / "test/cat")
+    capsys.readouterr()
+    assert data.main(["verify", "folder"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    turned = "1 of 9 images are turned by their EXIF orientation, as they are read here: train/dog/turned.jpg"
+    assert f"  {turned}" in out
+    assert "  test has no sample of class cat" in out
