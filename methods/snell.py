@@ -88,7 +88,7 @@ class KernelUpdate(nn.Module):
         sizes = weight.detach().abs()
         # the entries above the quantile; torch.quantile sorts all entries, and takes no more than 16 M of them
         count = sizes.numel() - 1 - int(self.sparsity * (sizes.numel() - 1))
-        smallest = sizes.flatten().topk(count, sorted=False).values.amin()
+        smallest = sizes.flatten().topk(count, sorted=False).values.amin(0)  # ONNX has no minimum over all dimensions
         factors = sizes if self.kept == "magnitude" else torch.ones_like(sizes)
         return weight * torch.where(sizes >= smallest, factors, 0)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -91,6 +92,7 @@ def _onnx(graph: ExportedProgram, tuned: Classifier, spec: Spec) -> bytes:
         torch.ops.prims.view_of.default: lambda x: opset18.Identity(x)
     }
     name = "points" if spec.backbone.image_size is None else "images"
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it tells of every operation that it does not fold
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch about its own code
         made: Any = torch.onnx.export(
