@@ -30,6 +30,7 @@ class AdapterPlusConfig(base.Config):
     ``drop_path`` acts on the adapter alone. The authors give the blocks drop-path 0.1 as well, in the recipe.
     """
 
+    lr: float = 3e-3
     hidden: Annotated[int, at_least(1)] = 8
     position: Literal["post", "intermediate", "parallel"] = "post"
     drop_path: Annotated[float, fraction] = 0.1

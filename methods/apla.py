@@ -25,7 +25,7 @@ class APLAConfig(base.Config):
     The authors' configurations have 8 for NABirds, 128 for ImageNet, and all rows for pretraining.
     """
 
-    lr: float = 1e-3
+    lr: float = 1e-2
     rows: Annotated[int, at_least(1)] = 8
 
     @classmethod

@@ -34,7 +34,7 @@ class ARCConfig(base.Config):
     the other one, which their script for VTAB-1K loads, has "xavier".
     """
 
-    lr: float = 1e-2
+    lr: float = 3e-3
     hidden: Annotated[int, at_least(1)] = 50
     position: Literal["both", "attention"] = "both"
     ffn_scale: Start = "zero"

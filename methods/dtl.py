@@ -35,7 +35,7 @@ class DTLConfig(base.Config):
     authors' code. "backbone" leaves the pooling as it is, as with every other method here.
     """
 
-    lr: float = 1e-3
+    lr: float = 1e-2
     weight_decay: float = 0.05
     rank: Annotated[int, at_least(1)] = 2
     beta: Annotated[float, positive] = 100.0
@@ -51,7 +51,6 @@ class DTLConfig(base.Config):
 class DTLPlusConfig(DTLConfig):
     """``kernel``: the side of the convolution; the authors' scripts for Swin-B have 5."""
 
-    lr: float = 5e-4
     kernel: Annotated[int, at_least(1)] = 3
 
     def __post_init__(self) -> None:

@@ -33,6 +33,7 @@ class DyTConfig(base.Config):
     VTAB-1K has 16. ``scale`` is that of the adapter.
     """
 
+    lr: float = 3e-3
     hidden: Annotated[int, at_least(1)] = 8
     rate: Annotated[float, fraction] = 0.5
     rate_weight: float = 2.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
@@ -9,7 +10,14 @@ from torch import nn
 from methods.backbone import Backbone, Operation
 from methods.base import Published
 from methods.layers import is_norm
-from methods.ssf import SSF
+from methods.ssf import SSF, SSFConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiLMConfig(SSFConfig):
+    """It has no options of its own."""
+
+    lr: float = 3e-3
 
 
 class FiLM(SSF):
@@ -21,6 +29,7 @@ class FiLM(SSF):
     Method ``norm`` trains the norms' own weights and reaches the same functions. Here the optimizer sees their ratios.
     """
 
+    Config = FiLMConfig
     published = Published()
     identity_at_start = True
     deviation: ClassVar[float] = 0.0

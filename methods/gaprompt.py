@@ -42,7 +42,7 @@ class GAPromptConfig(base.Config):
     "replacement" for the patches with prompts in the place of the last ones.
     """
 
-    lr: float = 5e-4
+    lr: float = 3e-3
     hidden: Annotated[int, at_least(1)] = 16
     points: Annotated[int, at_least(1)] = 5
     factor: float = 5.0

@@ -35,7 +35,7 @@ class GPSConfig(base.Config):
     segmentation is scored by its cross-entropy.
     """
 
-    lr: float = 2e-3
+    lr: float = 1e-2
     weight_decay: float = 0.0
     inputs: Annotated[int, at_least(1)] = 1
     score: Literal["contrastive", "cross_entropy"] = "contrastive"

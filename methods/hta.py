@@ -20,7 +20,7 @@ from methods.updates import Updates, check_targets
 class HTAConfig(base.Config):
     """``targets``: the square matrices of attention that get an update."""
 
-    lr: float = 1e-3
+    lr: float = 3e-3
     targets: tuple[Literal["q", "k", "v", "proj"], ...] = ("q", "k", "v", "proj")
 
     def __post_init__(self) -> None:

@@ -27,7 +27,7 @@ class HydraConfig(base.Config):
     The authors choose ``scale`` and ``dropout``, which acts on the hidden units, task by task.
     """
 
-    lr: float = 1e-3
+    lr: float = 1e-2
     rank: Annotated[int, at_least(1)] = 2
     scale: float = 1.0
     dropout: Annotated[float, fraction] = 0.1

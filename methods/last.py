@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class LASTConfig(base.Config):
     """``rank``: the width of the queries, keys and values, which have one head."""
 
+    lr: float = 3e-3
     rank: Annotated[int, at_least(1)] = 16
 
     @classmethod

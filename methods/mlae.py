@@ -25,7 +25,7 @@ class MLAEConfig(base.Config):
     ``dropout``: the probability that an expert is off in a training step, for all samples and tokens.
     """
 
-    lr: float = 1e-3
+    lr: float = 1e-2
     rank: Annotated[int, at_least(1)] = 4
     alpha: float = 1.0
     dropout: Annotated[float, fraction] = 0.5

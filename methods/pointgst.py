@@ -37,7 +37,7 @@ class PointGSTConfig(base.Config):
     ("plain"); their code also has I - D^-1/2 W D^-1/2 ("normalized").
     """
 
-    lr: float = 5e-4
+    lr: float = 3e-3
     rank: Annotated[int, at_least(1)] = 36
     local: Annotated[int, at_least(1)] = 32
     transform: Literal["released", "fourier"] = "released"

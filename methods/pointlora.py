@@ -34,7 +34,7 @@ class PointLoRAConfig(base.Config):
     ``regularizer``: the weight of the term that drives scores towards 0 and 1.
     """
 
-    lr: float = 5e-4
+    lr: float = 3e-3
     rank: Annotated[int, at_least(1)] = 8
     alpha: float = 8.0
     hidden: Annotated[int, at_least(1)] = 32

@@ -42,7 +42,7 @@ class PointPEFTConfig(base.Config):
     62,268 weights of the authors' model that no forward pass reads, so that its count is the published one.
     """
 
-    lr: float = 5e-4
+    lr: float = 3e-3
     hidden: Annotated[int, at_least(1)] = 16
     near: Annotated[int, at_least(1)] = 8
     neighbors: Annotated[int, at_least(1)] = 16

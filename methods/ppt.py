@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class PPTConfig(base.Config):
     """``hidden``: the width of the three networks."""
 
-    lr: float = 5e-4
+    lr: float = 3e-3
     hidden: Annotated[int, at_least(1)] = 256
 
     @classmethod

@@ -17,7 +17,7 @@ from methods.ssf import SSF, SSFConfig
 
 @dataclass(frozen=True, kw_only=True)
 class RLRRConfig(SSFConfig):
-    lr: float = 1e-3
+    lr: float = 1e-2
 
 
 class Rescaling(nn.Module):

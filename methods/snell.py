@@ -34,7 +34,7 @@ class SNELLConfig(base.Config):
     ``targets``: the matrices that are updated; empty: all of the blocks.
     """
 
-    lr: float = 1e-3
+    lr: float = 3e-3
     weight_decay: float = 1e-2
     rank: Annotated[int, at_least(2)] = 8
     sparsity: Annotated[float, fraction] = 0.9

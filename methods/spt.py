@@ -38,6 +38,7 @@ class SPTConfig(base.Config):
     reads and ``drop_path`` on what it returns.
     """
 
+    lr: float = 3e-3
     share: Annotated[float, positive, fraction] = 0.005
     rank: Annotated[int, at_least(1)] = 8
     matrix_ratio: Annotated[int, at_least(1)] = 10
