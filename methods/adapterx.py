@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.backbone import Backbone, Block
-from methods.base import CLASS_TOKEN, Method, Published
+from methods.base import Method, Published
 from methods.errors import check
 from methods.hooks import Tap
 from methods.layers import PromptGenerator, append, between, drop_last, set_aside
@@ -94,8 +94,8 @@ class AdapterX(Method):
 
     @classmethod
     def unfrozen(cls, backbone: Backbone) -> set[str]:
-        norms = {id(p) for block in backbone.blocks for p in block.ffn.norm.parameters()}
-        return {name for name, p in backbone.named_parameters() if name in CLASS_TOKEN or id(p) in norms}
+        norms = (p for block in backbone.blocks for p in block.ffn.norm.parameters())
+        return backbone.class_token | backbone.names(norms)
 
     def __init__(self, backbone: Backbone, config: AdapterXConfig) -> None:
         super().__init__(backbone, config)
@@ -104,7 +104,7 @@ class AdapterX(Method):
         self.balance = config.balance if config.routing == "top1" else 0.0  # dense routing needs no balance
         self.extra_features = backbone.widths[0] if on_points and config.prompts else 0
         self._uses, self._prompts = [Tap() for _ in backbone.blocks], Tap()
-        self.unfreeze(p for name, p in backbone.named_parameters() if name in CLASS_TOKEN)
+        self.unfreeze(backbone.parameters(backbone.class_token))
         if config.prompts:
             check(not backbone.no_prompts, f"adapterx: {backbone.no_prompts}; set prompts=false")
             self.admit_prompts(backbone, "adapterx")

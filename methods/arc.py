@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.backbone import Backbone, Branch
-from methods.base import Method
+from methods.base import Method, Published
 from methods.layers import add_bias
 from methods.options import at_least, fraction
 
@@ -67,6 +67,7 @@ class ARC(Method):
     """
 
     Config = ARCConfig
+    published = Published(image="0.13 M with a head")
     merges = "yes"
     needs_attention = True
 

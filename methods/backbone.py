@@ -6,7 +6,7 @@ patches row by row, then the prompts that a method has put at the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from methods.errors import UserError, check, unknown
 
 Modality = Literal["image", "points"]
 Operation = nn.Linear | nn.LayerNorm | nn.Conv1d | nn.Conv2d
+CLASS_TOKEN = ("cls_token", "cls_pos")  # the names of its parameters; only point backbones have both
 FUSED = ("q", "k", "v")  # the parts of a fused qkv, in its order
 PromptHook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 
@@ -197,6 +198,20 @@ class Backbone:
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters of the module, with their names."""
         return self.module.named_parameters()
+
+    def names(self, parameters: Iterable[nn.Parameter]) -> set[str]:
+        """The names of these parameters of the module."""
+        asked = {id(parameter) for parameter in parameters}
+        return {name for name, parameter in self.named_parameters() if id(parameter) in asked}
+
+    def parameters(self, names: Collection[str]) -> Iterator[nn.Parameter]:
+        """The parameters of the module with these names."""
+        return (parameter for name, parameter in self.named_parameters() if name in names)
+
+    @property
+    def class_token(self) -> set[str]:
+        """The names of the parameters of the class token: the token, and a position of its own if there is one."""
+        return {name for name, _ in self.named_parameters() if name in CLASS_TOKEN}
 
 
 def modality(module: nn.Module) -> Modality:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import optuna
 
 Merges = Literal["yes", "no", "in part"]
-CLASS_TOKEN = ("cls_token", "cls_pos")  # the backbone's parameters of the class token; only point backbones have both
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -25,4 +25,4 @@ class BitFit(Method):
 
     def __init__(self, backbone: Backbone, config: BitFitConfig) -> None:
         super().__init__(backbone, config)
-        self.unfreeze(p for name, p in backbone.named_parameters() if name.endswith("bias"))
+        self.unfreeze(backbone.parameters(self.unfrozen(backbone)))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.backbone import Backbone
-from methods.base import CLASS_TOKEN, Published
+from methods.base import Published
 from methods.hooks import Tap
 from methods.layers import Bottleneck, PromptGenerator, append, set_aside
 from methods.options import LATER, at_least, fraction
@@ -85,7 +85,7 @@ class DAPT(SSF):
 
     @classmethod
     def unfrozen(cls, backbone: Backbone) -> set[str]:
-        return {name for name, _ in backbone.named_parameters() if name in CLASS_TOKEN}
+        return backbone.class_token
 
     def __init__(self, backbone: Backbone, config: DAPTConfig) -> None:
         super().__init__(backbone, config)
@@ -97,7 +97,7 @@ class DAPT(SSF):
         self._prompts = Tap()
         self._backbone = backbone
         self._place_positions(config.positions)
-        self.unfreeze(p for name, p in backbone.named_parameters() if name in CLASS_TOKEN)
+        self.unfreeze(backbone.parameters(backbone.class_token))
         self._wire_adapters()
 
     def _wire_adapters(self) -> None:

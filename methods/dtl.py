@@ -81,19 +81,17 @@ class Stream(nn.Module):
         super().__init__()
         self.updates = nn.ModuleList(LowRank(dim, dim, config.rank, scale=1.0) for _ in range(length))
         self.mixing, self.beta = mixing, config.beta
-        # A tap keeps its value until the next forward pass, because checkpointing computes a block a second time.
         self.taps = [Tap() for _ in range(length)]
 
-    def read(self, number: int, x: Tensor) -> Tensor:
-        """Take note of what enters a block, and leave it as it is."""
+    def read(self, number: int, x: Tensor) -> None:
+        """Take note of what enters a block."""
         update: Any = self.updates[number]
-        self.taps[number].value = update.down(x)
-        return x
+        self.taps[number].put(update.down(x))
 
     def join(self, number: int, x: Tensor) -> Tensor:
         """What leaves a block, plus mixing(h * sigmoid(beta h))."""
         updates: list[Any] = list(self.updates)[: number + 1]
-        low = torch.cat([tap.value for tap in self.taps[: number + 1] if tap.value is not None], dim=-1)
+        low = torch.cat([tap.look() for tap in self.taps[: number + 1]], dim=-1)
         sharp = F.linear(low * self.beta, torch.cat([update.up.weight for update in updates], dim=1))  # beta h
         return torch.add(x, self.mixing(F.silu(sharp)), alpha=1 / self.beta)  # silu(beta h) / beta = h sigmoid(beta h)
 
@@ -119,7 +117,7 @@ class DTL(Method):
                 stream = Stream(stage[0].width, len(stage), config, self.mixing(stage[0], config))
                 self.streams.append(stream)
                 for number, block in enumerate(stage):
-                    self.before(block.module, partial(stream.read, number))
+                    self.read(block.module, partial(stream.read, number))
                     if start + number >= first:
                         self.after(block.module, partial(stream.join, number))
             start += len(stage)

@@ -90,12 +90,14 @@ class Dispatched(nn.Module):
 
     def enter(self, h: Tensor) -> Tensor:
         """What the norm of the FFN reads: h (B, N, D), or only the tokens (1, K, D) that pass."""
-        self._update.value, gates = self.adapter(h), self.dispatcher(h)
-        self.passed.value = gates[:, self.prefix :].mean()
+        self._update.put(self.adapter(h))
+        gates = self.dispatcher(h)
+        self.passed.put(gates[:, self.prefix :].mean())
         if not self._skips(h):
-            self._gates.value = gates
+            self._gates.put(gates)
             return h
-        self._gates.value = index = (gates.flatten() > 0.5).nonzero()[:, 0]
+        index = (gates.flatten() > 0.5).nonzero()[:, 0]
+        self._gates.put(index)
         return h.flatten(0, 1)[index][None]
 
     def leave(self, y: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.backbone import Backbone
-from methods.base import CLASS_TOKEN, Method, Published
+from methods.base import Method, Published
 from methods.errors import check
 from methods.geometry import Graph, Spread, subcenters
 from methods.hooks import Tap
@@ -105,7 +105,7 @@ class GAPrompt(Method):
 
     @classmethod
     def unfrozen(cls, backbone: Backbone) -> set[str]:
-        return {name for name, _ in backbone.named_parameters() if name in CLASS_TOKEN}
+        return backbone.class_token
 
     def __init__(self, backbone: Backbone, config: GAPromptConfig) -> None:
         super().__init__(backbone, config)
@@ -123,7 +123,7 @@ class GAPrompt(Method):
         self.prompts = nn.ModuleList(TokenPrompts(dim, config.prompts, config.dropout) for _ in range(prompted))
         self.adapters = nn.ModuleList(ShapeAdapter(dim, config.hidden, config.dropout) for _ in range(depth))
         self.spreads = nn.ModuleList(Spread(dim) for _ in range(depth))
-        self.unfreeze(p for name, p in backbone.named_parameters() if name in CLASS_TOKEN)
+        self.unfreeze(backbone.parameters(backbone.class_token))
         self._wire(backbone)
 
     def _wire(self, backbone: Backbone) -> None:
@@ -151,14 +151,9 @@ class GAPrompt(Method):
     def _look(self, centers: Tensor) -> None:
         self._graph.fill(centers, centers, self.neighbors, self._farthest)
 
-    def _known(self) -> Tensor:
-        """The shape (B, 1, D). Every block reads it, and again where its activations are computed again."""
-        assert self._shape.value is not None, "clouds are moved before the first block; were they grouped before?"
-        return self._shape.value
-
     def _enter(self, prompts: nn.Module, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T + P, D): put the prompts at the end."""
-        return torch.cat([x, prompts(self._known(), self._place(self.prompt_pos)).to(x.dtype)], dim=1)
+        return torch.cat([x, prompts(self._shape.look(), self._place(self.prompt_pos)).to(x.dtype)], dim=1)
 
     def _leave(self, spread: nn.Module, adapter: nn.Module, prompted: bool, x: Tensor) -> Tensor:
         """(B, T + P, D) -> (B, T, D): the patches get what Spread and the adapter give, and the prompts go."""
@@ -168,9 +163,9 @@ class GAPrompt(Method):
         kept = patches if self.first_prompts else patches[:, : max(0, groups - count)]
         standing = torch.cat([prompts, kept] if self.first_prompts else [kept, prompts], dim=1)[:, :groups]
         patches = patches + SPREAD_SHARE * spread(standing, self._graph)
-        patches = patches + adapter(patches + SHAPE_SHARE * self._known() if prompted else patches)
+        patches = patches + adapter(patches + SHAPE_SHARE * self._shape.look() if prompted else patches)
         return torch.cat([before, patches.to(x.dtype)], dim=1)
 
     def features(self, pooled: Tensor) -> Tensor:
         """[class; max of patches] (B, 2 D) -> [class; max of patches; shape] (B, 3 D)."""
-        return torch.cat([pooled, self._known()[:, 0]], dim=-1)
+        return torch.cat([pooled, self._shape.look()[:, 0]], dim=-1)

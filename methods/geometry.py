@@ -65,8 +65,7 @@ class Spread(nn.Module):
 
     def forward(self, tokens: Tensor, graph: Graph, mixed: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """``mixed``, if there is one, changes the neighbours (B, S, K, D) of each sub-centre first."""
-        near, weights = graph.near.value, graph.weights.value
-        assert near is not None and weights is not None, "the graph is found before the first block"
+        near, weights = graph.near.look(), graph.weights.look()
         index = near.flatten(1)[..., None].expand(-1, -1, tokens.shape[-1])
         centers, neighbors = tokens.gather(1, index).unflatten(1, near.shape[1:]).tensor_split([1], dim=2)
         neighbors = mixed(neighbors) if mixed else neighbors

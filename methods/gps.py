@@ -111,8 +111,7 @@ class GPS(Selecting):
             self.entries.append(entries)
             self._wired.append((operation, entries))
             self.beside(operation, partial(_added, entries, operation))
-        names = self.unfrozen(backbone)
-        self.unfreeze(p for name, p in backbone.named_parameters() if name in names)
+        self.unfreeze(backbone.parameters(self.unfrozen(backbone)))
 
     def look(self, trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The inputs with the largest absolute gradient."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.backbone import Backbone
-from methods.base import CLASS_TOKEN, Method, Published
+from methods.base import Method, Published
 from methods.errors import check
 from methods.hooks import Tap
 from methods.layers import between, edges, nearest, normalized, set_aside
@@ -100,7 +100,7 @@ class IDPT(Method):
 
     @classmethod
     def unfrozen(cls, backbone: Backbone) -> set[str]:
-        return {name for name, _ in backbone.named_parameters() if name in CLASS_TOKEN}
+        return backbone.class_token
 
     def __init__(self, backbone: Backbone, config: IDPTConfig) -> None:
         super().__init__(backbone, config)
@@ -111,7 +111,7 @@ class IDPT(Method):
         self.prompt_alone = config.head == "prompt"
         self.extra_features = -dim if self.prompt_alone else dim
         self._prompt = Tap()
-        self.unfreeze(p for name, p in backbone.named_parameters() if name in CLASS_TOKEN)
+        self.unfreeze(backbone.parameters(backbone.class_token))
         # the output of the block before has no position added to it yet
         self.admit_prompts(backbone, "idpt")
         prefix = backbone.blocks[block].prefix_tokens

@@ -6,7 +6,6 @@ Shapes: B samples, N tokens, D token width, r rank, L blocks.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Self
 
 import torch.nn.functional as F
@@ -74,24 +73,16 @@ class LAST(Method):
         super().__init__(backbone, config)
         stage = backbone.stages[-1]
         self.parts = nn.ModuleList(LowRankAttention(stage[0].width, config.rank) for _ in (*stage, "output"))
-        # A tap keeps its value until the next forward pass, as checkpointing computes the last block a second time.
         self._entered = [Tap() for _ in stage]
         for block, tap in zip(stage, self._entered, strict=True):
-            self.before(block.module, partial(_noted, tap))
+            self.read(block.module, tap.put)
         self.after(stage[-1].module, self.corrected)
 
     def corrected(self, output: Tensor) -> Tensor:
         """What leaves the last block (B, N, D), plus the updates of the whole side network."""
         total = update = output.new_zeros(())
-        for part, z in zip(self.parts, [*(tap.value for tap in self._entered), output], strict=True):
-            assert z is not None, "every block ran"
+        for part, z in zip(self.parts, [*(tap.look() for tap in self._entered), output], strict=True):
             total = total + z
             own = part(total)
             total, update = total + own, update + own
         return output + update
-
-
-def _noted(tap: Tap, x: Tensor) -> Tensor:
-    """x as it is; it also goes into the tap."""
-    tap.value = x
-    return x

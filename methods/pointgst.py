@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.backbone import Backbone
-from methods.base import CLASS_TOKEN, Method, Published
+from methods.base import Method, Published
 from methods.errors import check
 from methods.hooks import Tap
 from methods.options import at_least
@@ -139,17 +139,16 @@ class PointGST(Method):
 
     @classmethod
     def unfrozen(cls, backbone: Backbone) -> set[str]:
-        return {name for name, _ in backbone.named_parameters() if name in CLASS_TOKEN}
+        return backbone.class_token
 
     def __init__(self, backbone: Backbone, config: PointGSTConfig) -> None:
         super().__init__(backbone, config)
         self.local, self.kind = config.local, (config.laplacian, config.transform)
         self._spectral = Tap()
-        self.unfreeze(p for name, p in backbone.named_parameters() if name in CLASS_TOKEN)
+        self.unfreeze(backbone.parameters(backbone.class_token))
         self.adapters = nn.ModuleList(SpectralAdapter(b.width, config.rank, b.prefix_tokens) for b in backbone.blocks)
         self.read(backbone.cloud.positions, self._find_bases)
         for block, adapter in zip(backbone.blocks, self.adapters, strict=True):
-            # every block reads the tap, and again where its activations are computed again
             self.beside(block.ffn.out, partial(_adapt, adapter, self._spectral), source=block.ffn.norm)
 
     @torch.no_grad()
@@ -157,10 +156,9 @@ class PointGST(Method):
         groups = centers.shape[1]
         local = min(self.local, groups)
         check(groups % local == 0, f"pointgst: local={local} must divide {groups}, the patches of this backbone")
-        self._spectral.value = bases(centers.float(), local, *self.kind)
+        self._spectral.put(bases(centers.float(), local, *self.kind))
 
 
 def _adapt(adapter: nn.Module, spectral: Tap, h: Tensor) -> Tensor:
-    assert spectral.value is not None, "the bases are found before the first block"
-    out: Tensor = adapter(h, spectral.value)
+    out: Tensor = adapter(h, spectral.look())
     return out

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.backbone import Backbone
-from methods.base import CLASS_TOKEN, Method, Published
+from methods.base import Method, Published
 from methods.hooks import Tap
 from methods.layers import LowRank
 from methods.options import at_least
@@ -91,8 +91,8 @@ class PointLoRA(Method):
     @classmethod
     def unfrozen(cls, backbone: Backbone) -> set[str]:
         cloud = backbone.cloud
-        own = {id(p) for module in (cloud.first_layers, cloud.positions) for p in module.parameters()}
-        return {name for name, p in backbone.named_parameters() if name in CLASS_TOKEN or id(p) in own}
+        parts = [p for module in (cloud.first_layers, cloud.positions) for p in module.parameters()]
+        return backbone.class_token | backbone.names(parts)
 
     def __init__(self, backbone: Backbone, config: PointLoRAConfig) -> None:
         super().__init__(backbone, config)
@@ -103,8 +103,7 @@ class PointLoRA(Method):
         self.qkv = nn.ModuleList(LowRank(dim, 3 * dim, config.rank, scale=scale) for _ in backbone.blocks)
         self.proj = nn.ModuleList(LowRank(dim, dim, config.rank, scale=scale) for _ in backbone.blocks)
         self.counts, self.regularizer = (config.fine, config.coarse), config.regularizer
-        names = self.unfrozen(backbone)
-        self.unfreeze(p for name, p in backbone.named_parameters() if name in names)
+        self.unfreeze(backbone.parameters(self.unfrozen(backbone)))
         for statistic in backbone.cloud.first_layers.buffers():
             self.remember(statistic, statistic.clone())
         self._wire(backbone)
@@ -142,8 +141,7 @@ class PointLoRA(Method):
 
     def _enter(self, x: Tensor, first: bool) -> Tensor:
         """Tokens of the backbone, and prompts but before the first block, to all tokens (B, T + P, D)."""
-        prompts, places = self._prompts.value, self._places.value  # kept, as activations may be computed again
-        assert prompts is not None and places is not None, "prompts are chosen before the first block"
+        prompts, places = self._prompts.look(), self._places.look()
         x = torch.cat([x, prompts.to(x.dtype)], dim=1) if first else x
         before, patches, prompts = x.tensor_split([self.prefix, x.shape[1] - places.shape[1]], dim=1)
         prompts = prompts + places
@@ -151,8 +149,7 @@ class PointLoRA(Method):
 
     def _leave(self, x: Tensor) -> Tensor:
         """(B, T + P, D) -> (B, T, D): take the prompts off, and keep their maximum (B, D)."""
-        assert self._places.value is not None, "prompts are chosen before the first block"
-        patches, prompts = x.tensor_split([x.shape[1] - self._places.value.shape[1]], dim=1)
+        patches, prompts = x.tensor_split([x.shape[1] - self._places.look().shape[1]], dim=1)
         self._best.put(prompts.amax(1))
         return patches
 

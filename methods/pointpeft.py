@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.backbone import Backbone
-from methods.base import CLASS_TOKEN, Method, Published
+from methods.base import Method, Published
 from methods.errors import check
 from methods.geometry import Graph, SmallAttention, Spread
 from methods.hooks import Tap
@@ -100,8 +100,7 @@ class PointPEFT(Method):
 
     @classmethod
     def unfrozen(cls, backbone: Backbone) -> set[str]:
-        own = {id(parameter) for parameter in _trained(backbone)}
-        return {name for name, p in backbone.named_parameters() if name in CLASS_TOKEN or id(p) in own}
+        return backbone.class_token | backbone.names(_trained(backbone))
 
     def __init__(self, backbone: Backbone, config: PointPEFTConfig) -> None:
         super().__init__(backbone, config)
@@ -119,8 +118,7 @@ class PointPEFT(Method):
         if config.idle:  # prompts and their adapters of the other blocks, and one number per block
             unread = sum(p.numel() for p in self.priors[0].parameters())
             self.idle = nn.Parameter(torch.zeros(depth + (depth - prompted) * unread))
-        names = self.unfrozen(backbone)
-        self.unfreeze(p for name, p in backbone.named_parameters() if name in names)
+        self.unfreeze(backbone.parameters(self.unfrozen(backbone)))
         self._wire(backbone, config.neighbors)
 
     def _wire(self, backbone: Backbone, neighbors: int) -> None:
@@ -180,8 +178,8 @@ def _trained(backbone: Backbone) -> Iterator[nn.Parameter]:
 
 
 def _enter(prior: nn.Module, told: Tap, x: Tensor) -> Tensor:
-    """(B, T, D) -> (B, T + P, D): prompts at the end. Activations may be computed again, so the tap stays full."""
-    return torch.cat([x, prior(told.value).to(x.dtype)], dim=1)
+    """(B, T, D) -> (B, T + P, D): prompts at the end."""
+    return torch.cat([x, prior(told.look()).to(x.dtype)], dim=1)
 
 
 def _widen(adapter: nn.Module, m: Tensor) -> Tensor:

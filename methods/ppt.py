@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.backbone import Backbone
-from methods.base import CLASS_TOKEN, Method, Published
+from methods.base import Method, Published
 from methods.hooks import Tap
 from methods.layers import Bottleneck
 from methods.options import at_least
@@ -63,8 +63,8 @@ class PPT(Method):
     @classmethod
     def unfrozen(cls, backbone: Backbone) -> set[str]:
         cloud = backbone.cloud
-        own = {id(p) for module in (cloud.first_layers, cloud.positions) for p in module.parameters()}
-        return {name for name, p in backbone.named_parameters() if name in CLASS_TOKEN or id(p) in own}
+        parts = [p for module in (cloud.first_layers, cloud.positions) for p in module.parameters()]
+        return backbone.class_token | backbone.names(parts)
 
     def __init__(self, backbone: Backbone, config: PPTConfig) -> None:
         super().__init__(backbone, config)
@@ -72,8 +72,7 @@ class PPT(Method):
         self.extra_features = dim
         self.of_patches, self.of_prompts, self.of_all = (_network(dim, config.hidden) for _ in range(3))
         self._positions, self._means = Tap(), Tap()
-        names = self.unfrozen(backbone)
-        self.unfreeze(p for name, p in backbone.named_parameters() if name in names)
+        self.unfreeze(backbone.parameters(self.unfrozen(backbone)))
         for statistic in backbone.cloud.first_layers.buffers():
             self.remember(statistic, statistic.clone())
         self.admit_prompts(backbone, "ppt")
@@ -84,21 +83,16 @@ class PPT(Method):
             self.beside(block.ffn.out, self.of_all, source=block.ffn.norm)
         self.after(backbone.norm, self._leave)
 
-    def _seen(self) -> Tensor:
-        """The positions (B, G, D). Every block reads them, and again where its activations are computed again."""
-        assert self._positions.value is not None, "positions are found before the first block"
-        return self._positions.value
-
     def _enter(self, x: Tensor, first: bool) -> Tensor:
         """Tokens of the backbone, and prompts but before the first block, to all tokens (B, prefix + 2 G, D)."""
-        positions = self._seen()
+        positions = self._positions.look()  # (B, G, D)
         before, patches, prompts = x.tensor_split([self.prefix, self.prefix + positions.shape[1]], dim=1)
         prompts = patches if first else prompts + positions
         return torch.cat([before, patches + self.of_patches(patches), prompts + self.of_prompts(prompts)], dim=1)
 
     def _leave(self, x: Tensor) -> Tensor:
         """(B, T + G, D) -> (B, T, D): take the prompts off, and keep the two means (B, 2 D)."""
-        count = self._seen().shape[1]
+        count = self._positions.look().shape[1]
         patches, prompts = x[:, self.prefix : self.prefix + count], x[:, -count:]
         self._means.put(torch.cat([patches.mean(1), prompts.mean(1)], dim=-1))
         return x[:, :-count]

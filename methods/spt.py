@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.backbone import Backbone
-from methods.base import CLASS_TOKEN
 from methods.chosen import Branch, Entries, beside_linear, beside_norm, evenly, in_turn
 from methods.layers import Bottleneck, LowRank
 from methods.options import at_least, fraction, positive
@@ -71,7 +70,7 @@ class SPT(Selecting):
 
     @classmethod
     def unfrozen(cls, backbone: Backbone) -> set[str]:
-        return {name for name, _ in backbone.named_parameters() if name in CLASS_TOKEN}
+        return backbone.class_token
 
     def __init__(self, backbone: Backbone, config: SPTConfig) -> None:
         super().__init__(backbone, config)
@@ -91,10 +90,10 @@ class SPT(Selecting):
             if isinstance(norm, nn.LayerNorm) and norm not in backbone.channels_first:
                 weight, bias = self._candidate(norm.weight, slice(None)), self._vector(norm.bias, slice(None))
                 self.beside(norm, partial(beside_norm, norm, weight, bias))
-        self.unfreeze(p for name, p in backbone.named_parameters() if name in CLASS_TOKEN)
-        sizes = {name: parameter.numel() for name, parameter in backbone.named_parameters()}
-        tokens = sum(sizes.get(name, 0) for name in CLASS_TOKEN)
-        self.budget = max(0, int(config.share * sum(sizes.values())) - tokens)
+        self.unfreeze(backbone.parameters(backbone.class_token))
+        whole = sum(parameter.numel() for _, parameter in backbone.named_parameters())
+        token = sum(parameter.numel() for parameter in backbone.parameters(backbone.class_token))
+        self.budget = max(0, int(config.share * whole) - token)
 
     @abstractmethod
     def made(self, inputs: int, outputs: int, rank: int) -> nn.Module:

@@ -22,7 +22,6 @@ def hooks(model):
 
 
 @pytest.mark.parametrize(("name", "modality"), [*ADDING, CHANNELS_FIRST])
-@torch.no_grad()
 def test_noise_changes_the_output_only_while_it_is_on(name, modality):
     model, x = tiny.trained(name, modality), tiny.inputs(modality)
     before, wired = model(x), hooks(model)
