@@ -1,4 +1,4 @@
-"""APLA: random rows of the output projection of attention (Sorkhei et al. 2025, arXiv:2503.11335)."""
+"""APLA: random rows of attention's output projection train (Sorkhei et al. 2025, arXiv:2503.11335)."""
 
 from __future__ import annotations
 

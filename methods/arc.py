@@ -46,7 +46,7 @@ class ARCConfig(base.Config):
         return cls(**base.suggest_common(trial), hidden=hidden)
 
 
-class Rescaling(nn.Module):
+class Coefficients(nn.Module):
     """What a block has of its own: a scale of the H hidden units and a shift of D features, both zero at the start."""
 
     def __init__(self, dim: int, config: ARCConfig, start: Start) -> None:
@@ -74,7 +74,7 @@ class ARC(Method):
     def __init__(self, backbone: Backbone, config: ARCConfig) -> None:
         super().__init__(backbone, config)
         self.projections, self.rescalings = nn.ModuleList(), nn.ModuleList()
-        self._wired: list[tuple[tuple[nn.Linear, ...], nn.Linear, Rescaling]] = []
+        self._wired: list[tuple[tuple[nn.Linear, ...], nn.Linear, Coefficients]] = []
         for stage in backbone.stages:
             self._wire([block.attention("arc") for block in stage], stage[0].width, "zero")
             if config.position == "both":
@@ -87,7 +87,7 @@ class ARC(Method):
         nn.init.xavier_uniform_(projection.weight)
         self.projections.append(projection)
         for branch in branches:
-            own = Rescaling(dim, config, start)
+            own = Coefficients(dim, config, start)
             self.rescalings.append(own)
             self._wired.append((branch.reads, projection, own))
             self.before(branch.inner, partial(_adapted, projection, own))
@@ -103,7 +103,7 @@ class ARC(Method):
         self.remove_hooks()
 
 
-def _adapted(projection: nn.Linear, own: Rescaling, x: Tensor) -> Tensor:
+def _adapted(projection: nn.Linear, own: Coefficients, x: Tensor) -> Tensor:
     """x (B, N, D) -> x + P^T dropout(scale * (P x)) + shift."""
     hidden = own.dropout(projection(x) * own.scale)
     return x + F.linear(hidden, projection.weight.t(), own.shift)

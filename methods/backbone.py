@@ -156,7 +156,7 @@ class Backbone:
         operations: every linear, LayerNorm and convolution from the first block on, in the order of the forward pass.
         head_hidden_size: the number of pooled features.
         patch_values: the number of values of one patch: 3 colours per pixel, or 3 coordinates per point.
-        channels_first: the modules among these that return (B, D, H, W) and not tokens.
+        channels_first: the modules among these, and in the tokenizer, that return (B, D, ...) and not tokens.
         points: how tokens are made of a cloud; None for images.
         prompt_hooks: forward pre-hooks with keyword arguments that let modules take tokens beyond the backbone's own.
         no_prompts: why the blocks take no prompts; empty if they take them.

@@ -1,4 +1,4 @@
-"""What a stage may choose: entries of a weight, which get new weights, and branches, which can be dropped.
+"""What a stage may choose: entries of a weight, which get new weights, and modules, which can be removed.
 
 Shapes: B samples, N tokens, K trained entries of a tensor.
 """
@@ -48,7 +48,7 @@ def evenly(count: int, total: int) -> Tensor:
     return torch.arange(count) * total // max(count, 1)
 
 
-class Branch(nn.Module):
+class Removable(nn.Module):
     """(B, ..., in) -> (B, ..., out): drop_path(inner(dropout(x))); zero once it is emptied.
 
     ``inner`` has linears ``down`` and ``up``.
@@ -93,7 +93,7 @@ def beside_norm(norm: nn.LayerNorm, weight: Entries, bias: Entries | None, x: Te
     return F.layer_norm(x, norm.normalized_shape, weight.delta(), None if bias is None else bias.delta(), norm.eps)
 
 
-def in_turn(module: Branch, rows: slice, y: Tensor) -> Tensor:
+def in_turn(module: Removable, rows: slice, y: Tensor) -> Tensor:
     """y with an adapter of the features in ``rows`` added to these features."""
     part = y[..., rows]
     return torch.cat([y[..., : rows.start], part + module(part), y[..., rows.stop :]], dim=-1)

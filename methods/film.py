@@ -1,4 +1,4 @@
-"""FiLM: scale and shift of what the norms put out (after Perez et al. 2018, arXiv:1709.07871)."""
+"""FiLM: scale and shift of features after every norm (after Perez et al. 2018, arXiv:1709.07871)."""
 
 from __future__ import annotations
 

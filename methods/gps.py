@@ -1,4 +1,4 @@
-"""GPS: the inputs of every neuron with the largest gradients train (Zhang et al. 2024, arXiv:2312.10136).
+"""GPS: of every neuron, the weights with the largest gradients train (Zhang et al. 2024, arXiv:2312.10136).
 
 Shapes: B samples, F pooled features. A weight of n neurons with m inputs each is (n, m).
 """
@@ -77,16 +77,19 @@ def _added(entries: Entries, operation: Operation, x: Tensor) -> Tensor:
 
 
 def _operations(backbone: Backbone) -> list[Operation]:
-    """The last operation of the tokenizer and every linear and convolution of the blocks and after them."""
-    return [o for o in (backbone.tokenizer[1], *backbone.operations) if not is_norm(o)]
+    """Every linear and convolution, first those that make tokens, and positions of points."""
+    cloud, tokenizer = backbone.points, backbone.tokenizer[0]
+    makers = [tokenizer] if cloud is None else [cloud.encoder, tokenizer, cloud.positions]
+    first = [m for maker in makers for m in maker.modules() if isinstance(m, nn.Linear | nn.Conv1d | nn.Conv2d)]
+    return [*first, *(operation for operation in backbone.operations if not is_norm(operation))]
 
 
 class GPS(Selecting):
     """W + M * dW: in every neuron M is 1 at the ``inputs`` weights with the largest absolute gradient, and 0 elsewhere.
 
-    The neurons are those of every linear and convolution, the patch embedding's included. All biases but those of norms
-    train too. A gradient is summed over one pass over the training samples. On ViT-B/16 there are 83,712 neurons with a
-    bias each: 167,424 parameters with one input per neuron.
+    The neurons are those of every linear and convolution, also of those that make patches and positions. All biases but
+    those of norms train too. A gradient is summed over one pass over the training samples. On ViT-B/16 there are 83,712
+    neurons with a bias each: 167,424 parameters with one input per neuron.
 
     Before the stage, the inputs of every neuron are evenly spread over it. So the count is the same before and after.
     """

@@ -47,7 +47,7 @@ class HydraConfig(base.Config):
         )
 
 
-class Branch(nn.Module):
+class LowRankBranch(nn.Module):
     """(..., in) -> (..., out): scale * up(dropout(down(x))), zero at the start; r (in + out) + r + out parameters.
 
     Without biases there are r (in + out).
@@ -74,7 +74,7 @@ class Branch(nn.Module):
         return matrix, self.scale * (self.up.weight @ self.down.bias + self.up.bias)
 
 
-def _and_more(branch: Branch, y: Tensor) -> Tensor:
+def _and_more(branch: LowRankBranch, y: Tensor) -> Tensor:
     out: Tensor = y + branch(y)
     return out
 
@@ -94,11 +94,11 @@ class Hydra(Method):
         super().__init__(backbone, config)
         self.parallel, self.sequential = nn.ModuleList(), nn.ModuleList()
         self.bias = config.bias
-        self._wired: list[tuple[nn.Linear, Branch, Branch]] = []
+        self._wired: list[tuple[nn.Linear, LowRankBranch, LowRankBranch]] = []
         for block in backbone.blocks:
             for linear in [block.linear(target, f"hydra: target {target}") for target in config.targets]:
-                parallel = Branch(linear.in_features, linear.out_features, config)
-                sequential = Branch(linear.out_features, linear.out_features, config)
+                parallel = LowRankBranch(linear.in_features, linear.out_features, config)
+                sequential = LowRankBranch(linear.out_features, linear.out_features, config)
                 self.parallel.append(parallel)
                 self.sequential.append(sequential)
                 self._wired.append((linear, parallel, sequential))

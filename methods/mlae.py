@@ -1,4 +1,4 @@
-"""MLAE: LoRA whose ranks are experts with coefficients that are dropped (Wang et al. 2024, arXiv:2405.18897)."""
+"""MLAE: LoRA whose ranks are experts that training switches off at random (Wang et al. 2024, arXiv:2405.18897)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class MLAEConfig(base.Config):
         )
 
 
-class Experts(nn.Module):
+class RankOneExperts(nn.Module):
     """(..., in) -> (..., out): B^T (A x * dropout(c)), zero at the start; r (in + out + 1) weights.
 
     Expert i of rank one is row i of A, row i of B and coefficient c_i. A is ``down``, and B^T is ``up``.
@@ -83,4 +83,4 @@ class MLAE(Updates):
         for block in backbone.blocks:
             for target in config.targets:
                 linear, rows = block.matrix(target, f"mlae: target {target}")
-                self.update((linear, rows), Experts(linear.in_features, rows.stop - rows.start, config))
+                self.update((linear, rows), RankOneExperts(linear.in_features, rows.stop - rows.start, config))

@@ -1,4 +1,4 @@
-"""PPT: the patches once more as prompts, with trained positions (Zhang et al. 2024, arXiv:2408.11567).
+"""PPT: the patches a second time as prompts, with trained positions (Zhang et al. 2024, arXiv:2408.11567).
 
 Shapes: B clouds, G patches, D token width. Code cited here is the authors', at cdac5c4 (models/PPT.py).
 """

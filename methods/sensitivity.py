@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from methods.chosen import Branch, Entries
+from methods.chosen import Entries, Removable
 
 WIDEST = 2  # how many weights are sensitive at most, in budgets; the authors' largest number is 1.6 budgets of theirs
 
@@ -27,7 +27,7 @@ class Candidate(NamedTuple):
     parameter: nn.Parameter
     rows: slice
     entries: Entries
-    module: Branch | None
+    module: Removable | None
     group: Group
 
 

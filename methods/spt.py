@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.backbone import Backbone
-from methods.chosen import Branch, Entries, beside_linear, beside_norm, evenly, in_turn
+from methods.chosen import Entries, Removable, beside_linear, beside_norm, evenly, in_turn
 from methods.layers import Bottleneck, LowRank
 from methods.options import at_least, fraction, positive
 from methods.protocols import Trainer
@@ -59,11 +59,13 @@ class SPT(Selecting):
     """Squared gradients over 8 batches rank the weights of the blocks, and the most sensitive ones train in a budget.
 
     A matrix (q, k, v, proj, fc1, fc2) with many sensitive weights gets a module, a vector (biases, and what a LayerNorm
-    has) with many of them trains whole, and elsewhere the sensitive entries train alone. The number of sensitive
-    weights is the largest that keeps to the budget. The class token trains too, as in the authors' code.
+    has) with many of them trains whole, and elsewhere the sensitive entries train alone. The class token trains too, as
+    in the authors' code (ziplab/SPT at 64ac94d).
 
-    Before the stage all candidates are wired: a module on every matrix, ``share`` of its entries, evenly spread, and
-    every vector as a whole.
+    Not as there: the number of sensitive weights is the largest within the budget (theirs is the one of 79 that comes
+    closest to it, from either side), and dropout acts on the module of proj too.
+
+    Before the stage all candidates are wired: a module and some entries of every matrix, and every vector as a whole.
     """
 
     Config = SPTConfig
@@ -75,12 +77,12 @@ class SPT(Selecting):
     def __init__(self, backbone: Backbone, config: SPTConfig) -> None:
         super().__init__(backbone, config)
         self.entries, self.branches = nn.ModuleList(), nn.ModuleList()
-        self._candidates, self._placed = list[Candidate](), list[tuple[nn.Linear, slice, Branch]]()
+        self._candidates, self._placed = list[Candidate](), list[tuple[nn.Linear, slice, Removable]]()
         given: Any = {"dropout": config.dropout, "drop_path": config.drop_path}
         for block in backbone.blocks:
             for target in block.matrices:
                 linear, rows = block.matrix(target, "spt")
-                module = Branch(self.made(linear.in_features, rows.stop - rows.start, config.rank), **given)
+                module = Removable(self.made(linear.in_features, rows.stop - rows.start, config.rank), **given)
                 self.branches.append(module)
                 self._placed.append((linear, rows, module))
                 weight = self._candidate(cast(nn.Parameter, linear.weight), rows, f"{block.name}.{target}", module)
@@ -91,8 +93,8 @@ class SPT(Selecting):
                 weight, bias = self._candidate(norm.weight, slice(None)), self._vector(norm.bias, slice(None))
                 self.beside(norm, partial(beside_norm, norm, weight, bias))
         self.unfreeze(backbone.parameters(backbone.class_token))
-        whole = sum(parameter.numel() for _, parameter in backbone.named_parameters())
-        token = sum(parameter.numel() for parameter in backbone.parameters(backbone.class_token))
+        whole = sum(p.numel() for _, p in backbone.named_parameters())
+        token = sum(p.numel() for p in backbone.parameters(backbone.class_token))
         self.budget = max(0, int(config.share * whole) - token)
 
     @abstractmethod
@@ -100,13 +102,15 @@ class SPT(Selecting):
         """The module of a matrix, which starts at zero and has linears ``down`` and ``up``."""
 
     @abstractmethod
-    def place(self, linear: nn.Linear, rows: slice, module: Branch) -> None:
+    def place(self, linear: nn.Linear, rows: slice, module: Removable) -> None:
         """Let a module act on the output features that these rows of a linear compute."""
 
     def _vector(self, parameter: nn.Parameter | None, rows: slice) -> Entries | None:
         return None if parameter is None else self._candidate(parameter, rows)
 
-    def _candidate(self, parameter: nn.Parameter, rows: slice, name: str = "", module: Branch | None = None) -> Entries:
+    def _candidate(
+        self, parameter: nn.Parameter, rows: slice, name: str = "", module: Removable | None = None
+    ) -> Entries:
         config: Any = self.config
         size = parameter[rows].numel()
         cost, ratio = (module.size, config.matrix_ratio) if module else (size, config.vector_ratio)
@@ -159,7 +163,7 @@ class SPTLoRA(SPT):
         """LoRA; r (in + out) parameters."""
         return LowRank(inputs, outputs, rank, scale=1.0)
 
-    def place(self, linear: nn.Linear, rows: slice, module: Branch) -> None:
+    def place(self, linear: nn.Linear, rows: slice, module: Removable) -> None:
         """Add what it makes of the input."""
         self.beside_rows(linear, rows, module)
 
@@ -185,7 +189,7 @@ class SPTAdapter(SPT):
         """An adapter; 2 r out + r + out parameters."""
         return Bottleneck(outputs, rank, act="gelu")
 
-    def place(self, linear: nn.Linear, rows: slice, module: Branch) -> None:
+    def place(self, linear: nn.Linear, rows: slice, module: Removable) -> None:
         """Let it read the output."""
         self.after(linear, partial(in_turn, module, rows))
 

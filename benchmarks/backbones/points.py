@@ -263,6 +263,7 @@ def describe(model: PointTransformer) -> Backbone:
         operations=tuple(vit.operations(body.blocks, body.norm)),
         head_hidden_size=body.head_hidden_size,
         patch_values=3 * body.group_size,
+        channels_first=tuple(module for module in body.encoder.modules() if isinstance(module, nn.Conv1d)),
         points=Points(
             groups=body.num_groups,
             size=body.group_size,

@@ -14,7 +14,7 @@ REPRESENTATIVES = {  # of each family, by the heading of its column
     "ViT: DeiT-Ti": "deit_tiny_patch16_224",
     "Eva: EVA-02-Ti": "eva02_tiny_patch14_224",
     "Eva: DINOv3 ViT-S+": "vit_small_plus_patch16_dinov3",
-    "Swin: Swin-T": "swin_tiny_patch4_window7_224",
+    "Swin: Swin-B": "swin_base_patch4_window7_224",
     "ConvNeXt: ConvNeXt-T": "convnext_tiny",
 }
 

@@ -118,6 +118,14 @@ def test_counts_equal_the_closed_form():
     assert tiny.count("gps", inputs=5) == 6 * neurons
 
 
+@pytest.mark.parametrize("kind", ["image", "points", *tiny.FAMILIES])
+def test_every_linear_and_convolution_of_a_family_trains_one_input_per_neuron(kind):
+    body = tiny.backbone(kind)
+    layers = [m for m in body.modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d))]
+    method = methods.build("gps", backbones.describe(body), methods.config("gps", {}))
+    assert sum(len(entries.index) for entries in method.entries) == sum(len(layer.weight) for layer in layers)
+
+
 def test_before_the_stage_the_inputs_of_a_neuron_are_spread_over_it():
     method = methods.build("gps", backbones.describe(tiny.vit()), methods.config("gps", {"inputs": 4}))
     qkv = method.entries[1].index.view(144, 4) - 48 * torch.arange(144)[:, None]
