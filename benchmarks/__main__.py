@@ -26,7 +26,10 @@ VERBS: Mapping[str, Mapping[str, str]] = {
         "features": "draw a run's features by class, before and after tuning",
         "tracking": "upload the records that MLflow does not have yet",
     },
-    "use a model": {"export": "write a trained model as a timm checkpoint or as an adapter of Hugging Face PEFT"},
+    "use a model": {
+        "predict": "tell the classes of photos or point clouds by a trained model",
+        "export": "write a trained model as a timm checkpoint or as an adapter of Hugging Face PEFT",
+    },
     "data": {"data": "list, fetch, verify, convert and show data sets"},
     "maintain": {
         "catalog": "write the table of all methods, methods/README.md",

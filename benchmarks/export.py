@@ -121,9 +121,10 @@ def _write_graphs(tuned: Classifier, spec: Spec, args: argparse.Namespace) -> No
 def _run(args: argparse.Namespace) -> tuple[Classifier, Spec]:
     for name in ("config", "backbone"):
         check(not getattr(args, name), f"--{name} belongs to --from-petl; leave it out")
+    from benchmarks.records import store
     from benchmarks.training import export, model
 
-    path = _task_file(args.run, args.results)
+    path = store.task_file(args.results, args.run)
     merged = args.from_peft and export.with_adapter(path, args.from_peft)
     return merged or (model.load(path), model.read(path)[0])
 
@@ -134,15 +135,6 @@ def _petl(args: argparse.Namespace) -> tuple[Classifier, Spec]:
     from benchmarks.training import export
 
     return export.with_petl_vit(args.from_petl, args.config, args.backbone)
-
-
-def _task_file(run: str, results: Path) -> Path:
-    from benchmarks.records import store
-    from benchmarks.records.spec import Spec
-
-    if run.endswith(ENDING):
-        return Path(run)
-    return store.adapter_path(results, Spec.from_json(store.find(results, run)["spec"]))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as console
+from benchmarks.sweeps import sweep
+from benchmarks.training import model
 
 MANY = ",".join(map(str, range(1, 1001)))
 DEEP, BOMB = (
@@ -480,6 +482,46 @@ ROWS = {
         "features nothing --results none -o f.png",
         "'nothing' names no run below none/runs; give a record's path or key",
     ),
+    # predict
+    "no photo": ("predict linear.safetensors", "the following arguments are required: PHOTO" + HELP.format("predict")),
+    "a photo that is not there": (
+        "predict linear.safetensors a.jpg",
+        "cannot read a.jpg: No such file or directory",
+    ),
+    "no run to predict with": (
+        "predict 0000 empty.yaml --results none",
+        "'0000' names no run below none/runs; give a record's path or key",
+    ),
+    "a text as a model": ("predict text.safetensors empty.yaml", "cannot read task file text.safetensors: ..."),
+    "a folder without photos": (
+        "predict linear.safetensors configs",
+        "configs holds no file that ends in .bmp, .gif, ...",
+    ),
+    "a text as a photo": (
+        "predict linear.safetensors a.yaml",
+        "cannot decode a.yaml: it is no image of a known format; convert it to BMP, ...",
+    ),
+    "a pipe as a photo": (
+        "predict linear.safetensors pipe.yaml",
+        "cannot read pipe.yaml: it is a pipe, not a file",
+    ),
+    "a picture as a cloud": (
+        "predict points.safetensors empty.yaml",
+        "cannot read empty.yaml as HDF5: ...",
+    ),
+    "predictions of another ending": (
+        "predict linear.safetensors a.yaml -o x.txt",
+        "cannot write 'x.txt': the file must end in .csv or .json",
+    ),
+    "no class": ("predict linear.safetensors a.yaml --topk 0", "--topk 0 must be 1 or more"),
+    "more classes than there are": (
+        "predict linear.safetensors a.yaml --topk 11",
+        "--topk 11 must be from 1 to 10, the number of classes",
+    ),
+    "predictions on no device": (
+        "predict linear.safetensors a.yaml --device tpu7",
+        "unknown device 'tpu7'; known: auto, cpu, cuda, cuda:N",
+    ),
     # export
     "nothing to write": (
         "export x.safetensors",
@@ -616,6 +658,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         os.mkfifo(made / name)
     (made / "latin.yaml").write_bytes(b"methods: caf\xe9")
+    for name, task in {"linear": "digits", "points": "solids"}.items():
+        (spec,) = sweep.specs(sweep.Sweep(methods=("linear",), tasks=(task,)), "float32")
+        model.save(model.build(spec), spec, made / f"{name}.safetensors")
     return made
 
 

@@ -56,18 +56,33 @@ def read_file(path: Path, classes: int | None, *, cast: Cast = single) -> Clouds
         UserError: there is no such file, or it is damaged, lacks a dataset, has another shape, a NaN or other labels,
             or keeps values in another file, which is not opened.
     """
+    points, labels = _datasets(path, "data", "label")
+    return checked(path, points, labels, classes, cast=cast)
+
+
+def read_points(path: Path, *, cast: Cast = single) -> NDArray[np.float32]:
+    """The clouds (N, P, 3) of one HDF5 file, whether it has labels or not.
+
+    Raises:
+        UserError: as ``read_file`` does.
+    """
+    (points,) = _datasets(path, "data")
+    return checked(path, points, np.zeros(points.shape[:1]), None, cast=cast)[0]
+
+
+def _datasets(path: Path, *names: str) -> list[NDArray[Any]]:
+    """Datasets of a file that lie in the file itself."""
     check_plain(path)
     try:
         with h5py.File(path) as file:
-            missing = {"data", "label"} - set(file)
+            missing = set(names) - set(file)
             check(not missing, f"{path} has no dataset {' or '.join(sorted(missing))}; it has: {some(file)}")
-            points, labels = _values(path, file, "data"), _values(path, file, "label")
+            return [_values(path, file, name) for name in names]
     except UserError:
         raise
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, MemoryError) as error:  # h5py raises all of them
         reason = " ".join(str(error).split())[:200] or "it needs too much memory"
         raise UserError(f"cannot read {path} as HDF5: {reason}; get the file again") from None
-    return checked(path, points, labels, classes, cast=cast)
 
 
 def _values(path: Path, file: h5py.File, name: str) -> NDArray[Any]:

@@ -65,17 +65,24 @@ def decode(path: Path, frame: Frame) -> bytes:
 
 
 def read(path: Path) -> Image:
-    """The first frame of an image file in RGB.
-
-    It is turned as its EXIF orientation says. What is transparent becomes white.
+    """The first frame of an image file, as ``seen`` returns it.
 
     Raises:
         UserError: it cannot be read, is of another format than ``FORMATS``, or has more than 8 bits per channel.
     """
     with _opened(path) as image:
-        deep = f"it has {image.mode} pixels with more than 8 bits per channel; convert it to 8 bits"
-        check(not image.mode.startswith(DEEP), f"cannot decode {path}: {deep}")
-        return _on_white(_upright(image))
+        return seen(image, path)
+
+
+def seen(image: Image, name: object = "the image") -> Image:
+    """An open image in RGB, turned as its EXIF orientation says. What is transparent becomes white.
+
+    Raises:
+        UserError: it has more than 8 bits per channel; the message has its ``name``.
+    """
+    deep = f"it has {image.mode} pixels with more than 8 bits per channel; convert it to 8 bits"
+    check(not image.mode.startswith(DEEP), f"cannot decode {name}: {deep}")
+    return _on_white(_upright(image))
 
 
 def animated(path: Path) -> bool:

@@ -2,7 +2,9 @@
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from benchmarks.files.root import data_root
 from methods.errors import UserError, check
@@ -42,6 +44,36 @@ def check_plain(path: str | Path) -> os.stat_result:
     kind = KINDS.get(stat.S_IFMT(state.st_mode), "a device")
     check(stat.S_ISREG(state.st_mode), f"cannot read {path}: it is {kind}, not a file")
     return state
+
+
+def expand(given: Sequence[Path], endings: tuple[str, ...]) -> list[Path]:
+    """The files that a person gives, each once, and of a folder all with one of the endings, at any depth, in order.
+
+    Hidden files and folders, and links to folders, are left out.
+
+    Raises:
+        UserError: a folder holds no such file or cannot be read, or a name is not UTF-8.
+    """
+    found: dict[Path, None] = {}
+    for path in given:
+        inside = _below(path, endings) if path.is_dir() else [path]
+        check(bool(inside), f"{path} holds no file that ends in {', '.join(endings[:-1])} or {endings[-1]}")
+        found |= dict.fromkeys(inside)
+    for path in found:
+        check_name(path)
+    return list(found)
+
+
+def _below(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    found: list[Path] = []
+
+    def refuse(error: OSError) -> NoReturn:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from None
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not hidden(name)]
+        found += [Path(place, name) for name in names if name.lower().endswith(endings) and not hidden(name)]
+    return sorted(found)
 
 
 class Place:

@@ -21,6 +21,7 @@ from benchmarks.records.spec import Result, Spec, stem_of
 from methods.errors import UserError, check
 
 RUNS, ADAPTERS, UNFINISHED = "runs", "adapters", "unfinished"
+TASK_FILE = ".safetensors"
 LARGEST = 2**26  # bytes of a record; one with 100,000 epochs has 16 MB
 MOST_WARNINGS = 10
 KEPT = ".bad"  # what a bad record's name ends in once its run has a new one
@@ -37,7 +38,7 @@ def record_path(results: Path, spec: Spec) -> Path:
 
 def adapter_path(results: Path, spec: Spec) -> Path:
     """The task file of a run, which holds its trained tensors."""
-    return results / ADAPTERS / f"{spec.stem}.safetensors"
+    return results / ADAPTERS / f"{spec.stem}{TASK_FILE}"
 
 
 def trace_path(results: Path, spec: Spec) -> Path:
@@ -162,6 +163,13 @@ def find(results: Path, run: str) -> dict[str, Any]:
         which = f"{len(found)} runs ({names})" if found else "no run"
         raise UserError(f"'{run}' names {which} below {results / RUNS}; give a record's path or key")
     return read(found[0][0])
+
+
+def task_file(results: Path, run: str) -> Path:
+    """The task file of one run, given its own path, or what ``find`` takes."""
+    if run.endswith(TASK_FILE):
+        return Path(run)
+    return adapter_path(results, Spec.from_json(find(results, run)["spec"]))
 
 
 def each(results: Path) -> Iterator[dict[str, Any]]:

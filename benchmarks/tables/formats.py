@@ -34,7 +34,7 @@ def _latex(text: str) -> str:
     return "{}" * text.startswith(("*", "[")) + visible(text).translate(LATEX)
 
 
-def _csv(text: str) -> str:
+def for_csv(text: str) -> str:
     """Put an apostrophe before a text that a spreadsheet would compute."""
     computed = FORMULA.match(text) and not NUMBER.fullmatch(text)
     return "'" * bool(computed) + visible(text)
@@ -88,7 +88,7 @@ def to_csv(made: Sequence[Table]) -> str:
     """Write all tables as one CSV file, whose first column names the table."""
     frame = pd.concat([table.cells.reset_index().assign(table=table.title) for table in made])
     frame.insert(0, "table", frame.pop("table"))
-    frame = frame.map(lambda text: _csv(text) if isinstance(text, str) else text).rename(columns=_csv)
+    frame = frame.map(lambda text: for_csv(text) if isinstance(text, str) else text).rename(columns=for_csv)
     return str(frame.to_csv(index=False, lineterminator="\n"))
 
 

@@ -3,7 +3,7 @@
 import copy
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -23,6 +23,8 @@ from benchmarks.files.writing import write_atomic
 from benchmarks.records.evidence import check_labels
 from benchmarks.records.spec import Spec
 from benchmarks.suites.kinds import CLASSIFICATION, Kind, Segmentation
+from benchmarks.training import inputs
+from benchmarks.training.inputs import Samples
 from methods.backbone import Backbone
 from methods.base import Method
 from methods.errors import UserError, check
@@ -90,12 +92,44 @@ class Classifier(nn.Module):
         return cast(Tensor, self.head(*seen))
 
     @torch.inference_mode()
-    def predict(self, x: Tensor) -> Tensor:
-        """Class indices (B,) of uint8 images or float points, in eval mode; of segmentation parts (B, N) of points."""
-        logits = self.eval()(x)
+    def predict(self, x: Samples | Sequence[Samples]) -> Tensor:
+        """Class indices (B,) of what ``batch`` takes, in eval mode; of segmentation parts (B, N) of points.
+
+        Example:
+            >>> names = [model.labels[i] for i in model.predict([Image.open("a.jpg"), Image.open("b.jpg")])]
+        """
+        batch = self.batch(x)
+        logits = self.eval()(batch)
         if isinstance(self.kind, Segmentation):
-            return self.kind.predicted(logits, x[:, 0, 3].long())
+            return self.kind.predicted(logits, batch[:, 0, 3].long())
         return cast(Tensor, logits.argmax(dim=1))
+
+    @torch.inference_mode()
+    def probabilities(self, x: Samples | Sequence[Samples]) -> Tensor:
+        """Probabilities (B, classes) of what ``batch`` takes, in eval mode; of segmentation (B, parts, N)."""
+        return cast(Tensor, self.eval()(self.batch(x)).float().softmax(dim=1))
+
+    def batch(self, x: Samples | Sequence[Samples]) -> Tensor:
+        """What the backbone takes, on its device: float images (B, 3, size, size), or points (B, N, 3 or 4).
+
+        Images are pictures of Pillow, arrays (B, H, W, 3), tensors (B, 3, H, W), one of them without B, or a list of
+        all these. uint8 may have any size; it is resized and normalised. Floats must be normalised already. Clouds are
+        arrays or tensors of floats.
+
+        Raises:
+            UserError: as the functions of ``inputs`` do.
+        """
+        if isinstance(x, list | tuple):
+            return inputs.joined([self.batch(one) for one in x])
+        if self.frame is not None:
+            images = inputs.images(x, self.frame).to(self.mean.device)
+            if images.dtype == torch.uint8:
+                return self.normalized(images)
+            inputs.check_scaled(images, self.mean, self.std)
+            return images
+        if isinstance(x, Tensor) and x.ndim == 4:  # images of a model that was built without a frame
+            return x
+        return inputs.clouds(x, 3 + self.kind.per_point).to(self.mean.device)
 
     @torch.no_grad()
     def merged(self, x: Tensor) -> Self:
