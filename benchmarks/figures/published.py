@@ -120,6 +120,9 @@ def _panel(axis: Axes, panel: Panel, drawn: Sequence[Points], highlight: str) ->
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter("{x:g}")
     axis.margins(x=0.12, y=0.12)
+    low, high = axis.get_ylim()
+    more = max(drawing.LEAST - (high - low), 0) / 2
+    axis.set_ylim(low - more, high + more)
     if len(drawn) == 1:
         axis.errorbar([], [], color=drawing.WORDS, label="this benchmark: no run records yet", **LOOK)
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), frameon=False, fontsize=7.5)

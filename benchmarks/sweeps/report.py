@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.cli import HIGHLIGHT
-from benchmarks.figures import pareto, ranks, shots
+from benchmarks.figures import forest, pareto, ranks, shots
 from benchmarks.figures import published as figure
 from benchmarks.files.writing import write_atomic
 from benchmarks.html.page import render
@@ -41,7 +41,9 @@ def save(
     }
     for name, content in contents.items():
         write_atomic(results / name, content)
-    drawn = [path for figure in (pareto, ranks, shots) for path in figure.write(groups, figures, highlight)]
+    others = [group for group in groups if not forest.changed(group)]
+    wanted = ((pareto, others), (ranks, others), (forest, groups), (shots, groups))
+    drawn = [path for figure, some in wanted for path in figure.write(some, figures, highlight)]
     return [*(results / name for name in contents), *drawn]
 
 

@@ -1,0 +1,44 @@
+"""The forest plot: what an ablation is, and the differences to the default options with their intervals."""
+
+import json
+
+import pytest
+
+from benchmarks.figures import forest
+from benchmarks.sweeps import report
+from benchmarks.tables import reader
+from benchmarks.tables.comparison import lines
+from benchmarks.tables.rows import comparable
+
+
+@pytest.fixture(scope="module")
+def ablation(root):
+    return reader.load(root / "results" / "adapterx_ablation")
+
+
+def test_differences_and_verdicts_are_those_of_compare(ablation):
+    for group in comparable(ablation):
+        made = forest.changes(group)
+        assert {f"adapterx {change.name}" for change in made} == set(group["row"]) - {"adapterx"}
+        assert [change.difference for change in made] == sorted((c.difference for c in made), reverse=True)
+        for change in made[:2]:
+            text = "\n".join(lines(group, f"adapterx {change.name}", "adapterx"))
+            assert f"difference {change.difference:+.2f} points" in text
+            assert f"{change.low:+.2f}" in text and f"{change.high:+.2f}" in text
+            assert ("tied: at least" in text) == (change.low <= 0 <= change.high)
+
+
+def test_an_ablation_has_a_forest_plot_in_place_of_ranks_and_the_pareto_plot(ablation, tmp_path):
+    names = {path.name for path in report.save(ablation, tmp_path) if path.parent.name == "figures"}
+    assert names == {"forest.png", "forest.svg", "forest.pdf"}
+    text = (tmp_path / "figures/forest.svg").read_text()
+    assert all(f"<!-- {change} -->" in text for change in ("heads=1", "shared=False", "variant=dynamic"))
+    assert "Images: 5 tasks, 1.4 M parameters, 200 labels per task: changes to adapterx" in text
+
+
+def test_other_rows_are_no_ablation(ablation):
+    heads = ablation[ablation["spec.config"].map(lambda config: json.loads(config)["heads"] == 1)]
+    another = ablation.assign(**{"spec.method": ablation["spec.method"].where(ablation["spec.seed"] > 0, "lora")})
+    for frame in (heads, another):
+        assert [group for group in comparable(frame) if forest.changed(group)] == []
+    assert all(map(forest.changed, comparable(ablation)))
