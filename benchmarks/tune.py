@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli import add_results, command_parser, console, guarded, progress
 from benchmarks.files.root import use_data_root
@@ -134,26 +134,29 @@ def _search(searches: Sequence[Search], database: StudyDatabase, device: torch.d
 
 
 def _report(searches: Sequence[Search], database: StudyDatabase, results: Path) -> None:
-    """Write the best configuration and the figures of every finished study, and show a table of them."""
+    """Write the best configuration of every finished study and a sheet of all, and show a table of them."""
     from rich.table import Table
 
     from benchmarks.figures import study as picture
     from benchmarks.tuning import studies, tuned
 
     table = Table("method", "task", "trials", "pruned", "default on val", "best on val", "best configuration")
+    drawn: dict[str, dict[tuple[str, str], Any]] = {}
     for search in searches:
         states, trial = studies.counts(search, database), studies.best(search, database)
         if studies.unfinished(search, database) or trial is None:
             continue
         tuned.write(results / tuned.CONFIGS, search, trial, dict(states))
-        stem = tuned.path(results / "figures" / "tuning", search.base).with_suffix("")
-        picture.write(studies.study(search, database), str(search), search.trials, stem)
+        cell = search.base.method, search.base.task
+        drawn.setdefault(search.base.suite, {})[cell] = studies.study(search, database)
         chosen = ", ".join(f"{k} {v:.2g}" if isinstance(v, float) else f"{k} {v}" for k, v in trial.params.items())
         values = (studies.default_value(search, database), trial.value)
         percents = ["pruned" if value is None else f"{100 * value:.1f}" for value in values]
         table.add_row(
             search.base.method, search.base.task, str(search.trials), str(states["pruned"]), *percents, chosen
         )
+    for suite, found in drawn.items():
+        picture.write(found, suite, searches[0].trials, results / "figures" / "tuning")
     out = console()
     out.print(table)
     written = f"{results / tuned.CONFIGS}, {results / 'figures' / 'tuning'}"

@@ -67,9 +67,23 @@ def test_a_contact_sheet_shows_its_names(texts, tmp_path):
     assert any(text.startswith(f"{DRAWN} / {DRAWN}: ") for text in texts) and DRAWN.replace("_", " ") in texts
 
 
-def test_pictures_of_a_study_show_its_name(texts, tmp_path):
+def test_a_sheet_of_studies_shows_their_names_and_their_trials_where_they_are(texts, tmp_path, monkeypatch):
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-    searched = optuna.create_study(direction="maximize")
-    searched.optimize(lambda trial: trial.suggest_float("lr", 0, 1), n_trials=2)
-    assert len(study.write(searched, NAME, 2, tmp_path / "digits")) == 2
-    assert f"{DRAWN}: 2 trials" in texts and f"{DRAWN}: what mattered in 2 trials" in texts
+    searched = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+    values = iter([0.5, 0.4, 0.7, 0.6])
+
+    def objective(trial: optuna.Trial) -> float:
+        trial.suggest_float("lr", 0, 1)
+        if trial.number == 1:
+            raise optuna.TrialPruned
+        return next(values)
+
+    searched.optimize(objective, n_trials=5)
+    figures, save = [], drawing.write
+    monkeypatch.setattr(drawing, "write", lambda figure, *to: figures.append(figure) or save(figure, *to))
+    assert len(study.write({(NAME, "digits"): searched, ("lora", "count"): searched}, "$_", 4, tmp_path)) == 3
+    assert {DRAWN, "digits", "lora", "count", "$_: 2 studies of 4 trials"} <= set(texts) and "lr 100 %" in texts
+    pruned, points, best, default = figures[0].axes[0].lines
+    assert pruned.get_xdata().tolist() == [2]
+    assert points.get_xydata().tolist() == [[1, 50], [3, 40], [4, 70]]  # of five trials four were asked for
+    assert best.get_xydata().tolist() == [[1, 50], [3, 50], [4, 70], [4, 70]] and set(default.get_ydata()) == {50}

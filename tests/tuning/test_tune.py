@@ -89,9 +89,12 @@ def test_every_method_gets_the_same_trials_and_its_best_is_written(results):
         check_whole(search(6, method), place(results), results)
 
 
-def test_pictures_of_each_study_are_drawn(results):
-    drawn = {path.name for path in (results / "figures" / "tuning" / "offline" / "bitfit").iterdir()}
-    assert drawn == {"digits-history.png", "digits-importances.png"}
+def test_all_studies_are_drawn_on_one_sheet(results):
+    drawn = {path.name for path in (results / "figures" / "tuning").iterdir()}
+    assert drawn == {"offline.png", "offline.svg", "offline.pdf"}
+    text = (results / "figures" / "tuning" / "offline.svg").read_text()
+    texts = ("linear", "bitfit", "digits", "offline: 2 studies of 6 trials")
+    assert all(f"<!-- {one} -->" in text for one in texts)
 
 
 def test_a_repetition_trains_nothing_and_more_trials_continue(results, tmp_path):
