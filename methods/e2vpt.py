@@ -104,7 +104,7 @@ class Rows(nn.Module):
         """The last K rows of (B, N + K, D) of each of the ``parts`` of q, k and v in y become the learned ones."""
         keys, values = self.keys, self.keys if self.values is None else self.values
         rows = torch.cat([{"q": torch.zeros_like(keys), "k": keys, "v": values}[part] for part in parts], dim=1)
-        own = F.dropout(rows.expand(len(y), -1, -1), self.dropout, self.training)
+        own = F.dropout(rows.expand(y.shape[0], -1, -1), self.dropout, self.training)
         return torch.cat([y[:, : -self.count], own.to(y.dtype)], dim=1)
 
 

@@ -85,27 +85,43 @@ def write_onnx(graph: ExportedProgram, tuned: Classifier, spec: Spec, path: Path
 
 
 def _onnx(graph: ExportedProgram, tuned: Classifier, spec: Spec) -> bytes:
-    from onnxscript import opset18
-
-    # a view of a whole tensor, for which torch has no translation
-    whole: dict[Callable[..., Any], Callable[..., Any]] = {
-        torch.ops.prims.view_of.default: lambda x: opset18.Identity(x)
-    }
     name = "points" if spec.backbone.image_size is None else "images"
     logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it tells of every operation that it does not fold
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch about its own code
-        made: Any = torch.onnx.export(
-            graph,
-            dynamo=True,
-            verbose=False,
-            input_names=[name],
-            output_names=["logits"],
-            custom_translation_table=whole,
-        )
+        try:
+            made: Any = torch.onnx.export(
+                graph,
+                dynamo=True,
+                verbose=False,
+                input_names=[name],
+                output_names=["logits"],
+                custom_translation_table=_translations(),
+            )
+        except torch.onnx.OnnxExporterError as error:
+            reason = str(error.__cause__ or error).strip().splitlines()[0]
+            raise UserError(f"{spec.method} cannot be written as ONNX; use --torch-export. {reason}") from error
     made.model.metadata_props.update(card(tuned, spec))
     content: bytes = made.model_proto.SerializeToString()
     return content
+
+
+def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """ONNX for operations of which torch has no translation."""
+    from onnxscript import opset18
+
+    op: Any = opset18  # its types do not take the constants that it makes
+
+    def distances(a: Any, b: Any, p: float, mode: int | None) -> Any:
+        """Distances (..., P, R) of points (..., P, D) and (..., R, D)."""
+        assert p == 2, "no other distance is translated"
+        apart = op.Sub(op.Unsqueeze(a, op.Constant(value_ints=[-2])), op.Unsqueeze(b, op.Constant(value_ints=[-3])))
+        return op.ReduceL2(apart, op.Constant(value_ints=[-1]), keepdims=0)
+
+    return {
+        torch.ops.prims.view_of.default: lambda x: op.Identity(x),
+        torch.ops.aten._cdist_forward.default: distances,
+    }
 
 
 @torch.inference_mode()

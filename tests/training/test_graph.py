@@ -111,6 +111,15 @@ def test_what_torch_cannot_trace_is_one_line(wired, monkeypatch):
         graph.program(tuned, spec)
 
 
+@NEEDS_ONNX
+def test_what_onnx_cannot_hold_is_one_line(wired, monkeypatch, tmp_path):
+    tuned, spec = wired("linear")
+    monkeypatch.setattr(type(tuned.method), "features", lambda method, x: x * torch.special.i1e(x))
+    program = graph.program(tuned, spec)
+    with pytest.raises(UserError, match=r"^linear cannot be written as ONNX; use --torch-export\. .*bessel_i1e"):
+        graph.write_onnx(program, tuned, spec, tmp_path / "m.onnx")
+
+
 def test_onnx_without_its_packages_names_the_extra(wired, monkeypatch, tmp_path):
     tuned, spec = wired("linear")
     monkeypatch.setattr(graph, "find_spec", lambda name: None)
