@@ -30,8 +30,6 @@ EXAMPLES = {
     "write a folder for timm.create_model('local-dir:photos', pretrained=True)": "lora --results try --timm-dir photos",
     "write a graph for onnxruntime, of any method": "adapterx --results try --onnx model.onnx",
     "write an adapter of Hugging Face PEFT": "lora --results try --peft adapter",
-    "import a one-bit task file of PETL-ViT": "--from-petl cifar-bit1-dim32.bin --config cifar-bit1-dim32.yaml "
-    "--task cifar.safetensors",
 }
 
 

@@ -117,9 +117,10 @@ class Method(nn.Module):
         change = hooks.exchange_tokens if tokens else hooks.change_input
         self._handles.append(module.register_forward_pre_hook(partial(change, f)))
 
-    def after(self, module: nn.Module, f: TokenMap) -> None:
-        """Make ``module(x)`` compute ``f(module(x))``."""
-        self._handles.append(module.register_forward_hook(partial(hooks.change_output, f)))
+    def after(self, module: nn.Module, f: TokenMap, *, tokens: bool = False) -> None:
+        """Make ``module(x)`` compute ``f(module(x))``. ``tokens`` says that f exchanges tokens."""
+        change = hooks.exchange_output_tokens if tokens else hooks.change_output
+        self._handles.append(module.register_forward_hook(partial(change, f)))
 
     def instead(self, module: nn.Module, f: TokenMap) -> None:
         """Make ``module(x)`` compute ``f(x)``. The module still runs, but nothing uses what it computes."""

@@ -136,7 +136,7 @@ class E2VPT(Selecting):
                 given = {"patch_numbers": backbone.patch_values, "replaced": replaced, "dropout": config.dropout}
                 prompts = MaskedPrompts(self.masks, block.width, config.prompts, **given)
                 self.prompts.append(prompts)
-                self.before(block.module, prompts)
+                self.before(block.module, prompts, tokens=True)
             self.after(stage[-1].module, partial(drop_last, config.prompts))
 
     def _wire_rows(self, block: Block, config: E2VPTConfig, patch_values: int) -> None:
@@ -146,7 +146,7 @@ class E2VPT(Selecting):
         self.before(attention, rows.extend)
         for target, parts in {"qkv": "qkv", "k": "k", "v": "v"}.items():
             if target in block.targets:
-                self.after(block.targets[target], partial(rows.replace, parts))
+                self.after(block.targets[target], partial(rows.replace, parts), tokens=True)
         self.after(attention, partial(drop_last, config.rows))
 
     def fit(self, trainer: Trainer) -> None:

@@ -49,6 +49,11 @@ def exchange_tokens(f: TokenMap, module: nn.Module, args: Arguments) -> Argument
     return (f(args[0]), *args[1:])
 
 
+def exchange_output_tokens(f: TokenMap, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:
+    """The module returns the sequence f(y) in place of y: tokens join it or take the place of others."""
+    return f(output)
+
+
 def change_output(f: TokenMap, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:
     """The module returns f(y) in place of y."""
     return f(output)

@@ -229,7 +229,8 @@ def save(model: Classifier, spec: Spec, path: Path) -> int:
 
     Returns the file's bytes.
     """
-    metadata = {"spec": json.dumps(spec.to_json(), sort_keys=True), "labels": json.dumps(spec.labels)}
+    # one entry, because safetensors writes several in a random order, and equal runs must give equal bytes
+    metadata = {"spec": json.dumps(spec.to_json() | {"labels": spec.labels}, sort_keys=True)}
     content = to_bytes(_change_own(model.trained_state(), model.method.pack), metadata=metadata)
     write_atomic(path, content)
     return len(content)
@@ -252,7 +253,9 @@ def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
     if "spec" not in metadata:
         raise UserError(f"{path} is not a task file of this benchmark: its metadata has no 'spec'")
     try:
-        spec, labels = Spec.from_json(json.loads(metadata["spec"])), json.loads(metadata.get("labels", "null"))
+        values = json.loads(metadata["spec"])
+        labels = values.pop("labels", None)
+        spec = Spec.from_json(values)
         check_labels(labels, spec.classes)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"cannot read the spec in task file {path}: {error or type(error).__name__}") from None

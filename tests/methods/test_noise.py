@@ -9,7 +9,7 @@ from methods.noise import adds, perturbed
 from tests.support import tiny
 
 # these train weights of the backbone, or have prompts
-PLAIN = {"full", "scratch", "linear", "bitfit", "norm", "vpt_shallow", "vpt_deep", "idpt"}
+PLAIN = {"full", "scratch", "linear", "bitfit", "norm", "vpt_shallow", "vpt_deep", "e2vpt", "idpt"}
 ADDING = [(name, modality) for name, modality in tiny.PAIRS if name not in PLAIN]
 CHANNELS_FIRST = ("ssf", "convnext")
 
