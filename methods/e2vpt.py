@@ -118,6 +118,7 @@ class E2VPT(Selecting):
 
     Config = E2VPTConfig
     needs_attention = True
+    modalities = frozenset({"image"})  # its keys and values do not fit the causal attention of PointGPT
     identity_at_start = False  # attention sees the prompts from the first step on
     stochastic_backbone = False  # as in the authors' code: only prompts and head are in training mode
 

@@ -79,6 +79,8 @@ def add_beside_linear(f: TokenMap, module: nn.Module, args: Arguments, output: T
 
 def add_beside_rows(f: TokenMap, rows: slice, module: nn.Module, args: Arguments, output: Tensor) -> Tensor:
     """The module, a linear, returns y with f(x) added to the features that these rows of its weight compute."""
+    if rows == slice(0, output.shape[-1]):
+        return output.add_(f(args[0]))
     output[..., rows] += f(args[0])
     return output
 

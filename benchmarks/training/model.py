@@ -254,7 +254,7 @@ def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
         raise UserError(f"{path} is not a task file of this benchmark: its metadata has no 'spec'")
     try:
         values = json.loads(metadata["spec"])
-        labels = values.pop("labels", None)
+        labels = values.pop("labels", None) if isinstance(values, dict) else None
         spec = Spec.from_json(values)
         check_labels(labels, spec.classes)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

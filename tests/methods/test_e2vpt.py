@@ -48,7 +48,7 @@ def test_output_equals_a_loop_over_samples_and_heads(shared):
     tiny.close(model.pooled(x), torch.stack(samples))
 
 
-@pytest.mark.parametrize("kind", ["eva", "swin", "points"])
+@pytest.mark.parametrize("kind", ["eva", "swin"])
 @torch.no_grad()
 def test_rows_change_what_attention_computes(kind):
     model, x = tiny.trained("e2vpt", kind, dropout=0.0), tiny.inputs(kind)
