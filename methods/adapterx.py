@@ -18,7 +18,7 @@ from methods.backbone import Backbone, Block
 from methods.base import Method, Published
 from methods.errors import check
 from methods.hooks import Tap
-from methods.layers import PromptGenerator, append, between, drop_last, set_aside
+from methods.layers import PromptGenerator, append, between, drop_last, mean_over_samples, set_aside
 from methods.options import at_least
 from methods.protocols import Criterion, Trainer
 from methods.smoa import SMoA
@@ -160,13 +160,7 @@ class AdapterX(Method):
 
     def report(self, trainer: Trainer) -> dict[str, Any]:
         """The fraction of sub-tokens and the mean probability of each expert, by block, over all training samples."""
-        trainer.model.eval()
-        total = torch.zeros(())
-        with torch.inference_mode():
-            for x in trainer.x.split(trainer.eval_batch_size):
-                trainer.model(x)
-                total = total + self.routing().cpu() * len(x) / len(trainer.x)
-        allocation, score = total.unbind(1)
+        allocation, score = mean_over_samples(trainer, self.routing).unbind(1)
         return {"routing": {"allocation": allocation.tolist(), "score": score.tolist()}}
 
 

@@ -17,7 +17,7 @@ from methods import base
 from methods.backbone import Backbone, Block
 from methods.base import Method, Published
 from methods.hooks import Tap
-from methods.layers import Bottleneck
+from methods.layers import Bottleneck, mean_over_samples
 from methods.options import at_least, fraction, positive
 from methods.protocols import Criterion, Trainer
 
@@ -149,10 +149,4 @@ class DyT(Method):
 
     def report(self, trainer: Trainer) -> dict[str, Any]:
         """The share of the patches that pass each block's FFN in inference, over all training samples."""
-        trainer.model.eval()
-        total = torch.zeros(())
-        with torch.inference_mode():
-            for x in trainer.x.split(trainer.eval_batch_size):
-                trainer.model(x)
-                total = total + self.passed().cpu() * len(x) / len(trainer.x)
-        return {"passed": total.tolist()}
+        return {"passed": mean_over_samples(trainer, self.passed).tolist()}

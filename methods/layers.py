@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.hooks import Tap
+from methods.protocols import Trainer
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -107,6 +108,20 @@ def add_bias(linear: nn.Linear, shift: Tensor) -> None:
 def drop_samples(x: Tensor, rate: float, *, training: bool) -> Tensor:
     """(B, ...) -> (B, ...): drop-path, which makes a sample zero with probability ``rate`` in training."""
     return x * F.dropout(x.new_ones(len(x), *[1] * (x.ndim - 1)), rate) if training and rate else x
+
+
+@torch.inference_mode()
+def mean_over_samples(trainer: Trainer, read: Callable[[], Tensor]) -> Tensor:
+    """The mean over all training samples of what ``read`` returns after a forward pass, in eval mode: on the CPU.
+
+    ``read`` returns the mean over the samples of the pass.
+    """
+    trainer.model.eval()
+    total = torch.zeros(())
+    for x in trainer.x.split(trainer.eval_batch_size):
+        trainer.model(x)
+        total = total + read().cpu() * len(x) / len(trainer.x)
+    return total
 
 
 def nearest(y: Tensor, count: int) -> Tensor:
