@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.training import export, model
 
     if args.peft:
-        from methods import hf_layout
+        from methods.formats import hf_layout
 
         headless = "PEFT has no model with the head of part segmentation; write a plain checkpoint with -o"
         check(not tuned.kind.per_point, headless)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from methods import base
 from methods.backbone import Backbone
 from methods.base import Method
-from methods.layers import Bottleneck, drop_samples
 from methods.options import at_least, fraction
+from methods.parts.layers import Bottleneck, drop_samples
 
 if TYPE_CHECKING:
     import optuna

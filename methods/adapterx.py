@@ -18,10 +18,10 @@ from methods.backbone import Backbone, Block
 from methods.base import Method, Published
 from methods.errors import check
 from methods.hooks import Tap
-from methods.layers import PromptGenerator, append, between, drop_last, mean_over_samples, set_aside
 from methods.options import at_least
+from methods.parts.layers import PromptGenerator, append, between, drop_last, mean_over_samples, set_aside
+from methods.parts.smoa import SMoA
 from methods.protocols import Criterion, Trainer
-from methods.smoa import SMoA
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ from torch import nn
 from methods import base
 from methods.backbone import Backbone
 from methods.base import Method, Published
-from methods.layers import Bottleneck
 from methods.options import at_least, fraction
+from methods.parts.layers import Bottleneck
 
 if TYPE_CHECKING:
     import optuna

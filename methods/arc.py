@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from methods import base
 from methods.backbone import Backbone, Branch
 from methods.base import Method, Published
-from methods.layers import add_bias
 from methods.options import at_least, fraction
+from methods.parts.layers import add_bias
 
 if TYPE_CHECKING:
     import optuna

@@ -15,9 +15,9 @@ from methods import base
 from methods.adaptformer import AdaptFormer, AdaptFormerConfig
 from methods.backbone import Backbone
 from methods.base import Method
-from methods.layers import Bottleneck, LowRank
 from methods.lora import FusedLowRank, LoRA, LoRAConfig
 from methods.options import fraction
+from methods.parts.layers import Bottleneck, LowRank
 from methods.protocols import Trainer
 
 if TYPE_CHECKING:

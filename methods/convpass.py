@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from methods import base
 from methods.backbone import Backbone
 from methods.base import Method
-from methods.layers import ACTIVATIONS, drop_samples
 from methods.options import LATER, at_least, fraction
+from methods.parts.layers import ACTIVATIONS, drop_samples
 
 if TYPE_CHECKING:
     import optuna

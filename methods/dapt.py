@@ -17,8 +17,8 @@ from methods import base
 from methods.backbone import Backbone
 from methods.base import Published
 from methods.hooks import Tap
-from methods.layers import Bottleneck, PromptGenerator, append, set_aside
 from methods.options import LATER, at_least, fraction
+from methods.parts.layers import Bottleneck, PromptGenerator, append, set_aside
 from methods.ssf import SSF, SSFConfig
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from methods.backbone import Backbone, Block
 from methods.base import Method, Published
 from methods.errors import check
 from methods.hooks import Tap
-from methods.layers import LowRank
 from methods.options import at_least, fraction, positive
+from methods.parts.layers import LowRank
 
 if TYPE_CHECKING:
     import optuna

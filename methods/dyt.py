@@ -17,8 +17,8 @@ from methods import base
 from methods.backbone import Backbone, Block
 from methods.base import Method, Published
 from methods.hooks import Tap
-from methods.layers import Bottleneck, mean_over_samples
 from methods.options import at_least, fraction, positive
+from methods.parts.layers import Bottleneck, mean_over_samples
 from methods.protocols import Criterion, Trainer
 
 if TYPE_CHECKING:

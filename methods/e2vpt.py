@@ -17,10 +17,10 @@ from methods import base
 from methods.backbone import Backbone, Block
 from methods.base import Method
 from methods.errors import check
-from methods.layers import Prompts, drop_last
 from methods.options import at_least, fraction
+from methods.parts.layers import Prompts, drop_last
 from methods.protocols import Trainer
-from methods.selection import Selecting
+from methods.stages.selection import Selecting
 
 if TYPE_CHECKING:
     import optuna

@@ -9,7 +9,7 @@ from torch import nn
 
 from methods.backbone import Backbone, Operation
 from methods.base import Published
-from methods.layers import is_norm
+from methods.parts.layers import is_norm
 from methods.ssf import SSF, SSFConfig
 
 

@@ -18,11 +18,11 @@ from methods import base
 from methods.backbone import Backbone
 from methods.base import Method, Published
 from methods.errors import check
-from methods.geometry import Graph, Spread, subcenters
 from methods.hooks import Tap
-from methods.layers import Bottleneck
 from methods.options import at_least, fraction
-from methods.shiftnet import SUMMARY, ShiftNet
+from methods.parts.geometry import Graph, Spread, subcenters
+from methods.parts.layers import Bottleneck
+from methods.parts.shiftnet import SUMMARY, ShiftNet
 
 if TYPE_CHECKING:
     import optuna

@@ -17,8 +17,8 @@ from methods import base
 from methods.backbone import Backbone
 from methods.options import at_least
 from methods.protocols import Trainer
-from methods.search import Gene, Genes
-from methods.supernet import Supernet, SupernetConfig
+from methods.stages.search import Gene, Genes
+from methods.stages.supernet import Supernet, SupernetConfig
 
 if TYPE_CHECKING:
     import optuna

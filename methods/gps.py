@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.backbone import Backbone, Operation
-from methods.chosen import Entries, evenly
-from methods.layers import is_norm
 from methods.options import at_least
+from methods.parts.layers import is_norm
 from methods.protocols import Model, Trainer
-from methods.selection import Selecting
+from methods.stages.chosen import Entries, evenly
+from methods.stages.selection import Selecting
 
 if TYPE_CHECKING:
     import optuna

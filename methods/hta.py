@@ -13,7 +13,7 @@ from methods import base
 from methods.backbone import Backbone
 from methods.base import Published
 from methods.errors import check
-from methods.updates import Updates, check_targets
+from methods.parts.updates import Updates, check_targets
 
 
 @dataclass(frozen=True, kw_only=True)

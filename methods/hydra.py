@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from methods import base
 from methods.backbone import Backbone
 from methods.base import Method, Published
-from methods.layers import add_bias
 from methods.options import at_least, fraction
-from methods.updates import check_targets
+from methods.parts.layers import add_bias
+from methods.parts.updates import check_targets
 
 if TYPE_CHECKING:
     import optuna

@@ -18,8 +18,8 @@ from methods.backbone import Backbone
 from methods.base import Method, Published
 from methods.errors import check
 from methods.hooks import Tap
-from methods.layers import between, edges, nearest, normalized, set_aside
 from methods.options import LATER, at_least
+from methods.parts.layers import between, edges, nearest, normalized, set_aside
 
 if TYPE_CHECKING:
     import optuna

@@ -13,9 +13,9 @@ from methods import base
 from methods.backbone import Backbone
 from methods.base import Method, Published
 from methods.errors import check
-from methods.layers import LowRank
 from methods.options import LATER, at_least, fraction
-from methods.updates import check_targets
+from methods.parts.layers import LowRank
+from methods.parts.updates import check_targets
 
 if TYPE_CHECKING:
     import optuna

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from methods import base
 from methods.backbone import Backbone
 from methods.options import at_least, fraction
-from methods.updates import Target, Updates, check_targets
+from methods.parts.updates import Target, Updates, check_targets
 
 if TYPE_CHECKING:
     import optuna

@@ -15,10 +15,10 @@ from methods import base
 from methods.backbone import Backbone
 from methods.base import Published
 from methods.errors import check
-from methods.nested import FAMILIES, NestedAdapter, NestedLowRank, NestedPrompts, Space, exchange, take_off
 from methods.options import fraction
-from methods.search import Gene, Genes
-from methods.supernet import Supernet, SupernetConfig
+from methods.stages.nested import FAMILIES, NestedAdapter, NestedLowRank, NestedPrompts, Space, exchange, take_off
+from methods.stages.search import Gene, Genes
+from methods.stages.supernet import Supernet, SupernetConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from methods import base
 from methods.backbone import Backbone
 from methods.base import Method
-from methods.layers import is_norm
+from methods.parts.layers import is_norm
 
 
 @dataclass(frozen=True, kw_only=True)

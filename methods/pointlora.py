@@ -17,8 +17,8 @@ from methods import base
 from methods.backbone import Backbone
 from methods.base import Method, Published
 from methods.hooks import Tap
-from methods.layers import LowRank
 from methods.options import at_least
+from methods.parts.layers import LowRank
 from methods.protocols import Criterion
 
 if TYPE_CHECKING:

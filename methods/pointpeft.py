@@ -20,11 +20,11 @@ from methods import base
 from methods.backbone import Backbone
 from methods.base import Method, Published
 from methods.errors import check
-from methods.geometry import Graph, SmallAttention, Spread
 from methods.hooks import Tap
-from methods.layers import Bottleneck
-from methods.memory import Memory
 from methods.options import at_least, fraction
+from methods.parts.geometry import Graph, SmallAttention, Spread
+from methods.parts.layers import Bottleneck
+from methods.parts.memory import Memory
 from methods.protocols import Trainer
 
 if TYPE_CHECKING:

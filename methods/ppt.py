@@ -16,8 +16,8 @@ from methods import base
 from methods.backbone import Backbone
 from methods.base import Method, Published
 from methods.hooks import Tap
-from methods.layers import Bottleneck
 from methods.options import at_least
+from methods.parts.layers import Bottleneck
 
 if TYPE_CHECKING:
     import optuna

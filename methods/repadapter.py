@@ -15,8 +15,8 @@ from methods import base
 from methods.backbone import Backbone
 from methods.base import Method, Published
 from methods.errors import check
-from methods.layers import add_bias
 from methods.options import LATER, at_least, fraction
+from methods.parts.layers import add_bias
 
 if TYPE_CHECKING:
     import optuna

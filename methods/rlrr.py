@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from methods.backbone import Backbone, Operation
 from methods.base import Published
-from methods.layers import add_bias, is_norm
+from methods.parts.layers import add_bias, is_norm
 from methods.ssf import SSF, SSFConfig
 
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from methods import base
 from methods.backbone import Backbone
 from methods.errors import check
-from methods.layers import drop_samples
 from methods.options import at_least, fraction
-from methods.updates import Target, Updates
+from methods.parts.layers import drop_samples
+from methods.parts.updates import Target, Updates
 
 if TYPE_CHECKING:
     import optuna

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.backbone import Backbone
-from methods.chosen import Entries, Removable, beside_linear, beside_norm, evenly, in_turn
-from methods.layers import Bottleneck, LowRank
 from methods.options import at_least, fraction, positive
+from methods.parts.layers import Bottleneck, LowRank
 from methods.protocols import Trainer
-from methods.selection import Selecting
-from methods.sensitivity import Candidate, Group, most_sensitive
+from methods.stages.chosen import Entries, Removable, beside_linear, beside_norm, evenly, in_turn
+from methods.stages.selection import Selecting
+from methods.stages.sensitivity import Candidate, Group, most_sensitive
 
 if TYPE_CHECKING:
     import optuna

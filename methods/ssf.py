@@ -11,7 +11,7 @@ from torch import nn
 from methods import base
 from methods.backbone import Backbone, Operation
 from methods.base import Merges, Method, Published
-from methods.layers import ScaleShift
+from methods.parts.layers import ScaleShift
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,8 @@ from torch import nn
 from methods import base
 from methods.backbone import Backbone, Block
 from methods.base import Method, Published
-from methods.layers import Prompts, drop_last
 from methods.options import at_least, fraction
+from methods.parts.layers import Prompts, drop_last
 
 if TYPE_CHECKING:
     import optuna

@@ -13,7 +13,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from benchmarks.backbones.points import PointTransformer
-from methods.layers import edges, nearest, normalized
+from methods.parts.layers import edges, nearest, normalized
 
 NEIGHBORS = 20
 SLOPE = 0.2  # of every LeakyReLU for negative inputs

@@ -11,7 +11,7 @@ from torch import nn
 
 from methods.backbone import Backbone, Block, Branch, Operation
 from methods.errors import check
-from methods.layers import is_norm
+from methods.parts.layers import is_norm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

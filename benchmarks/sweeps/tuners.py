@@ -9,8 +9,8 @@ from timm.models import VisionTransformer
 
 import methods
 from benchmarks import backbones
-from methods import hf_config
 from methods.errors import check
+from methods.hf import config as hf_config
 
 COLUMNS = ("method", "description", "paper", "ViT-B/16")
 

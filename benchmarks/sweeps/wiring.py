@@ -9,10 +9,10 @@ import torch
 
 import methods
 from benchmarks import backbones
-from methods import noise
 from methods.backbone import Backbone
 from methods.base import Config, Method
 from methods.errors import UserError
+from methods.parts import noise
 
 BYTES = 4  # per weight
 

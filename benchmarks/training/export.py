@@ -20,9 +20,9 @@ from benchmarks.records.spec import Recipe, Spec
 from benchmarks.suites import vtab1k
 from benchmarks.training import model
 from benchmarks.training.model import Classifier
-from methods import hf_layout, petl_vit
 from methods.binary import Binary
 from methods.errors import UserError, check
+from methods.formats import hf_layout, petl_vit
 from methods.lora import LoRA, LoRAConfig
 
 POINTS = 2048  # per random cloud, as in the real suites

@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks import backbones
 from benchmarks.records.spec import Recipe
 from benchmarks.training.model import Classifier
-from methods.noise import Noise, perturbed
+from methods.parts.noise import Noise, perturbed
 
 Forward = Callable[
     [Tensor], Tensor

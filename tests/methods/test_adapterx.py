@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-import methods.smoa
+import methods.parts.smoa
 from benchmarks import backbones
 from tests.support import loops, tiny
 
@@ -133,7 +133,7 @@ SWITCHES = [
 @pytest.fixture(params=["by expert", "dense"])
 def form(request, monkeypatch):
     """Both ways to compute top-1 experts: as on a CPU, and as on a GPU or in a compiled step."""
-    monkeypatch.setattr(methods.smoa, "counts_are_at_hand", lambda s: request.param == "by expert")
+    monkeypatch.setattr(methods.parts.smoa, "counts_are_at_hand", lambda s: request.param == "by expert")
 
 
 @pytest.mark.usefixtures("form")
@@ -174,7 +174,7 @@ def test_products_of_a_step_are_those_of_one_expert_on_a_cpu(monkeypatch):
     u, width = torch.randn(2, 6, tiny.WIDTH), tiny.WIDTH // HEADS
     counted = {}
     for by_expert in (True, False):
-        monkeypatch.setattr(methods.smoa, "counts_are_at_hand", lambda s, by_expert=by_expert: by_expert)
+        monkeypatch.setattr(methods.parts.smoa, "counts_are_at_hand", lambda s, by_expert=by_expert: by_expert)
         with FlopCounterMode(display=False) as counter:
             smoa(u)
         counted[by_expert] = counter.get_total_flops()

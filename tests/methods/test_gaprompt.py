@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from benchmarks.backbones.grouping import group
 from methods.errors import UserError
-from methods.shiftnet import embedded, interpolated
+from methods.parts.shiftnet import embedded, interpolated
 from tests.support import loops, tiny
 
 

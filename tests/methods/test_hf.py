@@ -45,7 +45,7 @@ EVERY = pytest.mark.parametrize("modality", tiny.MODALITIES)
 @pytest.fixture(autouse=True)
 def _known(request):
     """Releases of PEFT differ in what they have."""
-    from methods import hf_config
+    from methods.hf import config as hf_config
 
     kind = getattr(request.node, "callspec", None) and request.node.callspec.params.get("kind")
     if kind and kind not in hf_config.kinds():

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import methods
-from methods import hf_layout
 from methods.errors import UserError
+from methods.formats import hf_layout
 from methods.lora import LoRAConfig
 from tests.support import tiny
 
@@ -276,7 +276,8 @@ def test_updates_of_other_backbones_are_refused(tmp_path):
 
 
 def test_without_peft_a_bridged_name_is_one_line_that_says_what_to_install(monkeypatch):
-    from methods import hf, hf_config
+    from methods import hf
+    from methods.hf import config as hf_config
 
     monkeypatch.setitem(sys.modules, "peft", None)
     hf.get.cache_clear()

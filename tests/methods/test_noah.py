@@ -8,8 +8,8 @@ import torch
 import methods
 from benchmarks import backbones
 from methods.errors import UserError
-from methods.nested import Space, exchange
-from methods.search import Evolution
+from methods.stages.nested import Space, exchange
+from methods.stages.search import Evolution
 from tests.support import loops, tiny
 
 SMALL = {"supernet_epochs": 2, "population": 6, "parents": 2, "mutants": 3, "crossovers": 3, "rounds": 3}

@@ -5,7 +5,7 @@ import torch
 
 import methods
 from benchmarks import backbones
-from methods.noise import adds, perturbed
+from methods.parts.noise import adds, perturbed
 from tests.support import tiny
 
 # these train weights of the backbone, or have prompts

@@ -4,8 +4,8 @@ import pytest
 import torch
 import yaml
 
-from methods import petl_vit
 from methods.errors import UserError
+from methods.formats import petl_vit
 from tests.support import petl_vit as files
 from tests.support import tiny
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
-from methods.sensitivity import Group, most_sensitive
+from methods.stages.sensitivity import Group, most_sensitive
 from tests.support import contract, loops, stages, tiny
 
 NAMES = ("spt_lora", "spt_adapter")

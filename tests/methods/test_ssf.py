@@ -8,7 +8,7 @@ from torch import nn
 import methods
 from benchmarks import backbones
 from benchmarks.training.model import Classifier
-from methods.layers import ScaleShift
+from methods.parts.layers import ScaleShift
 from tests.support import contract, loops, tiny
 
 

@@ -9,7 +9,7 @@ import methods
 from benchmarks import backbones
 from benchmarks.training import measure
 from benchmarks.training.model import Classifier
-from methods.layers import Prompts
+from methods.parts.layers import Prompts
 from tests.support import loops, tiny
 
 BOTH = pytest.mark.parametrize("name", ["vpt_shallow", "vpt_deep"])

@@ -9,7 +9,7 @@ import pytest
 import methods
 from benchmarks import catalog
 from benchmarks.sweeps import tuners
-from methods import hf_config
+from methods.hf import config as hf_config
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
 from benchmarks.training import model
 from benchmarks.training.export import with_adapter
-from methods import hf_layout
+from methods.formats import hf_layout
 from methods.lora import LoRA
 from tests.support.made_records import result
 

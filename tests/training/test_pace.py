@@ -10,7 +10,7 @@ from benchmarks import backbones
 from benchmarks.records.spec import Recipe
 from benchmarks.training import measure
 from benchmarks.training.pace import Pace
-from methods.noise import perturbed
+from methods.parts.noise import perturbed
 from tests.support import tiny
 
 LABELS = torch.tensor([0, 1, 2, 3])

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.training.train import Trainer
-from methods import smoa
+from methods.parts import smoa
 from tests.support import tiny
 
 READS = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "_unique2")  # they wait on CUDA

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from methods.base import Method
 from methods.errors import UserError, check
-from methods.layers import LowRank
 from methods.lora import PARTS, FusedLowRank, LoRA, LoRAConfig
+from methods.parts.layers import LowRank
 
 PREFIX = "base_model.model."
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.hooks import Tap
-from methods.layers import normalized
+from methods.parts.layers import normalized
 
 CENTER_SHARE = 0.3  # of a sub-centre's own token in what it spreads
 HEADS, HEAD_WIDTH = 6, 3  # of the small attention

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.backbone import Points
-from methods.geometry import neighborhoods, subcenters
-from methods.layers import normalized
+from methods.parts.geometry import neighborhoods, subcenters
+from methods.parts.layers import normalized
 
 FREQUENCIES = 4  # 1, 2, 4 and 8
 EMBEDDED = 3 * (2 * FREQUENCIES + 1)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from methods.chosen import Entries, Removable
+from methods.stages.chosen import Entries, Removable
 
 WIDEST = 2  # how many weights are sensitive at most, in budgets; the authors' largest number is 1.6 budgets of theirs
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.layers import drop_samples
+from methods.parts.layers import drop_samples
 
 
 class Entries(nn.Module):

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from methods.backbone import Backbone
 from methods.base import Method
 from methods.errors import UserError, check, unknown
-from methods.hf_config import PREFIX, HFConfig, library, make
+from methods.hf.config import PREFIX, HFConfig, library, make
 from methods.protocols import Criterion, Trainer
 
 NAME = "default"  # PEFT's name of its one adapter

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import torch
 from torch import Tensor
 
-from methods import base, search
+from methods import base
 from methods.backbone import Backbone
 from methods.base import Method
 from methods.options import at_least, at_most, positive
 from methods.protocols import Criterion, Trainer
-from methods.search import Evolution, Gene, Genes
+from methods.stages import search
+from methods.stages.search import Evolution, Gene, Genes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.layers import ACTIVATIONS
-from methods.search import Gene, Genes
+from methods.parts.layers import ACTIVATIONS
+from methods.stages.search import Gene, Genes
 
 FAMILIES = ("adapter", "lora", "prompts")
 DEVIATION = 0.02  # of the first weights of every linear; the authors' initialisation of the whole model sets it
