@@ -49,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="show the runs, their parameters and the time they need"
     )
     instead.add_argument("--list", action="store_true", help="show all methods, suites, tasks and backbones")
+    old = "count the records that other code of a method made as finished (default: train these runs again)"
+    what.add_argument("--keep-outdated", action="store_true", help=old)
     tuned = "use the configurations that benchmarks.tune found; DIR holds them (default: configs in --results)"
     how.add_argument("--tuned", nargs="?", type=Path, const=Path(), metavar="DIR", help=tuned)
     options.add_dtype(how)
@@ -69,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from benchmarks import suites
     from benchmarks.records import store
+    from benchmarks.sweeps import outdated
     from benchmarks.tracking.address import address
     from benchmarks.tracking.experiment import check_not_deleted
     from benchmarks.tracking.sink import Sink
@@ -84,6 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     place = arguments.place(args, len(specs))  # not len(todo): threads, and so numbers, must not depend on what is left
     if place.executor == "local":
         torch.set_num_threads(max(1, torch.get_num_threads() // (place.workers or 1)))
+    check(not (args.force and args.keep_outdated), "--force contradicts --keep-outdated; leave one of them out")
+    if not args.force:
+        specs = outdated.told(specs, args.results, keep=args.keep_outdated)
     if args.dry_run:
         from benchmarks.sweeps import plan
 

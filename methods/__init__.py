@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoints, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from methods.errors import UserError, check, unknown
 
@@ -92,7 +92,8 @@ def get(name: str) -> type[Method]:
     """The class of a method.
 
     Raises:
-        UserError: unknown name; the message has the nearest name and all known names.
+        UserError: unknown name, with the nearest name and all known names; or a package's entry point leads to no
+            method. Any other error in the module of a package is raised as it is.
     """
     if name.startswith(BRIDGE):
         from methods import hf
@@ -101,9 +102,31 @@ def get(name: str) -> type[Method]:
     known = table()
     if name not in known:
         raise UserError(unknown("method", name, known))
+    if name not in METHODS:
+        return _of_package(name, known[name])
     module, _, attribute = known[name].partition(":")
     found: type[Method] = getattr(import_module(module), attribute)
     return found
+
+
+def _of_package(name: str, place: str) -> type[Method]:
+    """The class to which the entry point of an installed package leads."""
+    from methods import base
+
+    module, _, path = place.partition(":")
+    fault = f"method '{name}' of an installed package cannot be loaded from {place}"
+    cure = f"correct its entry point in the group {ENTRY_POINT_GROUP} and install the package again"
+    check(all(part.isidentifier() for part in module.split(".")), f"{fault}: {module!r} is no module; {cure}")
+    try:
+        found: Any = import_module(module)
+    except ImportError as error:
+        raise UserError(f"{fault}: {error}; {cure}, or correct the import") from error
+    for attribute in path.split("."):
+        check(hasattr(found, attribute), f"{fault}: {module} has no {path or 'name after a colon'}; {cure}")
+        found = getattr(found, attribute)
+    fits = isinstance(found, type) and issubclass(found, base.Method)
+    check(fits, f"{fault}: {path} is {found!r:.60} and no subclass of methods.base.Method; {cure}")
+    return cast("type[Method]", found)
 
 
 def known(name: str) -> bool:

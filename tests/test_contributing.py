@@ -1,7 +1,6 @@
 """The examples of CONTRIBUTING.md work as printed: a method and a suite, each installed through its entry point."""
 
 import re
-import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from benchmarks.suites import checking
 from benchmarks.training.model import Classifier
 from methods.base import Config
 from methods.errors import UserError
+from tests.support.packages import installed
 
 PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
 DIM, DEPTH, CLASSES = 12, 2, 3
@@ -37,34 +37,24 @@ def block(section: str, language: str) -> str:
 
 
 @contextmanager
-def installed(section: str, registry: Any, place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The example of a section as an installed package, with the module and metadata that its pyproject names."""
+def example(section: str, registry: Any, place: Path) -> Iterator[ModuleType]:
+    """The example of a section as an installed package, with the module and entry point that its pyproject names."""
     project = tomllib.loads(block(section, "toml"))
     (name,) = project["tool"]["setuptools"]["py-modules"]
-    (place / f"{name}.py").write_text(block(section, "python"))
-    info = place / f"{name}-{project['project']['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['project']['name']}\nVersion: 0.1.0\n")
-    points = project["project"]["entry-points"][registry.ENTRY_POINT_GROUP]
-    lines = [f"[{registry.ENTRY_POINT_GROUP}]", *(f"{key} = {value}" for key, value in points.items())]
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
-    monkeypatch.syspath_prepend(str(place))
-    invalidate_caches()
-    registry.installed.cache_clear()
-    yield import_module(name)
-    registry.installed.cache_clear()
-    sys.modules.pop(name, None)
+    entries = project["project"]["entry-points"][registry.ENTRY_POINT_GROUP]
+    with installed(registry, place, entries, {f"{name}.py": block(section, "python")}):
+        yield import_module(name)
 
 
 @pytest.fixture
-def modulate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    with installed("Add a method", methods, tmp_path, monkeypatch) as module:
+def modulate(tmp_path: Path) -> Iterator[ModuleType]:
+    with example("Add a method", methods, tmp_path) as module:
         yield module
 
 
 @pytest.fixture
-def ink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    with installed("Add a suite", suites, tmp_path, monkeypatch) as module:
+def ink(tmp_path: Path) -> Iterator[ModuleType]:
+    with example("Add a suite", suites, tmp_path) as module:
         yield module
 
 

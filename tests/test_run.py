@@ -18,6 +18,8 @@ from benchmarks import run
 from benchmarks.cli import cannot
 from benchmarks.files.writing import WriteError
 from benchmarks.records import store
+from benchmarks.sweeps import sweep
+from methods import source
 from methods.linear import Linear
 
 Complaint, Numbers = Callable[..., str], Callable[[Path], dict[str, object]]
@@ -61,6 +63,21 @@ def test_force_runs_again(finished, numbers):
     assert run.main(["--methods", "linear", *QUICK, "--force", "--results", str(finished)]) == 0
     assert path.stat().st_mtime_ns > before
     assert numbers(finished) == old
+
+
+def test_a_changed_method_is_trained_again_unless_its_records_are_kept(finished, tmp_path, monkeypatch, capsys):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(sweep, "digest", {methods.get("lora"): "0" * 16}.get)  # linear's code is not known
+    run_again = ["--methods", "linear", "lora", *QUICK, "--results", str(tmp_path)]
+    told = "warning: method 'lora': other code than today's made 1 of 1 records; such records are "
+    assert run.main([*run_again, "--keep-outdated"]) == 0
+    out, err = capsys.readouterr()
+    assert f"{told}kept as they are\n" in err and "0 trained, 2 already finished" in out
+    assert run.main(run_again) == 0
+    out, err = capsys.readouterr()
+    assert f"{told}made again; --keep-outdated counts such runs as finished\n" in err
+    assert "1 trained, 1 already finished" in out
+    assert [record["method_digest"] for record in store.records(tmp_path)] == [source.digest(Linear), "0" * 16]
 
 
 def test_a_list_is_swept_over(tmp_path, capsys):

@@ -36,7 +36,7 @@ def _or_none(kinds: Kinds) -> Kinds:
 TYPES: Mapping[str, Kinds] = {
     "": {name: OBJECT for name in ("spec", "accuracy", "params", "cost", "environment")}
     | {"key": TEXT, "history": LIST, "report": OBJECT}
-    | _or_none({"tuning": OBJECT, "labels": LIST}),
+    | _or_none({"tuning": OBJECT, "labels": LIST, "method_digest": TEXT}),
     "spec": {name: TEXT for name in ("method", "suite", "task", "data_fingerprint", "dtype")}
     | {"config": OBJECT, "backbone": OBJECT, "recipe": OBJECT, "classes": COUNT, "seed": COUNT}
     | _or_none({"suite_version": COUNT, "kind": TEXT}),

@@ -153,6 +153,9 @@ class Spec:
             configuration was found does not change the run.
         labels: the names of the classes in the order of the model's outputs; None in runs that are older than this
             field. Record and task file show them. They are not part of the key, because names do not change the run.
+        method_digest: the digest of the method's code (``methods.source``); None if it is not known. The record has it,
+            so that ``run`` notices a change of the code. It is not part of the key: the new record takes the old one's
+            place.
     """
 
     method: str
@@ -169,6 +172,7 @@ class Spec:
     kind: KindName = field(default="classification", metadata=LATER)
     tuning: dict[str, Any] | None = field(default=None, compare=False)
     labels: tuple[str, ...] | None = field(default=None, compare=False)
+    method_digest: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("suite", "task", "method"):
@@ -263,6 +267,6 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """The content of the record's file, without its digest."""
-        spec = {"spec": self.spec.to_json(), "tuning": self.spec.tuning, "labels": self.spec.labels}
-        values = dataclasses.asdict(self) | spec
+        beside = {name: getattr(self.spec, name) for name in ("tuning", "labels", "method_digest")}
+        values = dataclasses.asdict(self) | {"spec": self.spec.to_json()} | beside
         return {"schema_version": SCHEMA_VERSION, "key": self.spec.key, **values}

@@ -82,20 +82,35 @@ def check_inside(results: Path) -> None:
 
 
 def finished(results: Path, spec: Spec) -> bool:
-    """Whether the run of this spec has a record. A bad one is named in a warning, and does not count."""
+    """Whether the run of this spec has a record that the present code of its method made.
+
+    A bad record is named in a warning, and does not count.
+    """
+    record = recorded(results, spec)
+    return record is not None and not outdated(record, spec)
+
+
+def recorded(results: Path, spec: Spec) -> dict[str, Any] | None:
+    """The record of this spec's run, if there is one. A bad one is named in a warning, and does not count."""
     path = record_path(results, spec)
     try:
-        return path.exists() and bool(read(path))
+        return read(path) if path.exists() else None
     except BadRecord as error:
         _warn_once(f"{error}; the run is executed again, and the file is kept as {path.name}{KEPT}")
-        return False
+        return None
+
+
+def outdated(record: Mapping[str, Any], spec: Spec) -> bool:
+    """Whether other code of the method made a record. A record that does not tell its code is not outdated."""
+    before, now = record.get("method_digest"), spec.method_digest
+    return None not in (before, now) and before != now
 
 
 def write(results: Path, result: Result) -> Path:
     """Write the record of a finished run, whole or not at all, and delete the trace of earlier attempts."""
     path = record_path(results, result.spec)
     record = evidence.seal(_parsed(json.dumps(result.to_json()).encode()))
-    if path.exists() and not finished(results, result.spec):
+    if path.exists() and recorded(results, result.spec) is None:
         path.replace(path.with_name(path.name + KEPT))
     write_atomic(path, json.dumps(record, indent=1) + "\n")
     trace_path(results, result.spec).unlink(missing_ok=True)

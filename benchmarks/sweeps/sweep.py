@@ -15,6 +15,7 @@ from benchmarks.records.spec import Dtype, Spec
 from benchmarks.sweeps import fitting, grid
 from benchmarks.sweeps.grid import Options
 from methods.errors import UserError, check, unknown
+from methods.source import digest
 
 Dtypes = Dtype | Callable[[str], Dtype]  # one for all runs, or a function of the backbone's name
 
@@ -194,6 +195,7 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
                 task=task,
                 classes=suite.tasks[task].classes,
                 labels=suite.tasks[task].labels,
+                method_digest=digest(methods.get(name)),
                 data_fingerprint=prints[suite.data_seed(seed), task],
                 recipe=recipe,
                 seed=seed,

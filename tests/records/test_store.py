@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -35,6 +36,19 @@ def test_a_record_replaces_the_trace_and_the_stages_of_its_run(specs, tmp_path):
     store.write(tmp_path, result(spec))
     assert store.finished(tmp_path, spec)
     assert store.read_trace(tmp_path, spec) is None and not store.scratch_path(tmp_path, spec).exists()
+
+
+def test_a_record_of_other_code_of_the_method_does_not_count_unless_one_is_not_known(specs, tmp_path):
+    (spec,) = specs("lora")
+    assert len(spec.method_digest) == 16
+    first, changed, unknown = (replace(spec, method_digest=code) for code in ("1" * 16, "2" * 16, None))
+    store.write(tmp_path, result(first))
+    assert [store.finished(tmp_path, one) for one in (first, changed, unknown)] == [True, False, True]
+    path = store.write(tmp_path, result(changed))  # takes the place of the first
+    assert [store.finished(tmp_path, one) for one in (first, changed)] == [False, True]
+    assert list(path.parent.iterdir()) == [path]
+    store.write(tmp_path, result(unknown))  # as in records that are older than the digest
+    assert store.finished(tmp_path, first)
 
 
 def test_a_bad_record_is_kept_beside_the_one_that_replaces_it(specs, tmp_path, capsys):
