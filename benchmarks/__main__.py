@@ -21,6 +21,7 @@ VERBS: Mapping[str, Mapping[str, str]] = {
         "leaderboard": "write the tables and the page of results from the records",
         "pareto": "draw accuracy against trained parameters",
         "ranks": "draw the mean ranks of methods with their critical difference",
+        "report": "tell what a run gets right and wrong: classes, calibration, files",
         "routing": "draw the experts to which a run of Adapter-X sends tokens",
         "architecture": "draw the widths that a run of NOAH found",
         "features": "draw a run's features by class, before and after tuning",

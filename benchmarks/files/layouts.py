@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmarks.files.classes import MOST_CLASSES, check_several, gaps, some
 from benchmarks.files.holdout import hold_out
 from benchmarks.files.places import Place
+from benchmarks.files.root import data_root
 from benchmarks.files.writing import read_text
 from methods.errors import UserError, check
 
@@ -29,6 +30,12 @@ class Layout:
     labels: tuple[str, ...]
     splits: Mapping[str, tuple[Sample, ...]]
     note: str = ""
+
+    def files(self, split: str) -> list[str]:
+        """The images of a split in its order, by their paths below the data root."""
+        below = self.folder.relative_to(data_root()).as_posix()
+        start = "" if below == "." else f"{below}/"
+        return [start + path for path, _ in self.splits[split]]
 
 
 def find(folder: Path) -> Layout | None:

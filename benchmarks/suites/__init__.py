@@ -94,6 +94,8 @@ class Suite:
         group_recipes: for a group of tasks, the fields that differ from those of its modality.
         backbones: for each modality, the default backbone.
         load: hands out the data.
+        files: the names of the samples of a task's split below the data root, in the order of ``load``; empty where
+            samples are no files. None for a suite without files.
         pool: hands out clouds with all the points that their files have, from which the recipe's ``resample`` draws;
             None if ``load`` does so.
         unit_sphere: whether every cloud is centred and scaled to the unit sphere when it is read, in float64.
@@ -118,6 +120,7 @@ class Suite:
     backbones: Mapping[Modality, str]
     load: Load
     fingerprint: Callable[[str], str]
+    files: Callable[[str, str], list[str]] | None = None
     group_recipes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     pool: Load | None = None
     unit_sphere: bool = False

@@ -46,6 +46,7 @@ class Data:
     task: Task
     note: str = ""
     load: Callable[[str, Frame | None], tuple[Tensor, Tensor]]
+    files: Callable[[str], list[str]]
     fingerprint: Callable[[], str]
     facts: Callable[[], list[str]] = list
     faults: Callable[[], list[str]]
@@ -81,6 +82,7 @@ def suite(root: Path) -> Suite:
         unit_sphere=True,
         obtain=OBTAIN,
         load=lambda task, split, *, frame: found[task].load(split, frame),
+        files=lambda task, split: found[task].files(split),
         fingerprint=lambda task: found[task].fingerprint(),
         facts=lambda task: found[task].facts(),
         faults=lambda task: found[task].faults(),
@@ -131,6 +133,7 @@ def _data(folder: Path) -> Data | None:
         task=_task(name=folder.name, modality="image", labels=layout.labels, **counts),
         note=layout.note,
         load=partial(decoded.load, layout),
+        files=layout.files,
         fingerprint=partial(contents.task_fingerprint, layout),
         facts=partial(verify.facts, layout),
         faults=partial(verify.images, layout),
@@ -166,6 +169,7 @@ def _points(folder: Path) -> Data:
         task=_task(name=folder.name, modality="points", labels=classes, points=min(sizes.values()), **counts),
         note=note,
         load=load,
+        files=lambda split: [],
         fingerprint=partial(_cloud_fingerprint, folder, files),
         facts=partial(_facts, folder),
         faults=lambda: verify.points(folder, {"train": read("train"), "test": read("test")}, len(classes), note),

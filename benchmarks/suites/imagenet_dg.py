@@ -139,6 +139,11 @@ def load(task: str, split: str, *, frame: Frame | None, seed: int = 0) -> tuple[
     return decoded.load(read(seed), split, frame)
 
 
+def files(task: str, split: str, *, seed: int = 0) -> list[str]:
+    """The images of a split or test set, below the data root, with the lists of a seed."""
+    return read(seed).files(split)
+
+
 def fingerprint(task: str, *, seed: int = 0) -> str:
     """SHA-256 over the lists and the bytes of the files, with the training list of a seed."""
     return contents.task_fingerprint(read(seed))
@@ -162,7 +167,12 @@ def facts(task: str) -> list[str]:
 
 def by_seed(seed: int) -> Suite:
     """The suite with the training list of a seed."""
-    return replace(SUITE, load=partial(load, seed=seed), fingerprint=partial(fingerprint, seed=seed))
+    return replace(
+        SUITE,
+        load=partial(load, seed=seed),
+        files=partial(files, seed=seed),
+        fingerprint=partial(fingerprint, seed=seed),
+    )
 
 
 SUITE = Suite(
@@ -171,6 +181,7 @@ SUITE = Suite(
     recipes={"image": {**STEPS, **FRAME, **AUGMENTATION}},
     backbones={"image": "vit_base_patch16_224.orig_in21k"},
     load=load,
+    files=files,
     fingerprint=fingerprint,
     by_seed=by_seed,
     obtain=OBTAIN,

@@ -96,6 +96,11 @@ def load(task: str, split: str, *, frame: Frame | None) -> tuple[Tensor, Tensor]
     return decoded.load(read(task), split, frame)
 
 
+def files(task: str, split: str) -> list[str]:
+    """The images of a split, below the data root."""
+    return read(task).files(split)
+
+
 def fingerprint(task: str) -> str:
     """SHA-256 over the lists and the bytes of the files."""
     return contents.task_fingerprint(read(task))
@@ -116,6 +121,7 @@ SUITE = Suite(
     recipes={"image": RECIPE},
     backbones={"image": BACKBONE},
     load=load,
+    files=files,
     fingerprint=fingerprint,
     obtain=ARCHIVE,
     faults=faults,

@@ -105,7 +105,9 @@ def to_rich(table: Table, hidden: Container[str] | None = None) -> RichTable:
     left = len(table.cells) - rows
     caption = f"{left:,} more row{'s' * (left > 1)} in the files" if left else None
     # a Text has no markup, so "[/x]" is no style
-    rich = RichTable("method", title=Text(visible(table.title), "table.title"), caption=caption)
+    rich = RichTable(
+        table.cells.index.name or "method", title=Text(visible(table.title), "table.title"), caption=caption
+    )
     for column in shown:
         rich.add_column(Text(visible(str(column))), justify="right")
     best = table.best()[shown].to_numpy()

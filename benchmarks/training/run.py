@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from benchmarks import suites
-from benchmarks.records import store
+from benchmarks.records import logits, store
 from benchmarks.records.spec import Epoch, Result, Spec
 from benchmarks.suites.kinds import CLASSIFICATION
-from benchmarks.training import measure, model
+from benchmarks.training import evaluate, measure, model
 from benchmarks.training.environment import device_name, environment
 from benchmarks.training.feature_cache import FeatureCache
 from benchmarks.training.train import Load, Trainer
@@ -22,7 +22,7 @@ VARYING = 64  # training samples whose operations are averaged, if the operation
 
 
 def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epoch], None]) -> Result:
-    """Train and test one model, write its task file below ``results``, and return its record.
+    """Train and test one model, write its task file and logits below ``results``, and return its record.
 
     ``on_epoch`` is called after every epoch of every stage. The test split is read once, at the end.
     """
@@ -41,7 +41,7 @@ def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epo
     return Result(
         spec=spec,
         history=trainer.history,
-        accuracy=_accuracy(trainer, task(spec).tests),
+        accuracy=_tested(trainer, spec, results),
         params=params,
         cost=cost,
         environment=environment() | {"device": device_name(device), "dtype": spec.dtype},
@@ -118,7 +118,22 @@ def _step_cost(trainer: Trainer, samples: Tensor) -> dict[str, Any]:
     }
 
 
-def _accuracy(trainer: Trainer, tests: Sequence[str]) -> dict[str, Any]:
+def _tested(trainer: Trainer, spec: Spec, results: Path) -> dict[str, Any]:
+    """The numbers of the model. Its logits on the first test set are kept, if there is one class per sample."""
+    tests, suite = task(spec).tests, suites.get(spec.suite).of_seed(spec.seed)
+    if spec.kind != CLASSIFICATION.name:
+        return _accuracy(trainer, tests)
+    truth = trainer.load(tests[0])[1]
+    highest = evaluate.Highest(logits.kept(len(truth), spec.classes))
+    accuracy = _accuracy(trainer, tests, highest.add)
+    files = suite.files(spec.task, tests[0]) if suite.files else []
+    logits.write(logits.path_of(results, spec.stem), highest.parts, truth, files)
+    return accuracy
+
+
+def _accuracy(
+    trainer: Trainer, tests: Sequence[str], see: Callable[[Tensor], None] = lambda logits: None
+) -> dict[str, Any]:
     """The numbers of the model, merged where that is exact: on val if val was held out, then once on every test set.
 
     The first test set gives the number of the task. All else that it says is told by name: the metric if it is not
@@ -126,7 +141,7 @@ def _accuracy(trainer: Trainer, tests: Sequence[str]) -> dict[str, Any]:
     """
     held_out, metric, (first, *more) = trainer.recipe.train_split == "train", trainer.model.kind.metric, tests
     val = trainer.validate() if held_out else None
-    numbers = trainer.scores(first)
+    numbers = trainer.scores(first, see)
     found = {
         "val": val,
         "test": numbers.pop(metric),

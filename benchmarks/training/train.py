@@ -165,9 +165,13 @@ class Trainer:
         """The number that decides on the test split, in [0, 1], with the recipe's votes."""
         return self.scores("test")[self.model.kind.metric]
 
-    def scores(self, test: str) -> dict[str, float]:
-        """All numbers of a test set, in [0, 1], with the recipe's votes. A run calls it once per set, at its end."""
-        return self._scores(*self._split(test, self.load), votes=self.recipe.votes, masked=self.recipe.masked)
+    def scores(self, test: str, see: Callable[[Tensor], None] = lambda logits: None) -> dict[str, float]:
+        """All numbers of a test set, in [0, 1], with the recipe's votes. A run calls it once per set, at its end.
+
+        ``see`` is called with the logits of every batch.
+        """
+        x, y = self._split(test, self.load)
+        return self._scores(x, y, votes=self.recipe.votes, masked=self.recipe.masked, see=see)
 
     def restart(self) -> None:
         """Restore the first weights and the first state of the random generators; the history continues."""
@@ -278,7 +282,7 @@ class Trainer:
         keeps = self.recipe.augment in KEEP_DISTANCES and not self.recipe.resample
         return prefix.prepared(self.model, x) if keeps else x
 
-    def _scores(self, x: Tensor, y: Tensor, *, votes: int, masked: bool = False) -> dict[str, float]:
+    def _scores(self, x: Tensor, y: Tensor, *, votes: int, **options: Any) -> dict[str, float]:
         with autocast(self.device, self.dtype):
             return evaluate.scores(
                 self.model,
@@ -288,5 +292,5 @@ class Trainer:
                 batch_size=self.eval_batch_size,
                 votes=votes,
                 seed=self.seed,
-                masked=masked,
+                **options,
             )

@@ -57,6 +57,7 @@ def test_sets_are_found_by_all_their_names(place, alias, data_root):
     for name, images in fewshot.SETS.items():
         write_fewshot(data_root / place / images.folders[alias], images.below, shots=(1,), twice=name == "pets")
         assert [len(SUITE.load(f"{name}@1", split, frame=Frame(4))[0]) for split in ("val", "test")] == [6, 9]
+        assert all((data_root / file).is_file() for file in SUITE.files(f"{name}@1", "test"))
 
 
 @pytest.mark.usefixtures("small")

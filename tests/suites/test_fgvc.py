@@ -9,7 +9,7 @@ import torch
 from benchmarks import data, run, suites
 from benchmarks.files.frames import Frame
 from benchmarks.files.root import Missing
-from benchmarks.records import store
+from benchmarks.records import logits, store
 from benchmarks.suites import fgvc
 from tests.support.layout_files import write_fewshot, write_fgvc
 
@@ -86,6 +86,8 @@ def test_a_miniature_passes_verify_and_trains_on_either_split(split, samples, da
     records = list(store.records(tmp_path / "r"))
     assert {record["spec"]["method"] for record in records} == set(names)
     assert all((record["accuracy"]["val"] is not None) == (split == "train") for record in records)
+    files = logits.find(tmp_path / "r", records[0]).files
+    assert len(files) == 6 and all((data_root / file).is_file() for file in files)
     parts = ["train", "val"] if split == "trainval" else ["train"]
     assert len(torch.cat([SUITE.load("dogs", part, frame=Frame(4))[1] for part in parts])) == samples
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import data, run, suites
+from benchmarks import data, load_images, run, suites
 from benchmarks.files import contents
 from benchmarks.files.frames import Frame
 from benchmarks.files.root import DATA_ROOT
@@ -74,6 +74,8 @@ def test_samples_are_those_of_the_files_each_in_one_split(data_root):
             x, y = suite.load(name, split, frame=Frame(6))
             assert len(x) == len(y) == getattr(task, split)
             assert x.shape[1:] == ((300, 3) if task.modality == "points" else (3, 6, 6))
+            files = [data_root / file for file in suite.files(name, split)]
+            assert torch.equal(load_images(files, Frame(6)), x) if task.modality == "image" else files == []
             assert (x.dtype, y.dtype) == (torch.float32 if task.modality == "points" else torch.uint8, torch.int64)
     with h5py.File(data_root / "clouds" / "ply_data_train0.h5") as file:
         points, labels = file["data"][:].astype(np.float64), torch.from_numpy(file["label"][:, 0].astype(np.int64))

@@ -9,7 +9,7 @@ from benchmarks import data, leaderboard, published, run, suites
 from benchmarks.files import contents
 from benchmarks.files.frames import Frame
 from benchmarks.files.root import DATA_ROOT, Missing
-from benchmarks.records import store
+from benchmarks.records import logits, store
 from benchmarks.records.spec import Spec
 from benchmarks.suites import imagenet_dg
 from benchmarks.sweeps import grid, sweep
@@ -128,6 +128,8 @@ def test_one_training_gives_five_numbers(tmp_path, capsys):
         found = record["accuracy"]
         assert list(found["others"]) == ["sketch", "v2", "a", "r"] and "metric" not in found
         assert "kind" not in record["spec"] and found["test_samples"] == 6
+        kept = logits.find(results, record)
+        assert kept.files.tolist() == SUITE.files("imagenet", "test") and kept.hits == 6 * found["test"]
         trained = model.load(store.adapter_path(results, Spec.from_json(record["spec"])))
         for name, number in {**found["others"], "test": found["test"]}.items():
             x, y = SUITE.load("imagenet", name, frame=Frame(32))

@@ -74,6 +74,8 @@ def test_all_tasks_are_found_by_their_names(below, alias, data_root):
         images, labels = SUITE.load(name, "test", frame=Frame(4))
         assert images.shape == (COUNTS[2], 3, 4, 4)
         assert int(labels.max()) == task.classes - 1
+        files = SUITE.files(name, "test")
+        assert len(files) == len(labels) and all((data_root / file).is_file() for file in files)
         assert torch.equal(images, SUITE.load(name, "test", frame=Frame(4))[0])
 
 
