@@ -120,9 +120,10 @@ def _run(args: argparse.Namespace) -> tuple[Classifier, Spec]:
     for name in ("config", "backbone"):
         check(not getattr(args, name), f"--{name} belongs to --from-petl; leave it out")
     from benchmarks.records import store
+
+    path = store.task_file(args.results, args.run)  # before torch is imported: a wrong name is told at once
     from benchmarks.training import export, model
 
-    path = store.task_file(args.results, args.run)
     merged = args.from_peft and export.with_adapter(path, args.from_peft)
     return merged or (model.load(path), model.read(path)[0])
 

@@ -33,13 +33,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw one run. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
+    record = drawing.asked(args)  # before torch is imported: a wrong name is told at once
     from benchmarks import suites
     from benchmarks.figures import features as pictures
     from benchmarks.records import store
     from benchmarks.records.spec import Spec
     from benchmarks.training import model
 
-    record = drawing.asked(args)
     spec = Spec.from_json(record["spec"])
     suite = suites.get(spec.suite).of_seed(spec.seed)
     per_point = suite.tasks[spec.task].kind.per_point

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from benchmarks.cli import add_highlight, add_results, command_parser, console, guarded
+from benchmarks.cli import add_costs, add_highlight, add_results, command_parser, console, guarded
 
 EXAMPLES = {
     "write the tables, the page and the figures of a folder": "--results try",
@@ -21,7 +21,9 @@ def parser() -> argparse.ArgumentParser:
     read = p.add_argument_group("what to read")
     add_results(read, "folder that holds the records; tables and figures are written there")
     read.add_argument("--suite", metavar="NAME", help="only the runs of this suite (default: every suite)")
-    add_highlight(p.add_argument_group("what to show"))
+    what = p.add_argument_group("what to show")
+    add_highlight(what)
+    add_costs(what)
     instead = p.add_argument_group("what to show or write instead").add_mutually_exclusive_group()
     instead.add_argument("--compare", nargs=2, metavar="ROW", help="compare two rows of the table; writes nothing")
     instead.add_argument("--published", metavar="SUITE", help="write the numbers that papers report beside ours")
@@ -35,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     from benchmarks import suites
     from benchmarks.sweeps import report
-    from benchmarks.tables import comparison
-    from benchmarks.tables.formats import MANY_TASKS, to_markdown, to_rich
+    from benchmarks.tables import comparison, screen
+    from benchmarks.tables.formats import to_markdown
     from benchmarks.tables.reader import load
     from benchmarks.tables.rows import comparable
     from benchmarks.tables.summary import summary
@@ -52,11 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.published:
         table, written = report.write_published(args.results, args.published, args.highlight)
         tasks = [str(name) for name in table.cells if name in suites.get(args.published).tasks]
-        out.print(to_rich(table, hidden=tasks if len(tasks) > MANY_TASKS else ()))
+        screen.show(out, [table], costs=True, hidden=tasks if len(tasks) > screen.MANY_TASKS else ())
     else:
         frame = load(args.results, args.suite)
         gc.freeze()  # the frame stays until the end; otherwise Python looks for garbage in it again and again
-        written = report.save(frame, args.results, lambda table: out.print(to_rich(table)), args.highlight)
+        written = report.save(frame, args.results, partial(screen.show, out, costs=args.costs), args.highlight)
     out.print("written: " + ", ".join(map(str, written)), soft_wrap=True)
     return 0
 

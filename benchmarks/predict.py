@@ -52,12 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     check(args.out is None or args.out.suffix in ENDINGS, wrong)
     for path in args.photos:
         check(path.exists(), f"cannot read {path}: No such file or directory")
-    from benchmarks.files.writing import write_atomic
     from benchmarks.records import store
+
+    task_file = store.task_file(args.results, args.run)  # before torch is imported: a wrong name is told at once
+    from benchmarks.files.writing import write_atomic
     from benchmarks.sweeps import arguments
     from benchmarks.training import predictions
 
-    task_file = store.task_file(args.results, args.run)
     found = predictions.predict(task_file, args.photos, args.topk, arguments.device(args.device))
     if args.out:
         write_atomic(args.out, predictions.WRITERS[args.out.suffix](found))

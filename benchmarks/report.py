@@ -47,9 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.figures import findings as picture
     from benchmarks.files.writing import write_atomic
     from benchmarks.records import logits, store
-    from benchmarks.tables import reports
+    from benchmarks.tables import reports, screen
     from benchmarks.tables.findings import findings
-    from benchmarks.tables.formats import to_rich
 
     record = store.find(args.results, args.run)
     found, title = findings(logits.find(args.results, record), record), drawing.title(record)
@@ -62,8 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     out, accuracy = console(), record["accuracy"]
     out.print(f"{title}: {100 * accuracy['test']:.1f} % of {accuracy['test_samples']} test samples", soft_wrap=True)
-    for table in reports.tables(found, args.errors):
-        out.print(to_rich(table, hidden=()))
+    screen.show(out, reports.tables(found, args.errors), costs=True, hidden=())
     return 0
 
 

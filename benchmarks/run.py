@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import add_results, command_parser, console, guarded, progress, warn
+from benchmarks.cli import add_costs, add_results, command_parser, console, guarded, progress, warn
 from benchmarks.files.root import use_data_root
 from benchmarks.sweeps import arguments, options
 from benchmarks.tracking.address import add_tracking
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.executors.attempt import Outcome
     from benchmarks.executors.place import Place
     from benchmarks.records.spec import Epoch, Spec
+    from benchmarks.sweeps.sweep import Sweep
     from benchmarks.tracking.sink import Sink
 
 EXAMPLES = {
@@ -60,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument("--fail-fast", action="store_true", help="stop when a run fails (default: train the others)")
     add_results(record, "folder for records, task files, tables and figures")
     add_tracking(record)
+    add_costs(record)
     return p
 
 
@@ -67,6 +69,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Train the runs. Returns 0 if all have a record, 1 if any failed, 2 for a person's mistake."""
     args = parser().parse_args(argv)
+    use_data_root(args.data_root)
+    asked = arguments.sweep(args)  # before torch is imported: a wrong name is told at once
     import torch
 
     from benchmarks import suites
@@ -76,13 +80,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.tracking.experiment import check_not_deleted
     from benchmarks.tracking.sink import Sink
 
-    use_data_root(args.data_root)
     uri = address(args.tracking)
     if args.list:
         from benchmarks.sweeps import listing
 
         return listing.show_list()
-    specs = _specs(args, arguments.place(args, runs=1).device)
+    specs = _specs(args, asked, arguments.place(args, runs=1).device)
     check(bool(specs), "nothing to run: none of these methods works on the tasks asked for")
     place = arguments.place(args, len(specs))  # not len(todo): threads, and so numbers, must not depend on what is left
     if place.executor == "local":
@@ -98,21 +101,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
     if uri and todo:
         check_not_deleted(uri, todo[0].suite)
-    asked = [(spec.suite, spec.task, spec.seed, spec.backbone.frame) for spec in todo]
-    suites.decode(asked, tests=True)
+    data = [(spec.suite, spec.task, spec.seed, spec.backbone.frame) for spec in todo]
+    suites.decode(data, tests=True)
     with Sink(uri, args.results, todo, warn=warn) as sink:
         outcome = _execute(todo, args.results, place, again=args.force, fail_fast=args.fail_fast, sink=sink)
-        _report(specs, todo, outcome, args.results)
+        _report(specs, todo, outcome, args.results, args.costs)
     if uri and sink.uploaded:
         console().print(f"in MLflow: {sink.uploaded} runs, experiment {todo[0].suite}, {uri}", soft_wrap=True)
     return 1 if outcome.failed else 0
 
 
-def _specs(args: argparse.Namespace, device: torch.device) -> list[Spec]:
+def _specs(args: argparse.Namespace, asked: Sweep, device: torch.device) -> list[Spec]:
     from benchmarks.sweeps import sweep
     from benchmarks.tuning import tuned
 
-    asked = arguments.sweep(args)
     specs = sweep.specs(asked, arguments.dtype(args.dtype, device), absent=args.dry_run)
     if args.tuned is None:
         return specs
@@ -122,29 +124,35 @@ def _specs(args: argparse.Namespace, device: torch.device) -> list[Spec]:
 
 def _execute(todo: Sequence[Spec], results: Path, place: Place, *, again: bool, fail_fast: bool, sink: Sink) -> Outcome:
     from benchmarks.executors import driver
-    from benchmarks.executors.display import Display
+    from benchmarks.executors.display import Display, Log
     from benchmarks.executors.place import Listeners
 
     with progress() as bar:
-        display = Display(bar, len(todo))
+        display, log = Display(bar, len(todo)), Log(console(), results, len(todo))
+        logged = not (sys.stdout and sys.stdout.isatty())
 
         def on_epoch(spec: Spec, epoch: Epoch) -> None:
             sink.epoch(spec, epoch)
             display.epoch(spec, epoch)
 
+        def on_other(spec: Spec) -> None:
+            display.end(spec)
+            if logged:
+                log.end(spec)
+
         def on_end(spec: Spec) -> None:
             sink.end(spec)
-            display.end(spec)
+            on_other(spec)
 
         # runs of another driver are not sent to the sink: that driver tracks them
-        listeners = Listeners(on_epoch=on_epoch, on_end=on_end, on_wait=display.epoch, on_other=display.end)
+        listeners = Listeners(on_epoch=on_epoch, on_end=on_end, on_wait=display.epoch, on_other=on_other)
         return driver.complete(todo, results, place, listeners, again=again, fail_fast=fail_fast)
 
 
-def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, results: Path) -> None:
+def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, results: Path, costs: bool) -> None:
     from benchmarks.records import store
     from benchmarks.sweeps import report
-    from benchmarks.tables.formats import to_rich
+    from benchmarks.tables import screen
     from benchmarks.tables.leaderboard import tables
     from benchmarks.tables.reader import load
 
@@ -152,8 +160,7 @@ def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, resul
     done = [spec for spec in specs if store.finished(results, spec)]
     if done:
         frame = load(results)
-        for table in tables(frame[frame["key"].isin({spec.key for spec in done})]):
-            out.print(to_rich(table))
+        screen.show(out, tables(frame[frame["key"].isin({spec.key for spec in done})]), costs=costs)
         written = report.save(frame, results)
         out.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True)
     out.print(f"records: {results / store.RUNS}, task files: {results / store.ADAPTERS}", soft_wrap=True)

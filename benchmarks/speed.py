@@ -80,6 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.check_range(args, repeats=(1, 10_000), side_by_side=(1, 64), batch_size=(2, 65_536))
     ignored = sorted(p.given & NOT_OF_A_REPORT) if args.report is not None else []
     check(not ignored, f"--report has settings of its own: leave out --{', --'.join(ignored).replace('_', '-')}")
+    import methods
+
+    for name in args.methods if args.methods != ["all"] else ():
+        methods.check_name(name)  # before torch is imported: a wrong name is told at once
     import torch
 
     from benchmarks.backbones.names import parse

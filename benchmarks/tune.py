@@ -58,6 +58,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Finish every study and write the best configurations. Returns 1 if a study failed, 2 for a person's mistake."""
     args = parser().parse_args(argv)
+    use_data_root(args.data_root)
+    asked = arguments.sweep(args)  # before torch is imported: a wrong name is told at once
     import torch
 
     from benchmarks import suites
@@ -66,9 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.tuning.databases import StudyDatabase, file_url, make_file
 
     arguments.check_range(args, trials=(1, MOST_TRIALS), seed=(0, SEEDS - 1), grace_seconds=(4, DAY_SECONDS))
-    use_data_root(args.data_root)
     device = arguments.device(args.device)
-    asked = arguments.sweep(args)
     searches = plan(asked, arguments.dtype(args.dtype, device), seed=args.seed, trials=args.trials)
     store.prepare(args.results)
     own = args.results / "tuning.db"

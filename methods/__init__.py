@@ -99,12 +99,10 @@ def get(name: str) -> type[Method]:
         from methods import hf
 
         return hf.get(name)
-    known = table()
-    if name not in known:
-        raise UserError(unknown("method", name, known))
+    check_name(name)
     if name not in METHODS:
-        return _of_package(name, known[name])
-    module, _, attribute = known[name].partition(":")
+        return _of_package(name, table()[name])
+    module, _, attribute = METHODS[name].partition(":")
     found: type[Method] = getattr(import_module(module), attribute)
     return found
 
@@ -127,6 +125,16 @@ def _of_package(name: str, place: str) -> type[Method]:
     fits = isinstance(found, type) and issubclass(found, base.Method)
     check(fits, f"{fault}: {path} is {found!r:.60} and no subclass of methods.base.Method; {cure}")
     return cast("type[Method]", found)
+
+
+def check_name(name: str) -> None:
+    """Refuse an unknown name. No method is imported, so names of Hugging Face PEFT's tuners are not looked up.
+
+    Raises:
+        UserError: the message has the nearest name and all known names.
+    """
+    known = table()
+    check(name in known or name.startswith(BRIDGE), unknown("method", name, known))
 
 
 def known(name: str) -> bool:

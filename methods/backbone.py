@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
 from methods.errors import UserError, check, unknown
+from methods.modality import Modality
 
-Modality = Literal["image", "points"]
 Operation = nn.Linear | nn.LayerNorm | nn.Conv1d | nn.Conv2d
 CLASS_TOKEN = ("cls_token", "cls_pos")  # the names of its parameters; only point backbones have both
 FUSED = ("q", "k", "v")  # the parts of a fused qkv, in its order

@@ -16,7 +16,8 @@ from methods.options import LATER
 if TYPE_CHECKING:
     from torch import nn
 
-    from methods.backbone import Backbone, Modality
+    from methods.backbone import Backbone
+    from methods.modality import Modality
 
 WEIGHTS = Path(__file__).parent / "weights"
 ABSENT = "absent"  # in place of the digest of weights that are not on this machine

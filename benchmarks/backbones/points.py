@@ -17,7 +17,8 @@ from torch.utils.checkpoint import checkpoint
 from benchmarks.backbones import vit
 from benchmarks.backbones.grouping import nearest
 from benchmarks.files.farthest import farthest_points
-from methods.backbone import Backbone, Modality, Points
+from methods.backbone import Backbone, Points
+from methods.modality import Modality
 
 
 class Grouping(nn.Module):

@@ -4,6 +4,7 @@ from benchmarks.cli.arguments import (
     HIGHLIGHT,
     Arguments,
     Parser,
+    add_costs,
     add_data_root,
     add_highlight,
     add_results,
@@ -11,19 +12,21 @@ from benchmarks.cli.arguments import (
 )
 from benchmarks.cli.guard import Main, cannot, guarded
 from benchmarks.cli.screen import console, progress, say, warn
-from benchmarks.cli.texts import masked, visible
+from benchmarks.cli.texts import duration, masked, visible
 
 __all__ = [
     "HIGHLIGHT",
     "Arguments",
     "Main",
     "Parser",
+    "add_costs",
     "add_data_root",
     "add_highlight",
     "add_results",
     "cannot",
     "command_parser",
     "console",
+    "duration",
     "guarded",
     "masked",
     "progress",

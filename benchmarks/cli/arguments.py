@@ -100,6 +100,11 @@ def add_highlight(arguments: Arguments) -> None:
     arguments.add_argument("--highlight", default=HIGHLIGHT, metavar="METHOD", help=what)
 
 
+def add_costs(arguments: Arguments) -> None:
+    """Add ``--costs``, which shows what runs cost."""
+    arguments.add_argument("--costs", action="store_true", help="also show what runs cost: time, memory, operations")
+
+
 def add_data_root(arguments: Arguments) -> None:
     """Add ``--data-root``, the folder that holds the data sets."""
     default = "folder that holds the data sets (default: $PEFT_BENCH_DATA, else data)"

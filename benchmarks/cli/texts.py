@@ -1,4 +1,4 @@
-"""Texts that others wrote, such as names of tasks and messages of libraries, made safe to show."""
+"""Texts for the screen: times, and what others wrote, such as names of tasks, made safe to show."""
 
 import re
 
@@ -28,3 +28,15 @@ def masked(text: str) -> str:
 def one_line(message: str) -> str:
     """Return a message as one line that holds neither passwords nor control characters."""
     return visible(masked(" ".join(message.split())))
+
+
+def duration(seconds: float) -> str:
+    """Return a time in a unit that suits it: "52 s", "48 min", "5 h 20 min", or from 48 hours on "3 d 4 h"."""
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    if minutes < 120:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{hours // 24} d {hours % 24} h"

@@ -10,8 +10,8 @@ import orjson
 
 from benchmarks.files.names import check_part
 from benchmarks.records.spec import SCHEMA_VERSION, SEEDS, Dtype, Recipe, key_of
-from methods.backbone import Modality
 from methods.errors import UserError, check
+from methods.modality import Modality
 from methods.options import parse
 
 Values = Mapping[str, Any]

@@ -184,7 +184,8 @@ def task_file(results: Path, run: str) -> Path:
     """The task file of one run, given its own path, or what ``find`` takes."""
     if run.endswith(TASK_FILE):
         return Path(run)
-    return adapter_path(results, Spec.from_json(find(results, run)["spec"]))
+    record = find(results, run)
+    return results / ADAPTERS / f"{stem_of(record['spec'], record['key'])}{TASK_FILE}"
 
 
 def each(results: Path) -> Iterator[dict[str, Any]]:

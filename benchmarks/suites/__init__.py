@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.files.fetch import Archive
     from benchmarks.files.frames import Frame
     from benchmarks.published import Panel
-    from methods.backbone import Modality
+    from methods.modality import Modality
 
 SUITES = {
     "offline": "benchmarks.suites.offline:SUITE",

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
-
 from benchmarks.files.frames import Frame
 from benchmarks.files.root import Missing
 from benchmarks.suites import Suite
@@ -21,6 +19,8 @@ def faults(suite: Suite, name: str) -> list[str]:
     """What is wrong with a task's data, one line per fault."""
     if suite.faults is not None:
         return suite.faults(name)
+    import torch
+
     task, lines = suite.tasks[name], []
     for split, expected in (("train", task.train), ("val", task.val), ("test", task.test)):
         x, y = suite.load(name, split, frame=FRAME)

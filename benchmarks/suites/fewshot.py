@@ -4,12 +4,12 @@ Zhang et al. 2022, arXiv:2206.04673. The task ``aircraft@4`` has four samples pe
 of its own, so a run of seed 1 trains on the lists of seed 1.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
-
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks import published
 from benchmarks.files import contents, decoded, layouts
@@ -18,6 +18,9 @@ from benchmarks.files.layouts import Layout
 from benchmarks.files.root import Missing, data_root
 from benchmarks.suites import Suite, Task, image_lists
 from methods.errors import check
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SHOTS, SEEDS = (1, 2, 4, 8, 16), (0, 1, 2)  # of the published lists
 LISTS = {"train": "train_meta.list.num_shot_{shots}.seed_{seed}", "val": "val_meta.list", "test": "test_meta.list"}

@@ -4,12 +4,12 @@ A set is a folder with train.json, val.json and test.json. Each maps paths of im
 their sorted order. VPT drew val from train by itself and published the files; the links to them are dead.
 """
 
+from __future__ import annotations
+
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks import published
 from benchmarks.files import contents, decoded, layouts
@@ -19,6 +19,9 @@ from benchmarks.files.root import Missing, data_root
 from benchmarks.files.writing import read_text
 from benchmarks.suites import Suite, Task, image_lists
 from methods.errors import UserError, check
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SPLITS = ("train", "val", "test")
 PLACES = ("fgvc", "FGVC", ".")

@@ -1,16 +1,16 @@
 """The suite of a person's own files: every folder in the data root with images or point clouds in a known layout."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from benchmarks.files import clouds, contents, decoded, layouts, verify
 from benchmarks.files.classes import check_several, gaps, some
@@ -20,8 +20,11 @@ from benchmarks.files.holdout import hold_out
 from benchmarks.files.places import Place, check_name
 from benchmarks.files.root import Missing
 from benchmarks.suites import Suite, Task, names
-from methods.backbone import Modality
 from methods.errors import UserError, check
+from methods.modality import Modality
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SHARED: dict[str, object] = {"warmup_epochs": 10, "drop_path": 0.1}
 RECIPES: dict[Modality, dict[str, object]] = {
@@ -159,6 +162,8 @@ def _points(folder: Path) -> Data:
         return x, np.searchsorted(numbers, y)
 
     def load(split: str, frame: Frame | None) -> tuple[Tensor, Tensor]:
+        import torch
+
         x, y = read("test" if split == "test" else "train")
         chosen: Any = {"train": train, "val": val, "test": slice(None)}[split]
         return torch.from_numpy(x[chosen]), torch.from_numpy(y[chosen])

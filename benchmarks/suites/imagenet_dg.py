@@ -3,14 +3,14 @@
 By the lists of NOAH's repository (Zhang et al. 2022, arXiv:2206.04673). Every seed has a training list of its own.
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
-
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks import published
 from benchmarks.files import contents, decoded, layouts
@@ -23,6 +23,9 @@ from benchmarks.files.root import Missing, data_root
 from benchmarks.suites import Suite, Task, image_lists
 from benchmarks.suites.fewshot import AUGMENTATION, FRAME, PAGE, SEEDS, STEPS
 from methods.errors import check
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SHOTS, CLASSES = 16, 1000
 TRAIN, TESTED = "annotations/train_meta.list.num_shot_16.seed_{seed}", "annotations/val_meta.list"

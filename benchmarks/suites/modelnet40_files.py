@@ -12,7 +12,6 @@ from benchmarks.files import clouds, pickles
 from benchmarks.files.clouds import Clouds
 from benchmarks.files.contents import digest
 from benchmarks.files.coordinates import in_unit_sphere
-from benchmarks.files.farthest import farthest_first
 from benchmarks.files.places import check_plain
 from benchmarks.files.root import data_root
 from benchmarks.files.writing import read_text as text_of
@@ -130,6 +129,8 @@ def ordered(path: Path, found: Clouds) -> Clouds:
     """
     x, labels = found
     check(x.shape[1] >= POINTS, f"{path} has clouds of {x.shape[1]} points; {POINTS} are needed")
+    from benchmarks.files.farthest import farthest_first
+
     return farthest_first(x, POINTS), labels
 
 

@@ -1,17 +1,20 @@
 """The suite that needs no download: real digits, and drawn images and solids of the kinds that real suites have."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from benchmarks.files.contents import digest
 from benchmarks.files.frames import Frame
 from benchmarks.suites import Suite, Task, offline_images, offline_points
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Split = tuple[NDArray[Any], NDArray[np.int64]]  # inputs and labels
 
@@ -66,6 +69,8 @@ def arrays(task: str) -> dict[str, Split]:
 
 def load(task: str, split: str, *, frame: Frame | None) -> tuple[Tensor, Tensor]:
     """Inputs and labels of a split; images are 32 pixels wide whatever ``frame`` says."""
+    import torch
+
     x, y = arrays(task)[split]
     return torch.from_numpy(x), torch.from_numpy(y)
 

@@ -1,19 +1,21 @@
 """What suites of published point clouds share: fixed counts, a held-out tenth to validate on, and a recipe."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.files.clouds import Clouds, divided
 from benchmarks.files.contents import digest
 from benchmarks.files.frames import Frame
 from benchmarks.suites import Task
 from methods.errors import check
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # of Point-MAE (arXiv:2203.06604), which later papers follow
 _STEPS = {"epochs": 300, "batch_size": 32, "warmup_epochs": 10, "clip_grad": 10.0}
@@ -48,6 +50,8 @@ class Reader:
     def pool(self, task: str, split: str, *, frame: Frame | None) -> tuple[Tensor, Tensor]:
         """The same clouds with all their points."""
         x, y = splits(self.read, self.find(task), self.tasks[task])[split]
+        import torch
+
         return torch.from_numpy(x), torch.from_numpy(y)
 
     def fingerprint(self, task: str) -> str:

@@ -3,18 +3,18 @@
 Shapes: P points of a shape in its file, of which a model sees 2,048.
 """
 
+from __future__ import annotations
+
 import json
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import save
-from safetensors.torch import load_file
-from torch import Tensor
 
 from benchmarks import published
 from benchmarks.files import contents, verify
@@ -28,6 +28,9 @@ from benchmarks.files.writing import read_text, write_atomic, writing
 from benchmarks.suites import Suite, Task
 from benchmarks.suites.kinds import Segmentation
 from methods.errors import UserError, check
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 POINTS = 2048
 NAME, FOLDER = "shapenetpart", "shapenetcore_partanno_segmentation_benchmark_v0_normal"
@@ -162,6 +165,8 @@ def load(task: str, split: str, *, frame: Frame | None) -> tuple[Tensor, Tensor]
 
 
 def _cached(path: Path) -> dict[str, Tensor] | None:
+    from safetensors.torch import load_file
+
     try:
         return load_file(path)
     except (OSError, SafetensorError):  # there is no such file, or it is damaged
@@ -169,6 +174,8 @@ def _cached(path: Path) -> dict[str, Tensor] | None:
 
 
 def _made(path: Path, folder: Path, samples: tuple[Sample, ...]) -> dict[str, Tensor]:
+    import torch
+
     read = contents.each(lambda sample: shape(folder / sample[0], sample[1]), samples, f"read {path.name}")
     x, y = (np.stack(part) for part in zip(*read, strict=True))
     write_atomic(path, save({"x": x, "y": y}))

@@ -4,12 +4,13 @@ The files are JPEGs even where the originals are not. The 32-pixel sets lose acc
 70 percent, against 80 from the original pixels), so compare with results on the same files.
 """
 
+from __future__ import annotations
+
 import csv
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from benchmarks import published
 from benchmarks.files import contents, decoded, layouts
@@ -19,6 +20,9 @@ from benchmarks.files.layouts import Layout
 from benchmarks.files.root import Missing, data_root
 from benchmarks.suites import Suite, Task, image_lists
 from methods.errors import check, unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ARCHIVE = Archive(
     repository="XiN0919/VTAB-1k",

@@ -32,10 +32,10 @@ def check_range(args: argparse.Namespace, **bounds: tuple[int, int]) -> None:
 
 
 def sweep(args: argparse.Namespace) -> Sweep:
-    """Return the sweep of the config file, overridden by the options on the command line.
+    """Return the sweep of the config file, overridden by the options on the command line. This needs no torch.
 
     Raises:
-        UserError: the file cannot be read, or a field or option is unknown.
+        UserError: the file cannot be read, or a field, a method, a suite or a task is unknown.
     """
     from benchmarks.sweeps import sweep as sweeps
 
@@ -50,7 +50,9 @@ def sweep(args: argparse.Namespace) -> Sweep:
     if args.compile:
         check(recipe.get("compile", True) is True, "--compile contradicts --recipe compile; leave one of them out")
         recipe["compile"] = True
-    return sweeps.with_recipe(sweeps.merged(asked, given, "command line"), recipe)
+    asked = sweeps.with_recipe(sweeps.merged(asked, given, "command line"), recipe)
+    sweeps.named(asked)
+    return asked
 
 
 def place(args: argparse.Namespace, runs: int) -> Place:

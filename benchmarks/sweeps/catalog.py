@@ -19,8 +19,8 @@ from benchmarks import backbones
 from benchmarks.backbones.points import PointTransformer
 from benchmarks.sweeps import matrix, tuners
 from benchmarks.training.model import Classifier
-from methods.backbone import Modality
 from methods.hooks import only_reads
+from methods.modality import Modality
 from methods.papers import headline
 
 CLASSES = 15  # ScanObjectNN has these, and papers on point clouds count its head

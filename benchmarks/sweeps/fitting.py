@@ -1,15 +1,20 @@
 """What fits together: methods, tasks, backbones and weights. What does not is refused before the first run."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import TYPE_CHECKING
 
 import methods
 from benchmarks import backbones, suites
 from benchmarks.cli import warn
 from benchmarks.records.spec import Recipe
 from benchmarks.sweeps import wiring
-from methods.backbone import Modality
-from methods.base import Config
 from methods.errors import check
+from methods.modality import Modality
+
+if TYPE_CHECKING:
+    from methods.base import Config
 
 PLURAL: Mapping[Modality, str] = {"image": "images", "points": "point clouds"}
 

@@ -1,15 +1,19 @@
 """Every combination of options: a list of values for an option means one configuration per value."""
 
+from __future__ import annotations
+
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 import methods
 from benchmarks.records.spec import Recipe
-from methods.base import Config
 from methods.errors import UserError, check
 from methods.options import parse
+
+if TYPE_CHECKING:
+    from methods.base import Config
 
 Options = Mapping[str, Any]
 MOST_RUNS = 100_000

@@ -51,7 +51,7 @@ def show(specs: Sequence[Spec], results: Path, place: Place) -> int:
             total += seconds
             sizes = [str(len({getattr(s, name) for s in members})) for name in ("task", "seed")]
             params = f"{counts['method']:,} + {counts['head']:,}"
-            cells = [*sizes, str(len(members)), str(finished), params, duration(seconds), _published(members)]
+            cells = [*sizes, str(len(members)), str(finished), params, cli.duration(seconds), _published(members)]
             table.add_row(label, *cells)
     out = cli.console()
     out.print(table)
@@ -61,7 +61,7 @@ def show(specs: Sequence[Spec], results: Path, place: Place) -> int:
         todo = [spec for spec in specs if not store.finished(results, spec)]
         out.print(driver.executor("slurm").script(todo, results, place), soft_wrap=True)
     at_a_time = f"with {place.workers} at a time" if place.workers else "if only one ran at a time"
-    time_left = duration(total / (place.workers or 1))
+    time_left = cli.duration(total / (place.workers or 1))
     out.print(f"{len(specs)} runs, about {time_left} on {timed} {at_a_time}; nothing was run")
     return 0
 
@@ -82,12 +82,6 @@ def _seconds_per_run(spec: Spec, device: torch.device) -> float:
         check(not memory.ran_out(error), f"{spec}: {memory.told(error)}; give a smaller batch_size or smaller options")
         raise
     return per_sample * samples * model.build(spec, pretrained=False).method.epochs(spec.recipe.epochs)
-
-
-def duration(seconds: float) -> str:
-    """A time in minutes and seconds; from one hour on, in hours and minutes."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
 
 
 def _seconds_per_sample(spec: Spec, device: torch.device, samples: int) -> float:

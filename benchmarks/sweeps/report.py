@@ -1,6 +1,6 @@
 """The files of a leaderboard: tables, the page, the run table and figures, written from the records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -21,17 +21,19 @@ from benchmarks.tables.table import Table
 
 
 def save(
-    frame: pd.DataFrame, results: Path, show: Callable[[Table], None] = lambda table: None, highlight: str = HIGHLIGHT
+    frame: pd.DataFrame,
+    results: Path,
+    show: Callable[[Sequence[Table]], None] = lambda made: None,
+    highlight: str = HIGHLIGHT,
 ) -> list[Path]:
     """Write the tables, the page, runs.parquet and the figures of the runs in ``frame`` into ``results``.
 
-    Calls ``show`` with every table. The method ``highlight`` stands out in plots. Returns the paths of the
+    Calls ``show`` with the tables. The method ``highlight`` stands out in plots. Returns the paths of the
     written files.
     """
     groups, figures = comparable(frame), results / "figures"
     made = of_groups(groups)
-    for table in made:
-        show(table)
+    show(made)
     contents: dict[str, str | bytes] = {
         "leaderboard.md": to_page(made),
         "leaderboard.csv": to_csv(made),

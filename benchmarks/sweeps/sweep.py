@@ -144,10 +144,7 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
         UserError: a name is unknown, an option or value is not allowed or does not fit the backbone, a method or
             backbone that was asked for by name fits none of the tasks, or there are too many runs.
     """
-    suite = suites.get(sweep.suite)
-    names, tasks = _methods(sweep), list(dict.fromkeys(sweep.tasks)) or list(suite.tasks)
-    for task in tasks:
-        check(task in suite.tasks, f"suite {suite.name}: {unknown('task', task, suite.tasks)}")
+    suite, names, tasks = named(sweep)
     by_name = sweep.methods != ("all",)
     for name in names if by_name else ():
         fitting.check_modality(name, suite, tasks)
@@ -206,9 +203,27 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     return list(planned.values())
 
 
+def named(sweep: Sweep) -> tuple[suites.Suite, list[str], list[str]]:
+    """The suite of a sweep, and its methods and tasks by name, each once. This needs no torch, so it is quick.
+
+    Raises:
+        UserError: a name is unknown, or a file of weights is missing.
+    """
+    names, suite = _methods(sweep), suites.get(sweep.suite)
+    tasks = list(dict.fromkeys(sweep.tasks)) or list(suite.tasks)
+    for task in tasks:
+        check(task in suite.tasks, f"suite {suite.name}: {unknown('task', task, suite.tasks)}")
+    for backbone in sweep.backbone:
+        backbones.modality(backbone)
+        backbones.weights_path(backbone)
+    return suite, names, tasks
+
+
 def _methods(sweep: Sweep) -> list[str]:
     """The methods by name, each once; options may be set only for these."""
     names = list(methods.table()) if sweep.methods == ("all",) else list(dict.fromkeys(sweep.methods))
+    for name in names:
+        methods.check_name(name)
     for name in sweep.set:
         check(name in names, f"options set for '{name}', which is not among the methods: {', '.join(names)}")
     for name in sweep.recipes:

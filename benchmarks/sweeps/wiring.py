@@ -1,18 +1,20 @@
 """Whether a method can act on a backbone at all, found out before the first run. No weights are needed."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-
-import torch
+from typing import TYPE_CHECKING
 
 import methods
 from benchmarks import backbones
-from methods.backbone import Backbone
-from methods.base import Config, Method
 from methods.errors import UserError
-from methods.parts import noise
+
+if TYPE_CHECKING:
+    from methods.backbone import Backbone
+    from methods.base import Config, Method
 
 BYTES = 4  # per weight
 
@@ -42,6 +44,8 @@ def misfit(backbone: str, method: str, config: Config) -> str | None:
 @cache
 def adds(backbone: str, method: str, config: Config) -> bool:
     """Whether a method that fits a backbone adds anything to its features, which PACE's noise could act on."""
+    from methods.parts import noise
+
     with _wired(backbone, method, config) as (body, wired):
         return noise.adds(body, wired.eval())
 
@@ -53,6 +57,8 @@ def bare(name: str) -> Backbone:
     Raises:
         UserError: the name is unknown, or the architecture is not supported.
     """
+    import torch
+
     with torch.random.fork_rng([]), torch.device("meta"):
         return backbones.describe(backbones.build(name, pretrained=False))
 
@@ -67,6 +73,8 @@ def _trained(backbone: str, method: str, config: Config) -> int:
 @contextmanager
 def _wired(backbone: str, method: str, config: Config) -> Iterator[tuple[Backbone, Method]]:
     """A method on a backbone of random weights. Torch's random numbers stay as they were."""
+    import torch
+
     bridged = method.startswith(methods.BRIDGE)  # tuners of Hugging Face PEFT may compute with the weights' values
     with torch.random.fork_rng([]), torch.device("cpu" if bridged else "meta"):
         body = backbones.describe(backbones.build(backbone, pretrained=False)) if bridged else bare(backbone)

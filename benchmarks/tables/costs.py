@@ -69,7 +69,7 @@ def _costs(frame: pd.DataFrame, device: str) -> Table:
     threads = sorted(frame["environment.threads"].unique()) if "environment.threads" in frame else []
     spread = f", threads {', '.join(map(str, threads))}" if threads else ""
     about = notes("costs", measured=f"on {device}{spread}, {first['spec.dtype']}")
-    return Table(title, about, cells, nothing_best(cells))
+    return Table(title, about, cells, nothing_best(cells), costs=True)
 
 
 def searches(frame: pd.DataFrame) -> list[Table]:
@@ -103,4 +103,4 @@ def _searches(runs: pd.DataFrame, spent: pd.DataFrame) -> Table:
     cells.index = pd.Index([f"{method} on {task}" for method, task in cells.index], name="search")
     first = runs.iloc[0]
     title = f"{first['suite']}: what searches cost, {first['spec.backbone.modality']}"
-    return Table(title, notes("searches"), cells, nothing_best(cells))
+    return Table(title, notes("searches"), cells, nothing_best(cells), costs=True)

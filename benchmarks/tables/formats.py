@@ -1,19 +1,14 @@
-"""Tables as Markdown, LaTeX and CSV, and in a terminal. Every text in a table is escaped for its format."""
+"""Tables as Markdown, LaTeX and CSV. Every text in a table is escaped for its format."""
 
 import re
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from benchmarks.cli import visible
 from benchmarks.tables.table import Table
 
 COMMAND = "python -m benchmarks.leaderboard"
-SECONDARY = ("head", "PPT", "%", "published", "backward ms", "optimizer ms")  # not shown in a terminal
-MANY_TASKS = 8  # more tasks are too wide for a terminal
-MOST_ROWS, FIRST_ROWS = 40, 10  # a terminal shows the first 10 rows of a table of more than 40
 # links, HTML, emphasis and formulas, but neither "vit_nano" nor "noah [a]"
 MARKDOWN = re.compile(r"[\\|<*~$`]|\](?=[(\[])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 LATEX = str.maketrans(
@@ -90,29 +85,3 @@ def to_csv(made: Sequence[Table]) -> str:
     frame.insert(0, "table", frame.pop("table"))
     frame = frame.map(lambda text: for_csv(text) if isinstance(text, str) else text).rename(columns=for_csv)
     return str(frame.to_csv(index=False, lineterminator="\n"))
-
-
-def to_rich(table: Table, hidden: Container[str] | None = None) -> RichTable:
-    """Make a table for a terminal, without the ``hidden`` columns and with the first rows only.
-
-    By default the secondary columns are hidden. So are the means of groups, or the tasks if there are many.
-    """
-    if hidden is None:
-        means = [str(column) for column in table.cells if str(column).endswith(" mean")]
-        hidden = {*SECONDARY, *(table.tasks if len(table.tasks) > MANY_TASKS else means)}
-    shown = [c for c in table.cells.columns if c not in hidden]
-    rows = len(table.cells) if len(table.cells) <= MOST_ROWS else FIRST_ROWS
-    left = len(table.cells) - rows
-    caption = f"{left:,} more row{'s' * (left > 1)} in the files" if left else None
-    # a Text has no markup, so "[/x]" is no style
-    rich = RichTable(
-        table.cells.index.name or "method", title=Text(visible(table.title), "table.title"), caption=caption
-    )
-    for column in shown:
-        rich.add_column(Text(visible(str(column))), justify="right")
-    best = table.best()[shown].to_numpy()
-    for (name, *row), marked in zip(table.cells[shown].head(rows).itertuples(), best, strict=False):
-        styles = ("bold" if is_best else "" for is_best in marked)
-        texts = (Text(visible(str(text)), style) for text, style in zip(row, styles, strict=True))
-        rich.add_row(Text(visible(str(name))), *texts)
-    return rich

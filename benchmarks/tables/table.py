@@ -13,7 +13,7 @@ class Table:
     """A table of comparable runs, which differ in method, task and seed alone.
 
     ``cells`` holds the texts. ``values`` holds the number behind each text in columns whose best cell is marked, and
-    NaN in other columns. ``tasks`` names the columns that are tasks.
+    NaN in other columns. ``tasks`` names the columns that are tasks. ``costs`` says that the table is about costs.
     """
 
     title: str
@@ -21,6 +21,7 @@ class Table:
     cells: pd.DataFrame
     values: pd.DataFrame
     tasks: tuple[str, ...] = ()
+    costs: bool = False
 
     def best(self) -> pd.DataFrame:
         """Mark the best cells of each column. Cells that are equal at the shown precision are all marked."""

@@ -47,7 +47,7 @@ def test_a_plan_of_missing_data_shows_time_and_published_numbers(tmp_path, capsy
     assert [row[:5] for row in firsts] == [
         [f"{name} on vit_nano", "19", "2", "38", "0"] for name in ("linear", "lora", "lora")
     ]
-    assert all(re.fullmatch(r"\d+ (min \d+ s|h \d+ min)", row[6]) for row in firsts)
+    assert all(re.fullmatch(r"\d+ (s|min|h \d+ min)", row[6]) for row in firsts)
     shown = " ".join(cell for row in rows for cell in row[7:])
     assert (shown.count("mean 52.94"), shown.count("mean 72.25")) == (1, 2)
     assert f"missing below {tmp_path / 'none'}: the data of 19 tasks of suite vtab1k (" in out
