@@ -16,6 +16,7 @@ VERBS: Mapping[str, Mapping[str, str]] = {
         "run": "train methods on tasks; writes records, a leaderboard and a Pareto plot",
         "tune": "search the hyper-parameters of methods on the validation split",
         "speed": "measure the time and memory of training steps",
+        "reproduce": "train recorded runs again, and say whether their numbers come out again",
     },
     "look at results": {
         "leaderboard": "write the tables and the page of results from the records",
