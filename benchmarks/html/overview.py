@@ -63,7 +63,7 @@ def _section(table: Table) -> dict[str, Any]:
     marked = table.best()
     return {
         "title": table.title,
-        "notes": table.notes,
+        "notes": table.told,
         "head": table.cells.index.name or "method",
         "rows": list(map(str, table.cells.index)),
         "columns": [
@@ -75,6 +75,7 @@ def _section(table: Table) -> dict[str, Any]:
             }
             for name in table.cells
         ],
+        "foot": [list(map(str, row)) for row in table.foot.itertuples()],
     }
 
 

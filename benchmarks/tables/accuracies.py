@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks import published, suites
 from benchmarks.records.spec import FOR_IMAGES
-from benchmarks.tables import statistics
+from benchmarks.tables import chance, statistics
 from benchmarks.tables.rows import others, scores, tasks_and_groups
 from benchmarks.tables.table import Table, counted, notes
 
@@ -55,11 +55,21 @@ def accuracies(frame: pd.DataFrame) -> Table:
         cells[BATCHNORM] = adapted
     order = (-values["mean"].fillna(-1)).sort_values(kind="stable").index  # equal rows stay in alphabetical order
     cells = cells.loc[order].astype(object).fillna(UNKNOWN).rename_axis("method")
+    failed, alerts = chance.failures(frame)
+    for row, task in failed:
+        cells.at[row, task] = f"{cells.at[row, task]!s} {chance.MARK}"
     first = frame.iloc[0]
     judged = "" if first["metric"] == "accuracy" else f", {first['metric']}"
     title = f"{first['suite']}: {first['spec.backbone.modality']}, {first['spec.backbone.name']}{judged}"
     shown = values.loc[order].reindex(columns=cells.columns).rename_axis("method")
-    return Table(title, _notes(frame, tasks, groups), cells, shown, tuple(tasks))
+    foot = _foot(chance.level(frame, tasks), groups, cells)
+    return Table(title, _notes(frame, tasks, groups), cells, shown, tuple(tasks), foot=foot, alerts=alerts)
+
+
+def _foot(level: pd.DataFrame, groups: Mapping[str, Sequence[str]], cells: pd.DataFrame) -> pd.DataFrame:
+    """What guessing gets, in the columns of ``cells``."""
+    numbers = level.join(_means(level, groups)) if len(level) else level
+    return numbers.map("{:.1f}".format).reindex(columns=cells.columns).astype(object).fillna(UNKNOWN)
 
 
 def adapted_batchnorm(frame: pd.DataFrame) -> str:
@@ -142,6 +152,8 @@ def _notes(frame: pd.DataFrame, tasks: Sequence[str], groups: Mapping[str, Seque
         recipe=", ".join([*recipe, first["spec.dtype"]]),
         resamples=statistics.RESAMPLES,
     )
+    if first["metric"] == "accuracy":
+        own += notes("chance", mark=chance.MARK)
     named = ", ".join(map(str, others(frame)))
     more = (f"{named}: further numbers of the same runs in percent; no mean has them.",) if named else ()
     return (*own, *more, *(f"{row}: {text}." for row, text in frame.groupby("row")["options"].first().items() if text))

@@ -14,7 +14,7 @@ MARKDOWN = re.compile(r"[\\|<*~$`]|\](?=[(\[])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W
 LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
     | {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
-    | {"<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", "±": "$\\pm$"}
+    | {"<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", "±": "$\\pm$", "†": "$\\dagger$"}
 )
 FORMULA = re.compile(r"[=+\-@\uff1d\uff0b\uff0d\uff20]")  # a spreadsheet computes a cell that begins with one of these
 NUMBER = re.compile(r"-|[-+]?[\d.,]+(e[-+]?\d+)?( (±|to) [-+]?[\d.,]+)?")
@@ -40,13 +40,14 @@ def _texts(table: Table, safe: Callable[[str], str], best: str) -> pd.DataFrame:
 
     The best cell of every column is put into ``best``, a template with {}.
     """
-    marked = table.best().to_numpy()
+    cells = table.whole()
+    marked = table.best().reindex(cells.index, fill_value=False).to_numpy()
     rows = [
         [best.format(safe(str(text))) if is_best else safe(str(text)) for text, is_best in zip(*row, strict=True)]
-        for row in zip(table.cells.to_numpy(dtype=object), marked, strict=True)
+        for row in zip(cells.to_numpy(dtype=object), marked, strict=True)
     ]
-    names = pd.Index([safe(str(name)) for name in table.cells.index], name=table.cells.index.name, dtype=object)
-    return pd.DataFrame(rows, names, [safe(str(name)) for name in table.cells], dtype=object)
+    names = pd.Index([safe(str(name)) for name in cells.index], name=cells.index.name, dtype=object)
+    return pd.DataFrame(rows, names, [safe(str(name)) for name in cells], dtype=object)
 
 
 def to_page(made: Sequence[Table]) -> str:
@@ -56,9 +57,9 @@ def to_page(made: Sequence[Table]) -> str:
 
 def to_markdown(table: Table) -> str:
     """Write a heading, the table with the best cells in bold, and one list item per note."""
-    cells, notes = _texts(table, _markdown, "**{}**"), ["`".join(map(_markdown, n.split("`"))) for n in table.notes]
+    cells, notes = _texts(table, _markdown, "**{}**"), ["`".join(map(_markdown, n.split("`"))) for n in table.told]
     # the column of the head is wide, and in most tables every row has the same head
-    if "head" in cells and cells["head"].nunique() == 1 < len(cells):
+    if "head" in table.cells and table.cells["head"].nunique() == 1 < len(table.cells):
         notes.append(f"head: {cells.pop('head').iloc[0]} in every row.")
     listed = "\n".join(f"- {note}" for note in notes)
     return f"### {_markdown(table.title)}\n\n{cells.to_markdown(disable_numparse=True)}\n\n{listed}"
@@ -69,7 +70,7 @@ def to_latex(table: Table) -> str:
     cells = _texts(table, _latex, "\\textbf{{{}}}")
     rows = [("method", *cells), *cells.itertuples()]
     head, *body = (" & ".join(row) + " \\\\" for row in rows)
-    about = [f"% {visible(line)}" for line in (table.title, *table.notes)]
+    about = [f"% {visible(line)}" for line in (table.title, *table.told)]
     begin = f"\\begin{{tabular}}{{l{'r' * len(cells.columns)}}}"
     return "\n".join([*about, begin, "\\toprule", head, "\\midrule", *body, "\\bottomrule", "\\end{tabular}"])
 
@@ -81,7 +82,7 @@ def to_tex(made: Sequence[Table]) -> str:
 
 def to_csv(made: Sequence[Table]) -> str:
     """Write all tables as one CSV file, whose first column names the table."""
-    frame = pd.concat([table.cells.reset_index().assign(table=table.title) for table in made])
+    frame = pd.concat([table.whole().reset_index().assign(table=table.title) for table in made])
     frame.insert(0, "table", frame.pop("table"))
     frame = frame.map(lambda text: for_csv(text) if isinstance(text, str) else text).rename(columns=for_csv)
     return str(frame.to_csv(index=False, lineterminator="\n"))

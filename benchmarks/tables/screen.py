@@ -19,10 +19,12 @@ FRAME = 3  # characters that a column takes beside its text
 
 
 def show(out: Console, made: Iterable[Table], *, costs: bool, hidden: Container[str] | None = None) -> None:
-    """Print tables; those of costs only if they were asked for."""
+    """Print tables with their alerts; those of costs only if they were asked for."""
     for table in made:
         if costs or not table.costs:
             out.print(to_rich(table, out.width, hidden))
+            for alert in table.alerts:
+                out.print(alert, style="yellow", highlight=False, soft_wrap=True)
 
 
 def to_rich(table: Table, width: int, hidden: Container[str] | None = None) -> RichTable:
@@ -50,6 +52,9 @@ def to_rich(table: Table, width: int, hidden: Container[str] | None = None) -> R
         styles = ("bold" if is_best else "" for is_best in marked)
         texts = (Text(visible(str(text)), style) for text, style in zip(row, styles, strict=True))
         rich.add_row(Text(visible(str(name))), *texts)
+    rich.add_section()
+    for last in table.foot.reindex(columns=shown).itertuples():
+        rich.add_row(*(Text(visible(str(text))) for text in last))
     return rich
 
 

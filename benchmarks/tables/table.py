@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 
 import pandas as pd
@@ -14,6 +14,8 @@ class Table:
 
     ``cells`` holds the texts. ``values`` holds the number behind each text in columns whose best cell is marked, and
     NaN in other columns. ``tasks`` names the columns that are tasks. ``costs`` says that the table is about costs.
+    ``foot`` holds the texts of rows that compete with no other and stand below all. ``alerts`` are notes that a person
+    must not miss.
     """
 
     title: str
@@ -22,6 +24,19 @@ class Table:
     values: pd.DataFrame
     tasks: tuple[str, ...] = ()
     costs: bool = False
+    foot: pd.DataFrame = field(default_factory=pd.DataFrame)
+    alerts: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Notes and alerts."""
+        return (*self.notes, *self.alerts)
+
+    def whole(self) -> pd.DataFrame:
+        """All texts, those of the foot last."""
+        return (
+            pd.concat([self.cells, self.foot]).rename_axis(str(self.cells.index.name)) if len(self.foot) else self.cells
+        )
 
     def best(self) -> pd.DataFrame:
         """Mark the best cells of each column. Cells that are equal at the shown precision are all marked."""

@@ -56,7 +56,7 @@ def test_other_data_of_a_task_is_never_averaged_in():
     other["spec.data_fingerprint"] = "f" * 64
     (table,) = tables(pd.concat([frame(ACCURACY), other], ignore_index=True))
     assert "lora data=ffffffff" in table.cells.index
-    assert table.cells.loc["lora data=ffffffff", "digits"] == "10.0"
+    assert table.cells.loc["lora data=ffffffff", "digits"] == "10.0 †"  # of 10 classes
 
 
 @pytest.mark.skipif(find_spec("peft") is None, reason="Hugging Face PEFT is not installed")

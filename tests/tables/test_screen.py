@@ -49,7 +49,8 @@ def test_a_narrow_terminal_leaves_out_tasks_first_and_cuts_nothing(made):
     (interval,) = made.cells["95 % interval"][:1]
     assert all(text in shown for text in (mean, interval, "1,000,000 to 1,406,040"))
     first_column = [line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│")]
-    assert " ".join(first_column[:-1]) == "adapterx hidden=4 shared=False variant=dynamic"
+    assert first_column[-2:] == ["linear", "chance"]
+    assert " ".join(first_column[:-2]) == "adapterx hidden=4 shared=False variant=dynamic"
     assert re.search(r"\d more columns in the files", shown)
 
 

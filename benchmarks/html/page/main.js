@@ -4,7 +4,7 @@ const $ = (id) => document.getElementById(id);
 
 function built(section, number) {
   const links = section.spans ? section.rows.map((_, row) => `#runs/${number}/${row}`) : null;
-  const table = sortable({ caption: section.title, head: section.head, rows: section.rows, links, columns: section.columns });
+  const table = sortable({ caption: section.title, head: section.head, rows: section.rows, links, columns: section.columns, foot: section.foot });
   const plot = section.accuracy?.length && section.costs.length ? pareto(section, number) : null;
   const runs = section.spans ? section.spans.at(-1) - section.spans[0] : 0;
   const facts = section.spans ? `${section.heading}; ${runs.toLocaleString("en")} runs, ${section.rows.length.toLocaleString("en")} rows, ${section.seeds} seed${section.seeds === 1 ? "" : "s"}; checkpoint rule ${section.rule}` : null;

@@ -26,8 +26,8 @@ function cell(text, best) {
 
 // Makes a table, which has no rows until ``filter`` is called with a function that selects them.
 // head: name of the first column; rows: names; links: one address per name, or null; columns: {name, cells, best, rising},
-// where best lists the rows of the best cells, and rising means that higher is better
-function sortable({ caption, head, rows, links, columns }) {
+// where best lists the rows of the best cells, and rising means that higher is better; foot: rows that are never sorted
+function sortable({ caption, head, rows, links, columns, foot = [] }) {
   const all = [{ name: head, cells: rows, best: [], rising: false }, ...columns];
   const sorters = all.map((column) => comparer(column.cells));
   const best = all.map((column) => new Set(column.best));
@@ -68,7 +68,8 @@ function sortable({ caption, head, rows, links, columns }) {
     return kept.length;
   }
 
-  const table = make("table", {}, make("caption", { class: "hidden" }, caption), make("thead", {}, make("tr", {}, ...heads)), body);
+  const last = make("tfoot", {}, ...foot.map(([name, ...texts]) => make("tr", {}, make("th", { scope: "row" }, name), ...texts.map((text) => make("td", {}, text)))));
+  const table = make("table", {}, make("caption", { class: "hidden" }, caption), make("thead", {}, make("tr", {}, ...heads)), body, last);
   const box = make("div", { class: "box", tabindex: "0", role: "region", "aria-label": caption }, table);
   return { element: make("div", {}, box, more), filter: (keep) => { state.keep = keep; return show(); } };
 }
