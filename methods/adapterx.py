@@ -122,6 +122,8 @@ class AdapterX(Method):
                 self.after(backbone.norm, partial(set_aside, len(stage), self._prompts))
             elif config.prompts:
                 self.after(stage[-1].module, partial(drop_last, len(stage)))
+                last = f"generators.{len(self.generators) - 1}"  # nothing attends to its prompt
+                self.silent |= {f"{last}.{name}" for name, _ in self.get_submodule(last).named_parameters()}
 
     def _wire(self, block: Block, smoa: SMoA, use: Tap, config: AdapterXConfig) -> None:
         """Train norm2 of a block, add the update a to its residual stream, and put the prompt at the end."""

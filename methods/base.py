@@ -96,6 +96,7 @@ class Method(nn.Module):
     published: ClassVar[Published] = Published()  # these counts belong to this class and not to its subclasses
     pooled_options: ClassVar[frozenset[str]] = frozenset()  # options that only a head of pooled features sees
     extra_features: int = 0  # how many more features the head sees than there are pooled ones; negative for fewer
+    silent: frozenset[str] = frozenset()  # names of own weights without a gradient: nothing reads what they make
     injected: frozenset[str] = frozenset()  # names of weights and buffers that are new in the backbone's own state
 
     def __init__(self, backbone: Backbone, config: AnyConfig) -> None:

@@ -17,7 +17,6 @@ from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
 
-pytest.register_assert_rewrite("tests.support.contract")  # so that a failed check shows its values
 _cache = tempfile.TemporaryDirectory(prefix="peft-vision-bench-")  # removed when this process ends
 os.environ["MLFLOW_TRACKING_URI"] = "off"
 os.environ["PEFT_BENCH_CACHE"] = _cache.name

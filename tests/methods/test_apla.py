@@ -2,7 +2,8 @@
 
 import torch
 
-from tests.support import contract, loops, tiny
+from benchmarks.contract import checks
+from tests.support import loops, tiny
 
 
 def test_counts_equal_the_closed_form():
@@ -37,7 +38,7 @@ def test_gradients_are_those_of_the_rows_themselves():
     update, plain = model.method.updates[0], tiny.trained("apla", "image", rows=5)
     plain.method.merge()
     plain.backbone.blocks[0].attn.proj.requires_grad_(True)
-    got, expected = contract.gradients(model, x), contract.gradients(plain, x)
+    got, expected = checks.gradients(model, x), checks.gradients(plain, x)
     tiny.close(got["method.updates.0.weight"], expected["backbone.blocks.0.attn.proj.weight"][update.index])
     tiny.close(got["method.updates.0.bias"], expected["backbone.blocks.0.attn.proj.bias"][update.index])
 
@@ -61,5 +62,5 @@ def test_a_projection_without_a_bias_stays_without():
     body = tiny.vit(proj_bias=False)
     model = tiny.trained("apla", "image", body=body)
     keys = list(model.backbone.state_dict())
-    contract.check_merge(model, tiny.inputs("image"))
+    checks.check_merge(model, tiny.inputs("image"))
     assert list(model.backbone.state_dict()) == keys

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from benchmarks import backbones
-from tests.support import contract, loops, tiny
+from benchmarks.contract import checks
+from tests.support import loops, tiny
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_output_equals_a_loop_over_entries(position):
 
 @pytest.mark.parametrize("kind", ["image", "points", "eva", "swin"])
 def test_merge_equals_unmerged_once(kind):
-    contract.check_merge(tiny.trained("arc", kind, hidden=7), tiny.inputs(kind))
+    checks.check_merge(tiny.trained("arc", kind, hidden=7), tiny.inputs(kind))
 
 
 @torch.no_grad()

@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.support import contract, loops, tiny
+from benchmarks.contract import checks
+from tests.support import loops, tiny
 
 HEADS = {  # the parts of the head by the options of DAPT
     "all": {},
@@ -128,6 +129,6 @@ def test_every_adapter_starts_at_nothing_and_some_scales_do_not():
 @EACH_HEAD
 def test_merge_keeps_adapters_and_prompts_alone(head):
     model = tiny.trained("dapt", "points", **HEADS[head])
-    contract.check_merge(model, tiny.inputs("points"))
+    checks.check_merge(model, tiny.inputs("points"))
     blocks = {f"blocks.{i}{part}" for i in range(tiny.DEPTH) for part in ("", ".mlp", ".drop_path2")}
-    assert contract.hooked(model) == blocks | {"norm"}
+    assert checks.hooked(model) == blocks | {"norm"}

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from benchmarks import backbones
+from benchmarks.contract import checks
 from benchmarks.training import measure, prefix
 from methods.errors import UserError
-from tests.support import contract, loops, tiny
+from tests.support import loops, tiny
 
 BOTH = pytest.mark.parametrize("name", ["dtl", "dtl_plus"])
 
@@ -86,7 +87,7 @@ def test_blocks_before_the_stream_joins_make_no_graph(name):
     seen = []
     for block in model.backbone.blocks:
         block.register_forward_hook(lambda module, args, out: seen.append((args[0].requires_grad, out.requires_grad)))
-    contract.loss(model, x)
+    checks.loss(model, x)
     assert seen == [(False, False), (False, True), (True, True)]  # the stream joins behind the second block
 
 
@@ -94,7 +95,7 @@ def test_training_costs_no_backward_pass_through_spared_blocks():
     def backward(name):
         """Operations of the backward pass, as a share of those of the forward pass."""
         model, x = tiny.wire(name, "image", rank=2), tiny.inputs("image")
-        training = measure.training_flops(model, x, contract.LABELS, lambda m, x, y: contract.loss(m, x))
+        training = measure.training_flops(model, x, checks.LABELS, lambda m, x, y: checks.loss(m, x))
         return training / measure.forward_flops(model, x) - 1
 
     # attention's backward pass has five products for two, so that one block of three is a bit more than a third

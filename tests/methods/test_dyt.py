@@ -4,8 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks.contract import checks
 from benchmarks.training import measure
-from tests.support import contract, loops, tiny
+from tests.support import loops, tiny
 
 
 @pytest.mark.parametrize(("hidden", "expected"), [(8, 165_996), (16, 313_548)])
@@ -87,7 +88,7 @@ def test_training_computes_all_tokens():
     seen = []
     for block in model.backbone.blocks:
         block.mlp.register_forward_hook(lambda module, args, out: seen.append(tuple(args[0].shape)))
-    contract.loss(model.train(), x)
+    checks.loss(model.train(), x)
     assert seen == [(4, 17, tiny.WIDTH)] * tiny.DEPTH
 
 
@@ -95,8 +96,8 @@ def test_training_computes_all_tokens():
 def test_the_loss_adds_the_squared_distance_to_the_rate(rate):
     model, x = mixed("image", rate=rate, rate_weight=3.0)
     with torch.no_grad():
-        loss = contract.loss(model, x)
-        plain = F.cross_entropy(model(x), contract.LABELS)
+        loss = checks.loss(model, x)
+        plain = F.cross_entropy(model(x), checks.LABELS)
         share = model.method.passed().mean()
     tiny.close(loss, plain + 3 * (share - rate) ** 2)
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from benchmarks import backbones
-from tests.support import contract, loops, tiny
+from benchmarks.contract import checks
+from tests.support import loops, tiny
 
 
 @pytest.mark.parametrize(
@@ -61,11 +62,11 @@ def test_rows_change_what_attention_computes(kind):
 def test_split_keys_and_values_get_their_own_rows():
     body = tiny.eva(qkv_fused=False)
     model = tiny.trained("e2vpt", "eva", body=body)
-    hooked = contract.hooked(model)
+    hooked = checks.hooked(model)
     targets = backbones.describe(body).blocks[0].targets
     assert "k" in targets and {"blocks.0.attn.k_proj", "blocks.0.attn.v_proj"} <= hooked
     assert "blocks.0.attn.q_proj" not in hooked
-    assert all(gradient.any() for gradient in contract.gradients(model, tiny.inputs("eva")).values())
+    assert all(gradient.any() for gradient in checks.gradients(model, tiny.inputs("eva")).values())
 
 
 def samples(split):

@@ -5,9 +5,10 @@ import torch
 
 import methods
 from benchmarks import backbones
+from benchmarks.contract import checks
 from benchmarks.training import measure
 from methods.errors import UserError
-from tests.support import contract, loops, tiny
+from tests.support import loops, tiny
 
 BOTH = pytest.mark.parametrize("name", ["fact_tt", "fact_tk"])
 SLICES = 12 * 12  # on ViT-B/16: q, k, v, proj, four of fc1 and four of fc2 in each block
@@ -61,7 +62,7 @@ def test_output_equals_the_equations(name):
 @BOTH
 @pytest.mark.parametrize("modality", tiny.MODALITIES)
 def test_merge_equals_unmerged_once(name, modality):
-    contract.check_merge(tiny.trained(name, modality, rank=3, scale=2.0), tiny.inputs(modality))
+    checks.check_merge(tiny.trained(name, modality, rank=3, scale=2.0), tiny.inputs(modality))
 
 
 @pytest.mark.parametrize(("name", "mixing"), [("fact_tt", 0), ("fact_tk", 2 * 24 * 4**3 // 2)])

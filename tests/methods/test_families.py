@@ -9,8 +9,9 @@ from torch import nn
 
 import methods
 from benchmarks import backbones
+from benchmarks.contract import checks
 from methods.errors import UserError
-from tests.support import contract, tiny
+from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NEED_ATTENTION = sorted(name for name in methods.METHODS if methods.get(name).needs_attention)
@@ -59,8 +60,8 @@ def test_kinds_of_a_family_train_and_merge(name, kind, options):
     body = getattr(tiny, kind)(**options)
     x = torch.randn(4, 3, *[options.get("img_size", 32)] * 2) if kind == "swin" else tiny.inputs("image")
     model = tiny.trained(name, kind, body=body)
-    assert all(gradient.isfinite().all() for gradient in contract.gradients(model, x).values())
-    contract.check_merge(model.eval(), x, tolerance=1e-4)
+    assert all(gradient.isfinite().all() for gradient in checks.gradients(model, x).values())
+    checks.check_merge(model.eval(), x, tolerance=1e-4)
 
 
 @pytest.mark.parametrize("name", NEED_ATTENTION)
@@ -157,7 +158,7 @@ def test_a_fused_qkv_of_eva_that_adds_its_own_biases_is_called():
     body = tiny.eva()
     assert body.blocks[0].attn.q_bias is not None and not body.blocks[0].attn.qkv_bias_separate
     model = tiny.trained("lora", "eva", body=body)
-    assert all(gradient.any() for gradient in contract.gradients(model, tiny.inputs("eva")).values())
+    assert all(gradient.any() for gradient in checks.gradients(model, tiny.inputs("eva")).values())
 
 
 @torch.no_grad()

@@ -6,7 +6,8 @@ from timm.layers import RmsNorm
 
 import methods
 from benchmarks import backbones
-from tests.support import contract, loops, tiny
+from benchmarks.contract import checks
+from tests.support import loops, tiny
 
 
 def test_count_equals_the_closed_form():
@@ -47,7 +48,7 @@ def test_every_scale_starts_at_one_and_every_shift_at_zero():
 def test_merged_norms_are_those_that_norm_tuning_could_have_reached():
     model, x = tiny.trained("film", "image"), tiny.inputs("image")
     before = {k: v.clone() for k, v in model.backbone.state_dict().items()}
-    contract.check_merge(model, x)
+    checks.check_merge(model, x)
     after = model.backbone.state_dict()
     changed = {k for k in before if not torch.equal(before[k], after[k])}
     assert changed == methods.get("norm").unfrozen(backbones.describe(model.backbone))
@@ -56,5 +57,5 @@ def test_merged_norms_are_those_that_norm_tuning_could_have_reached():
 @torch.no_grad()
 def test_an_rms_norm_keeps_the_hook_of_its_shift():
     model = tiny.trained("film", "image", body=tiny.vit(embed_norm_layer=RmsNorm))
-    contract.check_merge(model, tiny.inputs("image"))
-    assert contract.hooked(model) == {"patch_embed"} and not model.method.folded
+    checks.check_merge(model, tiny.inputs("image"))
+    assert checks.hooked(model) == {"patch_embed"} and not model.method.folded

@@ -5,8 +5,9 @@ import torch
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
+from benchmarks.contract import checks
 from methods.glora import LOW_RANK, NONE, SCALAR, VECTOR
-from tests.support import contract, loops, stages, tiny
+from tests.support import loops, stages, tiny
 
 SMALL = {"supernet_epochs": 1, "population": 4, "parents": 2, "mutants": 2, "crossovers": 2, "rounds": 1}
 KINDS = [(3, 3, 3, 2, 2), (2, 1, 2, 1, 0), (1, 2, 0, 0, 1), (0, 0, 3, 2, 2), (0, 3, 0, 0, 0), (0, 0, 0, 0, 0)]
@@ -74,7 +75,7 @@ def test_a_slim_subnet_is_the_same_function_is_small_loads_and_merges(same_state
     other.load_state_dict(from_bytes(to_bytes(model.trained_state())), strict=False)
     assert same_state(other.state_dict(), model.state_dict())
     assert torch.equal(other(x), before)
-    contract.check_merge(model, x)
+    checks.check_merge(model, x)
     assert model.method.folded
 
 

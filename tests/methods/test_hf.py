@@ -11,9 +11,10 @@ from torch import nn
 
 import methods
 from benchmarks import backbones
+from benchmarks.contract import checks
 from benchmarks.training.model import Classifier
 from methods.errors import UserError
-from tests.support import contract, tiny
+from tests.support import tiny
 
 pytestmark = [
     pytest.mark.skipif(
@@ -109,7 +110,7 @@ def test_nothing_of_the_tuner_is_outside_the_model(kind):
 def test_every_trainable_gets_a_gradient_and_a_step_changes_nothing_else(kind):
     model, x = trained(kind), tiny.inputs("image")
     model.predict(x)  # nothing that inference mode leaves behind may stop the training
-    got = contract.gradients(model.train(), x)
+    got = checks.gradients(model.train(), x)
     assert got.keys() == {n for n, p in model.named_parameters() if p.requires_grad}
     assert all(gradient.isfinite().all() and gradient.any() for gradient in got.values())
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -138,7 +139,7 @@ def test_saved_and_loaded_model_gives_equal_bits(kind, modality):
 @EVERY
 def test_merge_equals_unmerged_and_gives_the_keys_back(kind, modality):
     model = trained(kind, modality)
-    contract.check_merge(model, tiny.inputs(modality), tolerance=1e-4)  # some types rebuild matrices
+    checks.check_merge(model, tiny.inputs(modality), tolerance=1e-4)  # some types rebuild matrices
     kept = kind == "lily" or (kind, modality) == ("beft", "points")  # those linears have no bias to take a change of it
     assert model.method.folded != kept
     if not kept:
@@ -148,7 +149,7 @@ def test_merge_equals_unmerged_and_gives_the_keys_back(kind, modality):
 
 def test_what_merges_in_part_is_left_unmerged():
     model = trained("lora", "points", target_modules=["mlp.fc1", "attn.qkv"], lora_bias=True)
-    contract.check_merge(model, tiny.inputs("points"))
+    checks.check_merge(model, tiny.inputs("points"))
     assert not model.method.folded
     assert not any(getattr(module, "merged", False) for module in model.backbone.modules())
 
@@ -156,7 +157,7 @@ def test_what_merges_in_part_is_left_unmerged():
 @EACH
 def test_detach_gives_the_backbone_back(kind, same_state):
     model = trained(kind)
-    contract.check_detach(model, tiny.inputs("image"), tiny.backbone("image", 2), same_state)
+    checks.check_detach(model, tiny.inputs("image"), tiny.backbone("image", 2))
     assert not hasattr(model.backbone, "peft_config")
 
 
@@ -172,23 +173,23 @@ def test_trained_biases_are_put_back(same_state):
 
 @EACH
 def test_a_deepcopy_is_independent(kind):
-    contract.check_deepcopy(trained(kind), tiny.inputs("image"))
+    checks.check_deepcopy(trained(kind), tiny.inputs("image"))
 
 
 @EACH
 def test_checkpointing_gives_equal_gradients(kind):
-    contract.check_checkpointing(trained(kind), tiny.inputs("image"))
+    checks.check_checkpointing(trained(kind), tiny.inputs("image"))
 
 
 @pytest.mark.parametrize("kind", ["lora", "rslora", "vera", "ia3", "oft"])
 def test_compiled_equals_eager(kind):
-    contract.check_compiled(trained(kind), tiny.inputs("image"))
+    checks.check_compiled(trained(kind), tiny.inputs("image"))
 
 
 @EACH
 def test_configurations_survive_json_and_are_searched(kind):
-    contract.check_json(f"hf:{kind}", **KINDS[kind])
-    assert len(list(contract.suggested(f"hf:{kind}", 3))) == 3
+    checks.check_json(f"hf:{kind}", **KINDS[kind])
+    assert len(list(checks.suggested(f"hf:{kind}", 3))) == 3
 
 
 @EACH
@@ -254,7 +255,7 @@ def test_lora_here_and_in_peft_are_one(targets, names, ranks, modality):
             for layer, weight in zip((layers[place].lora_A, layers[place].lora_B), side_by_side(update), strict=True):
                 layer.default.weight.copy_(weight)
     tiny.close(theirs(x), ours(x))
-    mine, peft = contract.gradients(ours, x), contract.gradients(theirs, x)
+    mine, peft = checks.gradients(ours, x), checks.gradients(theirs, x)
     for name in ("head.weight", "head.bias"):
         tiny.close(peft[name], mine[name])
     for place, update in pairs.items():
@@ -282,8 +283,8 @@ def test_adaloras_loss_pulls_singular_vectors_to_orthogonal():
     matrices = [p.T if ".lora_B." in n else p for n, p in named.items() if ".lora_A." in n or ".lora_B." in n]
     assert len(matrices) == 4
     skew = sum((m @ m.T - torch.eye(len(m))).square().sum().sqrt() for m in matrices) / 4
-    expected = F.cross_entropy(model(x), contract.LABELS) + 0.3 * skew
-    torch.testing.assert_close(contract.loss(model, x), expected)
+    expected = F.cross_entropy(model(x), checks.LABELS) + 0.3 * skew
+    torch.testing.assert_close(checks.loss(model, x), expected)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from tests.support import contract, loops, tiny
+from benchmarks.contract import checks
+from tests.support import loops, tiny
 
 WIDTHS = {"proj": (768, 768), "fc1": (768, 3072), "fc2": (3072, 768)}
 BIAS = pytest.mark.parametrize("bias", [False, True])
@@ -51,13 +52,13 @@ def test_output_equals_the_equations(bias):
 @pytest.mark.parametrize("targets", [("proj", "fc2"), ("fc1", "fc2")])
 def test_merge_equals_unmerged_for_all_targets(targets, modality, bias):
     model = tiny.trained("hydra", modality, targets=targets, bias=bias)
-    contract.check_merge(model, tiny.inputs(modality))
+    checks.check_merge(model, tiny.inputs(modality))
 
 
 @BIAS
 def test_only_biases_of_branches_give_a_linear_a_bias(bias):
     model = tiny.trained("hydra", "image", body=tiny.vit(proj_bias=False), bias=bias)
-    contract.check_merge(model, tiny.inputs("image"))
+    checks.check_merge(model, tiny.inputs("image"))
     made = model.backbone.blocks[0].attn.proj.bias
     assert (made is not None) == bias and not (bias and made.requires_grad)
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from tests.support import contract, loops, tiny
+from benchmarks.contract import checks
+from tests.support import loops, tiny
 
 
 @pytest.mark.parametrize(("rank", "expected"), [(16, 658_944), (4, 179_712)])
@@ -50,7 +51,7 @@ def test_no_block_makes_a_graph(kind):
     seen = []
     for module in inside:
         module.register_forward_hook(lambda module, args, out: seen.append(out.requires_grad))
-    contract.loss(model, tiny.inputs(kind)).backward()
+    checks.loss(model, tiny.inputs(kind)).backward()
     assert seen and not any(seen)
 
 

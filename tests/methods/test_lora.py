@@ -4,8 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks.contract import checks
 from benchmarks.training import measure
-from tests.support import contract, loops, tiny
+from tests.support import loops, tiny
 
 WIDTHS = {"q": (768, 768), "k": (768, 768), "v": (768, 768), "proj": (768, 768), "fc1": (768, 3072), "fc2": (3072, 768)}
 TARGETS = [("q", "v"), ("k",), ("q", "k", "v", "proj", "fc1", "fc2"), ("fc2", "proj"), ("v", "q")]
@@ -41,7 +42,7 @@ def test_a_shared_pair_updates_q_k_and_v_together():
 @pytest.mark.parametrize("modality", tiny.MODALITIES)
 @pytest.mark.parametrize("options", [*({"targets": targets} for targets in TARGETS), SHARED])
 def test_merge_equals_unmerged_for_all_targets(options, modality):
-    contract.check_merge(tiny.trained("lora", modality, **options), tiny.inputs(modality))
+    checks.check_merge(tiny.trained("lora", modality, **options), tiny.inputs(modality))
 
 
 @pytest.mark.parametrize("options", [{"targets": ("q", "v")}, {"targets": ("fc1",)}, SHARED])

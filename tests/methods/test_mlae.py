@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from tests.support import contract, loops, tiny
+from benchmarks.contract import checks
+from tests.support import loops, tiny
 
 WIDTHS = {"q": 2 * 768, "k": 2 * 768, "v": 2 * 768, "proj": 2 * 768, "fc1": 768 + 3072, "fc2": 768 + 3072}
 TARGETS = [("q", "k", "v", "proj"), ("fc2", "k"), tuple(WIDTHS)]
@@ -60,4 +61,4 @@ def test_coefficients_start_at_alpha_and_get_no_weight_decay():
 @pytest.mark.parametrize("modality", tiny.MODALITIES)
 @pytest.mark.parametrize("targets", TARGETS)
 def test_merge_equals_unmerged_for_all_targets(targets, modality):
-    contract.check_merge(tiny.trained("mlae", modality, targets=targets), tiny.inputs(modality))
+    checks.check_merge(tiny.trained("mlae", modality, targets=targets), tiny.inputs(modality))

@@ -10,7 +10,8 @@ from safetensors.torch import load, save
 
 import methods
 from benchmarks import backbones
-from tests.support import contract, tiny
+from benchmarks.contract import checks
+from tests.support import tiny
 
 LAYERS = 2
 NAMES = [name for name in sorted(methods.METHODS) if "points" in methods.get(name).modalities]
@@ -42,7 +43,7 @@ def test_an_untrained_method_leaves_the_backbone_and_its_output(name, family, sa
 def test_what_trains_is_what_the_method_says(name, family):
     model = wired(name, family)
     own = {f"method.{n}" for n, _ in model.method.named_parameters()} | {"head.weight", "head.bias"}
-    got = contract.gradients(model, tiny.inputs("points"))
+    got = checks.gradients(model, tiny.inputs("points"))
     assert got.keys() == own | unfrozen(name, model.backbone)
     assert {n for n, gradient in got.items() if not gradient.any() or not gradient.isfinite().all()} == set()
 
@@ -51,22 +52,22 @@ def test_what_trains_is_what_the_method_says(name, family):
 @METHODS
 def test_trained_weights_are_saved_merged_and_taken_off(name, family, same_state):
     model, x = wired(name, family), tiny.inputs("points")
-    contract.step(model, x)
+    checks.step(model, x)
     model.eval()
     other = wired(name, family, moved=False)
     other.load_state_dict(load(save(model.trained_state())), strict=False)
     with torch.no_grad():
         assert torch.equal(other(x), model(x))
-    contract.check_deepcopy(model, x)
-    contract.check_merge(other, x)
+    checks.check_deepcopy(model, x)
+    checks.check_merge(other, x)
     assert other.method.folded == (methods.get(name).merges == "yes")
-    contract.check_detach(model, x, tiny.backbone(family, LAYERS), same_state)
+    checks.check_detach(model, x, tiny.backbone(family, LAYERS))
 
 
 @FAMILIES
 @METHODS
 def test_activations_computed_again_give_equal_gradients(name, family):
-    contract.check_checkpointing(wired(name, family), tiny.inputs("points"))
+    checks.check_checkpointing(wired(name, family), tiny.inputs("points"))
 
 
 @FAMILIES
@@ -81,4 +82,4 @@ def test_the_prompt_of_idpt_is_made_from_the_patches_alone(family):
 @FAMILIES
 @METHODS
 def test_compiled_equals_eager(name, family):
-    contract.check_compiled(wired(name, family), tiny.inputs("points"))
+    checks.check_compiled(wired(name, family), tiny.inputs("points"))

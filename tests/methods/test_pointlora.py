@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.backbones.grouping import group
+from benchmarks.contract import checks
 from benchmarks.training import prefix
-from tests.support import contract, loops, tiny
+from tests.support import loops, tiny
 
 
 def test_totals_equal_the_published():
@@ -82,15 +83,15 @@ def test_output_and_loss_equal_a_loop_over_tokens():
     torch.testing.assert_close(model.features(x), seen, rtol=1e-4, atol=1e-4)
     logits = seen @ model.head.weight.T + model.head.bias
     extra = 0.004 * (regulariser(fine) + 0.25 * regulariser(coarse))
-    expected = float(F.cross_entropy(logits, contract.LABELS)) + extra
-    assert abs(float(contract.loss(model, x)) - expected) < 1e-4
+    expected = float(F.cross_entropy(logits, checks.LABELS)) + extra
+    assert abs(float(checks.loss(model, x)) - expected) < 1e-4
 
 
 def test_the_scores_learn_from_the_regulariser_alone():
     x = tiny.inputs("points")
     for weight, learns in ((0.004, True), (0.0, False)):
         model = tiny.trained("pointlora", "points", regularizer=weight)
-        contract.loss(model, x).backward()
+        checks.loss(model, x).backward()
         assert all(bool(p.grad.any()) == learns for p in model.method.scores.parameters())
 
 

@@ -3,7 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from tests.support import contract, loops, tiny
+from benchmarks.contract import checks
+from tests.support import loops, tiny
 
 
 def test_totals_equal_the_published():
@@ -50,7 +51,7 @@ def test_output_equals_a_loop_over_tokens():
 def test_first_layers_and_positions_train_with_their_statistics():
     model, x = tiny.wire("ppt", "points"), tiny.inputs("points")
     before = {k: v.clone() for k, v in model.backbone.state_dict().items()}
-    contract.step(model, x)
+    checks.step(model, x)
     changed = {k for k, v in model.backbone.state_dict().items() if not torch.equal(v, before[k])}
     moved = {key.split(".")[0] for key in changed}
     assert moved == {"cls_token", "cls_pos", "encoder", "pos_embed"}

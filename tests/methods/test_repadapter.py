@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from tests.support import contract, loops, tiny
+from benchmarks.contract import checks
+from tests.support import loops, tiny
 
 BIAS = pytest.mark.parametrize("bias", [False, True])
 
@@ -50,7 +51,7 @@ def test_output_equals_a_loop_over_features(groups, bias):
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_merge_equals_unmerged_once(groups, modality, bias):
     model = tiny.trained("repadapter", modality, groups=groups, scale=0.7, bias=bias)
-    contract.check_merge(model, tiny.inputs(modality))
+    checks.check_merge(model, tiny.inputs(modality))
 
 
 @BIAS

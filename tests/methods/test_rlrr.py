@@ -5,7 +5,8 @@ from timm.models import SwinTransformer
 
 import methods
 from benchmarks import backbones
-from tests.support import contract, loops, tiny
+from benchmarks.contract import checks
+from tests.support import loops, tiny
 
 
 def test_count_equals_the_published():
@@ -66,6 +67,6 @@ def test_the_relative_change_of_a_weight_starts_small():
 def test_merge_gives_a_frozen_bias_to_linears_without_one():
     model = tiny.trained("rlrr", "points")
     before = set(model.backbone.state_dict())
-    contract.check_merge(model, tiny.inputs("points"))
+    checks.check_merge(model, tiny.inputs("points"))
     assert set(model.backbone.state_dict()) - before == {f"blocks.{i}.attn.qkv.bias" for i in range(tiny.DEPTH)}
     assert not any(p.requires_grad for p in model.backbone.parameters())

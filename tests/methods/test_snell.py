@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from tests.support import contract, loops, tiny
+from benchmarks.contract import checks
+from tests.support import loops, tiny
 
 WIDTHS = {"q": 2 * 768, "k": 2 * 768, "v": 2 * 768, "proj": 2 * 768, "fc1": 5 * 768, "fc2": 5 * 768}
 KEPT = pytest.mark.parametrize("kept", ["as_they_are", "magnitude"])
@@ -86,4 +87,4 @@ def test_dropout_and_drop_path_are_where_the_code_has_them():
 @KEPT
 @pytest.mark.parametrize("modality", tiny.MODALITIES)
 def test_merge_equals_unmerged(modality, kept):
-    contract.check_merge(tiny.trained("snell", modality, kept=kept, targets=("k", "fc1")), tiny.inputs(modality))
+    checks.check_merge(tiny.trained("snell", modality, kept=kept, targets=("k", "fc1")), tiny.inputs(modality))

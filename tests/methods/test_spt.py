@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
+from benchmarks.contract import checks
 from methods.stages.sensitivity import Group, most_sensitive
-from tests.support import contract, loops, stages, tiny
+from tests.support import loops, stages, tiny
 
 NAMES = ("spt_lora", "spt_adapter")
 EACH = pytest.mark.parametrize("name", NAMES)
@@ -133,8 +134,8 @@ def test_what_was_chosen_is_saved_loaded_and_merged(name, same_state):
     assert same_state(other.state_dict(), model.state_dict()) and other.count() == model.count()
     with torch.no_grad():
         assert torch.equal(other(x), model(x))
-    contract.check_deepcopy(other, x)
-    contract.check_merge(other, x)
+    checks.check_deepcopy(other, x)
+    checks.check_merge(other, x)
     assert other.method.folded == (name == "spt_lora")
 
 

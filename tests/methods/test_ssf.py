@@ -7,9 +7,10 @@ from torch import nn
 
 import methods
 from benchmarks import backbones
+from benchmarks.contract import checks
 from benchmarks.training.model import Classifier
 from methods.parts.layers import ScaleShift
-from tests.support import contract, loops, tiny
+from tests.support import loops, tiny
 
 
 def test_count_equals_the_published():
@@ -70,8 +71,8 @@ def test_merge_equals_unmerged_on_other_backbones(modality, changes, parts):
     method = methods.build("ssf", backbones.describe(body), methods.config("ssf", {}))
     model, x = tiny.move(Classifier(body, method, nn.Identity())).eval(), tiny.inputs(modality)
     assert len(method.parts) == parts
-    contract.check_merge(model, x)
-    assert not contract.hooked(model)
+    checks.check_merge(model, x)
+    assert not checks.hooked(model)
 
 
 @torch.no_grad()
@@ -79,8 +80,8 @@ def test_merge_keeps_the_shift_that_an_rms_norm_of_patches_cannot_add():
     body, x = tiny.vit(embed_norm_layer=RmsNorm), tiny.inputs("image")
     method = methods.build("ssf", backbones.describe(body), methods.config("ssf", {}))
     model = tiny.move(Classifier(body, method, nn.Identity())).eval()
-    contract.check_merge(model, x)
-    assert contract.hooked(model) == {"patch_embed"} and not method.folded
+    checks.check_merge(model, x)
+    assert checks.hooked(model) == {"patch_embed"} and not method.folded
 
 
 def test_merge_gives_a_frozen_bias_to_linears_without_one():
@@ -100,7 +101,7 @@ def test_merge_keeps_the_one_hook_that_a_maximum_does_not_commute_with():
         for _ in range(2):  # a second merge changes nothing
             model.method.merge()
             tiny.close(model(x), before)
-            assert contract.hooked(model) == {"reduce_dim"}
+            assert checks.hooked(model) == {"reduce_dim"}
         tokens.scale[0] = 1.0
         assert not torch.allclose(model(x), before, rtol=1e-5, atol=1e-5)  # the hook still acts
 

@@ -1,0 +1,141 @@
+"""A small backbone of every family, and methods wired onto it. No weight is zero, so that every change shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from timm.models import ConvNeXt, Eva, SwinTransformer, VisionTransformer
+from torch import Tensor, nn
+
+import methods
+from benchmarks import backbones
+from benchmarks.backbones.points import PointTransformer
+from benchmarks.training.model import Classifier
+from methods.backbone import Modality
+from methods.base import Method
+
+Options = dict[str, Any]
+WIDTH, DEPTH, CLASSES = 48, 3, 5
+BATCH = 4
+
+
+def vit(**changes: Any) -> VisionTransformer:
+    """A plain ViT."""
+    shape: Options = {
+        "img_size": 32,
+        "patch_size": 8,
+        "embed_dim": WIDTH,
+        "depth": DEPTH,
+        "num_heads": 3,
+        "mlp_ratio": 2,
+    }
+    torch.manual_seed(0)
+    return VisionTransformer(**shape | {"num_classes": 0} | changes).eval()
+
+
+def points(model: type[PointTransformer] = PointTransformer, **changes: Any) -> PointTransformer:
+    """A point transformer that makes 4 groups of 4 points."""
+    shape: Options = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": 3, "num_groups": 4, "group_size": 4}
+    torch.manual_seed(0)
+    return model(**shape | {"widths": (8, 16, 16), "pos_width": 16} | changes).eval()
+
+
+def eva(**changes: Any) -> Eva:
+    """EVA-02: rotary positions, a gated FFN, registers, and a fused qkv that adds its biases by itself."""
+    shape: Options = {
+        "img_size": 32,
+        "patch_size": 8,
+        "embed_dim": WIDTH,
+        "depth": DEPTH,
+        "num_heads": 3,
+        "mlp_ratio": 2,
+    }
+    kind = {"swiglu_mlp": True, "scale_mlp": True, "use_rot_pos_emb": True, "num_reg_tokens": 2, "init_values": 0.5}
+    torch.manual_seed(0)
+    return Eva(**shape | kind | {"num_classes": 0} | changes).eval()
+
+
+def swin(depth: int = DEPTH, **changes: Any) -> SwinTransformer:
+    """A Swin of two stages; in the first, every second block shifts its windows."""
+    shape: Options = {
+        "img_size": 32,
+        "patch_size": 4,
+        "embed_dim": 24,
+        "depths": (depth - 1, 1),
+        "num_heads": (3, 3),
+    }
+    torch.manual_seed(0)
+    return SwinTransformer(**shape | {"window_size": 4, "mlp_ratio": 2, "num_classes": 0} | changes).eval()
+
+
+def convnext(depth: int = DEPTH, **changes: Any) -> ConvNeXt:
+    """A ConvNeXt of four stages, as timm's class wants; the first three have one width."""
+    torch.manual_seed(0)
+    shape: Options = {"depths": (depth, 1, 1, 1), "dims": (24, 24, 24, 48)}
+    return ConvNeXt(**shape | {"num_classes": 0} | changes).eval()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A family of backbones: how a small one is built, what it reads, and whether its blocks are those of a ViT."""
+
+    build: Callable[..., nn.Module]
+    modality: Modality = "image"
+    attention_and_grid: bool = True
+
+    def takes(self, method: type[Method]) -> bool:
+        """Whether a method says that it works on this family."""
+        needs = method.needs_attention or method.needs_grid
+        return self.modality in method.modalities and (self.attention_and_grid or not needs)
+
+
+FAMILIES: Mapping[str, Family] = {
+    "image": Family(build=vit),
+    "points": Family(build=points, modality="points"),
+    "eva": Family(build=eva),
+    "swin": Family(build=swin),
+    "convnext": Family(build=convnext, attention_and_grid=False),
+}
+
+
+def filled(built: nn.Module) -> nn.Module:
+    """A new backbone as if it were pretrained: no weight stays zero."""
+    with torch.no_grad():
+        for parameter in built.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    return built
+
+
+def backbone(family: str, layers: int = DEPTH) -> nn.Module:
+    """The small backbone of a family, with the same weights every time."""
+    return filled(FAMILIES[family].build(depth=layers))
+
+
+def inputs(family: str, count: int = BATCH) -> Tensor:
+    """Images (count, 3, 32, 32) or points (count, 64, 3)."""
+    torch.manual_seed(1)
+    cloud = FAMILIES[family].modality == "points"
+    return torch.rand(count, 64, 3) * 2 - 1 if cloud else torch.randn(count, 3, 32, 32)
+
+
+def wire(name: str, body: nn.Module, options: Mapping[str, object]) -> Classifier:
+    """A method on a backbone, with a linear head for CLASSES classes, in eval mode."""
+    torch.manual_seed(2)
+    method = methods.build(name, backbones.describe(body), methods.config(name, options))
+    width: Any = body.head_hidden_size
+    return Classifier(body, method, nn.Linear(width + method.extra_features, CLASSES)).eval()
+
+
+@torch.no_grad()
+def move(model: Classifier) -> Classifier:
+    """The model after some training: every trainable weight has moved by something random."""
+    torch.manual_seed(3)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+        if name.endswith(".scale.bias"):
+            parameter.add_(2)  # opens a ReLU that would hide the weights before it
+    return model
