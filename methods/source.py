@@ -16,7 +16,7 @@ from collections.abc import Container, Iterator
 from functools import cache
 from importlib.util import find_spec, resolve_name
 
-PARTS = ("backbone", "base", "calls", "errors", "hooks", "options", "papers", "protocols", "source")
+PARTS = ("backbone", "base", "calls", "errors", "hooks", "modality", "options", "papers", "protocols", "source")
 CONTRACT = frozenset({"methods", *(f"methods.{part}" for part in PARTS)})
 
 

@@ -14,8 +14,8 @@ import methods
 from benchmarks import backbones
 from benchmarks.backbones.points import PointTransformer
 from benchmarks.training.model import Classifier
-from methods.backbone import Modality
 from methods.base import Method
+from methods.modality import Modality
 
 Options = dict[str, Any]
 WIDTH, DEPTH, CLASSES = 48, 3, 5
@@ -80,8 +80,9 @@ def convnext(depth: int = DEPTH, **changes: Any) -> ConvNeXt:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """A family of backbones: how a small one is built, what it reads, and whether its blocks are those of a ViT."""
+    """A family of backbones: its name, how a small one is built, what it reads, and whether it has a ViT's blocks."""
 
+    title: str
     build: Callable[..., nn.Module]
     modality: Modality = "image"
     attention_and_grid: bool = True
@@ -93,11 +94,11 @@ class Family:
 
 
 FAMILIES: Mapping[str, Family] = {
-    "image": Family(build=vit),
-    "points": Family(build=points, modality="points"),
-    "eva": Family(build=eva),
-    "swin": Family(build=swin),
-    "convnext": Family(build=convnext, attention_and_grid=False),
+    "image": Family(title="ViT", build=vit),
+    "points": Family(title="points", build=points, modality="points"),
+    "eva": Family(title="EVA", build=eva),
+    "swin": Family(title="Swin", build=swin),
+    "convnext": Family(title="ConvNeXt", build=convnext, attention_and_grid=False),
 }
 
 
