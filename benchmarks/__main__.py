@@ -31,6 +31,8 @@ VERBS: Mapping[str, Mapping[str, str]] = {
     "use a model": {
         "predict": "tell the classes of photos or point clouds by a trained model",
         "export": "write a trained model as a timm checkpoint or as an adapter of Hugging Face PEFT",
+        "push": "share a trained model on the Hugging Face hub",
+        "pull": "get a shared model from the Hugging Face hub",
     },
     "data": {"data": "list, fetch, verify, convert and show data sets"},
     "maintain": {

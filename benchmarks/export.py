@@ -96,14 +96,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             write_atomic(args.peft / name, content)
     if args.task:
         model.save(tuned, spec, args.task)
-    if args.out:
-        export.write_plain(tuned, spec, args.out)
-    if args.timm_dir:
-        export.write_timm(tuned, spec, args.timm_dir)
+    loads = _write_merged(tuned, spec, args) if args.out or args.timm_dir else []
     if args.onnx or args.torch_export:
         _write_graphs(tuned, spec, args)
     print("written: " + ", ".join(map(str, written)))
+    if loads:
+        print("\nPython loads it so:", *loads, sep="\n\n")
     return 0
+
+
+def _write_merged(tuned: Classifier, spec: Spec, args: argparse.Namespace) -> list[str]:
+    """Write what holds no method. Returns the lines of Python that load it."""
+    from benchmarks.training import export, loading
+
+    merged, loads = export.folded(tuned, spec), list[str]()
+    if args.out:
+        export.write_plain(merged, spec, args.out)
+        loads += [] if tuned.kind.per_point else [loading.python(merged, spec, str(args.out))]
+    if args.timm_dir:
+        export.write_timm(merged, spec, args.timm_dir)
+        loads += [loading.by_timm(f"local-dir:{args.timm_dir}")]
+    return loads
 
 
 def _write_graphs(tuned: Classifier, spec: Spec, args: argparse.Namespace) -> None:

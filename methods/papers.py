@@ -16,3 +16,10 @@ def headline(cls: type[Method]) -> tuple[str, list[str]]:
     if not papers:
         return " ".join((cls.__doc__ or "").split("\n\n")[0].split()).rstrip("."), []
     return re.sub(r"^[^:]*: | \(.*", "", text), papers
+
+
+def cited(cls: type[Method]) -> str:
+    """The authors, years and arXiv numbers that the module's docstring gives in parentheses; empty if it has none."""
+    text = " ".join((sys.modules[cls.__module__].__doc__ or "").split("\n\n")[0].split())
+    found = re.search(r"\(([^()]*arXiv:[^()]*)\)", text)
+    return found[1] if found else ""

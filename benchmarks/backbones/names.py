@@ -27,6 +27,11 @@ class Name(NamedTuple):
         """NAME[:SIZE], which identifies a backbone beside the digest of its weights; the path of a file does not."""
         return self.model if self.size is None else f"{self.model}:{self.size}"
 
+    @property
+    def elsewhere(self) -> str:
+        """The whole name for other machines: the file of the weights without its folder."""
+        return str(self._replace(file=self.file.replace("\\", "/").rpartition("/")[2]))
+
     def __str__(self) -> str:
         return f"{self.plain}@{self.file}" if self.file else self.plain
 

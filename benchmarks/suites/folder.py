@@ -31,6 +31,7 @@ RECIPES: dict[Modality, dict[str, object]] = {
     "image": SHARED | {"epochs": 100, "batch_size": 64},
     "points": SHARED | {"epochs": 300, "batch_size": 32, "clip_grad": 10.0},
 }
+BACKBONES: dict[Modality, str] = {"image": "vit_nano", "points": "point_nano"}
 KNOWN = (
     "train800.txt, val200.txt and test.txt (lines 'PATH LABEL'), or train/CLASS/*.jpg and test/CLASS/*.jpg, "
     "or ply_data_train*.h5 and ply_data_test*.h5"
@@ -76,12 +77,11 @@ def suite(root: Path) -> Suite:
         )
         raise Missing(f"no task in {root} or in one of its folders; a task has {KNOWN}; {_deeper(root) or cure}")
     present = {data.task.modality for data in found.values()}
-    backbones: dict[Modality, str] = {"image": "vit_nano", "points": "point_nano"}
     return Suite(
         name=name,
         tasks={task: data.task for task, data in found.items()},
         recipes={kind: RECIPES[kind] for kind in RECIPES if kind in present},
-        backbones={kind: backbones[kind] for kind in RECIPES if kind in present},
+        backbones={kind: BACKBONES[kind] for kind in RECIPES if kind in present},
         unit_sphere=True,
         obtain=OBTAIN,
         load=lambda task, split, *, frame: found[task].load(split, frame),

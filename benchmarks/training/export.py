@@ -30,13 +30,9 @@ POINTS = 2048  # per random cloud, as in the real suites
 PETL_VIT = {"clip_grad": 0.0, "normalization": "none", "checkpoint_rule": "best_test"}
 
 
-def write_plain(tuned: Classifier, spec: Spec, path: Path) -> None:
-    """Save backbone and head under the names of the bare architecture, with the method merged into the backbone.
-
-    Raises:
-        UserError: as in ``folded``.
-    """
-    write_atomic(path, _checkpoint(folded(tuned, spec), spec))
+def write_plain(merged: Classifier, spec: Spec, path: Path) -> None:
+    """Save backbone and head of what ``folded`` returns under the names of the bare architecture."""
+    write_atomic(path, _checkpoint(merged, spec))
 
 
 def folded(tuned: Classifier, spec: Spec) -> Classifier:
@@ -84,13 +80,15 @@ def _heads(backbone: nn.Module) -> list[str]:
     return [name for name, module in backbone.named_modules() if any(module is place for place in places)]
 
 
-def write_timm(tuned: Classifier, spec: Spec, folder: Path) -> None:
+def write_timm(merged: Classifier, spec: Spec, folder: Path) -> None:
     """Write ``model.safetensors`` and ``config.json``, from which timm makes the model by ``local-dir:FOLDER``.
 
+    ``merged`` is what ``folded`` returns.
+
     Raises:
-        UserError: timm has no such architecture, or as in ``folded``.
+        UserError: timm has no such architecture.
     """
-    known: Mapping[str, Any] = getattr(tuned.backbone, "pretrained_cfg", {})
+    known: Mapping[str, Any] = getattr(merged.backbone, "pretrained_cfg", {})
     check(
         "architecture" in known,
         f"timm has no architecture {parse(spec.backbone.name).model}; write a checkpoint for the class here with -o, "
@@ -98,7 +96,7 @@ def write_timm(tuned: Classifier, spec: Spec, folder: Path) -> None:
     )
     frame = spec.backbone.frame
     assert frame is not None, "timm's architectures take images"
-    mean, std = (values.flatten().tolist() for values in (tuned.mean, tuned.std))
+    mean, std = (values.flatten().tolist() for values in (merged.mean, merged.std))
     side = frame.size
     stated = {name: known[name] for name in ("first_conv", "classifier", "fixed_input_size") if name in known}
     look = {"crop_mode": frame.crop_mode, "crop_pct": frame.crop_pct, "interpolation": frame.interpolation}
@@ -109,7 +107,7 @@ def write_timm(tuned: Classifier, spec: Spec, folder: Path) -> None:
         "model_args": model_arguments(*parse(spec.backbone.name)[:2]),
         "pretrained_cfg": stated | look | {"input_size": (3, side, side), "mean": mean, "std": std},
     }
-    write_atomic(folder / "model.safetensors", _checkpoint(folded(tuned, spec), spec))
+    write_atomic(folder / "model.safetensors", _checkpoint(merged, spec))
     write_atomic(folder / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -229,19 +229,39 @@ def save(model: Classifier, spec: Spec, path: Path) -> int:
 
     Returns the file's bytes.
     """
-    # one entry, because safetensors writes several in a random order, and equal runs must give equal bytes
-    metadata = {"spec": json.dumps(spec.to_json() | {"labels": spec.labels}, sort_keys=True)}
-    content = to_bytes(_change_own(model.trained_state(), model.method.pack), metadata=metadata)
+    content = packed(spec, _change_own(model.trained_state(), model.method.pack))
     write_atomic(path, content)
     return len(content)
+
+
+def packed(spec: Spec, state: dict[str, Tensor]) -> bytes:
+    """The bytes of a task file of these tensors, which ``unpacked`` reads."""
+    # one entry, because safetensors writes several in a random order, and equal runs must give equal bytes
+    metadata = {"spec": json.dumps(spec.to_json() | {"labels": spec.labels}, sort_keys=True)}
+    return to_bytes(state, metadata=metadata)
 
 
 def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
     """The contents of a task file: the spec of its run, and the trained tensors.
 
     Raises:
-        UserError: the file is missing, is no task file or that of another run than its name says, or the backbone has
-            other weights on this machine.
+        UserError: as in ``unpacked``, or the backbone has other weights on this machine.
+    """
+    spec, state = unpacked(path)
+    now = backbones.source(spec.backbone.name).sha256
+    if now != spec.backbone.sha256:
+        raise UserError(
+            f"{path} was trained on other weights of {spec.backbone.name}: their SHA-256 starts with "
+            f"{spec.backbone.sha256[:12]}, that of the weights here with {now[:12]}; use the original weights"
+        )
+    return spec, state
+
+
+def unpacked(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
+    """The contents of a task file, whose backbone need not be on this machine.
+
+    Raises:
+        UserError: the file is missing, is no task file or that of another run than its name says.
     """
     check_plain(path)
     try:
@@ -264,12 +284,6 @@ def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
         named is None or named[1] == spec.key,
         f"{path} holds another run than its name says: {spec}, key {spec.key}; put back the right file, or rename it",
     )
-    now = backbones.source(spec.backbone.name).sha256
-    if now != spec.backbone.sha256:
-        raise UserError(
-            f"{path} was trained on other weights of {spec.backbone.name}: their SHA-256 starts with "
-            f"{spec.backbone.sha256[:12]}, that of the weights here with {now[:12]}; use the original weights"
-        )
     return replace(spec, labels=labels and tuple(labels)), state
 
 
