@@ -30,7 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     values = report.get("architecture_values", "width")
     panel = f"{values}, {search['params']:,} parameters, best of {search['subnets']:,} subnets on validation"
     panels = {panel: list(widths.values())}
-    drawing.save(drawing.heatmaps(panels, rows=list(widths), form="d", heading=drawing.title(record)), args.out)
+    drawing.save(
+        drawing.heatmaps(
+            panels, rows=list(widths), form="d", heading=f"What the search chose: {drawing.title(record)}"
+        ),
+        args.out,
+    )
     print(f"written: {args.out}")
     return 0
 

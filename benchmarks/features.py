@@ -51,7 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     before = _pooled(tuned, x, frozen=True)
     labels = suite.tasks[spec.task].labels
     panels = {"before: the frozen backbone": pictures.tsne(before), f"after: {spec.method}": pictures.tsne(after)}
-    drawing.save(pictures.draw(panels, y.tolist(), labels, drawing.title(record)), args.out)
+    drawing.save(
+        pictures.draw(panels, y.tolist(), labels, f"Test samples by their features (t-SNE): {drawing.title(record)}"),
+        args.out,
+    )
     print(f"written: {args.out}")
     return 0
 

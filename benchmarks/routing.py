@@ -33,7 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         title: [[100 * v for v in expert] for expert in zip(*routing[n], strict=True)] for n, title in names.items()
     }
     rows = [f"expert {i + 1}" for i in range(len(routing["score"][0]))]
-    drawing.save(drawing.heatmaps(panels, rows=rows, form=".0f", heading=drawing.title(record)), args.out)
+    drawing.save(
+        drawing.heatmaps(panels, rows=rows, form=".0f", heading=f"Use of the experts: {drawing.title(record)}"),
+        args.out,
+    )
     print(f"written: {args.out}")
     return 0
 

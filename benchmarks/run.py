@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import add_costs, add_results, command_parser, console, guarded, progress, warn
+from benchmarks.cli import add_costs, add_highlight, add_results, command_parser, console, guarded, progress, warn
 from benchmarks.files.root import use_data_root
 from benchmarks.sweeps import arguments, options
 from benchmarks.tracking.address import add_tracking
@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     add_results(record, "folder for records, task files, tables and figures")
     add_tracking(record)
     add_costs(record)
+    add_highlight(record)
     return p
 
 
@@ -105,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     suites.decode(data, tests=True)
     with Sink(uri, args.results, todo, warn=warn) as sink:
         outcome = _execute(todo, args.results, place, again=args.force, fail_fast=args.fail_fast, sink=sink)
-        _report(specs, todo, outcome, args.results, args.costs)
+        _report(specs, todo, outcome, args)
     if uri and sink.uploaded:
         console().print(f"in MLflow: {sink.uploaded} runs, experiment {todo[0].suite}, {uri}", soft_wrap=True)
     return 1 if outcome.failed else 0
@@ -149,19 +150,19 @@ def _execute(todo: Sequence[Spec], results: Path, place: Place, *, again: bool, 
         return driver.complete(todo, results, place, listeners, again=again, fail_fast=fail_fast)
 
 
-def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, results: Path, costs: bool) -> None:
+def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, args: argparse.Namespace) -> None:
     from benchmarks.records import store
     from benchmarks.sweeps import report
     from benchmarks.tables import screen
     from benchmarks.tables.leaderboard import tables
     from benchmarks.tables.reader import load
 
-    out = console()
+    out, results = console(), args.results
     done = [spec for spec in specs if store.finished(results, spec)]
     if done:
         frame = load(results)
-        screen.show(out, tables(frame[frame["key"].isin({spec.key for spec in done})]), costs=costs)
-        written = report.save(frame, results)
+        screen.show(out, tables(frame[frame["key"].isin({spec.key for spec in done})]), costs=args.costs)
+        written = report.save(frame, results, highlight=args.highlight)
         out.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True)
     out.print(f"records: {results / store.RUNS}, task files: {results / store.ADAPTERS}", soft_wrap=True)
     trained = len(set(todo) & set(done) - set(outcome.failed) - set(outcome.others))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import add_results, command_parser, console, guarded, progress
+from benchmarks.cli import add_highlight, add_results, command_parser, console, guarded, progress
 from benchmarks.files.root import use_data_root
 from benchmarks.sweeps import arguments, options
 from methods.errors import check
@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument("--grace-seconds", type=int, default=60, metavar="N", help=grace)
     record.add_argument("--storage", metavar="URL", help="SQL database (default: SQLite, tuning.db in --results)")
     add_results(record, "folder for configurations and figures")
+    add_highlight(record)
     return p
 
 
@@ -83,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     suites.decode(data, tests=False)
     with database.watched():
         broken = _search(searches, database, device, workers)
-        _report(searches, database, args.results)
+        _report(searches, database, args.results, args.highlight)
     for line in broken:
         console().print(f"failed: {line}", style="red", soft_wrap=True)
     return 1 if broken else 0
@@ -133,7 +134,7 @@ def _search(searches: Sequence[Search], database: StudyDatabase, device: torch.d
     return [f"{search}: {reason}" for search, reason in broken.items()]
 
 
-def _report(searches: Sequence[Search], database: StudyDatabase, results: Path) -> None:
+def _report(searches: Sequence[Search], database: StudyDatabase, results: Path, highlight: str) -> None:
     """Write the best configuration of every finished study and a sheet of all, and show a table of them."""
     from rich.table import Table
 
@@ -156,7 +157,7 @@ def _report(searches: Sequence[Search], database: StudyDatabase, results: Path) 
             search.base.method, search.base.task, str(search.trials), str(states["pruned"]), *percents, chosen
         )
     for suite, found in drawn.items():
-        picture.write(found, suite, searches[0].trials, results / "figures" / "tuning")
+        picture.write(found, suite, searches[0].trials, results / "figures" / "tuning", highlight)
     out = console()
     out.print(table)
     written = f"{results / tuned.CONFIGS}, {results / 'figures' / 'tuning'}"

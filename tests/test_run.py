@@ -18,7 +18,7 @@ from benchmarks import run
 from benchmarks.cli import cannot
 from benchmarks.files.writing import WriteError
 from benchmarks.records import store
-from benchmarks.sweeps import sweep
+from benchmarks.sweeps import report, sweep
 from methods import source
 from methods.linear import Linear
 
@@ -50,6 +50,14 @@ def test_repeat_trains_nothing(finished, capsys):
     assert run.main(["--methods", "linear", "lora", *QUICK, "--results", str(finished)]) == 0
     assert {path: path.stat().st_mtime_ns for path in (finished / store.RUNS).rglob("*.json")} == before
     assert "2 runs: 0 trained, 2 already finished, 0 failed" in capsys.readouterr().out
+
+
+def test_pictures_highlight_the_method_that_is_asked_for(finished, monkeypatch):
+    asked = []
+    monkeypatch.setattr(report, "save", lambda *_, highlight: asked.append(highlight) or [])
+    for more in ([], ["--highlight", "lora"]):
+        assert run.main(["--methods", "linear", *QUICK, "--results", str(finished), *more]) == 0
+    assert asked == ["adapterx", "lora"]
 
 
 def test_two_executions_agree_to_the_last_bit(finished, tmp_path, numbers):

@@ -15,6 +15,7 @@ PANELS = {
     METRIC: {"val_accuracy": "validation", "test_accuracy": "test"},
     "learning rate": {"lr": ""},
 }
+SECOND = "val_accuracy"  # gray, where a panel has two lines
 
 
 def draw(record: Mapping[str, Any]) -> Figure:
@@ -27,13 +28,18 @@ def draw(record: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(6.4, height), dpi=100)
     # fixed margins: matplotlib would take twice as long to compute them, and every run has a picture
     figure.subplots_adjust(left=0.13, right=0.97, top=1 - 0.45 / height, bottom=0.5 / height, hspace=0.15)
-    figure.suptitle(drawing.plain(drawing.title(record)), fontsize=9, y=1 - 0.12 / height, va="top")
+    figure.suptitle(drawing.plain(f"Training: {drawing.title(record)}"), fontsize=9, y=1 - 0.12 / height, va="top")
     axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     for axis, (title, names) in zip(axes, shown.items(), strict=True):
         scale = 100 if title == METRIC else 1
         for name in names:
             points = [(row["epoch"], row[name] * scale) for row in history if row[name] is not None]
-            axis.plot(*zip(*points, strict=True), marker=".", label=PANELS[title][name])
+            axis.plot(
+                *zip(*points, strict=True),
+                marker=".",
+                color=drawing.ink(False, name != SECOND or len(names) == 1),
+                label=PANELS[title][name],
+            )
         axis.set_ylabel(f"{record['accuracy'].get('metric', 'accuracy')} (%)" if title == METRIC else title)
         axis.grid(True, color="0.93")
         if len(names) > 1 or PANELS[title][names[0]]:

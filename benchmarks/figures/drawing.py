@@ -16,6 +16,7 @@ from methods.errors import UserError
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
 ENDINGS = (".png", ".svg", ".pdf")
@@ -87,6 +88,13 @@ def ink(highlighted: bool, first: bool = False, *, text: bool = False) -> str:
     return FRONTIER if first else WORDS if text else OTHERS
 
 
+def shades() -> LinearSegmentedColormap:
+    """The colors of heat maps: from white for 0 to the color of the frontier for the largest value."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("shades", ["white", FRONTIER])
+
+
 def check_ending(path: Path) -> None:
     """Raise a ``UserError`` if a file does not end in .png, .svg or .pdf. Call this before any work is done."""
     if path.suffix not in ENDINGS:
@@ -134,7 +142,7 @@ def heatmaps(
     figure.suptitle(plain(heading), fontsize=10)
     for axis, (name, values) in zip(figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels.items(), strict=True):
         largest = max(max(row) for row in values) or 1.0
-        axis.imshow(values, cmap="Blues", vmin=0, vmax=largest, aspect="auto")
+        axis.imshow(values, cmap=shades(), vmin=0, vmax=largest, aspect="auto")
         for y, row in enumerate(values):
             for x, value in enumerate(row):
                 color = "white" if value > LIGHT * largest else "black"

@@ -34,7 +34,7 @@ def draw(found: Findings, heading: str) -> Figure:
 
 def _confusion(axis: Any, found: Findings, names: list[str]) -> None:
     shares = found.confusion / np.maximum(found.confusion.sum(axis=1, keepdims=True), 1)
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axis.imshow(shares, cmap=drawing.shades(), vmin=0, vmax=1, aspect="auto")
     if len(names) <= NUMBERED:
         for (y, x), count in np.ndenumerate(found.confusion):
             color = "white" if shares[y, x] > drawing.LIGHT else "black"

@@ -25,10 +25,13 @@ NOTE = (
 Cell = tuple[str, str]  # method, task
 
 
-def write(studies: Mapping[Cell, optuna.Study], name: str, trials: int, out: Path) -> list[Path]:
+def write(
+    studies: Mapping[Cell, optuna.Study], name: str, trials: int, out: Path, highlight: str = HIGHLIGHT
+) -> list[Path]:
     """Write ``out``/NAME.png, .svg and .pdf: a row of panels per method, a column per task.
 
     ``trials`` is the number of trials that every study was asked for; its first is the default of the method.
+    The name of the method ``highlight`` stands out.
     """
     matplotlib.use("Agg")
     rows, columns = (list(dict.fromkeys(part)) for part in zip(*studies, strict=True))
@@ -46,7 +49,7 @@ def write(studies: Mapping[Cell, optuna.Study], name: str, trials: int, out: Pat
         )
         figure.supxlabel(NOTE, fontsize=7, color="0.4", y=0.12 / high, va="bottom")
         for own, method in zip(axes, rows, strict=True):
-            color = drawing.HIGHLIGHTED if method == HIGHLIGHT else "black"
+            color = drawing.HIGHLIGHTED if method == highlight else "black"
             own[0].set_ylabel(drawing.plain(method), fontsize=9, color=color)
             for axis, task in zip(own, columns, strict=True):
                 if (method, task) in studies:
