@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.cli import add_data_root, command_parser, console, guarded, say
 from benchmarks.files.root import Missing, data_root, use_data_root
-from methods.errors import UserError, check, unknown
+from methods.errors import UserError, check, check_known
 
 if TYPE_CHECKING:
     from benchmarks.suites import Suite
@@ -169,7 +169,7 @@ def _convert(name: str) -> int:
     from benchmarks import suites
 
     able = {known: run for known in suites.table() if (run := suites.get(known).convert)}
-    check(name in able, unknown("suite with files to convert", name, able))
+    check_known("suite with files to convert", name, able)
     say("written: " + ", ".join(map(str, able[name]())))
     return 0
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from benchmarks.cli import Parser, command_parser, console, guarded
 from benchmarks.sweeps import arguments
 from benchmarks.sweeps.options import add_dtype
-from methods.errors import check, unknown
+from methods.errors import check, check_known
 
 if TYPE_CHECKING:
     from benchmarks.timing.steps import Case, Setting
@@ -160,7 +160,7 @@ def _report(names: Sequence[str], folder: Path, parts: Mapping[str, Callable[[],
     from benchmarks.timing import page
 
     for name in names:
-        check(name in parts, f"--report: {unknown('part', name, parts)}")
+        check_known("part", name, parts, "--report: ")
     out = console()
     for name in names or parts:
         timing = parts[name]()

@@ -133,8 +133,8 @@ def check_name(name: str) -> None:
     Raises:
         UserError: the message has the nearest name and all known names.
     """
-    known = table()
-    check(name in known or name.startswith(BRIDGE), unknown("method", name, known))
+    if not (name in METHODS or name.startswith(BRIDGE) or name in table()):
+        raise UserError(unknown("method", name, table()))
 
 
 def known(name: str) -> bool:

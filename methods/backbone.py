@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from methods.errors import UserError, check, unknown
+from methods.errors import UserError, check_known
 from methods.modality import Modality
 
 Operation = nn.Linear | nn.LayerNorm | nn.Conv1d | nn.Conv2d
@@ -69,10 +69,7 @@ class Block:
         Raises:
             UserError: the block has no such linear; the message starts with ``method``.
         """
-        check(
-            target in self.targets,
-            f"{method}: {unknown('linear of the blocks of this backbone', target, self.targets)}",
-        )
+        check_known("linear of the blocks of this backbone", target, self.targets, f"{method}: ")
         return self.targets[target]
 
     def matrix(self, target: str, method: str) -> tuple[nn.Linear, slice]:

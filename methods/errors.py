@@ -1,7 +1,7 @@
 """The error for a person's mistake: one line that says what was given, what is allowed and what to do."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class UserError(ValueError):
@@ -20,6 +20,16 @@ def check(condition: bool, message: str) -> None:
     """
     if not condition:
         raise UserError(message)
+
+
+def check_known(kind: str, name: str, known: Collection[str], where: str = "") -> None:
+    """Refuse a name that is not known.
+
+    Raises:
+        UserError: what ``unknown`` says, after ``where``.
+    """
+    if name not in known:  # the message is made here alone, because the search for the nearest name takes long
+        raise UserError(where + unknown(kind, name, known))
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

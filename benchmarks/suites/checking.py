@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from benchmarks.files.frames import Frame
 from benchmarks.files.root import Missing
 from benchmarks.suites import Suite
-from methods.errors import check, unknown
+from methods.errors import check_known
 
 FRAME = Frame(224)  # of images that are decoded from files
 
 
 def check_task(suite: Suite, name: str) -> None:
     """Refuse a task that the suite does not have."""
-    check(name in suite.tasks, f"suite {suite.name}: {unknown('task', name, suite.tasks)}")
+    check_known("task", name, suite.tasks, f"suite {suite.name}: ")
 
 
 def faults(suite: Suite, name: str) -> list[str]:

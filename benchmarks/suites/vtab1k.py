@@ -19,7 +19,7 @@ from benchmarks.files.frames import Frame
 from benchmarks.files.layouts import Layout
 from benchmarks.files.root import Missing, data_root
 from benchmarks.suites import Suite, Task, image_lists
-from methods.errors import check, unknown
+from methods.errors import check_known
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,7 +78,7 @@ def task_of(folder: str) -> str:
         UserError: there is none.
     """
     tasks = {name: task for task, names in FOLDERS.items() for name in names}
-    check(folder in tasks, unknown("data set of VTAB-1K", folder, tasks))
+    check_known("data set of VTAB-1K", folder, tasks)
     return tasks[folder]
 
 

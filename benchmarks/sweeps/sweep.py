@@ -14,7 +14,7 @@ from benchmarks.files.root import Missing
 from benchmarks.records.spec import Dtype, Spec
 from benchmarks.sweeps import fitting, grid
 from benchmarks.sweeps.grid import Options
-from methods.errors import UserError, check, unknown
+from methods.errors import UserError, check, check_known
 from methods.source import digest
 
 Dtypes = Dtype | Callable[[str], Dtype]  # one for all runs, or a function of the backbone's name
@@ -62,7 +62,7 @@ def merged(sweep: Sweep, values: Mapping[str, Any], where: str) -> Sweep:
     """
     changes: dict[str, Any] = {}
     for name, value in values.items():
-        check(name in FIELDS, f"{where}: {unknown('field', str(name), FIELDS)}")
+        check_known("field", str(name), FIELDS, f"{where}: ")
         changes[name] = value
         if name in ("set", "recipe", "recipes"):
             check(isinstance(value, dict), f"{where}: '{name}' must be a mapping, not {value!r}")
@@ -212,7 +212,7 @@ def named(sweep: Sweep) -> tuple[suites.Suite, list[str], list[str]]:
     names, suite = _methods(sweep), suites.get(sweep.suite)
     tasks = list(dict.fromkeys(sweep.tasks)) or list(suite.tasks)
     for task in tasks:
-        check(task in suite.tasks, f"suite {suite.name}: {unknown('task', task, suite.tasks)}")
+        check_known("task", task, suite.tasks, f"suite {suite.name}: ")
     for backbone in sweep.backbone:
         backbones.modality(backbone)
         backbones.weights_path(backbone)
