@@ -36,6 +36,7 @@ VERBS: Mapping[str, Mapping[str, str]] = {
     },
     "data": {"data": "list, fetch, verify, convert and show data sets"},
     "maintain": {
+        "method": "check that a method keeps the contract, or write the files of a new one",
         "catalog": "write the table of all methods, methods/README.md",
         "pretrain": "train the embedded backbones",
     },

@@ -17,9 +17,8 @@ def starts_as_the_frozen_backbone(case: Case) -> None:
         equal = torch.equal(case.wire().pooled(case.inputs), case.backbone()(case.inputs))
     promised = case.cls.identity_at_start
     # options may take away what makes another start
-    said = (
-        f"identity_at_start is {promised}, but the untrained output {'equals' if equal else 'is not'} the frozen one's"
-    )
+    found = "equals" if equal else "is not"
+    said = f"identity_at_start is {promised}, but the untrained output {found} the frozen one"
     expect(equal == promised or (equal and bool(case.options)), said)
 
 

@@ -7,7 +7,9 @@ import pytest
 
 import methods
 from benchmarks import backbones
-from benchmarks.contract import PROMISES, Case, checks, frozen, options, weights
+from benchmarks.contract import checks, frozen, options, weights
+from benchmarks.contract.case import Case
+from benchmarks.contract.promises import PROMISES
 from methods.errors import UserError
 from tests.support import tiny
 
