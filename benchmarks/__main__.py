@@ -19,6 +19,7 @@ VERBS: Mapping[str, Mapping[str, str]] = {
         "reproduce": "train recorded runs again, and say whether their numbers come out again",
     },
     "look at results": {
+        "runs": "list finished runs with the keys by which other verbs name them",
         "leaderboard": "write the tables and the page of results from the records",
         "pareto": "draw accuracy against trained parameters",
         "ranks": "draw the mean ranks of methods with their critical difference",

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.cli import guarded
+from benchmarks.cli import guarded, next_step
 from benchmarks.figures import drawing
 from methods.errors import UserError
 
@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.out,
     )
     print(f"written: {args.out}")
+    next_step("open", args.out)
     return 0
 
 

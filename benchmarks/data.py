@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import add_data_root, command_parser, console, guarded, say
+from benchmarks.cli import add_data_root, command_parser, console, guarded, next_step, say
 from benchmarks.files.root import Missing, data_root, use_data_root
 from methods.errors import UserError, check, check_known
 
@@ -80,8 +80,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_task(suite, args.task)
         samples.draw(suite, args.task, args.out)
         say(f"written: {args.out}")
+        next_step("open", args.out)
         return 0
-    return _verify(suite, args.tasks or list(suite.tasks))
+    status = _verify(suite, args.tasks or list(suite.tasks))
+    root = ["--data-root", args.data_root] if args.data_root else []
+    next_step("python -m benchmarks.run --methods linear lora --suite", suite.name, *root)
+    return status
 
 
 def show_list() -> int:

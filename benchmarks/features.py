@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import guarded
+from benchmarks.cli import add_data_root, guarded, next_step
 from benchmarks.figures import drawing
+from benchmarks.files.root import use_data_root
 from methods.errors import check
 
 if TYPE_CHECKING:
@@ -21,18 +22,21 @@ SAMPLES = 500
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this verb."""
-    return drawing.parser(
+    p = drawing.parser(
         "features",
         f"Draw t-SNE of the features of {SAMPLES} test samples before and after tuning: the features of the frozen "
         "backbone, and the features that the head of the trained model sees.",
         {"draw the only run of LoRA in a folder": "lora --results try -o features.png"},
     )
+    add_data_root(p)
+    return p
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw one run. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
+    use_data_root(args.data_root)
     record = drawing.asked(args)  # before torch is imported: a wrong name is told at once
     from benchmarks import suites
     from benchmarks.figures import features as pictures
@@ -56,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.out,
     )
     print(f"written: {args.out}")
+    next_step("open", args.out)
     return 0
 
 

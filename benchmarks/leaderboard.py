@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from benchmarks.cli import add_costs, add_highlight, add_results, command_parser, console, guarded
+from benchmarks.cli import add_costs, add_highlight, add_results, command_parser, console, guarded, next_step
 
 EXAMPLES = {
     "write the tables, the page and the figures of a folder": "--results try",
@@ -46,20 +46,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = console()
     show = partial(out.print, highlight=False, soft_wrap=True)
     if args.compare:
-        show("\n".join(comparison.lines(load(args.results, args.suite), *args.compare)))
+        show("\n".join(comparison.lines(load(args.results, args.suite, shared=True), *args.compare)))
         return 0
     if args.summary:
-        show(to_markdown(summary(comparable(load(args.results, args.suite)), args.summary)))
+        show(to_markdown(summary(comparable(load(args.results, args.suite, shared=True)), args.summary)))
         return 0
     if args.published:
         table, written = report.write_published(args.results, args.published, args.highlight)
         tasks = [str(name) for name in table.cells if name in suites.get(args.published).tasks]
         screen.show(out, [table], costs=True, hidden=tasks if len(tasks) > screen.MANY_TASKS else ())
     else:
-        frame = load(args.results, args.suite)
+        frame = load(args.results, args.suite, shared=True)
         gc.freeze()  # the frame stays until the end; otherwise Python looks for garbage in it again and again
         written = report.save(frame, args.results, partial(screen.show, out, costs=args.costs), args.highlight)
     out.print("written: " + ", ".join(map(str, written)), soft_wrap=True)
+    next_step("open", next((path for path in written if path.suffix == ".html"), written[0]))
     return 0
 
 

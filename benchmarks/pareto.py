@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import add_highlight, add_results, command_parser, guarded
+from benchmarks.cli import add_highlight, add_results, command_parser, guarded, next_step
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,9 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.tables.reader import load
     from benchmarks.tables.rows import comparable
 
-    groups = comparable(load(args.results, args.suite))
+    groups = comparable(load(args.results, args.suite, shared=True))
     written = pareto.write(groups, args.out or args.results / "figures", args.highlight)
     print("written: " + ", ".join(map(str, written)))
+    next_step("open", written[0])
     return 0
 
 

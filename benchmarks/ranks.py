@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import add_highlight, add_results, command_parser, guarded
+from benchmarks.cli import add_highlight, add_results, command_parser, guarded, next_step
 from methods.errors import check
 
 
@@ -34,11 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.tables.reader import load
     from benchmarks.tables.rows import comparable
 
-    groups = comparable(load(args.results, args.suite))
+    groups = comparable(load(args.results, args.suite, shared=True))
     written = ranks.write(groups, args.out or args.results / "figures", args.highlight)
     few = f"no set of comparable runs in {args.results} has {ranks.FEWEST_METHODS} methods that all have the same "
     check(bool(written), f"{few}{ranks.FEWEST_TASKS} or more tasks and a seed in common; run more methods")
     print("written: " + ", ".join(map(str, written)))
+    next_step("open", written[0])
     return 0
 
 

@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import add_results, command_parser, console, guarded
+from benchmarks.cli import add_results, command_parser, console, guarded, next_step
 from methods.errors import check
 
 ENDINGS = (".png", ".svg", ".pdf", ".csv")
@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         drawing.save(picture.draw(found, title), args.out)
     if args.out:
         print(f"written: {args.out}")
+        next_step("open", args.out)
         return 0
     out, accuracy = console(), record["accuracy"]
     out.print(f"{title}: {100 * accuracy['test']:.1f} % of {accuracy['test_samples']} test samples", soft_wrap=True)

@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import add_costs, add_highlight, add_results, command_parser, console, guarded, progress, warn
+from benchmarks.cli import (
+    add_costs,
+    add_highlight,
+    add_results,
+    command_parser,
+    console,
+    guarded,
+    next_step,
+    progress,
+    warn,
+)
 from benchmarks.files.root import use_data_root
 from benchmarks.sweeps import arguments, options
 from benchmarks.tracking.address import add_tracking
@@ -49,6 +59,8 @@ def parser() -> argparse.ArgumentParser:
     instead.add_argument(
         "--dry-run", action="store_true", help="show the runs, their parameters and the time they need"
     )
+    rate = "with --dry-run: runs will train on a device this many times as fast as this one; `speed` measures both"
+    what.add_argument("--rate", type=float, metavar="FACTOR", help=rate)
     instead.add_argument("--list", action="store_true", help="show all methods, suites, tasks and backbones")
     old = "count the records that other code of a method made as finished (default: train these runs again)"
     what.add_argument("--keep-outdated", action="store_true", help=old)
@@ -71,6 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train the runs. Returns 0 if all have a record, 1 if any failed, 2 for a person's mistake."""
     args = parser().parse_args(argv)
     use_data_root(args.data_root)
+    check(args.rate is None or args.dry_run, "--rate is for estimates: add --dry-run, or leave --rate out")
+    check(args.rate is None or args.rate > 0, f"--rate {args.rate} must be positive")
     asked = arguments.sweep(args)  # before torch is imported: a wrong name is told at once
     import torch
 
@@ -97,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.dry_run:
         from benchmarks.sweeps import plan
 
-        return plan.show(specs, args.results, place)
+        return plan.show(specs, args.results, place, args.rate or 1.0)
     store.prepare(args.results)
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
     if uri and todo:
@@ -151,17 +165,19 @@ def _execute(todo: Sequence[Spec], results: Path, place: Place, *, again: bool, 
 
 
 def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, args: argparse.Namespace) -> None:
-    from benchmarks.records import store
+    from benchmarks.records import shared, store
     from benchmarks.sweeps import report
     from benchmarks.tables import screen
     from benchmarks.tables.leaderboard import tables
-    from benchmarks.tables.reader import load
+    from benchmarks.tables.reader import asked, load
 
     out, results = console(), args.results
     done = [spec for spec in specs if store.finished(results, spec)]
+    for spec in done:
+        shared.note(results, store.read(store.record_path(results, spec)), spec.tuning)
     if done:
-        frame = load(results)
-        screen.show(out, tables(frame[frame["key"].isin({spec.key for spec in done})]), costs=args.costs)
+        frame = load(results, shared=True)
+        screen.show(out, tables(asked(frame, done)), costs=args.costs)
         written = report.save(frame, results, highlight=args.highlight)
         out.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True)
     out.print(f"records: {results / store.RUNS}, task files: {results / store.ADAPTERS}", soft_wrap=True)
@@ -172,6 +188,11 @@ def _report(specs: Sequence[Spec], todo: Sequence[Spec], outcome: Outcome, args:
     for spec, reason in outcome.failed.items():
         line = f"failed: {spec}: {reason} (traceback: {store.trace_path(results, spec)})"
         out.print(line, style="red", soft_wrap=True)
+    if outcome.failed:
+        next_step("correct that and run the same command again")
+    else:
+        next_step("open", results / "leaderboard.html")
+        next_step("list the keys of runs for predict and export: python -m benchmarks.runs --results", results)
 
 
 if __name__ == "__main__":

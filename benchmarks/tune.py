@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import add_highlight, add_results, command_parser, console, guarded, progress
+from benchmarks.cli import add_highlight, add_results, command_parser, console, guarded, next_step, progress
 from benchmarks.files.root import use_data_root
 from benchmarks.sweeps import arguments, options
 from methods.errors import check
@@ -87,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _report(searches, database, args.results, args.highlight)
     for line in broken:
         console().print(f"failed: {line}", style="red", soft_wrap=True)
+    if not broken:
+        next_step("python -m benchmarks.run --tuned", *_same(args))
     return 1 if broken else 0
 
 
@@ -160,8 +162,17 @@ def _report(searches: Sequence[Search], database: StudyDatabase, results: Path, 
         picture.write(found, suite, searches[0].trials, results / "figures" / "tuning", highlight)
     out = console()
     out.print(table)
-    written = f"{results / tuned.CONFIGS}, {results / 'figures' / 'tuning'}"
-    out.print(f"written: {written}; use the configurations with python -m benchmarks.run --tuned", soft_wrap=True)
+    out.print(f"written: {results / tuned.CONFIGS}, {results / 'figures' / 'tuning'}", soft_wrap=True)
+
+
+def _same(args: argparse.Namespace) -> list[str]:
+    """Return the arguments with which ``run`` trains what was tuned."""
+    words = ["--seeds", "0", "1", "2"]
+    for name in ("methods", "suite", "tasks", "backbone", "data_root", "config", "recipe", "results"):
+        value = getattr(args, name)
+        if value:
+            words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
+    return words + ["--compile"] * args.compile
 
 
 if __name__ == "__main__":

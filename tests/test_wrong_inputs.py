@@ -480,7 +480,7 @@ ROWS = {
     ),
     "no such run": (
         "features nothing --results none -o f.png",
-        "'nothing' names no run below none/runs; give a record's path or key",
+        "'nothing' names no run below none/runs; give a record's path or key; ...",
     ),
     # predict
     "no photo": ("predict linear.safetensors", "the following arguments are required: PHOTO" + HELP.format("predict")),
@@ -490,7 +490,7 @@ ROWS = {
     ),
     "no run to predict with": (
         "predict 0000 empty.yaml --results none",
-        "'0000' names no run below none/runs; give a record's path or key",
+        "'0000' names no run below none/runs; give a record's path or key; ...",
     ),
     "a text as a model": ("predict text.safetensors empty.yaml", "cannot read task file text.safetensors: ..."),
     "a folder without photos": (
@@ -550,7 +550,7 @@ ROWS = {
     ),
     "no run to export": (
         "export 0000 -o y.safetensors --results none",
-        "'0000' names no run below none/runs; give a record's path or key",
+        "'0000' names no run below none/runs; give a record's path or key; ...",
     ),
     "no task file": ("export x.safetensors -o y.safetensors", "cannot read x.safetensors: No such file or directory"),
     "a pipe as task file": (

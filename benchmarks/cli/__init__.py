@@ -11,7 +11,7 @@ from benchmarks.cli.arguments import (
     command_parser,
 )
 from benchmarks.cli.guard import Main, cannot, guarded
-from benchmarks.cli.screen import console, progress, say, warn
+from benchmarks.cli.screen import console, next_step, progress, say, warn
 from benchmarks.cli.texts import duration, masked, visible
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "duration",
     "guarded",
     "masked",
+    "next_step",
     "progress",
     "say",
     "visible",

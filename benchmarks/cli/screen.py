@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shlex
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli.texts import masked, one_line, visible
@@ -24,6 +26,11 @@ def warn(message: str) -> None:
 def say(line: str) -> None:
     """Show one line on stdout."""
     print(visible(masked(line)))
+
+
+def next_step(command: str, *paths: str | Path) -> None:
+    """Say on stdout what a person would do next: an action or a command, and the paths that it takes."""
+    say(" ".join(["next:", command, *(shlex.quote(str(path)) for path in paths)]))
 
 
 def console() -> Console:

@@ -33,7 +33,7 @@ def one_line(message: str) -> str:
 def duration(seconds: float) -> str:
     """Return a time in a unit that suits it: "52 s", "48 min", "5 h 20 min", or from 48 hours on "3 d 4 h"."""
     minutes, hours = round(seconds / 60), round(seconds / 3600)
-    if seconds < 119.5:
+    if seconds < 89.5:
         return f"{seconds:.0f} s"
     if minutes < 120:
         return f"{minutes} min"

@@ -1,5 +1,6 @@
 """The order of runs: the longest first, so that no worker starts a long run when the others are done."""
 
+import json
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,8 @@ from benchmarks.backbones import Source
 from benchmarks.records import store
 from benchmarks.records.spec import Recipe, Spec
 
-Kind = tuple[str, str, Recipe]  # method, identity of the backbone, recipe: they decide the time of a run
+Kind = tuple[str, str, str, Recipe]  # method, its options, identity of the backbone, recipe: they decide the time
+FREE = ("lr", "weight_decay")  # options that change no time
 
 
 def longest_first(specs: Sequence[Spec], results: Path) -> list[Spec]:
@@ -26,9 +28,7 @@ def recorded_seconds(records: Iterable[dict[str, Any]]) -> dict[Kind, float]:
     """Return the median training time in seconds of each kind of run that has records."""
     times: dict[Kind, list[float]] = defaultdict(list)
     for record in records:
-        spec = record["spec"]
-        known = (spec["method"], Source(**spec["backbone"]).identity, Recipe(**spec["recipe"]))
-        times[known].append(record["cost"]["train_seconds"])
+        times[kind_of(record["spec"])].append(record["cost"]["train_seconds"])
     return {known: statistics.median(seconds) for known, seconds in times.items()}
 
 
@@ -44,4 +44,14 @@ def take(waiting: list[Spec], seconds: Mapping[Kind, float], deaths: Mapping[Spe
 
 
 def kind(spec: Spec) -> Kind:
-    return spec.method, spec.backbone.identity, spec.recipe
+    return spec.method, _options(spec.to_json()["config"]), spec.backbone.identity, spec.recipe
+
+
+def kind_of(spec: Mapping[str, Any]) -> Kind:
+    """The kind of a run by the spec of its record."""
+    identity = Source(**spec["backbone"]).identity
+    return spec["method"], _options(spec["config"]), identity, Recipe(**spec["recipe"])
+
+
+def _options(config: Mapping[str, Any]) -> str:
+    return json.dumps({name: value for name, value in config.items() if name not in FREE}, sort_keys=True)

@@ -111,6 +111,17 @@ def check_labels(labels: Any, classes: int) -> None:
     check(fits, f"labels are not the names of {classes} classes")
 
 
+def check_tuning(tuning: Any) -> None:
+    """Check that what says who chose a run's options is a study, or None.
+
+    Raises:
+        UserError: it is something else.
+    """
+    check(tuning is None or isinstance(tuning, dict), f"a tuning is {ascii(tuning)[:40]}, not an object")
+    if tuning is not None:
+        _check_types(tuning, "tuning", TYPES["tuning"])
+
+
 def times(record: Values) -> tuple[float, ...] | None:
     """The measured times of a run, which no other run has; None where a record lacks them."""
     steps = record["cost"].get("step_ms")

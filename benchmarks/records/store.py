@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -16,7 +17,7 @@ from benchmarks.cli import warn
 from benchmarks.files.places import check_plain, hidden
 from benchmarks.files.sharing import make_folder
 from benchmarks.files.writing import write_atomic
-from benchmarks.records import evidence
+from benchmarks.records import evidence, shared
 from benchmarks.records.spec import Result, Spec, stem_of
 from methods.errors import UserError, check
 
@@ -110,9 +111,12 @@ def write(results: Path, result: Result) -> Path:
     """Write the record of a finished run, whole or not at all, and delete the trace of earlier attempts."""
     path = record_path(results, result.spec)
     record = evidence.seal(_parsed(json.dumps(result.to_json()).encode()))
-    if path.exists() and recorded(results, result.spec) is None:
+    before = recorded(results, result.spec)
+    if path.exists() and before is None:
         path.replace(path.with_name(path.name + KEPT))
     write_atomic(path, json.dumps(record, indent=1) + "\n")
+    if before is not None:
+        shared.note(results, record, before["tuning"])
     trace_path(results, result.spec).unlink(missing_ok=True)
     shutil.rmtree(scratch_path(results, result.spec), ignore_errors=True)
     return path
@@ -174,9 +178,10 @@ def find(results: Path, run: str) -> dict[str, Any]:
     paths = [(path, Path(path).stem) for path in _paths(results)]
     found = [(path, stem) for path, stem in paths if stem.startswith(run) or stem.rpartition("-")[2].startswith(run)]
     if len(found) != 1:
+        lists = f"python -m benchmarks.runs --results {shlex.quote(str(results))} lists them"
         names = ", ".join(stem for _, stem in found[:5]) + (" ..." if len(found) > 5 else "")
         which = f"{len(found)} runs ({names})" if found else "no run"
-        raise UserError(f"'{run}' names {which} below {results / RUNS}; give a record's path or key")
+        raise UserError(f"'{run}' names {which} below {results / RUNS}; give a record's path or key; {lists}")
     return read(found[0][0])
 
 

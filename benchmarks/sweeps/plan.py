@@ -5,114 +5,92 @@ A plan trains no run, and needs neither data nor weights.
 
 import dataclasses
 import json
-import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
 import torch
 from rich.table import Table
-from torch import Tensor
 
 from benchmarks import backbones, cli, published, suites
 from benchmarks.backbones.names import parse
-from benchmarks.executors import driver, schedule
+from benchmarks.executors import driver
 from benchmarks.executors.place import Place
 from benchmarks.files.root import data_root
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
-from benchmarks.training import memory, model
-from benchmarks.training.train import Trainer
-from methods.errors import check
+from benchmarks.sweeps.estimate import Estimates, has_weights
+from benchmarks.tables.rows import names
+from benchmarks.training import model
 
-SAMPLES = 2  # training samples of the first measurement
-SLOW = 0.25  # seconds per sample; below this, the measurement is repeated on more samples
-BATCHES = 2  # training batches of the second measurement
-POINTS = 2048  # points per random cloud, which is used if the data are missing
+COLUMNS = ("tasks", "seeds", "runs", "finished", "parameters + head", "training")
 
 
-def show(specs: Sequence[Spec], results: Path, place: Place) -> int:
-    """Print one row per method, backbone and set of options, and the time that the unfinished runs will take."""
-    groups = defaultdict[tuple[str, str], list[Spec]](list)
-    for spec in specs:
-        options = json.dumps({"config": dataclasses.asdict(spec.config), "recipe": dataclasses.asdict(spec.recipe)})
-        groups[f"{spec.method} on {spec.backbone.name}", options].append(spec)
-    columns = ("method on backbone", "tasks", "seeds", "runs", "finished", "parameters + head", "estimated time")
-    table = Table(*columns, "published", title="plan")
-    known = schedule.recorded_seconds(store.each(results))
-    total, timed = 0.0, place.device if torch.cuda.is_available() else torch.device("cpu")
+def show(specs: Sequence[Spec], results: Path, place: Place, rate: float = 1.0) -> int:
+    """Print one row per row of the leaderboard and backbone, and how long its unfinished runs will train.
+
+    ``rate`` says how many times as fast as here runs will train.
+    """
+    timed = place.device if torch.cuda.is_available() else torch.device("cpu")
+    known, left, done = Estimates(results, timed), dict[str, float](), {s for s in specs if store.finished(results, s)}
+    rows = _rows(specs)
     with cli.progress() as bar:
-        for (label, _), members in bar.track(groups.items(), description="timing a few batches of each method"):
-            finished = sum(store.finished(results, spec) for spec in members)
-            counts = model.build(members[0], pretrained=_has_weights(members[0])).count()
-            recorded = known.get(schedule.kind(members[0]))
-            per_run = _seconds_per_run(members[0], timed) if recorded is None else recorded
-            seconds = per_run * (len(members) - finished)
-            total += seconds
-            sizes = [str(len({getattr(s, name) for s in members})) for name in ("task", "seed")]
-            params = f"{counts['method']:,} + {counts['head']:,}"
-            cells = [*sizes, str(len(members)), str(finished), params, cli.duration(seconds), _published(members)]
-            table.add_row(label, *cells)
+        for label, members in bar.track(rows.items(), description="timing a few batches of each method"):
+            left[label] = sum(known.seconds(spec) for spec in members if spec not in done) / rate
+    reported = {label: _published(members) for label, members in rows.items()}
     out = cli.console()
-    out.print(table)
+    out.print(_table(rows, done, left, reported))
     for line in _missing(specs):
         out.print(line, soft_wrap=True)
     if place.executor == "slurm":
-        todo = [spec for spec in specs if not store.finished(results, spec)]
+        todo = [spec for spec in specs if spec not in done]
         out.print(driver.executor("slurm").script(todo, results, place), soft_wrap=True)
     at_a_time = f"with {place.workers} at a time" if place.workers else "if only one ran at a time"
-    time_left = cli.duration(total / (place.workers or 1))
-    out.print(f"{len(specs)} runs, about {time_left} on {timed} {at_a_time}; nothing was run")
+    where = f"{timed}" if rate == 1 else f"a device {rate:g} times as fast as {timed}"
+    time_left = cli.duration(sum(left.values()) / (place.workers or 1))
+    out.print(f"{len(specs)} runs, about {time_left} on {where} {at_a_time}; nothing was run", soft_wrap=True)
+    cli.next_step("run the same command without --dry-run")
     return 0
 
 
-def _seconds_per_run(spec: Spec, device: torch.device) -> float:
-    """The training time of a run, estimated from a few samples.
-
-    Raises:
-        UserError: memory ran out.
-    """
-    task = suites.get(spec.suite).tasks[spec.task]
-    samples = task.train + (task.val if spec.recipe.train_split == "trainval" else 0)
-    try:
-        per_sample = _seconds_per_sample(spec, device, SAMPLES)
-        if per_sample < SLOW:
-            per_sample = _seconds_per_sample(spec, device, min(spec.recipe.batch_size * BATCHES, max(SAMPLES, samples)))
-    except (RuntimeError, MemoryError) as error:
-        check(not memory.ran_out(error), f"{spec}: {memory.told(error)}; give a smaller batch_size or smaller options")
-        raise
-    return per_sample * samples * model.build(spec, pretrained=False).method.epochs(spec.recipe.epochs)
-
-
-def _seconds_per_sample(spec: Spec, device: torch.device, samples: int) -> float:
-    """The time per sample in an epoch of training on ``samples`` samples, whose values do not change it."""
-    x, y = _samples(spec, samples)
-    changes = {"epochs": 1, "warmup_epochs": 0, "checkpoint_rule": "last", "train_split": "trainval"}
-    changes["batch_size"] = min(spec.recipe.batch_size, samples)
-    recipe = dataclasses.replace(spec.recipe, **changes)  # type: ignore[arg-type]
-    tuned = model.build(spec, pretrained=_has_weights(spec))
-    dtype: torch.dtype = getattr(torch, spec.dtype)
-    trainer = Trainer(tuned, recipe, lambda split: (x, y), seed=spec.seed, device=device, dtype=dtype)
-    trainer.train()  # not timed: the first steps of a process are slower
-    start = time.perf_counter()
-    trainer.train()
-    return (time.perf_counter() - start) / len(trainer.x)
+def _table(
+    rows: Mapping[str, Sequence[Spec]],
+    done: set[Spec],
+    left: Mapping[str, float],
+    reported: Mapping[str, str],
+) -> Table:
+    table = Table(title="plan")
+    table.add_column("method on backbone", overflow="fold")
+    for column in COLUMNS:
+        table.add_column(column, justify="right", no_wrap=column != "parameters + head")
+    if any(reported.values()):
+        table.add_column("published", overflow="fold")
+    for label, members in rows.items():
+        sizes = [str(len({getattr(spec, name) for spec in members})) for name in ("task", "seed")]
+        counts = model.build(members[0], pretrained=has_weights(members[0])).count()
+        runs = [str(len(members)), str(sum(spec in done for spec in members))]
+        cells = [*sizes, *runs, f"{counts['method']:,} + {counts['head']:,}", cli.duration(left[label])]
+        table.add_row(label, *cells, *([reported[label]] if any(reported.values()) else []))
+    return table
 
 
-def _samples(spec: Spec, count: int) -> tuple[Tensor, Tensor]:
-    """Random images, because decoding takes long; clouds of the suite, or random clouds if its data are missing."""
-    size, y = spec.backbone.image_size, torch.arange(count) % spec.classes
-    if size is not None:
-        return torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8), y
-    if spec.data_fingerprint == backbones.ABSENT:
-        per_point = suites.get(spec.suite).tasks[spec.task].kind.per_point  # the fourth number, a category, is then 0
-        return torch.rand(count, POINTS, 3 + per_point), torch.zeros(count, POINTS).long() if per_point else y
-    x, y = suites.get(spec.suite).of_seed(spec.seed).load(spec.task, "train", frame=None)
-    return x[:count], y[:count]
-
-
-def _has_weights(spec: Spec) -> bool:
-    return spec.backbone.sha256 != backbones.ABSENT
+def _rows(specs: Sequence[Spec]) -> dict[str, list[Spec]]:
+    """Group runs by their row of the leaderboard, their backbone, and the fields in which recipes differ."""
+    texts = {
+        "spec.method": [spec.method for spec in specs],
+        "spec.config": [json.dumps(spec.to_json()["config"]) for spec in specs],
+        "tuning": [json.dumps(spec.tuning) if spec.tuning else None for spec in specs],
+    }
+    recipes = defaultdict[str, list[dict[str, object]]](list)
+    for spec in specs:
+        recipes[spec.backbone.name].append(dataclasses.asdict(spec.recipe))
+    rows = defaultdict[str, list[Spec]](list)
+    for spec, name in zip(specs, names(pd.DataFrame(texts)), strict=True):
+        own, others = dataclasses.asdict(spec.recipe), recipes[spec.backbone.name]
+        differing = (f"{field}={value}" for field, value in own.items() if any(one[field] != value for one in others))
+        rows[", ".join([f"{name} on {spec.backbone.name}", *differing])].append(spec)
+    return rows
 
 
 def _published(members: Sequence[Spec]) -> str:
@@ -131,7 +109,7 @@ def _published(members: Sequence[Spec]) -> str:
 def _missing(specs: Sequence[Spec]) -> list[str]:
     """One line on data and one on weights that are missing."""
     tasks = sorted({spec.task for spec in specs if spec.data_fingerprint == backbones.ABSENT})
-    weights = sorted({spec.backbone.name for spec in specs if not _has_weights(spec)})
+    weights = sorted({spec.backbone.name for spec in specs if not has_weights(spec)})
     data = f"the data of {len(tasks)} tasks of suite {specs[0].suite} ({', '.join(tasks)})"
     lines = [f"missing below {data_root()}: {data}"] if tasks else []
     counted = "parameters were counted with random weights"

@@ -10,12 +10,11 @@ from benchmarks.figures import forest, pareto, ranks, shots
 from benchmarks.figures import published as figure
 from benchmarks.files.writing import write_atomic
 from benchmarks.html.page import render
-from benchmarks.records import store
 from benchmarks.tables import published as beside
 from benchmarks.tables.formats import COMMAND, to_csv, to_markdown, to_page, to_tex
 from benchmarks.tables.leaderboard import of_groups
 from benchmarks.tables.parquet import to_parquet
-from benchmarks.tables.reader import to_frame
+from benchmarks.tables.reader import for_rows, to_frame
 from benchmarks.tables.rows import comparable
 from benchmarks.tables.table import Table
 
@@ -39,7 +38,7 @@ def save(
         "leaderboard.csv": to_csv(made),
         "leaderboard.tex": to_tex(made),
         "leaderboard.html": render(frame, groups, made, highlight),
-        "runs.parquet": to_parquet(frame),
+        "runs.parquet": to_parquet(frame.drop_duplicates("key")),
     }
     for name, content in contents.items():
         write_atomic(results / name, content)
@@ -56,7 +55,7 @@ def write_published(results: Path, suite: str, highlight: str = HIGHLIGHT) -> tu
         UserError: no published numbers of that suite are known.
     """
     beside.check(suite)
-    frame = to_frame(store.each(results))
+    frame = to_frame(for_rows(results))
     groups = [] if frame.empty else comparable(frame)
     table = beside.table(suite, groups)
     made = f"Made from `benchmarks/published/*.csv` and the run records by `{COMMAND} --published {suite}`."

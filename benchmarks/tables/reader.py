@@ -1,6 +1,6 @@
 """Reading run records into one table: one row per run, one column per field."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,9 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from benchmarks.records import shared as notes
 from benchmarks.records import store
+from benchmarks.records.spec import Spec
 from methods.errors import UserError, unknown
 
 # The fields of these objects differ from run to run, so each object is one column of JSON text.
@@ -16,13 +18,15 @@ TEXTS = ("spec.config", "spec.recipe", "environment.packages", "report", "tuning
 HISTORY = "history."
 
 
-def load(results: Path, suite: str | None = None) -> pd.DataFrame:
+def load(results: Path, suite: str | None = None, *, shared: bool = False) -> pd.DataFrame:
     """Read the finished runs below a results folder, of one suite or of all, ordered by the path of the record.
+
+    With ``shared`` a run that two rows of a table share comes twice, with the ``tuning`` of each row.
 
     Raises:
         UserError: there is no record, or the suite has none.
     """
-    frame = to_frame(store.each(results))
+    frame = to_frame(for_rows(results) if shared else store.each(results))
     if frame.empty:
         raise UserError(f"no run records below {results / store.RUNS}; make some with: python -m benchmarks.run")
     if suite is None:
@@ -31,6 +35,27 @@ def load(results: Path, suite: str | None = None) -> pd.DataFrame:
     if suite not in suites:
         raise UserError(f"{results}: {unknown('suite', suite, suites)}")
     return frame[frame["spec.suite"] == suite]
+
+
+def for_rows(results: Path) -> Iterator[dict[str, Any]]:
+    """Yield the record of every finished run, as often as there are rows that it belongs to."""
+    for record in store.each(results):
+        yield record
+        for tuning in notes.tunings(results, record):
+            yield record | {"tuning": tuning}
+
+
+def asked(frame: pd.DataFrame, specs: Iterable[Spec]) -> pd.DataFrame:
+    """Return the runs of these specs, in the rows that they were asked for."""
+    wanted = {(spec.key, _text(spec.tuning)) for spec in specs}
+    rows = zip(frame["key"], frame["tuning"], strict=True)
+    return frame[
+        [(key, _text(orjson.loads(tuning) if isinstance(tuning, str) else None)) in wanted for key, tuning in rows]
+    ]
+
+
+def _text(tuning: Any) -> bytes:
+    return orjson.dumps(tuning, option=orjson.OPT_SORT_KEYS)
 
 
 def to_frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

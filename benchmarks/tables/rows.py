@@ -36,7 +36,7 @@ def comparable(frame: pd.DataFrame) -> list[pd.DataFrame]:
     suite = [titled(name, number) for name, number in zip(frame["spec.suite"], versions, strict=True)]
     metric = frame.get("accuracy.metric", pd.Series(None, frame.index, dtype=object)).fillna("accuracy")
     named = {"spec.backbone.name": backbone}
-    frame = frame.assign(row=_names(frame), recipe=recipe, suite=suite, metric=metric, **named)
+    frame = frame.assign(row=names(frame), recipe=recipe, suite=suite, metric=metric, **named)
     return [_shortened(_data_apart(group)) for _, group in frame.groupby(list(SAME), sort=True)]
 
 
@@ -85,7 +85,7 @@ def _letter(number: int) -> str:
     return (_letter(more - 1) if more else "") + chr(ord("a") + last)
 
 
-def _names(frame: pd.DataFrame) -> list[str]:
+def names(frame: pd.DataFrame) -> list[str]:
     """Name the row of each run: its method, and the options that are not at their defaults.
 
     Tuning may find other options on each task, but all tasks belong to one row. The name of a tuned run therefore has

@@ -30,8 +30,8 @@ def test_a_line_per_ended_run_tells_its_outcome_and_the_time_left(tmp_path, spec
     ("seconds", "text"),
     [
         (0.4, "0 s"),
-        (119, "119 s"),
-        (119.6, "2 min"),
+        (89, "89 s"),
+        (90, "2 min"),
         (2880, "48 min"),
         (7199, "2 h 0 min"),
         (47.4 * 3600, "47 h 24 min"),
