@@ -45,7 +45,7 @@ def test_a_plan_of_missing_data_shows_time_and_published_numbers(tmp_path, capsy
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if line.startswith("│")]
     firsts = [row for row in rows if row[0].endswith("vit_nano")]
     assert [row[:5] for row in firsts] == [
-        [f"{name} on vit_nano", "19", "2", "38", "0"] for name in ("linear", "lora", "lora")
+        [f"{name} on vit_nano", "19", "2", "38", "0"] for name in ("linear", "lora rank=4", "lora")
     ]
     assert all(re.fullmatch(r"\d+ (s|min|h \d+ min)", row[6]) for row in firsts)
     shown = " ".join(cell for row in rows for cell in row[7:])
