@@ -15,6 +15,7 @@ VERBS: Mapping[str, Mapping[str, str]] = {
     "train": {
         "run": "train methods on tasks; writes records, a leaderboard and a Pareto plot",
         "tune": "search the hyper-parameters of methods on the validation split",
+        "recommend": "find out which method to take for your own data",
         "speed": "measure the time and memory of training steps",
         "reproduce": "train recorded runs again, and say whether their numbers come out again",
     },

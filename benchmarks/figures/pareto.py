@@ -84,10 +84,13 @@ def write(groups: Sequence[pd.DataFrame], out: Path, highlight: str = HIGHLIGHT)
 
     The points of the method ``highlight`` stand out. Returns the paths; without a panel nothing is written.
     """
-    matplotlib.use("Agg")
     made = [_panel(group, found) for group in groups if (found := points(group, highlight))]
-    if not made:
-        return []
+    return draw(made, "pareto", out) if made else []
+
+
+def draw(made: Sequence[Panel], name: str, out: Path) -> list[Path]:
+    """Write panels, one below the other, as ``out``/NAME.png, .svg and .pdf. Returns the paths."""
+    matplotlib.use("Agg")
     with plt.rc_context(drawing.STYLE):
         height = TOP + AXIS + BOTTOM
         figure, axes = plt.subplots(len(made), 1, figsize=(WIDTH, height * len(made)), squeeze=False)
@@ -100,7 +103,7 @@ def write(groups: Sequence[pd.DataFrame], out: Path, highlight: str = HIGHLIGHT)
         )
         for axis, panel in zip(axes[:, 0], made, strict=True):
             _draw(axis, panel)
-        return drawing.write(figure, "pareto", out)
+        return drawing.write(figure, name, out)
 
 
 def _draw(axis: Axes, panel: Panel) -> None:

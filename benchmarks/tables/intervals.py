@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -10,6 +12,7 @@ from benchmarks.tables.statistics import TAILS, half_width
 
 ADDED = 4  # samples, half of them right (Agresti and Coull 1998), so that an accuracy of 100 % has an interval as well
 SAMPLES = "accuracy.test_samples"
+NORMAL = stats.norm.ppf(TAILS[1])
 
 
 def means(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -21,8 +24,7 @@ def means(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame
     """
     pivot = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test")
     samples = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values=SAMPLES).reindex_like(pivot)
-    shares = (pivot * samples + ADDED / 2) / (samples + ADDED)
-    variances = shares * (1 - shares) / (samples + ADDED)
+    variances = sampling_variance(pivot, samples)
     if frame["metric"].iloc[0] != "accuracy":
         variances = variances * np.nan
     tasks = pivot.shape[1]
@@ -33,5 +35,11 @@ def means(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame
     seeds = (100 * pivot).groupby(level="row")
     mean, error, counts = seeds.mean(), seeds.sem(), seeds.count()
     half = half_width(error.to_numpy(), counts.to_numpy() - 1)
-    single = stats.norm.ppf(TAILS[1]) * 100 * np.sqrt(variances.where(pivot.notna()).groupby(level="row").mean())
+    single = NORMAL * 100 * np.sqrt(variances.where(pivot.notna()).groupby(level="row").mean())
     return mean, single.where(counts == 1, pd.DataFrame(half, mean.index, mean.columns)), counts
+
+
+def sampling_variance(shares: Any, samples: Any) -> Any:
+    """Return the variance of shares of right samples, from 0 to 1, because the samples were drawn at random."""
+    shares = (shares * samples + ADDED / 2) / (samples + ADDED)
+    return shares * (1 - shares) / (samples + ADDED)

@@ -38,10 +38,13 @@ def make_file(path: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyDatabase:
-    """An SQL database that holds studies. A trial without a heartbeat for ``grace_seconds`` counts as dead."""
+    """An SQL database that holds studies. A trial without a heartbeat for ``grace_seconds`` counts as dead.
+
+    Without ``grace_seconds`` trials have no heartbeat, because one process alone uses the study.
+    """
 
     url: str
-    grace_seconds: int
+    grace_seconds: int | None = None
 
     @cached_property
     def storage(self) -> BaseStorage:
@@ -59,7 +62,7 @@ class StudyDatabase:
                 storage = RDBStorage(
                     template,
                     engine_kwargs=waits,
-                    heartbeat_interval=max(1, self.grace_seconds // 4),
+                    heartbeat_interval=max(1, self.grace_seconds // 4) if self.grace_seconds else None,
                     grace_period=self.grace_seconds,
                 )
             except (*FAILURES, ImportError, RuntimeError) as error:

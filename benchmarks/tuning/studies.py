@@ -181,7 +181,7 @@ def fill(own: optuna.Study, search: Search, database: StudyDatabase) -> list[opt
 
 def _fail_dead(own: optuna.Study, database: StudyDatabase) -> None:
     optuna.storages.fail_stale_trials(own)
-    grace = timedelta(seconds=database.grace_seconds)
+    grace = timedelta(seconds=database.grace_seconds or 0)
     for trial in own.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         assert trial.datetime_start is not None
         # Optuna does not see a trial whose process was killed before its first heartbeat

@@ -1,0 +1,153 @@
+"""The verb recommend: a sentence, a table and a plot; the test split is read after the choice; it can be continued."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+
+from benchmarks import recommend
+from benchmarks.advice import advise, costs, finals, folds, halving
+from benchmarks.records import store
+from benchmarks.suites import folder
+from benchmarks.tuning.databases import StudyDatabase, file_url
+from tests.support.layout_files import write_image_folder
+
+METHODS = ["linear", "bitfit", "lora"]
+SHORT = ["--recipe", "epochs=3", "warmup_epochs=0", "--seeds", "0"]
+Study = optuna.Study
+
+
+def study(results: Path) -> Study:
+    storage = StudyDatabase(url=file_url(results / advise.DATABASE)).storage
+    (summary,) = optuna.get_all_study_summaries(storage)
+    return optuna.load_study(study_name=summary.study_name, storage=storage)
+
+
+def argv(data: Path, results: Path, *more: str) -> list[str]:
+    return [
+        "--data-root",
+        str(data),
+        "--methods",
+        *METHODS,
+        "--results",
+        str(results),
+        "--device",
+        "cpu",
+        *SHORT,
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three classes of twelve images to train on and six to test on."""
+    root = tmp_path_factory.mktemp("data")
+    write_image_folder(root / "photos", ("a", "b", "c"), train=12, test=6)
+    return root
+
+
+@pytest.fixture(scope="module")
+def quick() -> dict[str, object]:
+    """Costs as on a quick machine, because a plan must not depend on the load of this one."""
+    return {"build": 0.1, "train": 0.001, "look": 0.0003, "first": 1.0, "more": 1.0}
+
+
+@pytest.fixture(scope="module")
+def outcome(data, quick, tmp_path_factory):
+    """A recommendation in one round: results, exit status, and the splits that were read, each before or after it."""
+    results, read = tmp_path_factory.mktemp("results"), []
+    own = folder.suite(data)
+
+    def load(task: str, split: str, *, frame: object) -> tuple[torch.Tensor, torch.Tensor]:
+        found = (results / advise.DATABASE).exists() and finals.DECISION in study(results).user_attrs
+        read.append((split, found))
+        return own.load(task, split, frame=frame)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folder, "suite", lambda root: replace(own, load=load))
+        patch.setattr(costs, "measured", lambda spec, device: costs.Cost(**quick))
+        patch.setattr(halving, "MOST_ROUNDS", 1)
+        patch.setattr(finals, "MOST_REPEATS", 1)
+        status = recommend.main(argv(data, results, "--budget", "1h"))
+    return results, status, read
+
+
+def test_the_test_split_is_read_after_the_choice_alone(outcome):
+    _, status, read = outcome
+    assert status == 0
+    assert {after for split, after in read if split == "test"} == {True}
+    assert {split for split, after in read if not after} == {"train", "val"}
+
+
+def test_it_writes_a_sentence_a_table_and_a_plot(outcome):
+    results, _, _ = outcome
+    made = results / "recommendations"
+    assert {path.name for path in made.iterdir()} == {"photos.md", "photos.png", "photos.svg", "photos.pdf"}
+    page = (made / "photos.md").read_text()
+    chosen = study(results).user_attrs[finals.DECISION]["chosen"]
+    assert re.match(rf"Take `{chosen}`: \d+\.\d ± \d+\.\d % on test, .*\.\n", page)
+    assert all(f"| {method} " in page for method in METHODS)
+    assert "orange: the recommended method" in (made / "photos.svg").read_text()
+
+
+def test_every_method_gets_its_default_setting_once(outcome):
+    trials = study(outcome[0]).get_trials()
+    assert [t.params["method"] for t in trials] == METHODS
+    assert {t.params[f"{method}.lr"] for t, method in zip(trials, METHODS, strict=True)} == {1e-2}
+
+
+def test_the_finalists_have_records_and_task_files_that_say_how_they_were_chosen(outcome):
+    results, _, _ = outcome
+    decision = study(results).user_attrs[finals.DECISION]
+    records = store.records(results)
+    assert {r["spec"]["method"] for r in records} == set(decision["finalists"])
+    for record in records:
+        assert record["tuning"]["study"] == study(results).study_name
+        assert record["tuning"]["split"] == f"{folds.FOLDS} folds"
+        assert store.task_file(results, record["key"]).is_file()
+
+
+def test_the_commands_that_it_names_work_on_the_chosen_run(outcome, data, capsys):
+    from benchmarks import predict
+
+    page = (outcome[0] / "recommendations" / "photos.md").read_text()
+    key = re.search(r"benchmarks\.predict (\w+) PHOTOS", page)
+    assert key
+    photos = str(data / "photos" / "test" / "a")
+    assert predict.main([key[1], photos, "--results", str(outcome[0])]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 6
+
+
+def test_a_repetition_trains_nothing_and_says_the_same(outcome, data, capsys, monkeypatch):
+    results, _, _ = outcome
+    before = [path.read_bytes() for path in sorted(results.glob("runs/**/*.json"))]
+    monkeypatch.setattr("benchmarks.advice.halving.judged", None)
+    monkeypatch.setattr("benchmarks.executors.driver.complete", None)
+    assert recommend.main(argv(data, results, "--budget", "1h")) == 0
+    sentence = (results / "recommendations" / "photos.md").read_text().partition("\n")[0]
+    assert capsys.readouterr().out.splitlines()[-1] == sentence
+    assert [path.read_bytes() for path in sorted(results.glob("runs/**/*.json"))] == before
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--budget", "30"], "--budget '30' is no time"),
+        (["--methods", "lora"], "one method is no choice"),
+        (["--set", "lora.rank=[4,8]"], "several sets of options for lora"),
+        (["--recipe", "epochs=[20,30]"], "recipe: give values, not lists"),
+    ],
+)
+def test_a_mistake_is_one_line(words, told, data, tmp_path, complaint):
+    given = {"--methods": METHODS, "--data-root": [str(data)], "--results": [str(tmp_path)], words[0]: words[1:]}
+    assert told in complaint(recommend.main, *(word for name, some in given.items() for word in [name, *some]))
+
+
+def test_several_tasks_are_refused(tmp_path, complaint):
+    for name in ("one", "two"):
+        write_image_folder(tmp_path / "data" / name, train=4, test=2)
+    line = complaint(recommend.main, "--data-root", str(tmp_path / "data"), "--results", str(tmp_path / "results"))
+    assert line == "a method is recommended for one task, and there are 2: one, two; give --tasks NAME"
