@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli import add_highlight, add_results, command_parser, console, guarded, next_step, progress
+from benchmarks.cli import add_highlight, add_results, command_parser, console, guarded, next_step, progress, say
 from benchmarks.files.root import use_data_root
 from benchmarks.sweeps import arguments, options
+from benchmarks.tracking.address import add_tracking, address
 from methods.errors import check
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     record.add_argument("--storage", metavar="URL", help="SQL database (default: SQLite, tuning.db in --results)")
     add_results(record, "folder for configurations and figures")
     add_highlight(record)
+    add_tracking(record)
     return p
 
 
@@ -60,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Finish every study and write the best configurations. Returns 1 if a study failed, 2 for a person's mistake."""
     args = parser().parse_args(argv)
     use_data_root(args.data_root)
+    tracked = address(args.tracking)
     asked = arguments.sweep(args)  # before torch is imported: a wrong name is told at once
     import torch
 
@@ -85,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with database.watched():
         broken = _search(searches, database, device, workers)
         _report(searches, database, args.results, args.highlight)
+        if tracked:
+            _track(tracked, searches, database, args.results)
     for line in broken:
         console().print(f"failed: {line}", style="red", soft_wrap=True)
     if not broken:
@@ -134,6 +139,15 @@ def _search(searches: Sequence[Search], database: StudyDatabase, device: torch.d
         else:
             broken = processes.in_process(todo, database, device, on_trial)
     return [f"{search}: {reason}" for search, reason in broken.items()]
+
+
+def _track(uri: str, searches: Sequence[Search], database: StudyDatabase, results: Path) -> None:
+    """Copy the finished trials to MLflow."""
+    from benchmarks.tracking import tuning
+    from benchmarks.tuning import studies
+
+    sent = tuning.upload(uri, results, [studies.copied(search, database) for search in searches])
+    say(f"{sent} trials uploaded: {uri}")
 
 
 def _report(searches: Sequence[Search], database: StudyDatabase, results: Path, highlight: str) -> None:

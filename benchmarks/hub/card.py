@@ -61,7 +61,8 @@ def seeds(results: Path, record: Record) -> pd.DataFrame:
     found = reader.to_frame(one for one in store.each(results) if [one["spec"][name] for name in ROW] == same)
     group = next(group for group in rows.comparable(found) if record["key"] in set(group["key"]))
     (row,) = group.loc[group["key"] == record["key"], "row"]
-    return group.loc[group["row"] == row]
+    own: pd.DataFrame = group.loc[group["row"] == row]
+    return own
 
 
 def text(facts: Facts) -> str:

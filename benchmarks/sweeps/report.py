@@ -11,6 +11,7 @@ from benchmarks.figures import published as figure
 from benchmarks.files.writing import write_atomic
 from benchmarks.html.page import render
 from benchmarks.tables import published as beside
+from benchmarks.tables import tidy
 from benchmarks.tables.formats import COMMAND, to_csv, to_markdown, to_page, to_tex
 from benchmarks.tables.leaderboard import of_groups
 from benchmarks.tables.parquet import to_parquet
@@ -35,7 +36,7 @@ def save(
     show(made)
     contents: dict[str, str | bytes] = {
         "leaderboard.md": to_page(made),
-        "leaderboard.csv": to_csv(made),
+        **tidy.files(groups),
         "leaderboard.tex": to_tex(made),
         "leaderboard.html": render(frame, groups, made, highlight),
         "runs.parquet": to_parquet(frame.drop_duplicates("key")),

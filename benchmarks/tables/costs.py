@@ -77,10 +77,16 @@ def searches(frame: pd.DataFrame) -> list[Table]:
 
     The list is empty if no run has searched.
     """
+    found = spent(frame)
+    return [] if found.empty else [_searches(frame.loc[found.index], found)]
+
+
+def spent(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return what the search of each run that has searched cost and found; empty if none has."""
     reports = {place: json.loads(text) for place, text in frame["report"].dropna().items()}
     reports = {place: report for place, report in reports.items() if "search" in report}
     if not reports:
-        return []
+        return pd.DataFrame()
     runs, reported = frame.loc[list(reports)], pd.json_normalize(list(reports.values())).set_index(pd.Index(reports))
     columns = {
         "supernet steps": reported["supernet.steps"],
@@ -91,7 +97,7 @@ def searches(frame: pd.DataFrame) -> list[Table]:
         "params found": reported["search.params"],
         "best on val": 100 * reported["search.val_accuracy"],
     }
-    return [_searches(runs, pd.DataFrame(columns))]
+    return pd.DataFrame(columns)
 
 
 def _searches(runs: pd.DataFrame, spent: pd.DataFrame) -> Table:

@@ -6,11 +6,13 @@ from typing import Any
 
 from benchmarks.backbones.names import parse
 
+STUDY, SLOT = "peft_bench.study", "peft_bench.slot"  # the name of a study, and the place of a trial in it
 KEY = "peft_bench.key"  # the key of the run's spec
 COMPLETE = "peft_bench.complete"  # the last tag to be set: the digest of the record, or "sweep"
 ORIGIN = "peft_bench.origin"  # the run's results folder: only runs of the same folder are replaced
 PARENT, COMMIT = "mlflow.parentRunId", "mlflow.source.git.commit"  # MLflow's own tags
 PER_EPOCH = ("train_loss", "lr", "val_accuracy", "test_accuracy")
+LONGEST_DIGEST = 36  # characters that MLflow allows
 LONGEST = 5000  # characters per value; MLflow allows 6000 for params
 
 Values = Mapping[str, Any]
@@ -70,3 +72,11 @@ def sweep(specs: Sequence[Values]) -> dict[str, str]:
     """Return the params of a sweep's own run, which is the parent of the sweep's other runs in MLflow."""
     named = {f"{part}s": dict.fromkeys(str(spec[part]) for spec in specs) for part in ("method", "task", "seed")}
     return {"runs": str(len(specs)), **{name: text(", ".join(values)) for name, values in named.items()}}
+
+
+def data(spec: Values) -> dict[str, str]:
+    """Return what MLflow keeps of a run's data: the task, and the start of the fingerprint as its digest."""
+    named = {name: spec[name] for name in ("suite", "task", "classes")}
+    source = json.dumps({**named, "version": spec.get("suite_version", 1), "sha256": spec["data_fingerprint"]})
+    name, digest = f"{spec['suite']}/{spec['task']}", spec["data_fingerprint"][:LONGEST_DIGEST]
+    return {"name": name, "digest": digest, "source_type": "peft-vision-bench", "source": source}

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli import masked
 from benchmarks.records import evidence, store
-from benchmarks.tracking import experiment, fields
+from benchmarks.tables import tidy
+from benchmarks.tracking import accuracies, experiment, fields
 from benchmarks.tracking.address import sqlite_path
 from methods.errors import UserError
 
@@ -66,9 +67,17 @@ class Mirror:
         self._log(run_id, "params", [Param(name, value) for name, value in params.items()])
         return run_id
 
-    def start_run(self, key: str, spec: Mapping[str, Any], tags: Mapping[str, str], start_ms: int) -> str:
-        """Start the run of a spec and return its id in MLflow. It gets ``tags`` and the tags of the spec."""
-        return self.start(fields.name(spec), {**tags, **fields.tags(key, spec)}, fields.params(spec), start_ms)
+    def start_run(
+        self, key: str, spec: Mapping[str, Any], tags: Mapping[str, str], start_ms: int, name: str = ""
+    ) -> str:
+        """Start the run of a spec and return its id in MLflow. It gets ``tags``, the tags of the spec, and its data."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        named = {**tags, **fields.tags(key, spec)}
+        run_id = self.start(name or fields.name(spec), named, fields.params(spec), start_ms)
+        context = InputTag("mlflow.data.context", "training and test")
+        self.client.log_inputs(run_id, [DatasetInput(Dataset(**fields.data(spec)), [context])])
+        return run_id
 
     def log(self, run_id: str, rows: Iterable[Mapping[str, Any]], times_ms: Iterable[int]) -> None:
         """Log epochs of a record's history, each with its time."""
@@ -81,13 +90,20 @@ class Mirror:
         ]
         self._log(run_id, "metrics", metrics)
 
+    def numbers(self, run_id: str, values: Mapping[str, float | None], time_ms: int) -> None:
+        """Log numbers that are no curve; those that are None are left out."""
+        from mlflow.entities import Metric
+
+        known = [Metric(name, value, time_ms, 0) for name, value in values.items() if value is not None]
+        self._log(run_id, "metrics", known)
+
     def finish(self, run_id: str, record: Mapping[str, Any], files: Iterable[Path], end_ms: int) -> None:
         """Log everything in a record except its history. A run is complete once this returns."""
-        from mlflow.entities import Metric, RunTag
+        from mlflow.entities import RunTag
 
         from benchmarks.figures import curve
 
-        self._log(run_id, "metrics", [Metric(name, value, end_ms, 0) for name, value in fields.final(record).items()])
+        self.numbers(run_id, fields.final(record), end_ms)
         self.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in fields.outcome(record).items()])
         with tempfile.TemporaryDirectory() as folder:
             picture = Path(folder, "training.png")
@@ -96,8 +112,12 @@ class Mirror:
         self.end(run_id, "FINISHED", end_ms, complete=record[evidence.DIGEST])
 
     def finish_sweep(self, run_id: str, results: Path, end_ms: int) -> None:
-        """Upload the tables and plots of a results folder to a sweep's run, and end it."""
-        self._upload(run_id, [*sorted(results.glob("leaderboard.*")), *results.glob("figures")])
+        """Upload the accuracies of a sweep's runs, the tables and the plots of a results folder, and end its run."""
+        ours = f"tags.`{fields.PARENT}` = '{run_id}' and attributes.status = 'FINISHED'"
+        found = accuracies.of_runs(results, {run.data.tags.get(fields.KEY, "") for run in self.runs(ours)})
+        self.numbers(run_id, found, end_ms)
+        tables = {*results.glob("leaderboard.*"), *(path for name in tidy.TABLES if (path := results / name).exists())}
+        self._upload(run_id, [*sorted(tables), *results.glob("figures")])
         self.end(run_id, "FINISHED", end_ms, complete="sweep")
 
     def end(self, run_id: str, status: str, end_ms: int, *, complete: str = "", reason: str = "") -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from benchmarks.executors.attempt import Failure
 from benchmarks.records.spec import Epoch, Spec
+from benchmarks.tracking.tuning import Study, Trial
 from benchmarks.training.run import loader, pool, prepare
 from benchmarks.training.train import Diverged, Load
 from benchmarks.tuning.databases import StudyDatabase
@@ -27,6 +28,7 @@ from benchmarks.tuning.databases import StudyDatabase
 RANDOM_TRIALS = 5  # before TPE draws from what it has seen
 UNPRUNED_TRIALS = 4  # finished trials before the median pruner compares any
 MOST_FAILURES = 3  # per slot
+METRIC = "val_accuracy"  # what a study maximises, as dashboards name it
 HELD = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -61,9 +63,12 @@ def study(search: Search, database: StudyDatabase) -> optuna.Study:
     """Return the study of a search; create it if it is missing."""
     epochs = search.base.recipe.epochs
     pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=epochs // 3)
-    return optuna.create_study(
+    own = optuna.create_study(
         storage=database.storage, study_name=search.name, direction="maximize", pruner=pruner, load_if_exists=True
     )
+    if own.metric_names is None:
+        own.set_metric_names([METRIC])
+    return own
 
 
 def work(search: Search, database: StudyDatabase, device: torch.device, *, on_trial: Callable[[], None]) -> None:
@@ -98,6 +103,19 @@ def unfinished(search: Search, database: StudyDatabase) -> int:
 def counts(search: Search, database: StudyDatabase) -> Counter[str]:
     """Count the trials of a study by state: complete, pruned, fail, running, waiting."""
     return Counter(trial.state.name.lower() for trial in _of_slots(study(search, database), search))
+
+
+def copied(search: Search, database: StudyDatabase) -> Study:
+    """Return the finished trials of a study, pruned ones among them, as MLflow gets them."""
+    done = [trial for trial in _of_slots(study(search, database), search) if trial.state in FINISHED]
+    return Study(name=search.name, base=search.base, trials=[_copied(trial) for trial in done])
+
+
+def _copied(trial: optuna.trial.FrozenTrial) -> Trial:
+    start, end = (int(at.timestamp() * 1000) for at in (trial.datetime_start, trial.datetime_complete) if at)
+    config, value = trial.user_attrs["config"], None if trial.state == TrialState.PRUNED else trial.value
+    epochs = trial.intermediate_values
+    return Trial(slot=trial.user_attrs["slot"], config=config, epochs=epochs, value=value, start_ms=start, end_ms=end)
 
 
 def best(search: Search, database: StudyDatabase) -> optuna.trial.FrozenTrial | None:

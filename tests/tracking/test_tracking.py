@@ -10,10 +10,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from pytest import MonkeyPatch, TempPathFactory
 
-from benchmarks import run
+from benchmarks import run, tune
 from benchmarks.cli import masked
 from benchmarks.executors import attempt as attempts
 from benchmarks.records import store
@@ -87,9 +88,15 @@ def test_by_default_runs_are_tracked_in_a_database_in_the_current_folder(default
     tags = {name: child.data.tags[name] for name in ("method", "task", "suite", "backbone", "commit")}
     wanted = {"method": "linear", "task": "digits", "suite": "offline", "backbone": "vit_nano"}
     assert tags == wanted | {"commit": done["environment"]["commit"]}
+    (data,) = (one.dataset for one in child.inputs.dataset_inputs)
+    fingerprint = done["spec"]["data_fingerprint"]
+    assert (data.name, data.digest) == ("offline/digits", fingerprint[:36])
+    assert json.loads(data.source)["sha256"] == fingerprint
+    named = {f"accuracy/test{part}": done["accuracy"]["test"] for part in ("", "/linear", "/linear/digits")}
+    assert found["sweep"].data.metrics == named
     stem = f"linear-s0-{done['key']}"
     assert artifacts(folder, child.info.run_id) == {f"{stem}.json", f"{stem}.safetensors", "training.png"}
-    tables = {f"leaderboard.{ending}" for ending in ("csv", "html", "md", "tex")}
+    tables = {"costs.csv", *(f"leaderboard.{ending}" for ending in ("csv", "html", "md", "tex"))}
     assert artifacts(folder, parent) == tables | {f"figures/pareto.{ending}" for ending in ("pdf", "png", "svg")}
 
 
@@ -154,6 +161,10 @@ def test_after_one_warning_about_a_killed_server_sync_uploads_the_rest_once(
     (path,) = (tmp_path / store.RUNS).rglob("norm-*.json")
     copied = client(server.uri).download_artifacts(found[third.key].info.run_id, path.name)
     assert Path(copied).read_bytes() == path.read_bytes()
+    tested = {r["spec"]["method"]: r["accuracy"]["test"] for r in store.records(tmp_path)}
+    named = {f"accuracy/test/{method}": value for method, value in tested.items()}
+    metrics = client(server.uri).get_run(parent.run_id).data.metrics
+    assert metrics == named | {f"{name}/digits": value for name, value in named.items()}
     assert "leaderboard.md" in {file.path for file in client(server.uri).list_artifacts(parent.run_id)}
 
 
@@ -173,6 +184,32 @@ def test_sync_uploads_records_of_others_once_with_their_training_time(default, t
         assert (one.info.end_time - one.info.start_time) / 1000 == pytest.approx(seconds, abs=0.01)
     assert f"warning: record {escaping}: suite '../../../escaped' is no name" in capsys.readouterr().err
     assert not list(default[0].parent.glob("**/*escaped*"))
+
+
+@pytest.mark.slow
+def test_trials_of_tuning_are_runs_nested_in_that_of_their_study(server, tmp_path, monkeypatch, capsys):
+    server.wait()
+    argv = ["--methods", "linear", *QUICK, "--results", str(tmp_path), "--tracking", server.uri]
+    for trials, said in ((3, "3 trials uploaded"), (4, "1 trials uploaded"), (4, "0 trials uploaded")):
+        assert tune.main([*argv, "--trials", str(trials)]) == 0
+        assert f"{said}: {server.uri}" in capsys.readouterr().out
+    mlflow = client(server.uri)
+    found = mlflow.search_runs([mlflow.get_experiment_by_name("offline tuning").experiment_id])
+    (parent,) = (one for one in found if fields.SLOT not in one.data.tags)
+    children = {int(one.data.tags[fields.SLOT]): one for one in found if one is not parent}
+    assert {one.data.tags[fields.PARENT] for one in children.values()} == {parent.info.run_id}
+    assert {one.info.status for one in found} == {"FINISHED"}
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'tuning.db'}")
+    assert study.metric_names == ["val_accuracy"]
+    values = {trial.user_attrs["slot"]: trial.value for trial in study.trials}
+    assert {slot: one.data.metrics.get("accuracy/val") for slot, one in children.items()} == values
+    rates = {trial.user_attrs["slot"]: str(trial.user_attrs["config"]["lr"]) for trial in study.trials}
+    assert {slot: one.data.params["config.lr"] for slot, one in children.items()} == rates
+    assert [(point.step) for point in mlflow.get_metric_history(children[0].info.run_id, "val_accuracy")] == [1, 2]
+    best = {"accuracy/val": study.best_value, "accuracy/val/default": values[0], "trials": 4.0}
+    assert parent.data.metrics == best
+    (data,) = (one.dataset for one in children[0].inputs.dataset_inputs)
+    assert data.name == "offline/digits"
 
 
 @pytest.mark.slow

@@ -114,6 +114,10 @@ def test_trials_do_not_depend_on_interruptions(results, tmp_path):
     assert drawn(search(6), place(tmp_path)) == drawn(search(6), place(results))
 
 
+def test_dashboards_see_what_a_study_maximises(results):
+    assert studies.study(search(6), place(results)).metric_names == ["val_accuracy"]
+
+
 def test_the_first_trial_is_the_default_configuration(results):
     first, *others = trials(search(6), place(results))
     config = search(6).base.config
