@@ -40,10 +40,16 @@ def console() -> Console:
     of the output is dropped and the command goes on.
     """
     from rich.console import Console
+    from rich.table import Table
 
     class Screen(Console):
         def on_broken_pipe(self) -> None:
             drop_output()
+
+        def print(self, *objects: Any, **options: Any) -> None:
+            for column in (column for table in objects if isinstance(table, Table) for column in table.columns):
+                column.overflow = "fold"  # a text that has no room goes on in the next line
+            super().print(*objects, **options)
 
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(visible(masked(text), kept="\n"), **options)

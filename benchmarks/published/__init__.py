@@ -9,14 +9,18 @@ of; ``tasks``, over how many tasks that average is; ``seeds``; ``train_split``, 
 on trainval.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from methods.errors import UserError, check
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FOLDER = Path(__file__).parent
 CELLS = "cells"  # the aggregate of a number of one task, as a table prints it
@@ -57,11 +61,15 @@ def numbers(paths: tuple[Path, ...] | None = None) -> pd.DataFrame:
     Raises:
         UserError: a file is missing, is no CSV, or lacks a column.
     """
+    import pandas as pd
+
     chosen = sorted(FOLDER.glob("*.csv")) if paths is None else paths
     return pd.concat([_read(path) for path in chosen], ignore_index=True)
 
 
 def _read(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
     try:
         found = pd.read_csv(path, dtype={"seeds": str})
     except (OSError, ValueError) as error:  # pandas raises ValueErrors for what is no CSV

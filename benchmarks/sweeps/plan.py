@@ -19,32 +19,35 @@ from benchmarks.executors import driver
 from benchmarks.executors.place import Place
 from benchmarks.files.root import data_root
 from benchmarks.records import store
-from benchmarks.records.spec import Spec
+from benchmarks.records.spec import Recipe, Spec
 from benchmarks.sweeps.estimate import Estimates, has_weights
 from benchmarks.tables.rows import names
+from benchmarks.tables.table import counted
 from benchmarks.training import model
 
-COLUMNS = ("tasks", "seeds", "runs", "finished", "parameters + head", "training")
+COLUMNS = ("runs", "finished", "params", "training")
+Rows = Mapping[str, Sequence[Spec]]
 
 
 def show(specs: Sequence[Spec], results: Path, place: Place, rate: float = 1.0) -> int:
-    """Print one row per row of the leaderboard and backbone, and how long its unfinished runs will train.
+    """Print the rows of the leaderboard that there will be, and how long the unfinished runs of each will train.
 
     ``rate`` says how many times as fast as here runs will train.
     """
     timed = place.device if torch.cuda.is_available() else torch.device("cpu")
-    known, left, done = Estimates(results, timed), dict[str, float](), {s for s in specs if store.finished(results, s)}
-    rows = _rows(specs)
+    known, todo = Estimates(results, timed), [spec for spec in specs if not store.finished(results, spec)]
     with cli.progress() as bar:
-        for label, members in bar.track(rows.items(), description="timing a few batches of each method"):
-            left[label] = sum(known.seconds(spec) for spec in members if spec not in done) / rate
-    reported = {label: _published(members) for label, members in rows.items()}
+        timing = bar.track(todo, description="timing a few batches of each method")
+        left = {spec: known.seconds(spec) / rate for spec in timing}
     out = cli.console()
-    out.print(_table(rows, done, left, reported))
+    for backbone, rows in _rows(specs).items():
+        out.print(_table(backbone, rows, left))
+        for label, text in ((label, _published(members)) for label, members in rows.items()):
+            if text:
+                out.print(f"published for {label}: {text}", soft_wrap=True, highlight=False)
     for line in _missing(specs):
         out.print(line, soft_wrap=True)
     if place.executor == "slurm":
-        todo = [spec for spec in specs if spec not in done]
         out.print(driver.executor("slurm").script(todo, results, place), soft_wrap=True)
     at_a_time = f"with {place.workers} at a time" if place.workers else "if only one ran at a time"
     where = f"{timed}" if rate == 1 else f"a device {rate:g} times as fast as {timed}"
@@ -54,42 +57,37 @@ def show(specs: Sequence[Spec], results: Path, place: Place, rate: float = 1.0) 
     return 0
 
 
-def _table(
-    rows: Mapping[str, Sequence[Spec]],
-    done: set[Spec],
-    left: Mapping[str, float],
-    reported: Mapping[str, str],
-) -> Table:
-    table = Table(title="plan")
-    table.add_column("method on backbone", overflow="fold")
+def _table(backbone: str, rows: Rows, left: Mapping[Spec, float]) -> Table:
+    """The rows of one backbone, whose methods have the same tasks and seeds."""
+    first = next(iter(rows.values()))
+    tasks, seeds = ({getattr(spec, name) for spec in first} for name in ("task", "seed"))
+    table = Table(title=f"plan on {backbone}: {counted(tasks, 'task')}, {counted(seeds, 'seed')}")
+    table.add_column("method", overflow="fold")
     for column in COLUMNS:
-        table.add_column(column, justify="right", no_wrap=column != "parameters + head")
-    if any(reported.values()):
-        table.add_column("published", overflow="fold")
+        table.add_column(column, justify="right", no_wrap=True)
     for label, members in rows.items():
-        sizes = [str(len({getattr(spec, name) for spec in members})) for name in ("task", "seed")]
-        counts = model.build(members[0], pretrained=has_weights(members[0])).count()
-        runs = [str(len(members)), str(sum(spec in done for spec in members))]
-        cells = [*sizes, *runs, f"{counts['method']:,} + {counts['head']:,}", cli.duration(left[label])]
-        table.add_row(label, *cells, *([reported[label]] if any(reported.values()) else []))
+        todo = [left[spec] for spec in members if spec in left]
+        params = model.build(members[0], pretrained=has_weights(members[0])).count()["method"]
+        finished, training = len(members) - len(todo), cli.duration(sum(todo))
+        table.add_row(label, f"{len(members)}", f"{finished}", f"{params:,}", training)
     return table
 
 
-def _rows(specs: Sequence[Spec]) -> dict[str, list[Spec]]:
-    """Group runs by their row of the leaderboard, their backbone, and the fields in which recipes differ."""
+def _rows(specs: Sequence[Spec]) -> dict[str, dict[str, list[Spec]]]:
+    """Group runs by backbone, and by their row of the leaderboard with the fields in which recipes differ."""
     texts = {
         "spec.method": [spec.method for spec in specs],
         "spec.config": [json.dumps(spec.to_json()["config"]) for spec in specs],
         "tuning": [json.dumps(spec.tuning) if spec.tuning else None for spec in specs],
     }
-    recipes = defaultdict[str, list[dict[str, object]]](list)
+    recipes = defaultdict[str, set[Recipe]](set)
     for spec in specs:
-        recipes[spec.backbone.name].append(dataclasses.asdict(spec.recipe))
-    rows = defaultdict[str, list[Spec]](list)
+        recipes[spec.backbone.name].add(spec.recipe)
+    rows = defaultdict[str, dict[str, list[Spec]]](dict)
     for spec, name in zip(specs, names(pd.DataFrame(texts)), strict=True):
         own, others = dataclasses.asdict(spec.recipe), recipes[spec.backbone.name]
-        differing = (f"{field}={value}" for field, value in own.items() if any(one[field] != value for one in others))
-        rows[", ".join([f"{name} on {spec.backbone.name}", *differing])].append(spec)
+        differing = (f"{n}={value}" for n, value in own.items() if any(getattr(one, n) != value for one in others))
+        rows[spec.backbone.name].setdefault(", ".join([name, *differing]), []).append(spec)
     return rows
 
 
