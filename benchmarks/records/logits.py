@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from benchmarks.files import sealed
 from benchmarks.files.places import check_plain
+from benchmarks.records.command import command
 from benchmarks.records.spec import stem_of
 from methods.errors import UserError, check
 
@@ -24,7 +25,6 @@ FOLDER, ENDING = "logits", ".npz"
 MOST = 2**17  # numbers per file, if each sample keeps FEWEST or more
 FEWEST = 5  # classes that each sample keeps at least, if there are so many
 LARGEST = 2**26  # bytes of a file
-CURE = "train the run again, with the command that made it and --force"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +36,14 @@ class Logits:
         log_probabilities: (N, K), float16, of these classes. They are the logits up to a constant per sample.
         truth: (N,), the true classes.
         files: the names of the N samples, below the data root; empty if the samples are not files.
+        labels: the names of the classes.
     """
 
     classes: NDArray[Any]
     log_probabilities: NDArray[np.float16]
     truth: NDArray[Any]
     files: NDArray[np.str_]
+    labels: NDArray[np.str_]
 
     @property
     def hits(self) -> int:
@@ -59,22 +61,29 @@ def path_of(results: Path, stem: str) -> Path:
     return results / FOLDER / f"{stem}{ENDING}"
 
 
-def write(path: Path, parts: Sequence[tuple[ArrayLike, ArrayLike]], truth: ArrayLike, files: Sequence[str]) -> None:
+def write(
+    path: Path,
+    parts: Sequence[tuple[ArrayLike, ArrayLike]],
+    truth: ArrayLike,
+    *,
+    files: Sequence[str],
+    labels: Sequence[str],
+) -> None:
     """Write the logits of a run, whole or not at all. ``parts`` are classes and log-probabilities, batch by batch.
 
     Raises:
         WriteError: the system refused.
     """
     classes, values = (np.concatenate([np.asarray(part) for part in column]) for column in zip(*parts, strict=True))
-    labels = np.asarray(truth)
-    small = np.uint8 if max(classes.max(), labels.max()) < 256 else np.int32
+    small = np.uint8 if len(labels) <= 256 else np.int32
     content = io.BytesIO()
     np.savez_compressed(
         content,
         classes=classes.astype(small),
         log_probabilities=values.astype(np.float16),
-        truth=labels.astype(small),
+        truth=np.asarray(truth).astype(small),
         files=np.array(files, dtype=np.str_),
+        labels=np.array(labels, dtype=np.str_),
     )
     sealed.write(path, [content.getvalue()])
 
@@ -85,30 +94,30 @@ def find(results: Path, record: Mapping[str, Any]) -> Logits:
     Raises:
         UserError: there are none, their file is damaged, or they are not those of this record.
     """
-    path = path_of(results, stem_of(record["spec"], record["key"]))
-    if not path.exists():
-        kind = record["spec"].get("kind", "classification")
-        check(kind == "classification", f"a run of {kind} keeps no logits of its points, so it has no report")
+    kind, path = record["spec"].get("kind", "classification"), path_of(results, stem_of(record["spec"], record["key"]))
+    check(kind == "classification", f"a run of {kind} keeps no logits of its points, so there is nothing to tell")
+    try:
         why = "runs of earlier versions kept none, and they are not sent along with records"
-        raise UserError(f"this run has no logits: there is no {path}; {why}; {CURE}")
-    found = read(path)
-    accuracy = record["accuracy"]
-    same = len(found.truth) == accuracy["test_samples"] and found.hits / len(found.truth) == accuracy["test"]
-    check(same, f"{path}: its accuracy is not that of the record, {accuracy['test']}; {CURE}")
-    return found
+        check(path.exists(), f"this run has no logits: there is no {path}; {why}")
+        return read(path, record["accuracy"])
+    except UserError as error:
+        raise UserError(f"{error}; train it again: {command(record['spec'])} --force --results {results}") from None
 
 
-def read(path: Path) -> Logits:
-    """What ``write`` wrote.
+def read(path: Path, accuracy: Mapping[str, Any]) -> Logits:
+    """What ``write`` wrote for the run whose record has this ``accuracy``.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: the file is damaged, or its accuracy is not that of the record.
     """
     check(check_plain(path).st_size <= LARGEST, f"{path} has more than {LARGEST} bytes, and no such file has")
     content = sealed.read(path)
-    check(content is not None, f"{path} is damaged; {CURE}")
+    check(content is not None, f"{path} is damaged")
     try:
-        with np.load(io.BytesIO(content or b""), allow_pickle=False) as found:
-            return Logits(**found)
+        with np.load(io.BytesIO(content or b""), allow_pickle=False) as arrays:
+            found = Logits(**arrays)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} holds no logits: {' '.join(str(error).split())}; {CURE}") from None
+        raise UserError(f"{path} holds no logits: {' '.join(str(error).split())}") from None
+    same = len(found.truth) == accuracy["test_samples"] and found.hits / len(found.truth) == accuracy["test"]
+    check(same, f"{path}: its accuracy is not that of the record, {accuracy['test']}")
+    return found

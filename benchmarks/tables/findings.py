@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,10 +69,10 @@ class Findings:
         return sorted(found, key=lambda one: -one[2])
 
 
-def findings(logits: Logits, record: Mapping[str, Any]) -> Findings:
-    """The findings of the run that a record and its logits are of."""
-    classes = record["spec"]["classes"]
-    labels = tuple(record.get("labels") or map(str, range(classes)))
+def findings(logits: Logits) -> Findings:
+    """The findings of the run that has these logits."""
+    labels = tuple(logits.labels.tolist())
+    classes = len(labels)
     truth, predicted = logits.truth.astype(np.int64), logits.classes[:, 0].astype(np.int64)
     confidence = np.exp(logits.log_probabilities[:, 0].astype(np.float64))
     confusion = np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes)

@@ -127,7 +127,8 @@ def _tested(trainer: Trainer, spec: Spec, results: Path) -> dict[str, Any]:
     highest = evaluate.Highest(logits.kept(len(truth), spec.classes))
     accuracy = _accuracy(trainer, tests, highest.add)
     files = suite.files(spec.task, tests[0]) if suite.files else []
-    logits.write(logits.path_of(results, spec.stem), highest.parts, truth, files)
+    labels = spec.labels or tuple(map(str, range(spec.classes)))
+    logits.write(logits.path_of(results, spec.stem), highest.parts, truth, files=files, labels=labels)
     return accuracy
 
 

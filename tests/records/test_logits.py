@@ -11,6 +11,7 @@ from benchmarks.records import logits
 from benchmarks.training.evaluate import Highest
 from methods.errors import UserError
 
+CLASSES = list("0123456789")
 FILES = [f"mine/test/cat/{number}.jpg" for number in range(6)]
 
 
@@ -18,8 +19,10 @@ def written(path: Path, values: torch.Tensor, truth: list[int], count: int) -> l
     highest = Highest(count)
     for batch in values.split(4):
         highest.add(batch)
-    logits.write(path, highest.parts, truth, FILES)
-    return logits.read(path)
+    labels = [f"class {number}" for number in range(values.shape[1])]
+    logits.write(path, highest.parts, truth, files=FILES, labels=labels)
+    accuracy = int((values.argmax(1) == torch.tensor(truth)).sum()) / len(truth)
+    return logits.read(path, {"test": accuracy, "test_samples": len(truth)})
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -27,6 +30,7 @@ def test_what_is_written_is_read(tmp_path):
     found = written(tmp_path / "run.npz", values, truth, 9)
     order = np.argsort(-values.numpy(), axis=1)
     assert (found.classes == order).all() and found.truth.tolist() == truth and found.files.tolist() == FILES
+    assert found.labels.tolist() == [f"class {number}" for number in range(9)]
     expected = np.take_along_axis(values.double().log_softmax(1).numpy(), order, axis=1)
     np.testing.assert_allclose(found.log_probabilities.astype(float), expected, rtol=1e-3, atol=1e-6)
     assert found.hits == int((values.argmax(1) == torch.tensor(truth)).sum())
@@ -52,7 +56,7 @@ def test_logits_of_a_thousand_samples_are_a_few_kilobytes(tmp_path):
     written(tmp_path / "run.npz", torch.randn(6, 10), [0] * 6, 10)
     highest = Highest(10)
     highest.add(torch.randn(1000, 10))
-    logits.write(tmp_path / "many.npz", highest.parts, torch.zeros(1000), FILES * 166)
+    logits.write(tmp_path / "many.npz", highest.parts, torch.zeros(1000), files=FILES * 166, labels=CLASSES)
     assert (tmp_path / "many.npz").stat().st_size < 32_000
 
 
@@ -73,5 +77,5 @@ def test_a_damaged_file_is_one_line_that_names_it(damage, tmp_path):
         np.savez(tmp_path / "objects.npz", classes=np.array([{}], dtype=object))
         sealed.write(path, [(tmp_path / "objects.npz").read_bytes()])
     with pytest.raises(UserError) as error:
-        logits.read(path)
-    assert str(path) in str(error.value) and "--force" in str(error.value) and "\n" not in str(error.value)
+        logits.read(path, {"test": 0.5, "test_samples": 6})
+    assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
