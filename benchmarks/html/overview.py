@@ -10,12 +10,15 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.cli import HIGHLIGHT
+from benchmarks.html.papers import papers
 from benchmarks.tables.headings import heading
 from benchmarks.tables.intervals import SAMPLES, means
 from benchmarks.tables.table import Table
 
 # column, name, unit, aggregate over the runs of a row
 AXES = tuple(csv.reader((files("benchmarks.html") / "axes.csv").read_text().splitlines()[1:]))
+TIPS = dict(csv.reader((files("benchmarks.html") / "columns.csv").read_text().splitlines()[1:]))
+FIRST = ("mean", "95 % interval", "against best", "params")  # columns of a table of accuracies; its tasks follow
 PER_DEVICE = {name for name, *_ in AXES if name.startswith("cost.") and "flops" not in name}
 FACTS = (
     *("row", "spec.method", "suite", "spec.backbone.modality", "spec.backbone.name", "accuracy.checkpoint_rule"),
@@ -45,6 +48,7 @@ def overview(
             ends = len(order) + runs["place"].value_counts().sort_index().cumsum()
             section |= _facts(runs) | {"spans": [len(order), *ends.tolist()], **_points(runs, rows)}
             section |= {"heading": heading(group), "highlighted": _of_method(runs, highlight)}
+            section |= {"papers": papers(group, [axis["name"] for axis in section["accuracy"]])}
             order += runs.index.tolist()
         sections.append(section)
     return sections, order
@@ -59,23 +63,43 @@ def _named(title: str, facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return named | ({"rule": rules.pop()} if len(rules) == 1 else {})
 
 
+def ordered(table: Table) -> list[str]:
+    """Return the columns in the order of the page: the most asked first, then the tasks, then the others."""
+    names = list(map(str, table.cells))
+    if "mean" not in names:
+        return names
+    first = [name for name in (*FIRST, *table.tasks) if name in names]
+    return first + [name for name in names if name not in first]
+
+
+def _tip(name: str, table: Table) -> str:
+    """Return what a column shows, in one or two sentences; empty if nothing is known of it."""
+    if name in table.tasks:
+        return f"The test accuracy on the task {name} in percent, with the standard deviation over seeds."
+    if name not in TIPS and name.endswith(" mean"):
+        return f"The mean over the tasks of the group {name.removesuffix(' mean')}."
+    return TIPS.get(name, "")
+
+
 def _section(table: Table) -> dict[str, Any]:
     marked = table.best()
     return {
         "title": table.title,
         "notes": table.told,
         "head": table.cells.index.name or "method",
+        "tip": TIPS.get(str(table.cells.index.name or "method"), ""),
         "rows": list(map(str, table.cells.index)),
         "columns": [
             {
-                "name": str(name),
+                "name": name,
+                "tip": _tip(name, table),
                 "cells": list(map(str, table.cells[name])),
                 "best": marked[name].to_numpy().nonzero()[0].tolist(),
                 "rising": bool(table.values[name].notna().any()),
             }
-            for name in table.cells
+            for name in ordered(table)
         ],
-        "foot": [list(map(str, row)) for row in table.foot.itertuples()],
+        "foot": [list(map(str, row)) for row in table.foot.reindex(columns=ordered(table)).itertuples()],
     }
 
 

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -20,11 +21,16 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from benchmarks.cli import HIGHLIGHT
+from benchmarks.html.found import of_runs
 from benchmarks.html.overview import overview
+from benchmarks.records.command import assembled
 from benchmarks.tables.reader import HISTORY, TEXTS
 from benchmarks.tables.table import Table
 
-SCRIPTS = ("data.js", "dom.js", "table.js", "labels.js", "plot.js", "runs.js", "main.js")
+SCRIPTS = (
+    *("data.js", "address.js", "dom.js", "tip.js", "table.js", "labels.js", "plot.js", "runs.js", "report.js"),
+    *("layout.js", "main.js"),
+)
 RUNS = 256  # per piece
 DIGITS = 4  # significant digits of measured numbers; the records have all digits
 # The first two are equal in all records; the other two repeat other fields.
@@ -32,14 +38,22 @@ LEFT_OUT = ("schema_version", "status", "spec.recipe", "history.epoch")
 
 
 def render(
-    frame: pd.DataFrame, groups: Sequence[pd.DataFrame], made: Sequence[Table], highlight: str = HIGHLIGHT
+    frame: pd.DataFrame,
+    groups: Sequence[pd.DataFrame],
+    made: Sequence[Table],
+    highlight: str = HIGHLIGHT,
+    results: Path | None = None,
 ) -> str:
     """Make the page. ``groups`` are the runs of ``frame`` in groups of comparable runs, ``made`` their tables.
 
-    The rows of the method ``highlight`` stand out in plots.
+    The rows of the method ``highlight`` stand out in plots. The pages of runs that have kept their logits below
+    ``results`` have a report.
     """
     sections, order = overview(groups, made, highlight)
     runs = frame.loc[order]
+    runs = runs.assign(command=_commands(runs))
+    if results is not None:
+        runs = runs.assign(found=pd.Series(of_runs(results, runs), runs.index, dtype=object))
     data = orjson.dumps({"sections": sections, "piece": RUNS}).decode()
     script, theme, plotly = "\n".join(map(_file, SCRIPTS)), _file("theme.js"), get_plotlyjs()
     loader = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -56,6 +70,13 @@ def render(
         keys=Markup(pack(orjson.dumps(runs["key"].tolist()))),
         pieces=map(Markup, pieces(runs)),
     )
+
+
+def _commands(runs: pd.DataFrame) -> list[str]:
+    """Return the command that trains each run again."""
+    fields = ("method", "suite", "task", "seed", "dtype", "backbone.name", "backbone.modality", "config", "recipe")
+    columns = [runs[f"spec.{name}"] for name in fields[:-2]]
+    return list(map(assembled, *columns, runs["spec.config"].fillna("{}"), runs["spec.recipe"]))
 
 
 def _digest(text: str) -> str:
@@ -88,6 +109,8 @@ def pieces(frame: pd.DataFrame) -> Iterator[str]:
 def _values(name: str, column: pd.Series[Any]) -> list[Any]:
     """Return the values of a column for JSON. NaN becomes null, and measured numbers are rounded."""
     values = column.tolist()
+    if name == "found":
+        return [text and orjson.Fragment(text) for text in values]
     if name in TEXTS:
         texts = [text if isinstance(text, str) else "null" for text in values]
         return [_rounded(orjson.loads(text)) if name == "report" else orjson.Fragment(text) for text in texts]

@@ -19,8 +19,8 @@ from benchmarks import __version__, suites
 from benchmarks.backbones import EMBEDDED
 from benchmarks.backbones.names import HUB, parse
 from benchmarks.records import store
+from benchmarks.records.command import command
 from benchmarks.records.spec import Spec
-from benchmarks.sweeps.command import command
 from benchmarks.tables import intervals, reader, rows
 from benchmarks.training import loading
 from methods import papers
@@ -89,7 +89,7 @@ def text(facts: Facts) -> str:
         samples_of="photos" if spec.backbone.modality == "image" else "clouds.h5",
         stem=spec.stem,
         reads=_reads(spec),
-        command=command(spec),
+        command=command(spec.to_json()),
         made=_made(spec),
         data=_data(spec),
         weights=_weights(spec),

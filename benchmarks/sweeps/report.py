@@ -38,7 +38,7 @@ def save(
         "leaderboard.md": to_page(made),
         **tidy.files(groups),
         "leaderboard.tex": to_tex(made),
-        "leaderboard.html": render(frame, groups, made, highlight),
+        "leaderboard.html": render(frame, groups, made, highlight, results),
         "runs.parquet": to_parquet(frame.drop_duplicates("key")),
     }
     for name, content in contents.items():

@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import published
 from benchmarks.cli import visible
 from benchmarks.figures import pareto
-from benchmarks.html.overview import overview
+from benchmarks.html.overview import TIPS, ordered, overview
 from benchmarks.html.page import pieces, render
+from benchmarks.records import logits
+from benchmarks.records.command import command
+from benchmarks.records.spec import stem_of
 from benchmarks.tables.leaderboard import tables
 from benchmarks.tables.reader import to_frame
 from benchmarks.tables.rows import comparable
@@ -27,6 +32,8 @@ from tests.support.made_records import frame
 
 HOSTILE = "</script><script>alert(1)</script>"
 SMALL = many_records.SETS[3:]
+PRINTED = "vtab1k: image, vit_base_patch16_224.orig_in21k"  # a comparison that papers have numbers of
+ODD = {"other mean", "cifar100", "<img src=x onerror=alert(2)>"}  # columns without an explanation of their own
 CROWD: many_records.Part = ("crowd", "image", "vit_nano", 1, "last")
 TUNED = "repadapter tuned, 12 trials"
 Open = Callable[..., Watched]
@@ -40,7 +47,9 @@ def records() -> list[dict[str, Any]]:
     hostile = next(many_records.records(1))
     hostile["spec"] |= {"suite": HOSTILE, "task": "<img src=x onerror=alert(2)>"}
     hostile["spec"]["config"] = {"rank": "<script>alert(3)</script>", "%{x} <b>": "a & b\x1b\u202e"}
-    return [*small, *crowd, hostile | {"key": "f" * 16}]
+    printed = next(many_records.records(1))
+    printed["spec"]["task"] = "cifar100"
+    return [*small, *crowd, printed | {"key": "e" * 16}, hostile | {"key": "f" * 16}]
 
 
 @dataclass(frozen=True)
@@ -56,15 +65,34 @@ class Made:
         return group
 
 
-def built(records: list[dict[str, Any]]) -> Made:
+REPORTED = next(many_records.records(1, SMALL))  # the run that has kept its logits
+HITS = (
+    round(REPORTED["accuracy"]["test"] * REPORTED["accuracy"]["test_samples"]),
+    REPORTED["accuracy"]["test_samples"],
+)
+
+
+def keep_logits(results: Path):
+    """Samples of one class, all with a confidence of 75 %, the first of which are right."""
+    right, count = HITS
+    order = np.where((np.arange(count) < right)[:, None], [0, 1], [1, 0])
+    values = np.log(np.broadcast_to([0.75, 0.25], (count, 2)))
+    path = logits.path_of(results, stem_of(REPORTED["spec"], REPORTED["key"]))
+    files = [f"mine/{number}.jpg" for number in range(count)]
+    logits.write(path, [(order, values)], np.zeros(count), files=files, labels=("cat", "dog"))
+
+
+def built(records: list[dict[str, Any]], results: Path | None = None) -> Made:
     frame = to_frame(records)
     groups, made = comparable(frame), tables(frame)
-    return Made(groups, made, render(frame, groups, made))
+    return Made(groups, made, render(frame, groups, made, results=results))
 
 
 @pytest.fixture(scope="module")
-def made() -> Made:
-    return built(records())
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    results = tmp_path_factory.mktemp("results")
+    keep_logits(results)
+    return built(records(), results)
 
 
 @pytest.fixture(scope="module")
@@ -105,12 +133,7 @@ def shared(browser: Any, path: Path) -> Iterator[Watched]:
 @pytest.fixture
 def watched(shared: Watched, path: Path) -> Iterator[Watched]:
     """A shared page at its overview without filters, because loading the code of the plots takes longest."""
-    shared.page.evaluate("""() => {
-        location.hash = '';
-        for (const choice of document.querySelectorAll('select, #method')) {
-            if (choice.matches('select')) choice.selectedIndex = 0; else choice.value = '';
-            for (const kind of ['input', 'change']) choice.dispatchEvent(new Event(kind, { bubbles: true }));
-        }}""")
+    shared.page.evaluate("() => { location.hash = ''; return route(); }")
     shared.page.locator("#overview").wait_for()
     yield shared
     quiet(shared, path)
@@ -144,16 +167,24 @@ def test_the_page_shows_the_tables_with_their_notes_and_best_cells(watched, made
     assert TUNED in column(section(watched, OFFLINE), "method")
     for table in made.tables:
         shown = section(watched, table.title)
-        expected = table.cells.reset_index().map(visible).astype(object)
+        expected = table.cells[ordered(table)].reset_index().map(visible).astype(object)
         pd.testing.assert_frame_equal(cells(shown), expected)
         assert [t.strip() for t in shown.locator(".notes li").all_text_contents()] == [n.strip() for n in table.notes]
         best = shown.locator("td.best").all_text_contents()
-        marked = table.cells.to_numpy()[(table.values.eq(table.values.max()) & table.values.notna()).to_numpy()]
+        best_cells = (table.values.eq(table.values.max()) & table.values.notna())[ordered(table)]
+        marked = table.cells[ordered(table)].to_numpy()[best_cells.to_numpy()]
         assert best == list(marked)
 
 
-def test_a_header_sorts_numbers_by_value_in_both_directions(at):
-    watched = at()
+def test_accuracies_have_the_most_asked_columns_first_then_the_tasks(made):
+    table = next(table for table in made.tables if table.title == OFFLINE)
+    tasks = [f"task_{number:02}" for number in range(5)]
+    assert ordered(table)[:9] == ["mean", "95 % interval", "against best", "params", *tasks]
+    assert sorted(ordered(table)) == sorted(table.cells)
+    assert TIPS.keys() >= {name for table in made.tables for name in table.cells} - {*tasks, *ODD}
+
+
+def test_a_header_sorts_numbers_by_value_in_both_directions(watched):
     shown = section(watched, OFFLINE)
     params = shown.get_by_role("button", name="params", exact=True)
     params.click()
@@ -166,8 +197,8 @@ def test_a_header_sorts_numbers_by_value_in_both_directions(at):
     assert shown.locator("th[aria-sort=descending]").inner_text().strip() == "params"
 
 
-def test_a_header_of_accuracies_sorts_the_best_first(at):
-    shown = section(at(), OFFLINE)
+def test_a_header_of_accuracies_sorts_the_best_first(watched):
+    shown = section(watched, OFFLINE)
     shown.get_by_role("button", name="mean", exact=True).click()
     means = [float(text.split()[0]) for text in column(shown, "mean")]
     assert means == sorted(means, reverse=True)
@@ -200,6 +231,78 @@ def test_the_search_shows_the_rows_that_contain_it(watched):
     watched.page.get_by_label("Method", exact=True).fill("nothing at all")
     assert watched.page.locator("section.comparison:visible").count() == 0
     assert watched.page.locator("#found").inner_text() == "0 comparisons, 0 rows"
+    watched.page.get_by_role("button", name="Clear the filters").click()
+    assert watched.page.locator("#nothing").is_hidden() and TUNED in column(section(watched, OFFLINE), "method")
+
+
+def test_words_with_a_comma_between_them_are_alternatives(watched):
+    watched.page.get_by_label("Method", exact=True).fill("lora, adapterx")
+    names = column(section(watched, OFFLINE), "method")
+    assert {name.split()[0] for name in names} == {"lora", "adapterx"}
+
+
+def test_filters_order_and_axes_are_in_the_address(watched):
+    page, shown = watched.page, section(watched, OFFLINE)
+    page.get_by_label("Backbone").select_option("vit_nano")
+    page.get_by_label("Method", exact=True).fill("lora")
+    shown.get_by_role("button", name="params", exact=True).click()
+    shown.get_by_label("Vertical").select_option(label="task_03")
+    address = page.url
+    assert address.endswith(
+        "#backbone=vit_nano&method=lora&sort.offline-image-vit_nano=params&y.offline-image-vit_nano=task_03"
+    )
+    before = cells(shown)
+    shown.locator("tbody a").first.click()
+    page.locator("#detail a.back").click()
+    assert page.url == address
+    page.evaluate("location.hash = ''")
+    page.wait_for_function("document.querySelector('#method').value === ''")
+    assert len(cells(shown)) > len(before)
+    page.evaluate("address => { location.href = address; }", address)
+    page.wait_for_function("document.querySelector('#method').value === 'lora'")
+    assert (
+        cells(shown).equals(before)
+        and shown.get_by_label("Vertical").locator("option:checked").text_content() == "task_03"
+    )
+
+
+def test_a_table_is_saved_as_it_is_shown(watched):
+    shown = section(watched, OFFLINE)
+    watched.page.get_by_label("Method", exact=True).fill("rank=2")
+    with watched.page.expect_download() as download:
+        shown.get_by_role("button", name="CSV").click()
+    assert download.value.suggested_filename == "offline-image-vit_nano.csv"
+    saved = pd.read_csv(download.value.path(), dtype=str, keep_default_na=False)
+    assert saved.astype(object).equals(cells(shown))
+
+
+def test_a_column_says_what_it_shows_on_focus(watched):
+    button, tip = section(watched, OFFLINE).get_by_role("button", name="PPT"), watched.page.locator("#tip")
+    button.focus()
+    assert "M exp(-log10(P / 10^7 + 1))" in tip.inner_text()
+    watched.page.keyboard.press("Escape")
+    assert tip.is_hidden()
+
+
+@pytest.mark.parametrize("size", [{"width": 1500, "height": 700}, {"width": 900, "height": 700}])
+def test_the_header_of_a_long_table_stays_below_the_filters(size, watched):
+    page, shown = watched.page, section(watched, "crowd: image, vit_nano")
+    before = page.viewport_size
+    page.set_viewport_size(size)
+    shown.locator("tbody tr").nth(30).evaluate("row => row.scrollIntoView({ block: 'center' })")
+    page.wait_for_function(
+        """title => { const at = [...document.querySelectorAll('section')].find(
+        one => one.querySelector('h2').textContent === title).querySelector('thead th').getBoundingClientRect().top;
+        return Math.abs(at - document.querySelector('#filters').getBoundingClientRect().bottom) < 2; }""",
+        arg="crowd: image, vit_nano",
+    )
+    page.set_viewport_size(before)
+
+
+def test_the_contents_lead_to_a_comparison(watched):
+    watched.page.locator("#contents").get_by_role("link", name=POINTS).click()
+    top = section(watched, POINTS).evaluate("part => part.getBoundingClientRect().top")
+    assert top == pytest.approx(watched.page.locator("#filters").bounding_box()["height"], abs=2)
 
 
 def drawn(watched: Watched, title: str) -> Any:
@@ -270,6 +373,29 @@ def test_a_plot_has_no_button_that_sends_it_elsewhere(watched):
     assert set(titles) == {"download plot as a png", "zoom", "pan", "reset axes"}
 
 
+def test_a_switch_shows_the_numbers_of_papers_as_hollow_points(watched):
+    shown = drawn(watched, PRINTED)
+    assert set(points(shown)) == {"lora rank=1"}
+    shown.get_by_label("published numbers").check()
+    watched.page.wait_for_function(
+        "() => [...document.querySelectorAll('.plot')].some(plot => plot.data?.length > 1 && plot.data[2].x.length > 9)"
+    )
+    found, numbers = (
+        points(shown),
+        published.find("vtab1k", "lora", published.files("vtab1k"), backbone=PRINTED.split(", ")[1], augment="none"),
+    )
+    printed = numbers[numbers["task"] == "cifar100"].iloc[0]
+    assert (
+        found["lora"][:2] == pytest.approx((1e6 * printed["params_m"], printed["accuracy"]))
+        and found["lora"][2] is None
+    )
+    traces = shown.locator(".plot").evaluate("plot => plot.data.map(trace => [trace.marker?.symbol].flat())")
+    assert {symbol for trace in traces for symbol in trace if symbol} == {"circle", "circle-open"}
+    assert shown.locator(".plot").evaluate("plot => new Set(plot.data[0].y).size") == 1  # papers are on no frontier
+    shown.get_by_label("Horizontal").select_option(label="training time")
+    assert shown.get_by_label("published numbers").is_disabled()
+
+
 COSTS = {
     "size of the task file": "params.task_file_bytes",
     "training time": "cost.train_seconds",
@@ -308,6 +434,8 @@ def test_a_row_leads_to_its_runs_and_a_run_to_its_page(watched):
     detail.locator(".curve .main-svg").first.wait_for()
     losses = detail.locator(".curve").first.evaluate("curve => curve.data[0].y")
     assert losses == [float(f"{epoch['train_loss']:.4g}") for epoch in chosen["history"]]
+    assert detail.locator(".command").inner_text() == f"{command(chosen['spec'])} --force"
+    assert detail.locator(".report").count() == 0  # it has kept no logits
     page.go_back()
     page.go_back()
     assert page.locator("#overview").is_visible() and not detail.is_visible()
@@ -325,11 +453,25 @@ def test_a_tuned_run_shows_its_study(watched):
 
 
 def test_a_run_can_be_opened_by_its_address(at):
-    last = records()[-2]
+    last = records()[-3]
     watched = at(f"#run/{last['key']}")
     text = watched.page.locator("#detail").inner_text()
     assert f"{last['spec']['method']} on {last['spec']['task']}, seed {last['spec']['seed']}" in text
     assert last["spec"]["data_fingerprint"] in text and last["environment"]["packages"]["timm"] in text
+
+
+def test_a_run_with_logits_has_a_report(watched):
+    watched.page.evaluate("key => { location.hash = `#run/${key}`; }", REPORTED["key"])
+    report = watched.page.locator("#detail .report")
+    report.locator(".matrix").wait_for()
+    rows = report.locator(".matrix tbody tr").evaluate_all(
+        "rows => rows.map(row => [...row.children].map(c => c.textContent))"
+    )
+    right, all_ = HITS
+    assert rows == [["cat", str(right), str(all_ - right)], ["dog", "", ""]]
+    shown = report.inner_text()
+    assert f"The 20 of {all_ - right:,} errors".replace(",", "") in shown and "mine/0.jpg" not in shown
+    assert f"Calibration: expected error {100 * abs(right / all_ - 0.75):.1f} %" in shown
 
 
 @pytest.mark.parametrize(("route", "message"), [("#run/0123", "No such run"), ("#runs/99/0", "No such row")])
@@ -381,9 +523,9 @@ def luminance(watched: Watched, selector: str, what: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_both_themes_have_the_contrast_of_wcag(scheme, at):
-    watched = at(color_scheme=scheme)
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_both_themes_have_the_contrast_of_wcag(scheme, watched):
+    watched.page.emulate_media(color_scheme=scheme)
     drawn(watched, OFFLINE)
     ground = luminance(watched, "body", "backgroundColor")
     assert (ground < 0.1) == (scheme == "dark")

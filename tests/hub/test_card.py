@@ -1,21 +1,14 @@
 """The model card says what the model is, and its lines of Python load it."""
 
 import re
-import shlex
-from dataclasses import replace
 
 import pytest
 import torch
 from huggingface_hub import ModelCard
 
-import methods
-from benchmarks import load_model, suites
-from benchmarks import run as run_verb
+from benchmarks import load_model
 from benchmarks.hub import contents, names
 from benchmarks.records import store
-from benchmarks.records.spec import Spec
-from benchmarks.sweeps import arguments, grid
-from benchmarks.sweeps.command import command
 from tests.training.test_export import inputs
 
 
@@ -59,30 +52,3 @@ def test_the_lines_of_a_card_load_its_checkpoint(method, task, run, tmp_path, mo
         found = made["model"].head(found) if task == "solids" else found
         expected = load_model(store.adapter_path(tmp_path / "own", spec))(inputs(task))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_the_command_of_a_record_asks_for_its_run(root):
-    """What the parser makes of the command has the options and the recipe of the record."""
-    records = (root / "results" / "runs" / "offline").glob("*/*-s0-*.json")
-    known = [Spec.from_json(store.read(path)["spec"]) for path in records]
-    assert {spec.method for spec in known} >= {"lora", "adapterx", "noah"}
-    for spec in known:
-        words = shlex.split(command(spec))
-        args = run_verb.parser().parse_args(words[3:])
-        asked = arguments.sweep(args)
-        (config,) = grid.configs(spec.method, asked.set.get(spec.method, {}))
-        assert (asked.methods, asked.tasks, asked.seeds) == ((spec.method,), (spec.task,), (spec.seed,))
-        (recipe,) = grid.recipes(suites.get("offline").recipe(spec.task, spec.backbone.name), asked.recipe)
-        assert (config, recipe, args.dtype) == (spec.config, spec.recipe, spec.dtype)
-
-
-def test_the_command_of_own_files_and_changed_options(specs):
-    (spec,) = specs("lora", recipe={"epochs": 3, "normalization": "none"})
-    config = methods.config("lora", {"lr": 1e-5, "targets": ["q", "k"]})
-    backbone = replace(spec.backbone, name="vit_nano@/home/me/my weights.safetensors")
-    own = replace(spec, suite="birds", task="birds", config=config, backbone=backbone)
-    assert command(own) == (
-        "python -m benchmarks.run --suite folder --data-root DIR/birds --tasks birds --methods lora --seeds 0 "
-        "--backbone 'vit_nano@my weights.safetensors' --set lora.lr=1e-05 'lora.targets=[q,k]' "
-        "--recipe epochs=3 batch_size=16 warmup_epochs=0 drop_path=0.0 normalization=none --dtype float32"
-    )

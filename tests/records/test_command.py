@@ -1,12 +1,13 @@
 """The command of a record asks for the very run that the record is of."""
 
-import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks import run, suites
+import methods
+from benchmarks import run
 from benchmarks.records import store
 from benchmarks.records.command import command
 from benchmarks.sweeps import arguments, sweep
@@ -39,17 +40,27 @@ def test_the_command_of_a_committed_record_asks_for_its_key(folder):
         assert asked(command(record["spec"])) == [record["key"]]
 
 
-def test_options_that_differ_lists_and_names_that_a_shell_would_split_survive(specs):
-    changes = {"recipe": {"augment": "none", "label_smoothing": 0.1, "hflip": 0.5}, "seeds": (3,)}
-    (spec,) = specs("lora", set={"lora": {"rank": 2, "lr": 1e-5}}, **changes)
-    assert asked(command(spec.to_json())) == [spec.key]
-    assert "'lora.names=[[\"a b\"]]'" in command(
-        json.loads(json.dumps(spec.to_json() | {"config": {"names": ["a b"]}}))
+def test_fields_that_a_record_leaves_out_are_given_where_the_suite_has_them_otherwise():
+    spec = {
+        "suite": "fewshot",
+        "task": "pets@1",
+        "method": "lora",
+        "seed": 3,
+        "dtype": "float32",
+        "config": {"rank": 2},
+    }
+    spec |= {"recipe": {"epochs": 100}, "backbone": {"name": "vit_nano", "modality": "image"}}
+    assert "color_jitter=0.0 random_erasing=0.0 crop_scale=1.0 hflip=0.0 resize=squash" in command(spec)
+    assert " --backbone vit_nano --set lora.rank=2 --recipe batch_size=32 " in command(spec)
+
+
+def test_the_command_of_own_files_and_changed_options(specs):
+    (spec,) = specs("lora", recipe={"epochs": 3, "normalization": "none"})
+    config = methods.config("lora", {"lr": 1e-5, "targets": ["q", "k"]})
+    backbone = replace(spec.backbone, name="vit_nano@/home/me/my weights.safetensors")
+    own = replace(spec, suite="birds", task="birds", config=config, backbone=backbone)
+    assert command(own.to_json()) == (
+        "python -m benchmarks.run --suite folder --data-root DIR/birds --tasks birds --methods lora --seeds 0 "
+        "--backbone 'vit_nano@my weights.safetensors' --set lora.lr=1e-05 'lora.targets=[q,k]' "
+        "--recipe epochs=3 batch_size=16 warmup_epochs=0 drop_path=0.0 normalization=none --dtype float32"
     )
-
-
-def test_a_suite_that_is_not_installed_is_a_folder_of_own_files(specs):
-    (spec,) = specs("linear")
-    text = command(spec.to_json() | {"suite": "my photos"})
-    assert text.startswith(f"python -m benchmarks.run --suite {suites.FOLDER} --data-root 'my photos' --tasks digits ")
-    assert "batch_size=16" in text and "epochs=1" in text

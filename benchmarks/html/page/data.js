@@ -27,7 +27,8 @@ const piece = (number) => once(`runs-${number}`, async () => JSON.parse(await un
 // Adds a value to a run under its name. An object becomes one field per part; a column of the history becomes a curve.
 function put(one, name, value) {
   if (value == null) return;
-  if (name.startsWith("history.")) one.curves[name.slice("history.".length)] = value;
+  if (name === "found") one.found = value;
+  else if (name.startsWith("history.")) one.curves[name.slice("history.".length)] = value;
   else if (typeof value === "object" && !Array.isArray(value)) for (const [part, inner] of Object.entries(value)) put(one, `${name}.${part}`, inner);
   else one[name] = value;
 }

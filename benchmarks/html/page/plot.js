@@ -34,7 +34,7 @@ function median(values) {
 // The points that no other point beats: in ascending order of cost, those that are better than all before.
 function frontier(points) {
   let best = -Infinity;
-  return [...points].sort((a, b) => a.x - b.x || b.y - a.y).filter(({ y }) => y > best && ((best = y), true));
+  return points.filter(({ paper }) => !paper).sort((a, b) => a.x - b.x || b.y - a.y).filter(({ y }) => y > best && ((best = y), true));
 }
 
 function axes(points, log) {
@@ -77,18 +77,18 @@ function lines(points, edge, floor, pixel, right) {
 }
 
 // The color of a point or of its name: highlighted, on the frontier, or another.
-const ink = (point, edge, other) => (point.highlighted ? "chosen" : edge.has(point) ? "accent" : other);
+const ink = (point, edge, other) => (point.paper ? "quiet" : point.highlighted ? "chosen" : edge.has(point) ? "accent" : other);
 
 function drawing(points, { cost, accuracy, log, width, height }) {
   const view = axes(points, log);
   const edge = new Set(frontier(points));
   const shown = (x) => (view.scaled && !(x > 0) ? view.zero : x);
-  const line = [...edge, [...edge].at(-1)].map(({ x, y }) => ({ x: shown(x), y }));
-  line.at(-1).x = view.scaled ? 10 ** view.x[1] : view.x[1];
+  const line = (edge.size ? [...edge, [...edge].at(-1)] : []).map(({ x, y }) => ({ x: shown(x), y }));
+  if (edge.size) line.at(-1).x = view.scaled ? 10 ** view.x[1] : view.x[1];
   const steps = { type: "scatter", mode: "lines", hoverinfo: "skip", x: line.map(({ x }) => x), y: line.map(({ y }) => y), line: { shape: "hv", dash: "dash", width: 1.4, color: color("accent") } };
   const named = points.filter((point) => points.length <= MANY || edge.has(point) || point.highlighted);
   const groups = [points.filter((point) => !named.includes(point)),
-    ...["dot", "accent", "chosen"].map((name) => named.filter((point) => ink(point, edge, "dot") === name))]; // the last is on top
+    ...["quiet", "dot", "accent", "chosen"].map((name) => named.filter((point) => ink(point, edge, "dot") === name))]; // the last is on top
   const layout = frame();
   Object.assign(layout, { width, height, annotations: names(named, points, { view, edge, width, height }), shapes: [] });
   Object.assign(layout.xaxis, { title: { text: plain(cost.name + (cost.unit ? ` (${cost.unit})` : "")), standoff: 10 }, type: view.scaled ? "log" : "linear", range: view.x, nticks: Math.max(3, Math.floor(width / 110)), ...ticks(cost.unit, view) });
@@ -112,7 +112,7 @@ function marks(points, { view, edge, shown, cost, accuracy, small }) {
     x: points.map(({ x }) => shown(x)), y: points.map(({ y }) => Math.max(y, view.y[0])),
     customdata: points.map(({ row }) => row), hovertext: points.map((point) => hover(point, cost, accuracy)),
     error_y: { type: "data", visible: !small, symmetric: false, array: points.map(upper), arrayminus: points.map(bar), thickness: 1.2, width: 3, color: paint },
-    marker: { size: small ? 6 : 9, opacity: small ? 0.6 : 1, color: paint, symbol: points.map((point) => (below(point) ? "triangle-down" : "circle")), line: { width: small ? 0 : 1.2, color: color("raised") } },
+    marker: { size: small ? 6 : 9, opacity: small ? 0.6 : 1, color: paint, symbol: points.map((point) => (below(point) ? "triangle-down" : "circle") + (point.paper ? "-open" : "")), line: { width: small ? 0 : 1.2, color: points[0]?.paper ? paint : color("raised") } },
   };
 }
 
@@ -150,21 +150,49 @@ function within(low, high, firsts) {
   return decades.flatMap((decade) => firsts.map((digit) => Number(`${digit}e${decade}`))).filter((value) => low <= value && value <= high);
 }
 
-function hover({ name, x, y, error, seeds }, cost, accuracy) {
+function hover({ name, x, y, error, seeds, paper }, cost, accuracy) {
   const spread = error == null ? "" : ` ± ${error.toFixed(1)}`;
-  return [`<b>${plain(name)}</b>`, plain(`${accuracy.name}: ${y.toFixed(1)}${spread} %`), plain(`${cost.name}: ${amount(x, cost.unit)}`), `${seeds} seed${seeds === 1 ? "" : "s"}`].join("<br>");
+  return [`<b>${plain(name)}</b>`, plain(`${accuracy.name}: ${y.toFixed(1)}${spread} %`), plain(`${cost.name}: ${amount(x, cost.unit)}`), paper ? plain(paper).replace(/(.{60}\S*) /g, "$1<br>") : `${seeds} seed${seeds === 1 ? "" : "s"}`].join("<br>");
 }
 
 // The plot of one section, drawn when it comes into view.
-function pareto(section, number) {
-  const state = { cost: 0, accuracy: 0, log: true, keep: () => true, near: false, pending: false };
+function pareto(section, number, onset) {
+  const state = { cost: 0, accuracy: 0, log: true, papers: false, keep: () => true, near: false, pending: false };
   const area = make("div", { class: "plot", role: "img", "aria-label": `Accuracy against cost: ${section.title}; the table above has the numbers` }, make("p", { class: "quiet" }, "Drawing the plot."));
-  const set = (name) => (value) => { state[name] = value; draw(); };
-  const scale = make("input", { type: "checkbox", checked: true, onchange: () => set("log")(scale.checked) });
+  const set = (name) => (value) => { state[name] = value; tell(); draw(); };
+  const tick = (name) => make("input", { type: "checkbox", onchange: ({ target }) => set(name)(target.checked) });
+  const [scale, published] = [tick("log"), tick("papers")];
+  const across = chooser("Horizontal axis", section.costs.map(({ name }) => name), 0, set("cost"));
+  const up = chooser("Vertical axis", section.accuracy.map(({ name }) => name), 0, set("accuracy"));
   const tools = make("div", { class: "tools" },
-    chooser("Horizontal axis", section.costs.map(({ name }) => name), 0, set("cost")),
-    make("label", { class: "check" }, scale, " logarithmic"),
-    chooser("Vertical axis", section.accuracy.map(({ name }) => name), 0, set("accuracy")));
+    across, make("label", { class: "check" }, scale, " logarithmic"), up,
+    ...(section.papers ? [make("label", { class: "check" }, published, " published numbers")] : []));
+
+  function tell() {
+    onset("x", state.cost ? section.costs[state.cost].name : "");
+    onset("y", state.accuracy ? section.accuracy[state.accuracy].name : "");
+    onset("linear", !state.log);
+    onset("published", state.papers);
+    controls();
+  }
+
+  function controls() {
+    [across.lastChild.value, up.lastChild.value, scale.checked, published.checked] = [state.cost, state.accuracy, state.log, state.papers];
+    published.disabled = section.papers?.cost !== section.costs[state.cost].name; // papers state only this cost
+  }
+
+  // Takes the axes that a function returns by the names of ``onset``.
+  function restore(read) {
+    const place = (list, name) => Math.max(0, list.findIndex((one) => one.name === name));
+    Object.assign(state, { cost: place(section.costs, read("x")), accuracy: place(section.accuracy, read("y")), log: !read("linear"), papers: Boolean(read("published")) });
+    controls();
+  }
+
+  // The rows of papers as points without a bar or a link.
+  function printed(cost) {
+    if (!state.papers || section.papers?.cost !== cost.name) return [];
+    return section.papers.points.map((point) => ({ name: point.name, row: null, highlighted: false, x: point.x, y: point.values[state.accuracy], error: null, paper: point.from }));
+  }
 
   async function draw() {
     if (!state.near || state.pending) return;
@@ -174,13 +202,13 @@ function pareto(section, number) {
     if (area.clientWidth === 0) return; // hidden: it is drawn when it becomes visible, which changes its size
     const [cost, accuracy] = [section.costs[state.cost], section.accuracy[state.accuracy]];
     const points = section.rows.map((name, row) => ({ name, row, highlighted: section.highlighted.includes(row), x: cost.values[row], y: accuracy.values[row], error: accuracy.errors[row], seeds: accuracy.seeds[row] }))
-      .filter(({ x, y, row }) => x != null && y != null && state.keep(row));
+      .filter(({ row }) => state.keep(row)).concat(printed(cost)).filter(({ x, y }) => x != null && y != null);
     if (points.length === 0) { Plotly.purge(area); area.replaceChildren(make("p", { class: "quiet" }, "No row has both numbers.")); return; }
     if (!area.data) area.replaceChildren();
     const { traces, layout } = drawing(points, { cost, accuracy, log: state.log, width: area.clientWidth, height: area.clientHeight });
     const drawn = area.data;
     await Plotly.react(area, traces, layout, CONFIG);
-    if (!drawn) area.on("plotly_click", ({ points: [{ customdata }] }) => { location.hash = `#runs/${number}/${customdata}`; });
+    if (!drawn) area.on("plotly_click", ({ points: [{ customdata }] }) => { if (customdata != null) location.hash = `#runs/${number}/${customdata}`; });
   }
 
   new IntersectionObserver((seen, observer) => {
@@ -188,6 +216,7 @@ function pareto(section, number) {
   }, { rootMargin: "300px" }).observe(area);
   new ResizeObserver(draw).observe(area);
   addEventListener("theme", draw);
-  const note = make("p", { class: "quiet" }, "The dashed line is the Pareto frontier: no other row is better at the same or a lower cost. Bars are 95 % intervals: Student's t over seeds, or the binomial interval of the test split for a single seed. Points of the frontier are blue, those of the highlighted method orange. With more than 40 points, only these have bars and names; the others show them on hover. A triangle on the line of the axis marks an accuracy below it, with its number. A cost is the median over the runs of a row, a number of parameters the mean. Click a point to see the runs of its row.");
-  return { element: make("figure", {}, tools, area, make("figcaption", {}, note)), filter: (keep) => { state.keep = keep; draw(); } };
+  const note = make("p", { class: "quiet" }, "The dashed line is the Pareto frontier: no other row is better at the same or a lower cost. Bars are 95 % intervals: Student's t over seeds, or the binomial interval of the test split for a single seed. Points of the frontier are blue, those of the highlighted method orange. With more than 40 points, only these have bars and names; the others show them on hover. A triangle on the line of the axis marks an accuracy below it, with its number. A cost is the median over the runs of a row, a number of parameters the mean. Click a point to see the runs of its row." + (section.papers ? " Hollow points are numbers that papers print for the same backbone. Their rules, seeds and tuning differ, and they are not on the frontier." : ""));
+  controls();
+  return { element: make("figure", {}, tools, area, make("figcaption", {}, note)), restore, filter: (keep) => { state.keep = keep; draw(); } };
 }

@@ -7,7 +7,7 @@ function shown(value) {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-function back(href, text) {
+function back(href = `#${Address.last}`, text = "all comparisons") {
   return make("p", {}, make("a", { class: "back", href }, `← ${text}`));
 }
 
@@ -17,7 +17,7 @@ async function listed(number, row) {
   const runs = await Promise.all(Array.from({ length: end - start }, (_, i) => run(start + i)));
   const column = (name, read, rising = false) => ({ name, cells: runs.map(read), best: [], rising });
   const table = sortable({
-    caption: `Runs of ${section.rows[row]}`, head: "run", rows: runs.map(({ key }) => key.slice(0, 8)), links: runs.map(({ key }) => `#run/${key}`),
+    caption: `Runs of ${section.rows[row]}`, head: "run", file: `runs of ${section.rows[row]}`, rows: runs.map(({ key }) => key.slice(0, 8)), links: runs.map(({ key }) => `#run/${key}`),
     columns: [
       column("task", (one) => shown(one["spec.task"])),
       column("seed", (one) => shown(one["spec.seed"])),
@@ -31,12 +31,12 @@ async function listed(number, row) {
     ].filter(({ cells }) => cells.some((text) => !missing(text))),
   });
   table.filter(() => true);
-  return [back("#", "all comparisons"), make("h2", {}, section.rows[row]), make("p", { class: "facts" }, `${section.title}; ${runs.length.toLocaleString("en")} run${runs.length === 1 ? "" : "s"}`), table.element];
+  return [back(), make("h2", {}, section.rows[row]), make("p", { class: "facts" }, `${section.title}; ${runs.length.toLocaleString("en")} run${runs.length === 1 ? "" : "s"}`), table.element];
 }
 
 async function found(key) {
   const number = (await keys()).findIndex((other) => other.startsWith(key));
-  if (number < 0 || key === "") return [back("#", "all comparisons"), make("h2", {}, "No such run"), make("p", {}, `There is no run ${key} in this file.`)];
+  if (number < 0 || key === "") return [back(), make("h2", {}, "No such run"), make("p", {}, `There is no run ${key} in this file.`)];
   const section = Data.sections.findIndex(({ spans }) => spans && spans[0] <= number && number < spans.at(-1));
   const row = Data.sections[section].spans.findLastIndex((start) => start <= number);
   return page(await run(number), section, row);
@@ -59,7 +59,7 @@ const TILES = [
 const PARTS = [["Method", "spec.config."], ["Recipe", "spec.recipe."], ["Backbone", "spec.backbone."], ["Run", "spec."], ["Accuracy", "accuracy."], ["Parameters", "params."], ["Cost", "cost."], ["Environment", "environment."], ["Report", "report."], ["Tuning", "tuning."], ["", ""]];
 
 function fields(one) {
-  const left = new Map(Object.entries(one).filter(([name]) => name !== "key" && name !== "curves"));
+  const left = new Map(Object.entries(one).filter(([name]) => !["key", "curves", "command", "found"].includes(name)));
   const parts = PARTS.map(([title, prefix]) => {
     const taken = [...left].filter(([name]) => name.startsWith(prefix));
     taken.forEach(([name]) => left.delete(name));
@@ -77,33 +77,50 @@ function page(one, section, row) {
     make("h2", {}, `${spec("method")} on ${spec("task")}, seed ${spec("seed")}`),
     make("p", { class: "facts" }, `${spec("suite")}, ${spec("backbone.modality")}, ${spec("backbone.name")}; checkpoint rule ${shown(one["accuracy.checkpoint_rule"])}; key `, make("code", {}, one.key)),
     make("div", { class: "tiles" }, ...tiles.map(([name, text]) => make("div", {}, make("span", { class: "quiet" }, name), make("b", {}, text)))),
-    curves(one.curves, metric(one)),
+    ...curves(one),
+    make("h3", {}, "Train it again"),
+    make("pre", { class: "command", tabindex: "0" }, `${one.command} --force`),
+    ...(one.found ? [report(one.found)] : []),
     fields(one),
   ];
 }
 
-const CURVES = [["Training loss", ["train_loss"], 1, ""], ["Learning rate", ["lr"], 1, ""], [`${METRIC} (%)`, ["val_accuracy", "test_accuracy"], 100, "%"]];
+const CURVES = [["Training loss", ["train_loss"], 1], ["Learning rate", ["lr"], 1], [`${METRIC} (%)`, ["val_accuracy", "test_accuracy"], 100]];
+const MANY_EPOCHS = 60; // with more, a curve without gaps has no markers
 
-function curves(of, judged) {
-  const panels = CURVES.map(([title, names, scale]) => [title.replace(METRIC, judged), names.filter((name) => of[name]?.length), scale]).filter(([, names]) => names.length > 0);
-  return make("div", { class: "curves" }, ...panels.map(([title, names, scale]) => {
-    const area = make("div", { class: "curve", role: "img", "aria-label": `${title} by epoch` });
-    const draw = async () => {
-      const Plotly = await plotly();
-      if (!area.isConnected) { removeEventListener("theme", draw); return; }
-      const inks = { val_accuracy: color("accent"), test_accuracy: color("dot") };
-      const traces = names.map((name) => ({
-        type: "scatter", mode: of[name].length > 60 ? "lines" : "lines+markers", name: name.replace("_accuracy", ""), x: of[name].map((_, i) => i + 1), y: of[name].map((value) => (value == null ? null : value * scale)),
-        line: { color: inks[name] ?? color("accent"), width: 2 }, marker: { size: 5 }, hovertemplate: "epoch %{x}: %{y:.4~g}<extra></extra>",
-      }));
-      const layout = frame();
-      Object.assign(layout, { margin: { l: 52, r: 10, t: 8, b: 40 }, showlegend: names.length > 1, legend: { orientation: "h", y: 1.1 } });
-      Object.assign(layout.xaxis, { title: { text: "epoch", standoff: 6 } });
-      Object.assign(layout.yaxis, { rangemode: "tozero", tickformat: "~g", nticks: 6 });
-      await Plotly.react(area, traces, layout, { ...CONFIG, displayModeBar: false });
-    };
-    addEventListener("theme", draw);
-    requestAnimationFrame(() => setTimeout(draw)); // show the numbers before the charts, which take longer
-    return make("figure", {}, make("h3", {}, title), area);
+// A chart with a title. ``drawn`` returns its traces and axes, again after a change of theme.
+function panel(title, label, drawn, note = "") {
+  const area = make("div", { class: "curve", role: "img", "aria-label": label });
+  const draw = async () => {
+    const Plotly = await plotly();
+    if (!area.isConnected) { removeEventListener("theme", draw); return; }
+    const { traces, xaxis, yaxis, legend = false, shapes = [] } = drawn();
+    const layout = frame();
+    Object.assign(layout, { margin: { l: 52, r: 10, t: 8, b: 40 }, showlegend: legend, legend: { orientation: "h", y: 1.1 }, shapes });
+    Object.assign(layout.xaxis, xaxis);
+    Object.assign(layout.yaxis, yaxis);
+    await Plotly.react(area, traces, layout, { ...CONFIG, displayModeBar: false });
+  };
+  addEventListener("theme", draw);
+  requestAnimationFrame(() => setTimeout(draw)); // show the numbers before the charts, which take longer
+  return make("figure", {}, make("h3", {}, title), area, ...(note ? [make("figcaption", {}, make("p", { class: "quiet" }, note))] : []));
+}
+
+// Every value of a run's history at its epoch: values that were not measured are gaps, and nothing is smoothed.
+function curves(one) {
+  const [of, epoch] = [one.curves, one["accuracy.epoch"]];
+  const panels = CURVES.map(([title, names, scale]) => [title.replace(METRIC, metric(one)), names.filter((name) => of[name]?.some((value) => value != null)), scale]).filter(([, names]) => names.length > 0);
+  if (panels.length === 0) return [];
+  const last = Math.max(...panels.map(([, [name]]) => of[name].length));
+  const mark = epoch != null && epoch < last ? [{ type: "line", xref: "x", yref: "paper", x0: epoch, x1: epoch, y0: 0, y1: 1, line: { color: color("quiet"), dash: "dot", width: 1.4 } }] : [];
+  const drawn = panels.map(([title, names, scale]) => panel(title, `${title} by epoch`, () => {
+    const inks = { test_accuracy: color("dot") };
+    const traces = names.map((name) => ({
+      type: "scatter", mode: of[name].length > MANY_EPOCHS && !of[name].includes(null) ? "lines" : "lines+markers", connectgaps: names[0].endsWith("accuracy"), name: name.replace("_accuracy", ""), x: of[name].map((_, i) => i + 1), y: of[name].map((value) => (value == null ? null : value * scale)),
+      line: { color: inks[name] ?? color("accent"), width: 2 }, marker: { size: 5 }, hovertemplate: "epoch %{x}: %{y:.4~g}<extra></extra>",
+    }));
+    return { traces, legend: names.length > 1, shapes: mark, xaxis: { title: { text: "epoch", standoff: 6 }, range: [Math.min(1, last) - last * 0.03, last * 1.03], tickformat: "d", nticks: Math.min(last, 8) }, yaxis: { rangemode: "tozero", tickformat: "~g", nticks: 6 } };
   }));
+  const note = mark.length ? [make("p", { class: "quiet" }, `The dotted line is the epoch that the checkpoint rule selected, ${epoch}.`)] : [];
+  return [make("div", { class: "curves" }, ...drawn), ...note];
 }

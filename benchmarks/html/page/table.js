@@ -24,24 +24,43 @@ function cell(text, best) {
   return element;
 }
 
+// Rows of texts as CSV. A text that a spreadsheet would compute gets an apostrophe.
+const NUMBER = /^(-|[-+]?[\d.,]+(e[-+]?\d+)?( (±|to) [-+]?[\d.,]+)?)$/i;
+const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+const csv = (rows) => rows.map((row) => row.map((text) => quoted((/^[=+\-@＝＋－＠]/.test(text) && !NUMBER.test(text) ? "'" : "") + visible(text))).join(",") + "\n").join("");
+
+function download(name, text) {
+  const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: name });
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
 // Makes a table, which has no rows until ``filter`` is called with a function that selects them.
-// head: name of the first column; rows: names; links: one address per name, or null; columns: {name, cells, best, rising},
-// where best lists the rows of the best cells, and rising means that higher is better; foot: rows that are never sorted
-function sortable({ caption, head, rows, links, columns, foot = [] }) {
-  const all = [{ name: head, cells: rows, best: [], rising: false }, ...columns];
+// head: name of the first column, and tip: what it shows; rows: names; links: one address per name, or null;
+// columns: {name, tip, cells, best, rising}, where best lists the rows of the best cells, and rising means that higher is
+// better; file: the name of its CSV; onsort: is told "column" or "-column" when the reader sorts;
+// foot: rows that are never sorted
+function sortable({ caption, head, tip: about, rows, links, columns, file, onsort, foot = [] }) {
+  const all = [{ name: head, tip: about, cells: rows, best: [], rising: false }, ...columns];
   const sorters = all.map((column) => comparer(column.cells));
   const best = all.map((column) => new Set(column.best));
   const state = { column: -1, falling: false, keep: () => true, whole: false };
   const body = make("tbody");
   const more = make("button", { type: "button", class: "more", hidden: true, onclick: () => { state.whole = true; show(); } });
+  const save = make("button", { type: "button", class: "more", onclick: () => download(`${file}.csv`, csv([all.map(({ name }) => name), ...order().map((row) => all.map(({ cells }) => cells[row]))])) }, "CSV");
   const heads = all.map((column, i) => make("th", { scope: "col", "aria-sort": "none", class: sorters[i].numeric || i === 0 ? null : "text" },
-    make("button", { type: "button", onclick: () => sort(i) }, column.name, make("span", { class: "arrow", "aria-hidden": "true" }))));
+    explained(make("button", { type: "button", onclick: () => sort(i, state.column === i ? !state.falling : all[i].rising) }, column.name, make("span", { class: "arrow", "aria-hidden": "true" })), column.tip)));
 
-  function sort(i) {
-    state.falling = state.column === i ? !state.falling : all[i].rising;
-    state.column = i;
-    heads.forEach((th, k) => th.setAttribute("aria-sort", k === i ? (state.falling ? "descending" : "ascending") : "none"));
+  function sort(i, falling) {
+    Object.assign(state, { column: i, falling });
+    onsort?.((falling ? "-" : "") + all[i].name);
     show();
+  }
+
+  // The order that a text of ``onsort`` asks for; the table's own for other texts.
+  function restore(text) {
+    const column = all.findIndex(({ name }) => text === name || text === `-${name}`);
+    Object.assign(state, { column, falling: column >= 0 && text !== all[column].name });
   }
 
   function order() {
@@ -54,6 +73,7 @@ function sortable({ caption, head, rows, links, columns, foot = [] }) {
   }
 
   function show() {
+    heads.forEach((th, k) => th.setAttribute("aria-sort", k === state.column ? (state.falling ? "descending" : "ascending") : "none"));
     const kept = order();
     const shown = state.whole ? kept : kept.slice(0, SHOWN);
     body.replaceChildren(...shown.map((row) => make("tr", {},
@@ -71,5 +91,7 @@ function sortable({ caption, head, rows, links, columns, foot = [] }) {
   const last = make("tfoot", {}, ...foot.map(([name, ...texts]) => make("tr", {}, make("th", { scope: "row" }, name), ...texts.map((text) => make("td", {}, text)))));
   const table = make("table", {}, make("caption", { class: "hidden" }, caption), make("thead", {}, make("tr", {}, ...heads)), body, last);
   const box = make("div", { class: "box", tabindex: "0", role: "region", "aria-label": caption }, table);
-  return { element: make("div", {}, box, more), filter: (keep) => { state.keep = keep; return show(); } };
+  const sized = new ResizeObserver(() => { box.classList.toggle("fits", table.offsetWidth <= box.clientWidth); stick(); });
+  for (const element of [box, table]) sized.observe(element);
+  return { element: make("div", {}, box, make("div", { class: "below" }, more, save)), box, restore, filter: (keep) => { state.keep = keep; return show(); } };
 }
