@@ -49,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Share the model. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
     names.check_repository(args.repository)
+    from benchmarks.records import store
+
+    store.find(args.results, args.run)  # before torch is imported: a wrong name is told at once
     from benchmarks.hub import contents, repository
 
     if args.dry_run:

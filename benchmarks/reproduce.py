@@ -47,10 +47,10 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Train the runs. Returns 0 if none is off, 1 if one is, 2 for a person's mistake."""
     args = parser().parse_args(argv)
+    use_data_root(args.data_root)
+    known, chosen = _chosen(args)  # before torch is imported: a wrong name is told at once
     from benchmarks.sweeps import reproduction
 
-    use_data_root(args.data_root)
-    known, chosen = _chosen(args)
     allowed = reproduction.spreads(known)
     minutes = sum(record["cost"]["train_seconds"] for record in chosen) / 60
     console().print(f"{len(chosen)} runs, which took {minutes:.0f} minutes when they were recorded")
@@ -65,15 +65,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _chosen(args: argparse.Namespace) -> tuple[list[dict[str, Any]], Sequence[Mapping[str, Any]]]:
     """All records, and those to train again."""
     from benchmarks.records import store
-    from benchmarks.sweeps import reproduction
 
     known = store.records(args.results)
     check(bool(known), f"no run records below {args.results / store.RUNS}; make some with: python -m benchmarks.run")
+    if args.keys:
+        return known, [store.find(args.results, key) for key in args.keys]
+    from benchmarks.sweeps import reproduction
+
     if args.sample is not None:
         return known, reproduction.sample(known, args.sample, args.seed)
     if args.cheapest:
         return known, reproduction.cheapest(known)
-    return known, [store.find(args.results, key) for key in args.keys] or known
+    return known, known
 
 
 def _report(repeats: Sequence[Repeat]) -> int:
