@@ -18,7 +18,7 @@ BUILD, SAVE, LOAD = re.split(r"^(?=save_file|model\.load)", CODE, flags=re.MULTI
 @pytest.fixture(params=["image", "eva", "swin"])
 def family(request, tmp_path, monkeypatch):
     """A small model of a family comes in place of timm's, and files are written to an empty folder."""
-    monkeypatch.setattr(timm, "create_model", lambda name, **given: tiny.BUILDERS[request.param]())
+    monkeypatch.setattr(timm, "create_model", lambda name, **given: tiny.backbone(request.param))
     monkeypatch.chdir(tmp_path)
     return request.param
 

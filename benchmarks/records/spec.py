@@ -75,6 +75,8 @@ class Recipe:
         pace_sigma: the standard deviation of PACE's noise at the first block; it falls linearly to 0.
         masked: whether, in a test set, only those classes compete that it has samples of. Of 1,000 classes,
             ImageNet-A and -R have 200.
+        full_rate_steps: in a run of fewer steps, all weights but the head's learn at the share steps / full_rate_steps
+            of the learning rate, because a few large steps ruin features. 0 turns this off.
     """
 
     epochs: Annotated[int, at_least(1), at_most(100_000)] = 30
@@ -99,6 +101,7 @@ class Recipe:
     resize: Literal["squash", "checkpoint"] = field(default="squash", metadata=LATER)
     validate_every: Annotated[int, at_least(1)] = field(default=1, metadata=LATER)
     masked: bool = field(default=False, metadata=LATER)
+    full_rate_steps: int = field(default=100, metadata=LATER)
     pace: Literal["none", "pace", "fast"] = field(default="none", metadata=LATER)
     pace_lambda: Annotated[float, positive] = field(default=0.1, metadata=LATER)
     pace_sigma: Annotated[float, positive] = field(default=1.0, metadata=LATER)

@@ -208,8 +208,9 @@ class Trainer:
     def _epochs(self, x: Tensor, y: Tensor, epochs: int, lr: float) -> Iterator[tuple[int, float, float]]:
         """Train epoch by epoch; yields the epoch's number, mean loss and last learning rate."""
         steps = self._steps_per_epoch(x)
-        optimizer = adamw(self.model, lr)
-        schedule = cosine(optimizer, lr, steps=epochs * steps, warmup_steps=self.recipe.warmup_epochs * steps)
+        total, least = epochs * steps, self.recipe.full_rate_steps
+        optimizer = adamw(self.model, lr, share=min(1.0, total / least) if least else 1.0)
+        schedule = cosine(optimizer, lr, steps=total, warmup_steps=self.recipe.warmup_epochs * steps)
         for epoch in range(1, epochs + 1):
             loss = self._epoch(x, y, (epoch - 1) * steps, optimizer, schedule)
             if not math.isfinite(loss):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from benchmarks.records.spec import Recipe
 from benchmarks.training import evaluate
+from benchmarks.training.optimizer import adamw, cosine
 from benchmarks.training.precision import auto_dtype
 from benchmarks.training.train import Diverged, Trainer
 from tests.support import tiny
@@ -137,6 +138,34 @@ def test_learning_rate_warms_up_then_follows_a_cosine():
     assert rates[2:] == sorted(rates[2:], reverse=True)
     # the last step of the last epoch: step 39 of 40
     assert rates[-1] == pytest.approx(0.5 * (1 + torch.cos(torch.tensor(torch.pi * 39 / 40)).item()), rel=1e-4)
+
+
+def test_a_run_of_enough_steps_is_the_same_to_the_last_bit_and_a_shorter_one_spares_the_features(same_state):
+    runs = {least: trainer(full_rate_steps=least) for least in (0, 12, 48)}  # of 3 epochs of 4 steps
+    start = runs[0].model.trained_state()
+    for run in runs.values():
+        run.train()
+    ends = {least: run.model.trained_state() for least, run in runs.items()}
+    assert same_state(ends[0], ends[12])
+    assert len({tuple(row["lr"] for row in run.history) for run in runs.values()}) == 1  # that of the head
+    moved = {(n, name): float((ends[n][name] - start[name]).abs().mean()) for n in (0, 48) for name in start}
+    shares = {name: moved[48, name] / moved[0, name] for name in start}
+    assert all(share > 0.7 if name.startswith("head.") else share < 0.5 for name, share in shares.items())
+
+
+def test_the_first_step_moves_every_weight_by_its_rate():
+    tuned = tiny.wire("lora", "image")
+    optimizer = adamw(tuned, 1e-2, share=0.25)
+    cosine(optimizer, 1e-2, steps=4, warmup_steps=0).step_update(0)
+    trained = {name: p for name, p in tuned.named_parameters() if p.requires_grad}
+    before = {name: p.detach().clone() for name, p in trained.items()}
+    for parameter in trained.values():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    for name, parameter in trained.items():
+        rate = 1e-2 if name.startswith("head.") else 2.5e-3
+        decay = 1e-4 * rate * (parameter.ndim > 1)
+        torch.testing.assert_close(parameter.detach(), before[name] * (1 - decay) - rate, atol=1e-6, rtol=1e-5)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run():
