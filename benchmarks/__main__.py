@@ -36,6 +36,10 @@ VERBS: Mapping[str, Mapping[str, str]] = {
         "push": "share a trained model on the Hugging Face hub",
         "pull": "get a shared model from the Hugging Face hub",
     },
+    "share results": {
+        "submit": "pack the records of a results folder, to send them to others",
+        "check": "check records that others have packed",
+    },
     "data": {"data": "list, fetch, verify, convert and show data sets"},
     "maintain": {
         "method": "check that a method keeps the contract, or write the files of a new one",

@@ -158,11 +158,24 @@ def read(path: str | Path) -> dict[str, Any]:
         size = check_plain(path).st_size
         check(size <= LARGEST, f"it has {size} bytes, and no record has more than {LARGEST}")
         with open(path, "rb") as file:
-            record = _parsed(file.read())
+            content = file.read()
+    except (OSError, UserError) as error:
+        raise BadRecord(f"record {path}: {error}") from None
+    return parsed(content, path)
+
+
+def parsed(content: bytes, path: str) -> dict[str, Any]:
+    """The record that a file holds.
+
+    Raises:
+        BadRecord: the content is not the record of the finished run that the last part of ``path`` says.
+    """
+    try:
+        record = _parsed(content)
         evidence.examine(record)
         name = stem_of(record["spec"], record["key"]).rpartition("/")[2] + ".json"
-        check(os.path.basename(path) == name, f"its name must be {name}, that of its run")
-    except (OSError, ValueError, RecursionError) as error:  # a UserError is a ValueError
+        check(path.rpartition("/")[2] == name, f"its name must be {name}, that of its run")
+    except (ValueError, RecursionError) as error:  # a UserError is a ValueError
         raise BadRecord(f"record {path}: {error}") from None
     return cast("dict[str, Any]", record)
 

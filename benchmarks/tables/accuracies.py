@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks import published, suites
 from benchmarks.records.spec import FOR_IMAGES
 from benchmarks.tables import chance, statistics
-from benchmarks.tables.rows import others, scores, tasks_and_groups
+from benchmarks.tables.rows import others, scores, sources, tasks_and_groups
 from benchmarks.tables.table import Table, counted, notes
 
 NAMED_RULES = {"best_test": "best_test (the epoch is chosen on the test split; use it only to compare with papers)"}
@@ -48,6 +48,8 @@ def accuracies(frame: pd.DataFrame) -> Table:
     ppt_text = values["PPT"].map("{:.3f}".format, na_action="ignore")
     text = {"seeds": _seeds(runs), **text, "95 % interval": _interval(whole), **last, "PPT": ppt_text}
     cells = pd.DataFrame(text)
+    if (source := sources(frame)) is not None:
+        cells.insert(0, "source", source)
     papers = reported(frame, groups)
     if (papers != "").any():
         cells["published"] = papers.replace("", UNKNOWN)

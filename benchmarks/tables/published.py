@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks import published, suites
 from benchmarks.suites import Suite
 from benchmarks.tables.accuracies import BATCHNORM, accuracies, adapted_batchnorm, augmentation, ppt
-from benchmarks.tables.rows import of_present
+from benchmarks.tables.rows import of_present, sources
 from benchmarks.tables.table import Table, counted, notes, nothing_best
 from methods.errors import UserError, unknown
 
@@ -141,6 +141,7 @@ def _ours(group: pd.DataFrame, tasks: Mapping[str, Sequence[str]], more: Sequenc
     trained = group["params.method"] + (group["params.head"] if points else 0)
     params = trained.groupby(group["row"]).mean()
     wanted = [*members, *more, *whole, *([*MEANS, "PPT"] if same else [])]
+    source = sources(group)
     rows = []
     for name, cells in made.cells.to_dict("index").items():
         kept = {column: cells[column] for column in wanted if column in cells}
@@ -150,7 +151,7 @@ def _ours(group: pd.DataFrame, tasks: Mapping[str, Sequence[str]], more: Sequenc
         order = float(made.values["group mean" if same else there[-1]][str(name)])
         about = {
             "method": name,
-            "from": "here",
+            "from": "here" if source is None else source[str(name)],
             "rule": run["accuracy.checkpoint_rule"],
             "aggregate": counted(there, "task"),
             "seeds": cells["seeds"],

@@ -1,6 +1,7 @@
 """Reading run records into one table: one row per run, one column per field."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -8,25 +9,29 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from benchmarks.records import packs, store
 from benchmarks.records import shared as notes
-from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from methods.errors import UserError, unknown
 
 # The fields of these objects differ from run to run, so each object is one column of JSON text.
 TEXTS = ("spec.config", "spec.recipe", "environment.packages", "report", "tuning")
 HISTORY = "history."
+PACK = "pack"  # the column with the name of the pack that others submitted
 
 
 def load(results: Path, suite: str | None = None, *, shared: bool = False) -> pd.DataFrame:
     """Read the finished runs below a results folder, of one suite or of all, ordered by the path of the record.
 
-    With ``shared`` a run that two rows of a table share comes twice, with the ``tuning`` of each row.
+    With ``shared`` a run that two rows of a table share comes twice, with the ``tuning`` of each row. Runs that others
+    submitted come last. The column PACK names their packs; it is there if there are any.
 
     Raises:
         UserError: there is no record, or the suite has none.
     """
-    frame = to_frame(for_rows(results) if shared else store.each(results))
+    ours = for_rows(results) if shared else store.each(results)
+    theirs = (record | {PACK: pack} for pack, record in packs.submitted(results))
+    frame = to_frame(chain(ours, theirs))
     if frame.empty:
         raise UserError(f"no run records below {results / store.RUNS}; make some with: python -m benchmarks.run")
     if suite is None:

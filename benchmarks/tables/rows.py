@@ -1,5 +1,7 @@
 """Groups of comparable runs, the table row that each run belongs to, and the accuracies by row and task."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -10,6 +12,7 @@ import pandas as pd
 import methods
 from benchmarks import suites
 from benchmarks.backbones.names import parse
+from benchmarks.tables.reader import PACK
 from methods.errors import UserError
 
 MOST_OPTIONS = 3  # a row with more options is named by a letter
@@ -36,8 +39,21 @@ def comparable(frame: pd.DataFrame) -> list[pd.DataFrame]:
     suite = [titled(name, number) for name, number in zip(frame["spec.suite"], versions, strict=True)]
     metric = frame.get("accuracy.metric", pd.Series(None, frame.index, dtype=object)).fillna("accuracy")
     named = {"spec.backbone.name": backbone}
-    frame = frame.assign(row=names(frame), recipe=recipe, suite=suite, metric=metric, **named)
+    frame = frame.assign(row=_by_pack(names(frame), frame), recipe=recipe, suite=suite, metric=metric, **named)
     return [_shortened(_data_apart(group)) for _, group in frame.groupby(list(SAME), sort=True)]
+
+
+def _by_pack(rows: list[str], frame: pd.DataFrame) -> list[str]:
+    """Name the pack in the rows of runs that others submitted, so that they are never averaged with ours."""
+    packs = frame[PACK].fillna("") if PACK in frame else [""] * len(frame)
+    return [f"{row} ({pack})" if pack else row for row, pack in zip(rows, packs, strict=True)]
+
+
+def sources(frame: pd.DataFrame) -> pd.Series[str] | None:
+    """Return whether each row is ours or submitted; None if all are ours."""
+    if PACK not in frame or frame[PACK].isna().all():
+        return None
+    return frame[PACK].notna().groupby(frame["row"]).first().map({True: "submitted", False: "ours"})
 
 
 def titled(suite: str, version: int) -> str:

@@ -1,0 +1,62 @@
+"""python -m benchmarks.check: check records that others have packed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.cli import add_data_root, add_results, command_parser, console, guarded, say
+from benchmarks.files.root import use_data_root
+
+EXAMPLES = {
+    "check a pack before it is sent": "alice.zip",
+    "check a pack of a pull request": "results/submitted/alice.zip",
+}
+MOST_LINES = 10
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of this verb."""
+    what = (
+        "Check packs of records: they are as they were written, their tasks and data are those of here, their "
+        "parameters are those of a fresh wiring, none is a copy, and t-tests find them plausible beside our runs of "
+        "the same specs. No run is trained again."
+    )
+    p = command_parser("check", what, EXAMPLES)
+    p.add_argument("packs", nargs="+", type=Path, metavar="PACK", help="a zip file that benchmarks.submit made")
+    add_results(p, "folder with our records, and with packs of others")
+    add_data_root(p)
+    return p
+
+
+@guarded
+def main(argv: Sequence[str] | None = None) -> int:
+    """Check every pack. Returns 1 if a check fails, 2 if a file is no pack."""
+    args = parser().parse_args(argv)
+    use_data_root(args.data_root)
+    failed = [pack for pack in args.packs if not _passes(pack, args.results)]
+    return 1 if failed else 0
+
+
+def _passes(pack: Path, results: Path) -> bool:
+    from rich.table import Table
+
+    from benchmarks.submissions.checks import faults
+
+    found, records = faults(pack, results)
+    table = Table("check", "outcome", title=f"{pack}: {len(records)} records")
+    for name, lines in found.items():
+        table.add_row(name, "FAIL" if lines else "pass")
+    console().print(table)
+    wrong = [line for lines in found.values() for line in lines]
+    for line in wrong[:MOST_LINES]:
+        say(line)
+    if len(wrong) > MOST_LINES:
+        say(f"and {len(wrong) - MOST_LINES} more")
+    return not wrong
+
+
+if __name__ == "__main__":
+    sys.exit(main())
