@@ -124,6 +124,6 @@ def test_submit_without_records_is_one_line(tmp_path, complaint):
     assert complaint(submit.main, str(tmp_path)).startswith("no such records below")
 
 
-@pytest.mark.parametrize("pack", sorted((RESULTS / packs.FOLDER).glob("*.zip")), ids=lambda pack: pack.stem)
-def test_packs_that_others_submitted_pass(pack):
-    assert check.main([str(pack), "--results", str(RESULTS)]) == 0
+def test_packs_that_others_submitted_pass():
+    for pack in sorted((RESULTS / packs.FOLDER).glob(f"*{packs.ENDING}")):
+        assert check.main([str(pack), "--results", str(RESULTS)]) == 0
