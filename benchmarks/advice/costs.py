@@ -13,7 +13,7 @@ from benchmarks.records.spec import Spec
 from benchmarks.training.run import prepare
 from benchmarks.tuning.studies import without_test
 
-SAMPLES, BATCHES = 8, 4  # training samples of a measurement; batches of a second one, if the first was quick
+SAMPLES, BATCHES = 4, 4  # training samples of a measurement; batches of a second one, if the first was quick
 QUICK = 1.0  # seconds
 REPORTED = 60  # looks at one sample by which latency and operations of a finished run are measured, about
 

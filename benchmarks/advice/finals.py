@@ -38,7 +38,7 @@ def decide(contest: Contest, on_trial: OnTrial) -> Decision:
     if DECISION not in own.user_attrs:
         found = halving.judged_at(own, len(contest.plan.rungs) - 1)
         some = choice.finalists(found, _unlucky(contest, found), contest.plan.finalists)
-        repeats = _repeats(contest, some, on_trial) if len(some) > 1 else 0
+        repeats = _repeats(contest, some, on_trial) if len(some) > 1 and contest.plan.repeats else 0
         some = some if repeats else [method for method in some if method in found]
         if repeats:
             again = {method: [_repeat(contest, method, n) for n in range(1, repeats + 1)] for method in some}

@@ -4,7 +4,7 @@ Every method gets one trial per round: first its default setting, then settings 
 through the rungs of the plan until Optuna's SuccessiveHalvingPruner stops it. Rungs count as 1, 3, 9 units.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from benchmarks.tuning import studies
 from benchmarks.tuning.studies import FINISHED, Search
 from methods.errors import check
 
-MOST_ROUNDS = 20
+MOST_ROUNDS, MOST_FAILURES = 20, 2  # rounds of trials; trials of a method that may fail
 USED, SEARCHED = "used_seconds", "searched"
 OnTrial = Callable[[str, str], None]  # gets the method, and how its trial ended
 
@@ -103,8 +103,9 @@ def search(contest: Contest, on_trial: OnTrial) -> None:
         for number in [] if own.user_attrs.get(SEARCHED) else range(MOST_ROUNDS):
             if number >= plan.rounds and clock.used + _seconds(own, number - 1) > plan.search_until:
                 break
-            for method in _open(own, plan, number):
-                _run(contest, method, number, on_trial)
+            while waiting := _open(own, plan, number):
+                for method in waiting:
+                    _run(contest, method, number, on_trial)
     except OutOfTime:
         pass  # a round that is not whole counts as far as it came
     own.set_user_attr(SEARCHED, True)
@@ -148,16 +149,19 @@ def value(trial: FrozenTrial) -> float:
 
 
 def failures(own: optuna.Study) -> dict[str, str]:
-    """Why methods failed, in one line each."""
-    trials = own.get_trials(deepcopy=False)
-    return {t.user_attrs["method"]: t.user_attrs["error"] for t in trials if "error" in t.user_attrs}
+    """Why methods failed as often as they may, in one line each."""
+    errors: dict[str, list[str]] = {}
+    for trial in own.get_trials(deepcopy=False):
+        if "error" in trial.user_attrs:
+            errors.setdefault(trial.user_attrs["method"], []).append(trial.user_attrs["error"])
+    return {method: told[-1] for method, told in errors.items() if len(told) >= MOST_FAILURES}
 
 
-def _open(own: optuna.Study, plan: Plan, number: int) -> Iterator[str]:
+def _open(own: optuna.Study, plan: Plan, number: int) -> list[str]:
     """The methods that have not failed and lack a trial of this round."""
     trials = own.get_trials(deepcopy=False, states=FINISHED)
     done = {t.user_attrs["method"] for t in trials if t.user_attrs["round"] == number}
-    return (method for method in plan.methods if method not in {*done, *failures(own)})
+    return [method for method in plan.methods if method not in {*done, *failures(own)}]
 
 
 def _seconds(own: optuna.Study, number: int) -> float:

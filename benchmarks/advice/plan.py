@@ -13,8 +13,8 @@ FACTOR = 3  # of successive halving: one of so many settings goes on to the next
 PROMOTED = (1.0, 0.5, 0.3)  # the share of settings that reach each rung; the first ones face few competitors
 LONG, SHORT, SHORTEST = 9, 5, 3  # epochs: enough, the least of an early rung on folds, the least of all
 PLANNED = 0.85  # of the budget; the rest is for what measurements on a few samples miss
-# settings per method, finalists, and seeds of each: the first plan that leaves LONG epochs is taken
-AMBITIONS = ((2, 4, 3), (1, 4, 3), (1, 4, 1), (1, 3, 1), (1, 2, 1))
+# settings per method, finalists, seeds of each, and further judgements: the first plan that leaves LONG epochs is taken
+AMBITIONS = ((2, 4, 3, 1), (1, 4, 3, 1), (1, 4, 1, 1), (1, 3, 1, 0), (1, 2, 1, 0), (1, 1, 1, 0))
 
 Rung = tuple[int, int]  # epochs of a training, and trainings, which is the number of folds
 
@@ -24,8 +24,8 @@ class Plan:
     """What the budget is spent on.
 
     ``rounds`` counts the settings that each method gets at least, in as many trainings as ``rungs`` say. Then
-    ``finalists`` methods are judged again, from ``search_until`` seconds on, and tested with ``seeds`` seeds, for which
-    ``test_seconds`` are set aside.
+    ``finalists`` methods are judged again, from ``search_until`` seconds on, unless ``repeats`` is 0. They are tested
+    with ``seeds`` seeds, for which ``test_seconds`` are set aside.
     """
 
     methods: tuple[str, ...]
@@ -33,6 +33,7 @@ class Plan:
     rounds: int
     finalists: int
     seeds: int
+    repeats: int
     search_until: float
     test_seconds: float
 
@@ -96,15 +97,16 @@ def _plans(costs: Mapping[str, Cost], sizes: Sizes, longest: int, seeds: int) ->
 
 
 def _costing(
-    costs: Mapping[str, Cost], sizes: Sizes, epochs: int, ambition: tuple[int, int, int], seeds: int
+    costs: Mapping[str, Cost], sizes: Sizes, epochs: int, ambition: tuple[int, int, int, int], seeds: int
 ) -> tuple[Plan, float]:
-    rounds, finalists, runs = ambition
+    rounds, finalists, runs, repeats = ambition
     found = Plan(
         methods=tuple(costs),
         rungs=rungs(epochs, sizes.folds),
         rounds=rounds,
         finalists=min(finalists, len(costs)),
         seeds=min(runs, seeds),
+        repeats=repeats,
         search_until=0.0,
         test_seconds=0.0,
     )
@@ -128,7 +130,7 @@ def _search_seconds(cost: Cost, sizes: Sizes, ladder: tuple[Rung, ...]) -> float
 
 def _final_seconds(plan: Plan, costs: Mapping[str, Cost], sizes: Sizes) -> float:
     times = [cost.judging(sizes, plan.epochs, plan.folds) for cost in costs.values()]
-    return plan.finalists * sum(times) / len(times)
+    return plan.repeats * plan.finalists * sum(times) / len(times)
 
 
 def _test_seconds(plan: Plan, costs: Mapping[str, Cost], sizes: Sizes) -> float:

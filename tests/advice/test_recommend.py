@@ -1,20 +1,28 @@
 """The verb recommend: a sentence, a table and a plot; the test split is read after the choice; it can be continued."""
 
 import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 import torch
+from optuna.trial import TrialState
 
 from benchmarks import recommend
 from benchmarks.advice import advise, costs, finals, folds, halving
 from benchmarks.records import store
 from benchmarks.suites import folder
 from benchmarks.tuning.databases import StudyDatabase, file_url
+from methods.errors import UserError
 from tests.support.layout_files import write_image_folder
 
+ROOT = Path(__file__).parents[2]
 METHODS = ["linear", "bitfit", "lora"]
 SHORT = ["--recipe", "epochs=3", "warmup_epochs=0", "--seeds", "0"]
 Study = optuna.Study
@@ -151,3 +159,46 @@ def test_several_tasks_are_refused(tmp_path, complaint):
         write_image_folder(tmp_path / "data" / name, train=4, test=2)
     line = complaint(recommend.main, "--data-root", str(tmp_path / "data"), "--results", str(tmp_path / "results"))
     assert line == "a method is recommended for one task, and there are 2: one, two; give --tasks NAME"
+
+
+def kept(results: Path) -> dict[str, object]:
+    """What is kept of a recommendation so far: finished trials, the decision, and the accuracies of records."""
+    if not (results / advise.DATABASE).exists():
+        return {"trials": [], "decision": None, "tested": {}}
+    own = study(results)
+    finished = own.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return {
+        "trials": [(trial.params, trial.state, trial.intermediate_values) for trial in finished],
+        "decision": own.user_attrs.get(finals.DECISION),
+        "tested": {record["key"]: record["accuracy"] for record in store.records(results)},
+    }
+
+
+@pytest.mark.slow
+def test_a_recommendation_that_is_killed_and_interrupted_ends_as_an_undisturbed_one(data, tmp_path):
+    def start(results: Path) -> subprocess.Popen[bytes]:
+        words = argv(data, results, "--budget", "2h")
+        return subprocess.Popen([sys.executable, "-m", "tests.support.recommending", *words], cwd=ROOT)
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert start(whole).wait() == 0
+    for trials, end in ((1, signal.SIGKILL), (3, signal.SIGINT), (6, signal.SIGKILL)):
+        process = start(broken)
+        while process.poll() is None and len(kept_or_nothing(broken)) < trials:
+            time.sleep(0.1)
+        while process.poll() is None:  # torch may swallow one Ctrl-C
+            process.send_signal(end)
+            time.sleep(0.5)
+        assert process.returncode == (128 + end if end == signal.SIGINT else -end)
+        assert len(kept(broken)["trials"]) >= trials
+    assert start(broken).wait() == 0
+    assert kept(broken) == kept(whole)
+    pages = [(folder / "recommendations" / "photos.md").read_text().partition("\n")[0] for folder in (whole, broken)]
+    assert pages[0] == pages[1]
+
+
+def kept_or_nothing(results: Path) -> list[object]:
+    """The finished trials; none while another process creates the study."""
+    with suppress(ValueError, KeyError, UserError):
+        return kept(results)["trials"]
+    return []
