@@ -147,7 +147,7 @@ def test_a_repetition_trains_nothing_and_says_the_same(outcome, data, capsys, mo
     [
         (["--budget", "30"], "--budget '30' is no time"),
         (["--methods", "lora"], "one method is no choice"),
-        (["--set", "lora.rank=[4,8]"], "several sets of options for lora"),
+        (["--set", "bitfit.lr=[0.1,0.01]"], "several sets of options for bitfit"),
         (["--recipe", "epochs=[20,30]"], "recipe: give values, not lists"),
     ],
 )
