@@ -111,7 +111,7 @@ function marks(points, { view, edge, shown, cost, accuracy, small }) {
     type: "scatter", mode: "markers", cliponaxis: false, hoverinfo: "text",
     x: points.map(({ x }) => shown(x)), y: points.map(({ y }) => Math.max(y, view.y[0])),
     customdata: points.map(({ row }) => row), hovertext: points.map((point) => hover(point, cost, accuracy)),
-    error_y: { type: "data", visible: !small, symmetric: false, array: points.map(upper), arrayminus: points.map(bar), thickness: 1.2, width: 3, color: paint },
+    error_y: { type: "data", visible: !small && !points[0]?.paper, symmetric: false, array: points.map(upper), arrayminus: points.map(bar), thickness: 1.2, width: 3, color: paint },
     marker: { size: small ? 6 : 9, opacity: small ? 0.6 : 1, color: paint, symbol: points.map((point) => (below(point) ? "triangle-down" : "circle") + (point.paper ? "-open" : "")), line: { width: small ? 0 : 1.2, color: points[0]?.paper ? paint : color("raised") } },
   };
 }

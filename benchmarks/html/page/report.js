@@ -7,7 +7,7 @@ function plainTable(caption, head, columns, rows) {
   return make("section", {}, make("h3", {}, caption), table.element);
 }
 
-// The confusion matrix as a heat map: a row per true class, darker for a larger share of its samples.
+// The confusion matrix as a heat map: a row per true class, a stronger color for a larger share of its samples.
 function matrix({ labels, confusion, samples }) {
   const few = labels.length <= NUMBERED;
   const head = make("tr", {}, make("th", { scope: "col" }, "true \\ predicted"), ...labels.map((label) => make("th", { scope: "col", class: "side" }, make("span", {}, label))));
@@ -18,7 +18,7 @@ function matrix({ labels, confusion, samples }) {
     return td;
   })));
   return make("section", { class: "wide" }, make("h3", {}, "Confusion matrix"), make("div", { class: "matrix", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, make("table", {}, make("caption", { class: "hidden" }, "Samples by true class (rows) and predicted class (columns)"), make("thead", {}, head), make("tbody", {}, ...rows))),
-    make("p", { class: "quiet" }, "A row is a true class, a column a predicted one. A cell is darker for a larger share of the row's samples."));
+    make("p", { class: "quiet" }, "A row is a true class, a column a predicted one. The stronger the color of a cell, the larger its share of the row's samples."));
 }
 
 function reliability({ bins, ece }) {
@@ -29,7 +29,7 @@ function reliability({ bins, ece }) {
       { type: "scatter", mode: "lines", x: [0, 100], y: [0, 100], hoverinfo: "skip", line: { color: color("quiet"), dash: "dash", width: 1.4 } },
     ],
     xaxis: { title: { text: "confidence (%)", standoff: 6 }, range: [0, 100] }, yaxis: { title: { text: "accuracy (%)", standoff: 6 }, range: [0, 100] },
-  }), "A darker bar has more samples. On the dashed line, confidence equals accuracy.");
+  }), "A bar of a stronger color has more samples. On the dashed line, confidence equals accuracy.");
 }
 
 function report(of) {
