@@ -54,7 +54,7 @@ PIPES = ("pipe.yaml", "pipe.safetensors", "pipe/runs/offline/digits/linear-s0-0.
 HELP = "; python -m benchmarks.{} --help shows what can be given"
 ROWS = {
     "no such verb": ("rnu --methods lora", "unknown verb 'rnu'; did you mean 'run'? known: ..."),
-    "options before the verb": ("--methods lora run", "unknown verb '--methods'; known: ..."),
+    "options before the verb": ("--methods lora run", "unknown verb '--methods'; did you mean 'method'? known: ..."),
     # names
     "no such method": ("run --methods lroa", "unknown method 'lroa'; did you mean 'lora'? known: adapter, ..."),
     "an empty method": ("run --methods ''", "unknown method ''; known: adapter, ..."),
@@ -482,6 +482,21 @@ ROWS = {
         "features nothing --results none -o f.png",
         "'nothing' names no run below none/runs; give a record's path or key; ...",
     ),
+    "no run to report": ("report nothing --results none", "'nothing' names no run below none/runs; ..."),
+    "no run to push": ("push nothing me/x --results none", "'nothing' names no run below none/runs; ..."),
+    "no repository": (
+        "pull x --results none",
+        "'x' is no repository of the hub: give OWNER/NAME, such as me/my-photos",
+    ),
+    "no runs to list": ("runs --results none", "no run records below none/runs; make some with: ..."),
+    "no runs to reproduce": ("reproduce 0000 --results none", "no run records below none/runs; make some with: ..."),
+    "no data to recommend for": (
+        "recommend --data-root none",
+        "there is no folder ...; give the folder of your data ...",
+    ),
+    "no runs to submit": ("submit none", "no such records below none/runs; make some with: ..."),
+    "no pack to check": ("check none", "none: the name of a pack ends in .zip; rename it"),
+    "no method to check": ("method check loar", "unknown method 'loar'; did you mean 'lora'? known: ..."),
     # predict
     "no photo": ("predict linear.safetensors", "the following arguments are required: PHOTO" + HELP.format("predict")),
     "a photo that is not there": (
