@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cli import add_data_root, add_results, command_parser, console, guarded, say
+from benchmarks.files.places import check_plain
 from benchmarks.files.root import use_data_root
 
 EXAMPLES = {
@@ -35,7 +36,12 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Check every pack. Returns 1 if a check fails, 2 if a file is no pack."""
     args = parser().parse_args(argv)
+    from benchmarks.records import packs
+
     use_data_root(args.data_root)
+    for pack in args.packs:  # before the checks, which import torch
+        packs.name_of(pack)
+        check_plain(pack)
     failed = [pack for pack in args.packs if not _passes(pack, args.results)]
     return 1 if failed else 0
 

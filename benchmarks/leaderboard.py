@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.sweeps import report
     from benchmarks.tables import comparison, screen
     from benchmarks.tables.formats import to_markdown
-    from benchmarks.tables.reader import load
+    from benchmarks.tables.reader import load, ours
     from benchmarks.tables.rows import comparable
     from benchmarks.tables.summary import summary
 
@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         show("\n".join(comparison.lines(load(args.results, args.suite, shared=True), *args.compare)))
         return 0
     if args.summary:
-        show(to_markdown(summary(comparable(load(args.results, args.suite, shared=True)), args.summary)))
+        frame = ours(load(args.results, args.suite, shared=True))
+        show(to_markdown(summary(comparable(frame), args.summary)))
         return 0
     if args.published:
         table, written = report.write_published(args.results, args.published, args.highlight)

@@ -11,6 +11,7 @@ from benchmarks.records import evidence, packs, store
 from benchmarks.records.spec import key_of
 from benchmarks.submissions import plausible
 from benchmarks.tables.reader import load
+from benchmarks.tables.reader import ours as own
 from benchmarks.tables.rows import comparable, sources
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -117,6 +118,7 @@ def test_rows_of_a_pack_stand_apart_and_say_that_they_are_submitted(ours):
     (frame,) = comparable(load(ours))
     rows = frame[frame["spec.method"] == "norm"]
     assert sources(rows).to_dict() == {"norm": "ours", "norm (alice)": "submitted"}
+    assert set(own(frame)["row"]) == set(frame["row"]) - {"norm (alice)"}
     assert rows.groupby("row")["spec.seed"].apply(list).to_dict() == {"norm": [0, 1, 2], "norm (alice)": [7]}
 
 

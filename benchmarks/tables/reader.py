@@ -29,9 +29,9 @@ def load(results: Path, suite: str | None = None, *, shared: bool = False) -> pd
     Raises:
         UserError: there is no record, or the suite has none.
     """
-    ours = for_rows(results) if shared else store.each(results)
+    own = for_rows(results) if shared else store.each(results)
     theirs = (record | {PACK: pack} for pack, record in packs.submitted(results))
-    frame = to_frame(chain(ours, theirs))
+    frame = to_frame(chain(own, theirs))
     if frame.empty:
         raise UserError(f"no run records below {results / store.RUNS}; make some with: python -m benchmarks.run")
     if suite is None:
@@ -40,6 +40,11 @@ def load(results: Path, suite: str | None = None, *, shared: bool = False) -> pd
     if suite not in suites:
         raise UserError(f"{results}: {unknown('suite', suite, suites)}")
     return frame[frame["spec.suite"] == suite]
+
+
+def ours(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that nobody submitted."""
+    return frame[frame[PACK].isna()] if PACK in frame else frame
 
 
 def for_rows(results: Path) -> Iterator[dict[str, Any]]:
