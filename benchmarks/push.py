@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names.check_repository(args.repository)
     from benchmarks.records import store
 
-    store.find(args.results, args.run)  # before torch is imported: a wrong name is told at once
+    store.task_file(args.results, args.run)  # before torch is imported: a wrong name is told at once
     from benchmarks.hub import contents, repository
 
     if args.dry_run:

@@ -77,4 +77,5 @@ def written(packed, monkeypatch: pytest.MonkeyPatch) -> dict[str, Spec]:
         return spec
 
     monkeypatch.setattr(contents, "write", write)
+    monkeypatch.setattr(store, "task_file", lambda results, run: Path(run))
     return {method: spec for method, (spec, _) in packed.items()}
