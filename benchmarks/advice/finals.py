@@ -39,13 +39,13 @@ def decide(contest: Contest, on_trial: OnTrial) -> Decision:
         found = halving.judged_at(own, len(contest.plan.rungs) - 1)
         some = choice.finalists(found, _unlucky(contest, found), contest.plan.finalists)
         repeats = _repeats(contest, some, on_trial) if len(some) > 1 and contest.plan.repeats else 0
-        some = some if repeats else [method for method in some if method in found]
         if repeats:
             again = {method: [_repeat(contest, method, n) for n in range(1, repeats + 1)] for method in some}
             found |= {method: choice.pooled([one for one in more if one]) for method, more in again.items()}
-        tied = choice.tied({method: found[method] for method in some})
-        best = choice.best({method: found[method] for method in some})
-        order = sorted(some, key=lambda method: (method != tied[0], method != best))  # the first are tested first
+        compared = {method: found[method] for method in some} if repeats else found
+        tied, best = choice.tied(compared), choice.best(compared)
+        order = list(dict.fromkeys([tied[0], best, *(method for method in some if method in compared)]))
+        order = order[: contest.plan.finalists]  # the first are tested first
         values = {"chosen": tied[0], "best": best, "tied": tied, "finalists": order, "repeats": repeats}
         own.set_user_attr(DECISION, values | {"judged": {method: asdict(one) for method, one in found.items()}})
     values = own.user_attrs[DECISION]

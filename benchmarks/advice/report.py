@@ -28,6 +28,7 @@ from benchmarks.tables.table import Table, counted, notes, nothing_best
 from benchmarks.tuning.studies import FINISHED
 
 FOLDER = "recommendations"
+FEWEST_SEEDS = 3  # of two, Student's t gives an interval that says nothing
 SHOWN = ("file", "seconds", "merged latency ms", "peak memory")
 FOLDS_INTO = {"yes": ", folds into the weights", "in part": ", folds into the weights in part", "no": ""}
 SHARES = ("half", "a third", "a quarter", "a fifth", "a sixth", "a seventh", "an eighth", "a ninth", "a tenth")
@@ -107,7 +108,9 @@ def table(
         "recommendation",
         on="the validation split" if plan.folds == 1 else f"{plan.folds} folds of all samples that are not for testing",
         epochs=plan.epochs,
-        repeats=decision.repeats or 1,
+        again=f"Finalists were judged again with {counted(range(decision.repeats), 'other seed')}."
+        if decision.repeats
+        else "There was no time to judge them again with other seeds.",
         trials=_trials(contest),
         seeds=counted(set(frame["spec.seed"]), "seed"),
     )
@@ -125,9 +128,10 @@ def commands(run: Spec, results: Path) -> list[str]:
 
 
 def _tested(runs: pd.DataFrame) -> tuple[float, float]:
-    """Mean test accuracy in percent, and half its 95 % interval: that over seeds or over samples, the larger one."""
+    """Mean test accuracy in percent, and half its 95 % interval: over samples or, of three seeds, that over seeds."""
     group = comparable(runs)[0]
     mean, half = (float(found.to_numpy()[0, 0]) for found in means(group)[:2])
+    half = half if len(runs) >= FEWEST_SEEDS else 0.0
     if group["metric"].iloc[0] != "accuracy":
         return mean, half
     return mean, max(half, float(100 * NORMAL * np.sqrt(sampling_variance(mean / 100, group[SAMPLES].iloc[0]))))
@@ -136,7 +140,7 @@ def _tested(runs: pd.DataFrame) -> tuple[float, float]:
 def _verdict(decision: Decision, method: str) -> str:
     if method == decision.chosen:
         return "take this" + (" (best)" if method == decision.best else "")
-    if method in decision.finalists:
+    if method in decision.finalists or not decision.repeats:
         return "best" if method == decision.best else "tied" if method in decision.tied else "below"
     return "no finalist"
 
@@ -149,7 +153,7 @@ def _stopped(contest: Contest, method: str) -> str:
 def _trials(contest: Contest) -> str:
     trials = contest.own.get_trials(deepcopy=False, states=FINISHED)
     counts = [sum(t.user_attrs["method"] == method for t in trials) for method in contest.plan.methods]
-    return str(counts[0]) if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+    return counted(range(counts[0]), "setting") if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)} settings"
 
 
 def _panel(contest: Contest, decision: Decision) -> Panel:
