@@ -67,16 +67,20 @@ def quick() -> dict[str, object]:
 def outcome(data, quick, tmp_path_factory):
     """A recommendation in one round: results, exit status, and the splits that were read, each before or after it."""
     results, read = tmp_path_factory.mktemp("results"), []
-    own = folder.suite(data)
+    own, decided, decide = folder.suite(data), list[finals.Decision](), finals.decide
+
+    def watched(*words: object) -> finals.Decision:
+        decided.append(decide(*words))
+        return decided[0]
 
     def load(task: str, split: str, *, frame: object) -> tuple[torch.Tensor, torch.Tensor]:
-        found = (results / advise.DATABASE).exists() and finals.DECISION in study(results).user_attrs
-        read.append((split, found))
+        read.append((split, bool(decided)))
         return own.load(task, split, frame=frame)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folder, "suite", lambda root: replace(own, load=load))
         patch.setattr(costs, "measured", lambda spec, device: costs.Cost(**quick))
+        patch.setattr(finals, "decide", watched)
         patch.setattr(halving, "MOST_ROUNDS", 1)
         patch.setattr(finals, "MOST_REPEATS", 1)
         patch.setattr("benchmarks.sweeps.report.save", lambda *words, **named: [])  # has tests of its own
