@@ -101,7 +101,7 @@ def _plan(
         sizes = Sizes(known=task.train + task.val, val=task.val, test=task.test, folds=folds(task))
         used = clock.used
         costs.measured(base, device)  # the first steps of a process are slower
-        found = {}
+        found: dict[str, costs.Cost] = {}
         for search in searches:
             if clock.used > used + MEASURING * clock.budget:  # the others are taken for as slow as the slowest one
                 found[search.base.method] = max(found.values(), key=lambda cost: cost.train)
