@@ -25,8 +25,10 @@ def test_the_leaderboard_shows_its_tables_and_names_every_file(results, capsys):
     out = capsys.readouterr().out
     tables = {results / f"leaderboard.{ending}" for ending in ("md", "csv", "tex", "html")}
     plots = {results / "figures" / f"pareto.{ending}" for ending in ("png", "svg", "pdf")}
-    written = {Path(name) for name in out.splitlines()[-1].removeprefix("written: ").split(", ")}
-    assert written == {*tables, *plots, results / "runs.parquet"}
+    (line,) = (line for line in out.splitlines() if line.startswith("written: "))
+    written = {Path(name) for name in line.removeprefix("written: ").split(", ")}
+    others = {results / name for name in ("runs.parquet", "costs.csv", "searches.csv")}
+    assert written == {*tables, *plots, *others}
     assert all(path.stat().st_size for path in written)
     assert "offline: image, vit_nano" in out
 

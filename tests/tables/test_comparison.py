@@ -77,7 +77,7 @@ def test_a_wrong_row_is_an_error_of_the_user(rows, message):
 
 
 def test_the_command_shows_the_lines_and_writes_nothing(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(reader, "load", lambda results, suite: frame(ACCURACY))
+    monkeypatch.setattr(reader, "load", lambda results, suite, **_: frame(ACCURACY))
     assert leaderboard.main(["--results", str(tmp_path), "--compare", "lora", "linear"]) == 0
     assert capsys.readouterr().out.splitlines() == comparison.lines(frame(ACCURACY), "lora", "linear")
     assert list(tmp_path.iterdir()) == []
