@@ -195,7 +195,7 @@ def test_a_recommendation_that_is_killed_and_interrupted_ends_as_an_undisturbed_
         while process.poll() is None:  # torch may swallow one Ctrl-C
             process.send_signal(end)
             time.sleep(0.5)
-        assert process.returncode == (128 + end if end == signal.SIGINT else -end)
+        assert process.returncode in ((130, -end) if end == signal.SIGINT else (-end,))  # -end: one more, at exit
         assert len(kept(broken)["trials"]) >= trials
     assert start(broken).wait() == 0
     assert kept(broken) == kept(whole)
