@@ -121,7 +121,7 @@ def test_the_suites_clouds_are_the_digits_each_in_one_split(ink):
 def test_every_command_works_with_the_suite(ink, tmp_path, capsys):
     assert data.main(["verify", "ink"]) == data.main(["fetch", "ink"]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[0] == "digits: 10 classes, 320 + 80 + 1000 samples" and out[2].startswith("ink needs no files")
+    assert out[0] == "digits: 10 classes, 320 + 80 + 1000 samples" and out[3].startswith("ink needs no files")
     results = tmp_path / "results"
     assert run.main(["--suite", "ink", "--methods", "linear", "--results", str(results)]) == 0
     (record,) = store.records(results)

@@ -39,7 +39,7 @@ def test_a_leaderboard_of_such_names_has_all_its_files(texts, tmp_path):
         record["spec"]["method"] += NAME
         record["spec"]["task"] += NAME
     written = report.save(to_frame(made), tmp_path)
-    assert {path.stem for path in written} == {"leaderboard", "runs", "pareto", "ranks"}
+    assert {path.stem for path in written} == {"leaderboard", "costs", "runs", "pareto", "ranks"}
     assert all(path.stat().st_size for path in written)
     assert [f"lora{DRAWN}" in text for text in texts].count(True) > 2
     about = f"{DRAWN} on hf-hub:{DRAWN}; "  # a backbone with a slash in its name is one of the hub

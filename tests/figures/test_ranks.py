@@ -59,5 +59,5 @@ def test_of_many_methods_the_best_are_drawn_with_their_rank_among_all(tmp_path, 
 
 
 def test_the_command_without_a_diagram_ends_with_one_line(tmp_path, complaint, monkeypatch):
-    monkeypatch.setattr("benchmarks.tables.reader.load", lambda results, suite: frame(ACCURACY))
+    monkeypatch.setattr("benchmarks.tables.reader.load", lambda results, suite, shared: frame(ACCURACY))
     assert complaint(command.main, "--results", str(tmp_path)).startswith("no set of comparable runs")

@@ -15,7 +15,7 @@ from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.suites import shapenetpart
 from benchmarks.suites.shapenetpart import FOLDER, KIND, NAME
-from benchmarks.sweeps import plan, sweep
+from benchmarks.sweeps import estimate, sweep
 from benchmarks.training import model
 from tests.support.layout_files import write_parts
 
@@ -178,10 +178,11 @@ def head_of_nano():
 @pytest.mark.usefixtures("small")
 def test_a_plan_needs_no_data(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(DATA_ROOT, str(tmp_path / "nothing"))
-    monkeypatch.setattr(plan, "POINTS", FEW)
+    monkeypatch.setattr(estimate, "POINTS", FEW)
     assert run.main([*RUN, "--methods", "linear", "--results", str(tmp_path), "--dry-run"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert f"0 + {head_of_nano():,}" in out and "1 runs, about" in out and "missing below" in out
+    assert "│ linear │ 1 │ 0 │ 0 │" in out  # runs, finished, parameters
+    assert "1 runs, about" in out and "missing below" in out
 
 
 OPTIONS = [
