@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-NEAREST = 3  # patches whose tokens a point gets
+from methods.parts.geometry import interpolated
+
+NEAREST, EPSILON = 3, 1e-8  # of the patches whose tokens a point gets, and of their weights
 CODE = 64  # numbers that stand for the category
 
 
@@ -32,24 +34,13 @@ class PartHead(nn.Module):
 
     def forward(self, points: Tensor, categories: Tensor, tokens: Tensor, centers: Tensor) -> Tensor:
         code = self.code(F.one_hot(categories, self.categories).to(tokens.dtype))
-        near = torch.cat([points.to(tokens.dtype), interpolated(points, centers, tokens)], dim=-1)  # (B, P, 3 + T)
+        near = torch.cat(
+            [points.to(tokens.dtype), interpolated(points, centers, tokens, NEAREST, EPSILON)], dim=-1
+        )  # (B, P, 3 + T)
         own = self.propagation(near.transpose(1, 2))  # (B, 1024, P)
         whole = torch.cat([tokens.amax(1), tokens.mean(1), code], dim=-1)  # (B, 2 T + 64)
         out: Tensor = self.classifier(torch.cat([own, whole[..., None].expand(-1, -1, own.shape[-1])], dim=1))
         return out
-
-
-def interpolated(points: Tensor, centers: Tensor, tokens: Tensor) -> Tensor:
-    """What each point gets of the tokens (B, G, T) of its three nearest centres: (B, P, T).
-
-    The weights are 1 / (distance^2 + 1e-8), divided by their sum.
-    """
-    distance = torch.cdist(points, centers, compute_mode="donot_use_mm_for_euclid_dist")
-    near, index = distance.topk(min(NEAREST, centers.shape[1]), largest=False)
-    weight = 1 / (near.square() + 1e-8)
-    weight = (weight / weight.sum(-1, keepdim=True)).to(tokens.dtype)
-    sparse = torch.zeros_like(distance, dtype=tokens.dtype).scatter(-1, index, weight)  # (B, P, G)
-    return sparse @ tokens
 
 
 def _layers(*widths: int) -> nn.Sequential:

@@ -20,20 +20,21 @@ from methods.modality import Modality
 Options = dict[str, Any]
 WIDTH, DEPTH, CLASSES = 48, 3, 5
 BATCH = 4
+PLAIN: Options = {
+    "img_size": 32,
+    "patch_size": 8,
+    "embed_dim": WIDTH,
+    "depth": DEPTH,
+    "num_heads": 3,
+    "mlp_ratio": 2,
+    "num_classes": 0,
+}
 
 
 def vit(**changes: Any) -> VisionTransformer:
     """A plain ViT."""
-    shape: Options = {
-        "img_size": 32,
-        "patch_size": 8,
-        "embed_dim": WIDTH,
-        "depth": DEPTH,
-        "num_heads": 3,
-        "mlp_ratio": 2,
-    }
     torch.manual_seed(0)
-    return VisionTransformer(**shape | {"num_classes": 0} | changes).eval()
+    return VisionTransformer(**PLAIN | changes).eval()
 
 
 def points(model: type[PointTransformer] = PointTransformer, **changes: Any) -> PointTransformer:
@@ -45,17 +46,9 @@ def points(model: type[PointTransformer] = PointTransformer, **changes: Any) -> 
 
 def eva(**changes: Any) -> Eva:
     """EVA-02: rotary positions, a gated FFN, registers, and a fused qkv that adds its biases by itself."""
-    shape: Options = {
-        "img_size": 32,
-        "patch_size": 8,
-        "embed_dim": WIDTH,
-        "depth": DEPTH,
-        "num_heads": 3,
-        "mlp_ratio": 2,
-    }
     kind = {"swiglu_mlp": True, "scale_mlp": True, "use_rot_pos_emb": True, "num_reg_tokens": 2, "init_values": 0.5}
     torch.manual_seed(0)
-    return Eva(**shape | kind | {"num_classes": 0} | changes).eval()
+    return Eva(**PLAIN | kind | changes).eval()
 
 
 def swin(depth: int = DEPTH, **changes: Any) -> SwinTransformer:

@@ -4,7 +4,6 @@ import io
 import json
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from benchmarks.cli import warn
 from benchmarks.files.names import check_part
 from benchmarks.files.places import check_plain
+from benchmarks.files.unpack import DAMAGE, PLAIN
 from benchmarks.files.writing import write_atomic
 from benchmarks.records import store
 from benchmarks.records.spec import stem_of
@@ -21,8 +21,7 @@ FOLDER, ENDING = "submitted", ".zip"  # packs of others lie in this folder of th
 MOST_BYTES = 2**28  # of a pack, and of all its records; 1,000 usual records have 8 MB
 MOST_RECORDS = 20_000
 DATE = (1980, 1, 1, 0, 0, 0)  # of every member, so that equal records make equal packs
-PLAIN = (0, stat.S_IFREG)  # modes of plain files; 0 from systems without file modes
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+FAULTS = (*DAMAGE, RuntimeError)  # of a member with a password
 
 
 def write(records: Mapping[str, Mapping[str, Any]], pack: Path) -> None:
@@ -72,7 +71,7 @@ def each(pack: Path) -> Iterator[tuple[str, dict[str, Any] | store.BadRecord]]:
             _check_members(pack, members)
             for member in members:
                 yield member.filename, _record(file.read(member), member.filename)
-    except DAMAGE as error:
+    except FAULTS as error:
         raise UserError(f"{pack} is not a whole zip file ({error or type(error).__name__}); make it again") from error
     except OSError as error:
         raise UserError(f"cannot read {pack}: {error.strerror}") from None

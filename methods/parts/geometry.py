@@ -21,6 +21,18 @@ def subcenters(groups: int) -> int:
     return max(1, groups // 2)
 
 
+def interpolated(targets: Tensor, sources: Tensor, features: Tensor, nearest: int, epsilon: float) -> Tensor:
+    """What targets (B, P, 3) get of features (B, G, C) at sources (B, G, 3), of the ``nearest`` of them: (B, P, C).
+
+    The weights are 1 / (distance^2 + epsilon), divided by their sum.
+    """
+    distance = torch.cdist(targets, sources, compute_mode="donot_use_mm_for_euclid_dist")
+    near, index = distance.topk(min(nearest, sources.shape[1]), largest=False)
+    weight = 1 / (near.square() + epsilon)
+    weight = (weight / weight.sum(-1, keepdim=True)).to(features.dtype)
+    return torch.zeros_like(distance, dtype=features.dtype).scatter(-1, index, weight) @ features
+
+
 @torch.no_grad()
 def neighborhoods(
     places: Tensor, count: int, size: int, farthest: Callable[[Tensor, int], Tensor]

@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.backbone import Points
-from methods.parts.geometry import neighborhoods, subcenters
+from methods.parts.geometry import interpolated, neighborhoods, subcenters
 from methods.parts.layers import normalized
 
 FREQUENCIES = 4  # 1, 2, 4 and 8
 EMBEDDED = 3 * (2 * FREQUENCIES + 1)
 SUMMARY = 8  # channels of a sub-centre in the summary of the shape
-NEAREST = 32  # centres that a point gets features of
+NEAREST, EPSILON = 32, 1e-4  # of the centres that a point gets features of, and of their weights
 DROPOUT = 0.2
 
 
@@ -25,18 +25,6 @@ def embedded(points: Tensor) -> Tensor:
     """Coordinates (..., 3) -> (..., 27): themselves, and their sine and cosine at four frequencies."""
     waves = [f(2**power * points) for power in range(FREQUENCIES) for f in (torch.sin, torch.cos)]
     return torch.cat([points, *waves], dim=-1)
-
-
-def interpolated(targets: Tensor, sources: Tensor, features: Tensor) -> Tensor:
-    """What targets (B, N, 3) get of features (B, G, C) at sources (B, G, 3), the 32 nearest: (B, N, C).
-
-    The weights are 1 / (distance^2 + 1e-4), divided by their sum.
-    """
-    distance = torch.cdist(targets, sources, compute_mode="donot_use_mm_for_euclid_dist")
-    near, index = distance.topk(min(NEAREST, sources.shape[1]), largest=False)
-    weight = 1 / (near.square() + 1e-4)
-    weight = (weight / weight.sum(-1, keepdim=True)).to(features.dtype)
-    return torch.zeros_like(distance, dtype=features.dtype).scatter(-1, index, weight) @ features
 
 
 class Layers(nn.Module):
@@ -80,6 +68,8 @@ class ShiftNet(nn.Module):
         index = near.flatten(1)[..., None].expand(-1, -1, features.shape[-1])
         summary = self.second(features.gather(1, index).unflatten(1, near.shape[1:])).amax(dim=2)  # (B, S, 8)
         corners = centers.gather(1, chosen[..., None].expand(-1, -1, 3))
-        centered = self.to_centers(torch.cat([features, interpolated(centers, corners, summary)], dim=-1))
-        own = torch.cat([embedded(points), interpolated(points, centers, centered)], dim=-1)
+        centered = self.to_centers(
+            torch.cat([features, interpolated(centers, corners, summary, NEAREST, EPSILON)], dim=-1)
+        )
+        own = torch.cat([embedded(points), interpolated(points, centers, centered, NEAREST, EPSILON)], dim=-1)
         return points + self.share * points * self.move(self.to_points(own)), summary.flatten(1)

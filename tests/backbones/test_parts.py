@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from benchmarks.backbones.parts import PartHead, interpolated
+from benchmarks.backbones.parts import EPSILON, NEAREST, PartHead
+from methods.parts.geometry import interpolated
 from tests.support import tiny
 
 
@@ -38,13 +39,13 @@ def test_points_get_the_tokens_of_their_three_nearest_patches():
             near = sorted(range(7), key=lambda patch: square[patch])[:3]
             weights = [1 / (square[patch] + 1e-8) for patch in near]
             own = sum(w * tokens[cloud, patch] for w, patch in zip(weights, near, strict=True)) / sum(weights)
-            torch.testing.assert_close(interpolated(points, centers, tokens)[cloud, number], own)
+            torch.testing.assert_close(interpolated(points, centers, tokens, NEAREST, EPSILON)[cloud, number], own)
 
 
 def test_a_point_at_a_centre_gets_the_token_of_its_patch():
     torch.manual_seed(0)
     centers, tokens = torch.rand(1, 7, 3), torch.rand(1, 7, 4)
-    torch.testing.assert_close(interpolated(centers, centers, tokens), tokens, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(interpolated(centers, centers, tokens, NEAREST, EPSILON), tokens, rtol=1e-4, atol=1e-4)
 
 
 def test_every_input_of_the_head_matters():

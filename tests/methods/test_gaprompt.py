@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from benchmarks.backbones.grouping import group
 from methods.errors import UserError
-from methods.parts.shiftnet import embedded, interpolated
+from methods.parts.geometry import interpolated
+from methods.parts.shiftnet import EPSILON, NEAREST, embedded
 from tests.support import loops, tiny
 
 
@@ -39,7 +40,7 @@ def test_coordinates_are_embedded_with_four_frequencies():
 def test_interpolation_weighs_the_nearest_by_distance():
     torch.manual_seed(0)
     targets, sources, features = torch.randn(2, 5, 3), torch.randn(2, 40, 3), torch.randn(2, 40, 6)
-    found = interpolated(targets, sources, features)
+    found = interpolated(targets, sources, features, NEAREST, EPSILON)
     for cloud in range(2):
         for i, target in enumerate(targets[cloud]):
             square = [(float((target - s).square().sum()), j) for j, s in enumerate(sources[cloud])]
@@ -74,9 +75,11 @@ def shifted(net, points):
     features = torch.stack([layered(net.first, embedded(points[nearest(c, points, 4)])).max(0).values for c in centers])
     corners = farthest(centers, 2)
     second = [layered(net.second, features[nearest(centers[i], centers, 2)]).max(0).values for i in corners]
-    back = interpolated(centers[None], centers[corners][None], torch.stack(second)[None])[0]
+    back = interpolated(centers[None], centers[corners][None], torch.stack(second)[None], NEAREST, EPSILON)[0]
     centered = layered(net.to_centers, torch.cat([features, back], dim=-1))
-    own = torch.cat([embedded(points), interpolated(points[None], centers[None], centered[None])[0]], dim=-1)
+    own = torch.cat(
+        [embedded(points), interpolated(points[None], centers[None], centered[None], NEAREST, EPSILON)[0]], dim=-1
+    )
     first, _, _, last = net.move
     m = (layered(net.to_points, own) @ first.weight.T + first.bias).clamp(min=0) @ last.weight.T + last.bias
     return points + net.share * points * m, torch.cat(second)
