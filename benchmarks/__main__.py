@@ -24,6 +24,7 @@ VERBS: Mapping[str, Mapping[str, str]] = {
         "leaderboard": "write the tables and the page of results from the records",
         "pareto": "draw accuracy against trained parameters",
         "ranks": "draw the mean ranks of methods with their critical difference",
+        "validity": "compare the ranking of methods with the published one",
         "report": "tell what a run gets right and wrong: classes, calibration, files",
         "routing": "draw the experts to which a run of Adapter-X sends tokens",
         "architecture": "draw the widths that a run of NOAH found",

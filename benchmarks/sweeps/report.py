@@ -6,18 +6,20 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.cli import HIGHLIGHT
-from benchmarks.figures import forest, pareto, ranks, shots
+from benchmarks.figures import forest, pareto, ranks, shots, validity
 from benchmarks.figures import published as figure
 from benchmarks.files.writing import write_atomic
 from benchmarks.html.page import render
 from benchmarks.tables import published as beside
 from benchmarks.tables import tidy
+from benchmarks.tables import validity as agreement
 from benchmarks.tables.formats import COMMAND, to_csv, to_markdown, to_page, to_tex
 from benchmarks.tables.leaderboard import of_groups
 from benchmarks.tables.parquet import to_parquet
 from benchmarks.tables.reader import for_rows, to_frame
 from benchmarks.tables.rows import comparable
 from benchmarks.tables.table import Table
+from benchmarks.tables.validity import Agreement
 
 
 def save(
@@ -66,3 +68,17 @@ def write_published(results: Path, suite: str, highlight: str = HIGHLIGHT) -> tu
         write_atomic(folder / name, text)
     drawn = figure.write(groups, folder, highlight) if suite in figure.panels() else []
     return table, [*(folder / name for name in texts), *drawn]
+
+
+def write_validity(made: Sequence[Agreement], results: Path, highlight: str = HIGHLIGHT) -> list[Path]:
+    """Write our rankings beside the published one: published/validity.md and a figure below ``results``."""
+    folder = results / beside.FOLDER
+    drawn = validity.write(made, folder, highlight)
+    parts = [f"# External validity\n\n![Published accuracy against ours, by method]({drawn[0].name})"]
+    for one in made:
+        parts += [one.summary(), to_markdown(agreement.table(one))]
+    command = f"python -m benchmarks.validity --published {made[0].suite}"
+    parts.append(f"Made from `benchmarks/published/*.csv` and the run records by `{command}`.")
+    page = folder / "validity.md"
+    write_atomic(page, "\n\n".join(parts) + "\n")
+    return [page, *drawn]

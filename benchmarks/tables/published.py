@@ -38,7 +38,7 @@ def table(suite: str, groups: Sequence[pd.DataFrame]) -> Table:
     numbers = published.numbers(suites.get(suite).published)
     numbers = numbers[numbers["suite"] == suite]
     reported, images = set(numbers["task"]), set(numbers["modality"]) == {"image"}
-    tasks = _tasks(suites.get(suite), reported)
+    tasks = tasks_by_group(suites.get(suite), reported)
     sources = list(dict.fromkeys(numbers["source"]))
     keys = ["method", "backbone", "augment", "checkpoint_rule", "source", "aggregate", SPLIT]
     decimals = numbers["accuracy"].map(lambda number: len(f"{number:g}".partition(".")[2]))
@@ -75,7 +75,7 @@ def table(suite: str, groups: Sequence[pd.DataFrame]) -> Table:
     return Table(title, tuple(about), cells, nothing_best(cells))
 
 
-def _tasks(suite: Suite, reported: Container[str]) -> dict[str, list[str]]:
+def tasks_by_group(suite: Suite, reported: Container[str]) -> dict[str, list[str]]:
     """Group the tasks of images, and point tasks with published numbers.
 
     Point tasks are one group, because no paper averages over them.
@@ -95,7 +95,7 @@ def _theirs(
     by_task = found.set_index("task")["accuracy"]
     there = [task for task in chain(*tasks.values()) if task in by_task]
     cells: dict[str, Any] = {str(task): f"{accuracy:.{digits}f}" for task, accuracy in by_task.items()}
-    means = _aggregates(by_task, tasks)
+    means = aggregates(by_task, tasks)
     cells |= {name: f"{mean:.2f}" for name, mean in means.items()}
     params = "-" if math.isnan(first["params_m"]) else f"{first['params_m']:g} M"
     if not math.isnan(first["params_percent"]):
@@ -118,7 +118,7 @@ def _theirs(
     return {**about, **cells, "params": params}
 
 
-def _aggregates(by_task: pd.Series[float], tasks: Mapping[str, Sequence[str]]) -> dict[str, float]:
+def aggregates(by_task: pd.Series[float], tasks: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """Compute the group means, the mean over all tasks and the mean of the group means.
 
     The result is empty if a task is missing or if all tasks are one group.
