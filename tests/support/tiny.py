@@ -24,6 +24,7 @@ from benchmarks.records.spec import Recipe
 from benchmarks.training.model import Classifier
 from benchmarks.training.train import Trainer
 
+CPU = torch.device("cpu")
 MODALITIES = ("image", "points")
 FAMILIES = ("eva", "swin", "convnext")  # besides the plain ViT and the point transformer
 FFN = {name: {"targets": ("fc1", "fc2")} for name in ("lora", "bi_lora", "mlae", "hydra")}
@@ -56,7 +57,7 @@ def inputs(kind, count=4):
 def trainer(model, load, epochs=2, scratch=None):
     """A Trainer of a model on what ``load`` returns for the name of a split, in batches of 4."""
     recipe = Recipe(epochs=epochs, batch_size=4, warmup_epochs=0)
-    return Trainer(model, recipe, load, seed=0, device=torch.device("cpu"), dtype=torch.float32, scratch=scratch)
+    return Trainer(model, recipe, load, seed=0, device=CPU, dtype=torch.float32, scratch=scratch)
 
 
 def wire(name, modality, layers=DEPTH, body=None, **options):
@@ -65,13 +66,13 @@ def wire(name, modality, layers=DEPTH, body=None, **options):
     return tiny.wire(name, body or backbone(modality, layers), fitting)
 
 
-def trainer_of(name, modality, load, options=None, *, classes=3, **recipe):
-    """A trainer on the CPU of a method on a fresh tiny backbone, with a linear head."""
+def trainer_of(name, modality, load, options=None, *, classes=3, device=CPU, **recipe):
+    """A trainer of a method on a fresh tiny backbone, with a linear head."""
     body = backbone(modality)
     torch.manual_seed(0)
     method = methods.build(name, backbones.describe(body), methods.config(name, options or {}))
     tuned = Classifier(body, method, nn.Linear(body.head_hidden_size + method.extra_features, classes))
-    return Trainer(tuned, Recipe(**recipe), load, seed=0, device=torch.device("cpu"), dtype=torch.float32)
+    return Trainer(tuned, Recipe(**recipe), load, seed=0, device=device, dtype=torch.float32)
 
 
 def trained(name, modality, layers=DEPTH, body=None, **options):
