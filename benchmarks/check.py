@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import add_data_root, add_results, command_parser, console, guarded, say
+from benchmarks.cli import add_data_root, add_results, command_parser, console, guarded, next_step, say
 from benchmarks.files.places import check_plain
 from benchmarks.files.root import use_data_root
 
@@ -43,25 +43,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         packs.name_of(pack)
         check_plain(pack)
     failed = [pack for pack in args.packs if not _passes(pack, args.results)]
-    return 1 if failed else 0
+    if failed:
+        next_step("correct that, pack again with benchmarks.submit, and check again:", *failed)
+        return 1
+    next_step(
+        f"put it into {args.results / packs.FOLDER}, then: python -m benchmarks.leaderboard --results", args.results
+    )
+    return 0
 
 
 def _passes(pack: Path, results: Path) -> bool:
     from rich.table import Table
 
-    from benchmarks.submissions.checks import faults
+    from benchmarks.submissions.checks import checks
 
-    found, records = faults(pack, results)
+    found, records = checks(pack, results)
     table = Table("check", "outcome", title=f"{pack}: {len(records)} records")
-    for name, lines in found.items():
-        table.add_row(name, "FAIL" if lines else "pass")
+    for one in found:
+        table.add_row(one.name, "FAIL" if one.faults else "pass" if one.done else "not checked")
     console().print(table)
-    wrong = [line for lines in found.values() for line in lines]
-    for line in wrong[:MOST_LINES]:
-        say(line)
-    if len(wrong) > MOST_LINES:
-        say(f"and {len(wrong) - MOST_LINES} more")
+    wrong = [line for one in found for line in one.faults]
+    _tell(wrong)
+    _tell([f"not checked: {line}" for one in found for line in one.unchecked])
     return not wrong
+
+
+def _tell(lines: Sequence[str]) -> None:
+    for line in lines[:MOST_LINES]:
+        say(line)
+    if len(lines) > MOST_LINES:
+        say(f"and {len(lines) - MOST_LINES} more")
 
 
 if __name__ == "__main__":

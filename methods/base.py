@@ -242,6 +242,16 @@ class Method(nn.Module):
         """What the record says about the trained method: JSON values by name."""
         return {"prefix": dict(trainer.prefix)} if trainer.prefix else {}
 
+    def settle(self, report: Mapping[str, Any]) -> str:
+        """Wire what ``fit`` leaves, as ``report`` of a trained method tells it, without data: to count what trains.
+
+        Override it if ``fit`` changes how many weights train. Returns what the report does not tell; empty if nothing.
+
+        Raises:
+            UserError: no ``fit`` reports that.
+        """
+        return ""
+
     def features(self, pooled: Tensor) -> Tensor:
         """What the head sees: (B, head_hidden_size) -> (B, head_hidden_size + extra_features).
 

@@ -21,6 +21,8 @@ from methods.stages.search import Gene, Genes
 from methods.stages.supernet import Supernet, SupernetConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import optuna
 
 NONE, SCALAR, VECTOR, LOW_RANK = range(4)  # the kinds of a support, by size
@@ -181,6 +183,13 @@ class GLoRA(Supernet):
             for letter in update.supports:
                 found.setdefault(f"{target} {letter}", []).append(next(remaining))
         return found
+
+    def genes_of(self, architecture: Mapping[str, list[int]]) -> Genes:
+        """The kinds, linear by linear."""
+        rows = {name: iter(kinds) for name, kinds in architecture.items()}
+        return tuple(
+            next(rows[f"{target} {letter}"]) for target, _, update in self._wired for letter in update.supports
+        )
 
     def report(self, trainer: Trainer) -> dict[str, Any]:
         """The kinds that the search found, and what the search cost."""

@@ -19,7 +19,7 @@ from methods.options import at_least, fraction
 from methods.protocols import Criterion, Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import optuna
 
@@ -151,6 +151,11 @@ class MoSA(Method):
         """Train, then merge. The test split and the task file see one plain adapter."""
         trainer.train()
         self.merge()
+
+    def settle(self, report: Mapping[str, Any]) -> str:
+        """Wire the plain adapter."""
+        self.merge()
+        return ""
 
     def merge(self) -> None:
         """Replace the copies by their mean. The adapter stays a hook, because it is not linear."""

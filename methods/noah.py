@@ -21,7 +21,7 @@ from methods.stages.search import Gene, Genes
 from methods.stages.supernet import Supernet, SupernetConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import optuna
 
@@ -111,6 +111,10 @@ class NOAH(Supernet):
         """The widths by family, block by block."""
         families = zip(FAMILIES, self._space.widths_of(genes), strict=True)
         return {family: list(widths) for family, widths in families}
+
+    def genes_of(self, architecture: Mapping[str, list[int]]) -> Genes:
+        """The depths and widths; blocks at or beyond a depth have the smallest width."""
+        return self._space.genes_of([architecture[family] for family in FAMILIES])
 
     def untouched(self, depth: int) -> int:
         """The blocks before the first one in which the subnet has a module."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from methods import base
 from methods.backbone import Backbone
+from methods.errors import check
 from methods.options import at_least, fraction, positive
 from methods.parts.layers import Bottleneck, LowRank
 from methods.protocols import Trainer
@@ -23,6 +24,8 @@ from methods.stages.selection import Selecting
 from methods.stages.sensitivity import Candidate, Group, most_sensitive
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import optuna
 
 
@@ -144,6 +147,25 @@ class SPT(Selecting):
             candidate.entries.choose(chosen[str(number)].to(candidate.entries.index.device))
             if candidate.module and not whole:
                 candidate.module.empty()
+
+    def settle(self, report: Mapping[str, Any]) -> str:
+        """Wire the modules that the report names, and as many single weights as it counts, if the budget allows it."""
+        told = report.get("selection")
+        modules, params = (told.get("modules"), told.get("params")) if isinstance(told, dict) else (None, None)
+        placed = {c.name: c.module for c in self._candidates if c.module}
+        known = isinstance(modules, list) and sorted(set(map(str, modules)) & placed.keys()) == sorted(
+            map(str, modules)
+        )
+        check(known and type(params) is int, "report.selection tells no modules of these blocks, or no params")
+        large = sum(placed[name].size for name in modules)
+        alone = f"{large:,} parameters of modules, of {self.budget:,} that the budget allows"
+        check(large <= params <= self.budget, f"report.selection.params is {params:,}, with {alone}")
+        for candidate in self._candidates:
+            candidate.entries.choose(torch.arange(0))
+            if candidate.module and candidate.name not in modules:
+                candidate.module.empty()
+        self._candidates[0].entries.choose(torch.arange(params - large))
+        return "which single weights train; their number is within the budget"
 
     @torch.no_grad()
     def merge(self) -> None:

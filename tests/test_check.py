@@ -2,14 +2,17 @@
 
 import copy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks import check, submit
+from benchmarks.files.root import Missing
 from benchmarks.records import evidence, packs, store
 from benchmarks.records.spec import key_of
 from benchmarks.submissions import plausible
+from benchmarks.suites import offline
 from benchmarks.tables.reader import load
 from benchmarks.tables.reader import ours as own
 from benchmarks.tables.rows import comparable, sources
@@ -65,7 +68,10 @@ def test_what_submit_packs_passes(ours, tmp_path, capsys):
     assert submit.main([str(ours), "--methods", "norm", "-o", str(pack)]) == 0
     out, err = capsys.readouterr()
     assert f"written: {pack}, 3 records" in out and "as results/submitted/alice.zip" in out and not err
-    assert failed(pack, tmp_path / "nothing", capsys)[0] == []  # beside no records of ours
+    found, out = failed(pack, tmp_path / "nothing", capsys)  # beside no records of ours
+    assert found == [] and "beside ours (0 t-tests) │ not checked" in out
+    assert "not checked: accuracies of 1 of 1 groups of seeds: no runs of ours have their specs" in out
+    assert out.splitlines()[-1].startswith("next: put it into ")
 
 
 def test_a_pack_of_our_own_records_is_a_copy(ours, tmp_path, capsys):
@@ -102,7 +108,25 @@ def test_what_cannot_be_is_told(changes, fault, told, ours, tmp_path, capsys):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_no_seed_of_ours_is_implausible_beside_the_others(seed, committed):
     given, others = ([r for r in committed if (r["spec"]["seed"] == seed) == one] for one in (True, False))
-    assert plausible.faults(given, others) == ([], 142)
+    assert plausible.faults(given, others) == ([], 142, 0)
+
+
+def test_what_a_stage_left_is_counted_as_the_record_tells(committed, tmp_path, capsys):
+    record = copy.deepcopy(next(r for r in committed if r["spec"]["method"] == "noah"))
+    record["report"]["architecture"] = {name: 3 * [5] + 9 * [0] for name in ("adapter", "lora", "prompts")}
+    own = 3 * (5 * (2 * 96 + 1) + 96 + 5 * 4 * 96 + 5 * 96)
+    for more, expected in ((0, []), (96, ["wiring"])):
+        record["params"] |= {"method": own + more, "trainable": own + more + record["params"]["head"]}
+        assert failed(packed(tmp_path / "alice.zip", evidence.seal(record)), tmp_path, capsys)[0] == expected
+
+
+def test_files_that_are_not_here_are_told(ours, tmp_path, capsys, monkeypatch):
+    def missing(task):
+        raise Missing(f"no {task}")
+
+    monkeypatch.setattr(offline, "SUITE", replace(offline.SUITE, fingerprint=missing))
+    found, out = failed(packed(tmp_path / "alice.zip", repeated(ours)), ours, capsys)
+    assert found == [] and "not checked: the fingerprint of offline/digits: its files are not below --data-root" in out
 
 
 def test_an_edited_record_is_told(ours, tmp_path, capsys):

@@ -74,7 +74,7 @@ def ours(suite: str, panel: Panel, frame: pd.DataFrame) -> Points | None:
     augment = "" if images else f", augment {first['spec.recipe.augment']}"
     most = f" to {counts.max()}" if counts.max() > counts.min() else ""
     return Points(
-        label=f"here: {first['spec.backbone.name']}{augment}, rule {first['accuracy.checkpoint_rule']}, "
+        label=f"ours: {first['spec.backbone.name']}{augment}, rule {first['accuracy.checkpoint_rule']}, "
         f"seeds {counts.min()}{most}",
         names=list(map(str, seeds.index)),
         x=list(100 * share),

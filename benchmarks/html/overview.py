@@ -18,7 +18,13 @@ from benchmarks.tables.table import Table
 # column, name, unit, aggregate over the runs of a row
 AXES = tuple(csv.reader((files("benchmarks.html") / "axes.csv").read_text().splitlines()[1:]))
 TIPS = dict(csv.reader((files("benchmarks.html") / "columns.csv").read_text().splitlines()[1:]))
-FIRST = ("mean", "95 % interval", "against best", "params")  # columns of a table of accuracies; its tasks follow
+FIRST = (
+    "source",
+    "mean",
+    "95 % interval",
+    "against best",
+    "params",
+)  # columns of a table of accuracies; its tasks follow
 PER_DEVICE = {name for name, *_ in AXES if name.startswith("cost.") and "flops" not in name}
 FACTS = (
     *("row", "spec.method", "suite", "spec.backbone.modality", "spec.backbone.name", "accuracy.checkpoint_rule"),

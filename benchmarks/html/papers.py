@@ -49,7 +49,7 @@ def _point(numbers: Sequence[Mapping[str, Any]], tasks: Sequence[str], accuracie
     shown = [values.get(name) if name in tasks else next(iter(printed), None) for name in accuracies]
     return {
         "name": first["method"],
-        "from": f"{first['source']}; checkpoint rule {first['checkpoint_rule']}",
+        "from": f"paper: {first['source']}; checkpoint rule {first['checkpoint_rule']}",
         "x": float(f"{1e6 * first['params_m']:.6g}"),
         "values": [None if value is None else float(f"{value:.6g}") for value in shown],
     }

@@ -1,5 +1,7 @@
 """The parameters of a run, counted on a fresh wiring of its method. No weights are needed."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -12,19 +14,20 @@ from benchmarks.records.spec import Spec
 from benchmarks.training import model
 from methods.base import Method
 
-FIXED = ("head", "backbone")  # of every method; what trains may change in a method that trains in stages of its own
 
+def compared(spec: Spec, record: Mapping[str, Any]) -> tuple[list[str], str]:
+    """How the counts of a record differ from those of a fresh wiring, and what of that wiring it does not tell.
 
-def fault(spec: Spec, params: dict[str, Any]) -> str:
-    """How the counts of a record differ from those of a fresh wiring; empty if they do not.
+    A method whose stages decide what trains is wired as the report of the record tells.
 
     Raises:
-        UserError: the method cannot be wired onto the backbone.
+        UserError: the method cannot be wired onto the backbone, or none of its runs has such a report.
     """
-    staged = methods.get(spec.method).fit is not Method.fit
-    counted = {name: count for name, count in _count(_alike(spec)).items() if name in FIXED or not staged}
+    settled = methods.get(spec.method).settle is not Method.settle
+    counted, untold = _count(_alike(spec), json.dumps(record["report"]) if settled else "{}")
+    params = record["params"]
     wrong = [f"{name} {params[name]:,}, counted {count:,}" for name, count in counted.items() if params[name] != count]
-    return f"params: {'; '.join(wrong)}" if wrong else ""
+    return [f"params: {'; '.join(wrong)}"] * bool(wrong), f"{spec.method}: {untold}" if untold else ""
 
 
 def _alike(spec: Spec) -> Spec:
@@ -34,7 +37,9 @@ def _alike(spec: Spec) -> Spec:
 
 
 @cache
-def _count(spec: Spec) -> dict[str, int]:
+def _count(spec: Spec, report: str) -> tuple[dict[str, int], str]:
     bridged = spec.method.startswith(methods.BRIDGE)  # tuners of Hugging Face PEFT may compute with the weights' values
     with torch.random.fork_rng([]), torch.device("cpu" if bridged else "meta"):
-        return model.build(spec, pretrained=False).count()
+        wired = model.build(spec, pretrained=False)
+        untold = wired.method.settle(json.loads(report))
+        return wired.count(), untold

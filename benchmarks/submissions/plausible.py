@@ -19,10 +19,10 @@ LEVEL = 0.001  # the probability that honest records of one pack are called impl
 Runs = Sequence[Mapping[str, Any]]
 
 
-def faults(records: Iterable[Mapping[str, Any]], ours: Iterable[Mapping[str, Any]]) -> tuple[list[str], int]:
-    """One line per group of runs that differs from ours more than chance allows, and how many groups were tested.
+def faults(records: Iterable[Mapping[str, Any]], ours: Iterable[Mapping[str, Any]]) -> tuple[list[str], int, int]:
+    """One line per group of runs that differs from ours more than chance allows; how many groups were tested or not.
 
-    A group is the runs of a pack whose specs differ in the seed alone.
+    A group is the runs of a pack whose specs differ in the seed alone. It is not tested if we have not run its spec.
     """
     known, given = _groups(ours), _groups(records)
     usual = _usual(known.values())
@@ -34,7 +34,7 @@ def faults(records: Iterable[Mapping[str, Any]], ours: Iterable[Mapping[str, Any
         if chance < LEVEL / len(tested):
             what = f"{run['method']} on {run['task']}: {theirs.mean():.1f} % over {len(theirs)} seeds"
             lines.append(f"{what}, ours {own.mean():.1f} % over {len(own)}; such a difference has p = {chance:.0e}")
-    return lines, len(tested)
+    return lines, len(tested), len(given) - len(tested)
 
 
 def _groups(records: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

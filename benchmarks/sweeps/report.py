@@ -16,7 +16,7 @@ from benchmarks.tables import validity as agreement
 from benchmarks.tables.formats import COMMAND, to_csv, to_markdown, to_page, to_tex
 from benchmarks.tables.leaderboard import of_groups
 from benchmarks.tables.parquet import to_parquet
-from benchmarks.tables.reader import for_rows, to_frame
+from benchmarks.tables.reader import found
 from benchmarks.tables.rows import comparable
 from benchmarks.tables.table import Table
 from benchmarks.tables.validity import Agreement
@@ -58,7 +58,7 @@ def write_published(results: Path, suite: str, highlight: str = HIGHLIGHT) -> tu
         UserError: no published numbers of that suite are known.
     """
     beside.check(suite)
-    frame = to_frame(for_rows(results))
+    frame = found(results, shared=True)
     groups = [] if frame.empty else comparable(frame)
     table = beside.table(suite, groups)
     made = f"Made from `benchmarks/published/*.csv` and the run records by `{COMMAND} --published {suite}`."

@@ -12,14 +12,15 @@ import pandas as pd
 from benchmarks import published, suites
 from benchmarks.suites import Suite
 from benchmarks.tables.accuracies import BATCHNORM, accuracies, adapted_batchnorm, augmentation, ppt
-from benchmarks.tables.rows import of_present, sources
+from benchmarks.tables.rows import OURS, of_present, sources
 from benchmarks.tables.table import Table, counted, notes, nothing_best
 from methods.errors import UserError, unknown
 
+PAPER = "paper"  # the mark of published rows, beside those of ``rows.sources``
 FOLDER = "published"  # the folder below the results for tables and figures with published numbers
 MEANS = (published.MEAN, published.GROUP_MEAN)
 SPLIT = "train_split"
-ABOUT = ("from", "rule", "aggregate", "seeds", "backbone", "augment", SPLIT, BATCHNORM)
+ABOUT = ("source", "reference", "rule", "aggregate", "seeds", "backbone", "augment", SPLIT, BATCHNORM)
 
 
 def check(suite: str) -> None:
@@ -39,12 +40,12 @@ def table(suite: str, groups: Sequence[pd.DataFrame]) -> Table:
     numbers = numbers[numbers["suite"] == suite]
     reported, images = set(numbers["task"]), set(numbers["modality"]) == {"image"}
     tasks = tasks_by_group(suites.get(suite), reported)
-    sources = list(dict.fromkeys(numbers["source"]))
+    references = list(dict.fromkeys(numbers["source"]))
     keys = ["method", "backbone", "augment", "checkpoint_rule", "source", "aggregate", SPLIT]
     decimals = numbers["accuracy"].map(lambda number: len(f"{number:g}".partition(".")[2]))
     digits = decimals.groupby(numbers["source"]).max()
     rows = [
-        _theirs(found, tasks, sources, digits[found["source"].iloc[0]])
+        _theirs(found, tasks, references, digits[found["source"].iloc[0]])
         for _, found in numbers.groupby(keys, sort=False)
     ]
     own, others = of_present(suite, groups)
@@ -71,7 +72,7 @@ def table(suite: str, groups: Sequence[pd.DataFrame]) -> Table:
         about.append(f"We have no run records on {suite}.")
     if others:
         about.append(f"Runs on {', '.join(others)} are not shown here; the leaderboard has a table of them.")
-    about += [f"[{i + 1}]: {source}." for i, source in enumerate(sources)]
+    about += [f"[{i + 1}]: {reference}." for i, reference in enumerate(references)]
     return Table(title, tuple(about), cells, nothing_best(cells))
 
 
@@ -88,7 +89,7 @@ def tasks_by_group(suite: Suite, reported: Container[str]) -> dict[str, list[str
 
 
 def _theirs(
-    found: pd.DataFrame, tasks: Mapping[str, Sequence[str]], sources: Sequence[str], digits: int
+    found: pd.DataFrame, tasks: Mapping[str, Sequence[str]], references: Sequence[str], digits: int
 ) -> dict[str, Any]:
     """Make one row of a paper; it has means if no cell is missing."""
     first = found.iloc[0]
@@ -104,7 +105,8 @@ def _theirs(
         cells["PPT"] = f"{ppt(means['mean'] / 100, first['params_m'] * 1e6):.3f}"
     about = {
         "method": first["method"],
-        "from": f"paper [{sources.index(first['source']) + 1}]",
+        "source": PAPER,
+        "reference": f"[{references.index(first['source']) + 1}]",
         "rule": first["checkpoint_rule"],
         "aggregate": first["aggregate"]
         if set(by_task.index) - set(chain(*tasks.values())) and first["aggregate"] != published.CELLS
@@ -151,7 +153,7 @@ def _ours(group: pd.DataFrame, tasks: Mapping[str, Sequence[str]], more: Sequenc
         order = float(made.values["group mean" if same else there[-1]][str(name)])
         about = {
             "method": name,
-            "from": "here" if source is None else source[str(name)],
+            "source": OURS if source is None else source[str(name)],
             "rule": run["accuracy.checkpoint_rule"],
             "aggregate": counted(there, "task"),
             "seeds": cells["seeds"],

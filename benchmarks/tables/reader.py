@@ -29,9 +29,7 @@ def load(results: Path, suite: str | None = None, *, shared: bool = False) -> pd
     Raises:
         UserError: there is no record, or the suite has none.
     """
-    own = for_rows(results) if shared else store.each(results)
-    theirs = (record | {PACK: pack} for pack, record in packs.submitted(results))
-    frame = to_frame(chain(own, theirs))
+    frame = found(results, shared=shared)
     if frame.empty:
         raise UserError(f"no run records below {results / store.RUNS}; make some with: python -m benchmarks.run")
     if suite is None:
@@ -40,6 +38,13 @@ def load(results: Path, suite: str | None = None, *, shared: bool = False) -> pd
     if suite not in suites:
         raise UserError(f"{results}: {unknown('suite', suite, suites)}")
     return frame[frame["spec.suite"] == suite]
+
+
+def found(results: Path, *, shared: bool = False) -> pd.DataFrame:
+    """Read what ``load`` reads, of every suite. The result is empty if there is no record."""
+    own = for_rows(results) if shared else store.each(results)
+    theirs = (record | {PACK: pack} for pack, record in packs.submitted(results))
+    return to_frame(chain(own, theirs))
 
 
 def ours(frame: pd.DataFrame) -> pd.DataFrame:

@@ -21,6 +21,7 @@ SAME = (
     *("suite", "spec.backbone.modality", "spec.backbone.name", "spec.backbone.sha256", "recipe", "spec.dtype"),
     "metric",
 )
+OURS, SUBMITTED = "ours", "submitted"  # marks of rows; tables of published numbers have a third, "paper"
 OTHERS = "accuracy.others."  # the start of columns with further numbers of a task
 
 
@@ -50,10 +51,10 @@ def _by_pack(rows: list[str], frame: pd.DataFrame) -> list[str]:
 
 
 def sources(frame: pd.DataFrame) -> pd.Series[str] | None:
-    """Return whether each row is ours or submitted; None if all are ours."""
-    if PACK not in frame or frame[PACK].isna().all():
+    """Return whether each row is ours or submitted; None if nobody has submitted any of the records that were read."""
+    if PACK not in frame:
         return None
-    return frame[PACK].notna().groupby(frame["row"]).first().map({True: "submitted", False: "ours"})
+    return frame[PACK].notna().groupby(frame["row"]).first().map({True: SUBMITTED, False: OURS})
 
 
 def titled(suite: str, version: int) -> str:

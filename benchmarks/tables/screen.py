@@ -11,7 +11,14 @@ from benchmarks.cli import visible
 from benchmarks.tables.table import Table
 
 SECONDARY = ("head", "PPT", "%", "published", "backward ms", "optimizer ms")  # never shown in a terminal
-FIRST = ("mean", "95 % interval", "against best", "params", "seeds")  # the columns at the left, before the tasks
+FIRST = (
+    "mean",
+    "95 % interval",
+    "against best",
+    "params",
+    "source",
+    "seeds",
+)  # the columns at the left, before the tasks
 WHOLE = ("mean", "95 % interval", "params", "seconds")  # shown however narrow the terminal is
 MANY_TASKS = 8  # more tasks are too wide for a terminal
 MOST_ROWS, FIRST_ROWS = 40, 10  # a terminal shows the first 10 rows of a table of more than 40

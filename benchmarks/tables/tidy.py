@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks.tables import chance, statistics
 from benchmarks.tables.costs import COLUMNS, spent
 from benchmarks.tables.formats import for_csv
-from benchmarks.tables.rows import scores, tasks_and_groups
+from benchmarks.tables.rows import scores, sources, tasks_and_groups
 
 MEAN = "mean"  # in place of a task: the mean over tasks, of the seeds that have every task
 DIGITS = 4  # of percentages
@@ -86,6 +86,8 @@ def _about(number: int, frame: pd.DataFrame, table: pd.DataFrame) -> pd.DataFram
         "method": table["row"],
         "options": table["row"].map(options),
     }
+    if (source := sources(frame)) is not None:
+        about["source"] = table["row"].map(source)
     ordered = pd.DataFrame(about, table.index).join(table.drop(columns="row").rename(columns=RENAMED))
     return ordered.sort_values("method", kind="stable")
 

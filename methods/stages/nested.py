@@ -42,6 +42,12 @@ class Space:
         families = [genes[i : i + 1 + self.blocks] for i in range(0, len(genes), 1 + self.blocks)]
         return [tuple(w * (i < depth) for i, w in enumerate(widths)) for depth, *widths in families]
 
+    def genes_of(self, families: Sequence[Sequence[int]]) -> Genes:
+        """The inverse of ``widths_of``, with any width of the space where it makes no difference."""
+        depths = [sum(width > 0 for width in widths) for widths in families]
+        rows = zip(depths, families, strict=True)
+        return tuple(gene for depth, widths in rows for gene in (depth, *(w or self.widths[0] for w in widths)))
+
 
 class Nested(nn.Module):
     """A module with widths. Parameters in ``rows`` have W rows. Parameters in ``whole`` serve all widths but 0."""

@@ -12,13 +12,14 @@ from torch import Tensor
 from methods import base
 from methods.backbone import Backbone
 from methods.base import Method
+from methods.errors import check
 from methods.options import at_least, at_most, positive
 from methods.protocols import Criterion, Trainer
 from methods.stages import search
 from methods.stages.search import Evolution, Gene, Genes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,10 @@ class Supernet(Method):
     def architecture(self, genes: Genes) -> dict[str, list[int]]:
         """A subnet as rows of numbers, for the record."""
 
+    @abstractmethod
+    def genes_of(self, architecture: Mapping[str, list[int]]) -> Genes:
+        """The inverse of ``architecture``, up to genes that change nothing."""
+
     def loss(self, model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, criterion: Criterion) -> Tensor:
         """Cross-entropy. While the supernet trains, each step draws a subnet."""
         if self._drawing:
@@ -102,6 +107,21 @@ class Supernet(Method):
     def report(self, trainer: Trainer) -> dict[str, Any]:
         """The subnet that the search found, and what the search cost."""
         return super().report(trainer) | self._story
+
+    def settle(self, report: Mapping[str, Any]) -> str:
+        """Wire the subnet that the search found. It must be one that the search may draw."""
+        config: Any = self.config
+        told, shape = report.get("architecture"), self.architecture(tuple(gene.values[0] for gene in self.space))
+        fits = isinstance(told, dict) and {name: _length(row) for name, row in told.items()} == {
+            name: len(row) for name, row in shape.items()
+        }
+        genes = self.genes_of(told) if fits else ()
+        drawn = fits and all(value in gene.values for value, gene in zip(genes, self.space, strict=True))
+        check(drawn and self.architecture(genes) == told, "report.architecture is no subnet of these options")
+        count = self.count(genes)
+        check(count <= config.max_params, f"report.architecture has {count:,} parameters, over max_params")
+        self.slim(genes)
+        return ""
 
     def _supernet_epochs(self, epochs: int) -> int:
         """Epochs of the supernet, for a recipe of ``epochs``."""
@@ -153,3 +173,8 @@ class Supernet(Method):
             "search": evolution.summary() | {"val_accuracy": evolution.scores[best], "params": self.count(best)},
         }
         return best
+
+
+def _length(row: object) -> int | None:
+    """The length of a list of whole numbers; None for anything else."""
+    return len(row) if isinstance(row, list) and all(type(value) is int for value in row) else None

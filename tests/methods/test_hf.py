@@ -276,7 +276,9 @@ def test_lora_here_and_in_peft_are_one(targets, names, ranks, modality):
 def test_adalora_prunes_to_its_budget_and_no_further():
     model = wire("adalora", init_r=6, target_r=2, tinit=1, tfinal=2, deltaT=1)
     data = tiny.inputs("image", 12), torch.arange(12) % 5
+    before = model.count()
     model.method.fit(tiny.trainer(model, lambda split: data, epochs=3))
+    assert model.count() == before
     singular = [p for n, p in model.named_parameters() if ".lora_E." in n]
     assert sum(int(p.count_nonzero()) for p in singular) == 2 * len(singular)
     assert all(p.shape == (6, 1) for p in singular)

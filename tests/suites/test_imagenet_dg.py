@@ -192,7 +192,9 @@ def test_our_rows_stand_beside_those_of_papers():
     records = [made(name, one, seed) for name, seeds in numbers.items() for seed, one in enumerate(seeds)]
     table = beside.table(NAME, comparable(to_frame(records)))
     (ours,) = (
-        row for row in table.cells.reset_index().to_dict("records") if row["from"] == "here" and row["method"] == "lora"
+        row
+        for row in table.cells.reset_index().to_dict("records")
+        if row["source"] == "ours" and row["method"] == "lora"
     )
     shown = [ours[name] for name in ("imagenet", "sketch", "v2", "a", "r")]
     assert shown == ["71.0 ± 1.4", "21.0 ± 1.4", "60.0 ± 0.0", "8.0 ± 1.4", "26.0 ± 1.4"]

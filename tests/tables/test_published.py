@@ -110,7 +110,7 @@ def test_the_table_has_all_twenty_means_and_ppt_of_v_petl_bench():
         if line["source"].startswith("V-PETL Bench"):
             expected.setdefault(line["method"], {})[line["task"]] = float(line["accuracy"])
             params[line["method"]] = 1e6 * float(line["params_m"])
-    theirs = beside.table("vtab1k", []).cells.query("`from` == 'paper [1]'")
+    theirs = beside.table("vtab1k", []).cells.query("reference == '[1]'")
     assert len(expected) == 20 and set(theirs.index) == set(expected)
     for method, cells in expected.items():
         assert set(cells) == set(TASKS)
@@ -125,8 +125,14 @@ def test_the_table_has_all_twenty_means_and_ppt_of_v_petl_bench():
 
 
 def test_the_row_of_a_paper_that_prints_only_a_group_mean_has_only_that():
-    row = beside.table("vtab1k", []).cells.query("`from` == 'paper [5]'").loc["adapterx"]
-    about = {"from": "paper [5]", "rule": "unknown", "aggregate": "mean of three group means", "seeds": "not said"}
+    row = beside.table("vtab1k", []).cells.query("reference == '[5]'").loc["adapterx"]
+    about = {
+        "source": "paper",
+        "reference": "[5]",
+        "rule": "unknown",
+        "aggregate": "mean of three group means",
+        "seeds": "not said",
+    }
     assert dict(row[row != "-"]) == {**about, "backbone": VIT, "group mean": "76.2", "params": "0.2 %"}
 
 
@@ -166,7 +172,7 @@ def test_the_split_that_a_paper_trains_on_is_a_column():
     asked = {"backbone": ("vit_nano",), "recipe": {"train_split": "train"}}
     table = beside.table("fgvc", ours("fgvc", {"lora": (9, 1)}, **asked))
     assert here(table)["train_split"] == "train" and here(table)["mean"].startswith("52.2 ± ")
-    assert dict(table.cells.query("`from` == 'paper [1]'")["train_split"]) == dict.fromkeys(
+    assert dict(table.cells.query("reference == '[1]'")["train_split"]) == dict.fromkeys(
         ("vpt_deep", "full", "linear"), "train"
     )
     assert "train_split" not in beside.table("vtab1k", []).cells
@@ -201,7 +207,7 @@ def ours(
 
 
 def here(table: Table) -> pd.Series[str]:
-    (place,) = np.flatnonzero(table.cells["from"] == "here")
+    (place,) = np.flatnonzero(table.cells["source"] == "ours")
     return table.cells.iloc[place]
 
 
@@ -272,7 +278,7 @@ def test_the_figure_has_our_points_with_their_interval_if_they_have_all_tasks(gr
 def test_on_points_the_figure_counts_the_head(groups):
     _, own = figure.series("scanobjectnn", groups)
     assert own.x == pytest.approx([100 * 1.1 / (85.8 + 0.27)])
-    assert own.label == "here: point_mae, augment rotate, rule last, seeds 3"
+    assert own.label == "ours: point_mae, augment rotate, rule last, seeds 3"
 
 
 def test_the_command_writes_table_and_figure_without_records(tmp_path):
@@ -298,7 +304,7 @@ def test_a_suite_may_have_published_numbers_of_its_own(tmp_path, monkeypatch):
     monkeypatch.delitem(suites.SUITES, "offline")
     beside.check("solids-suite")
     (cells,) = beside.table("solids-suite", []).cells.to_dict("records")
-    assert (cells["solids"], cells["from"], cells["rule"]) == ("81.5", "paper [1]", "last")
+    assert tuple(cells[name] for name in ("solids", "source", "reference", "rule")) == ("81.5", "paper", "[1]", "last")
     found = published.find("solids-suite", "lora", own.published, backbone="point_nano", augment="none")
     assert published.summary(found, {"clean": ["solids"]}) == "solids 81.50; rule last"
 

@@ -77,10 +77,10 @@ def test_two_versions_of_a_suite_have_tables_of_their_own(monkeypatch):
     titles = [table.title for table in of_groups(groups)]
     assert titles[:2] == ["fewshot: image, vit_nano", "fewshot version 2: image, vit_nano"]
     beside_papers = beside.table("fewshot", groups)
-    assert list(beside_papers.cells.query("`from` == 'here'")["seeds"]) == ["1", "1"]
+    assert list(beside_papers.cells.query("source == 'ours'")["seeds"]) == ["1", "1"]
     assert "Runs on fewshot version 2 are not shown here; the leaderboard has a table of them." in beside_papers.notes
     monkeypatch.setattr(fewshot, "SUITE", replace(suites.get("fewshot"), version=2))
-    assert list(beside.table("fewshot", groups).cells.query("`from` == 'here'")["seeds"]) == ["2", "2"]
+    assert list(beside.table("fewshot", groups).cells.query("source == 'ours'")["seeds"]) == ["2", "2"]
 
 
 @pytest.mark.parametrize("version", [1, 2])
