@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import command_parser, guarded
+from benchmarks.cli import command_parser, guarded, next_step
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     write_atomic(args.out, catalog.page())
     print(f"written: {args.out}")
+    next_step("open", args.out)
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -116,9 +115,8 @@ def _split(folder: Path, out: Path | None, test: float, seed: int) -> int:
     out = Path(os.path.abspath(out or folder.with_name(f"{folder.name}-split")))
     counts = split(folder, out, test=test, seed=seed)
     say(f"copied to {out}: " + ", ".join(f"{count} images to {name}" for name, count in counts.items()))
-    where = shlex.quote(str(out))
-    say(f"check it with: python -m benchmarks.data verify folder --data-root {where}")
-    say(f"then train with: python -m benchmarks.run --suite folder --data-root {where} --methods linear lora")
+    next_step("check them: python -m benchmarks.data verify folder --data-root", out)
+    next_step("then train: python -m benchmarks.run --suite folder --methods linear lora --data-root", out)
     return 0
 
 
@@ -134,8 +132,7 @@ def _fetch(name: str, root: Path | None) -> int:
     if isinstance(source, str):
         raise UserError(source.replace("{root}", str(data_root())))
     say(f"{name}: {fetch(source, data_root())}")
-    where = "" if root is None else f" --data-root {shlex.quote(str(root))}"
-    say(f"check it with: python -m benchmarks.data verify {name}{where}")
+    next_step("check them: python -m benchmarks.data verify", name, *(("--data-root", root) if root else ()))
     return 0
 
 
@@ -175,6 +172,7 @@ def _convert(name: str) -> int:
     able = {known: run for known in suites.table() if (run := suites.get(known).convert)}
     check_known("suite with files to convert", name, able)
     say("written: " + ", ".join(map(str, able[name]())))
+    next_step("check them: python -m benchmarks.data verify", name)
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import add_results, command_parser, guarded, warn
+from benchmarks.cli import add_results, command_parser, guarded, next_step, warn
 from methods.errors import check
 
 if TYPE_CHECKING:
@@ -102,6 +102,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("written: " + ", ".join(map(str, written)))
     if loads:
         print("\nPython loads it so:", *loads, sep="\n\n")
+    if args.run:
+        next_step(f"share the run: python -m benchmarks.push {args.run} OWNER/NAME --results", args.results)
+    elif args.task:
+        next_step("tell classes: python -m benchmarks.predict", args.task, "PHOTOS")
     return 0
 
 

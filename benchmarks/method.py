@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import command_parser, console, guarded, progress, say
+from benchmarks.cli import command_parser, console, guarded, next_step, progress, say
 from methods.errors import UserError, check, unknown
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def _new(name: str, out: Path | None) -> int:
 
     folder = out or Path(f"peft-bench-{name}")
     say(f"written: {', '.join(map(str, start(name, folder)))}")
-    say(f"install it with: pip install -e {folder}")
-    say(f"then check it with: python -m benchmarks.method check {name}")
+    next_step("install it: pip install -e", folder)
+    next_step("then check it: python -m benchmarks.method check", name)
     return 0
 
 
@@ -96,7 +96,7 @@ def _summary(name: str, found: Sequence[Verdict], refused: Mapping[str, str]) ->
     check(bool(found), f"method '{name}' fits none of the small backbones; give options that fit with --set")
     say(f"{name} keeps {len(found) - len(broken)} of {len(found)} promises")
     if not broken:
-        say(f"try it with: python -m benchmarks.run --methods {name} lora --results try")
+        next_step("try it: python -m benchmarks.run --results try --methods lora", name)
     return 1 if broken else 0
 
 

@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import add_results, command_parser, guarded, say
+from benchmarks.cli import add_results, command_parser, guarded, next_step, say
 from benchmarks.sweeps import options
 from methods.errors import check
 
@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.out:
         write_atomic(args.out, predictions.WRITERS[args.out.suffix](found))
         print(f"written: {args.out}, with {len(found)} predictions")
+        next_step("open", args.out)
     else:
         for one in found:
             say(str(one))

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import command_parser, guarded
+from benchmarks.cli import command_parser, guarded, next_step
 from benchmarks.sweeps import arguments, options
 from methods.errors import UserError
 
@@ -58,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     pretrain(job, args.out, device)
+    file = args.out / f"{job.name}.safetensors"
+    next_step("use it: python -m benchmarks.run --methods linear lora --backbone", f"{job.name}@{file}")
     return 0
 
 

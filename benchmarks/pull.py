@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from benchmarks.cli import add_results, command_parser, guarded, say
+from benchmarks.cli import add_results, command_parser, guarded, next_step, say
 from benchmarks.hub import names
 from methods.errors import check
 
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     spec = received.place(files, args.results, args.backbone)
     say(f"pulled: {spec}, key {spec.key}, into {args.results}")
     what = "PHOTOS" if spec.backbone.modality == "image" else "CLOUDS.h5"
-    say(f"tell classes with: python -m benchmarks.predict {spec.key} {what} --results {args.results}")
+    next_step(f"tell classes: python -m benchmarks.predict {spec.key} {what} --results", args.results)
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.cli import add_results, command_parser, guarded, say
+from benchmarks.cli import add_results, command_parser, guarded, next_step, say
 from benchmarks.hub import names
 
 EXAMPLES = {
@@ -56,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if args.dry_run:
         contents.write(args.results, args.run, args.repository, args.dry_run, args.revision)
-        print(f"written: {args.dry_run}; nothing was sent. Read README.md there, then leave out --dry-run")
+        say(f"written: {args.dry_run}; nothing was sent")
+        next_step("run the same command without --dry-run, after you have read", args.dry_run / "README.md")
         return 0
     repository.check_token()
     asked = {"private": args.private, "revision": args.revision, "replace": args.replace}
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         spec = contents.write(args.results, args.run, args.repository, Path(name), args.revision)
         address = repository.push(Path(name), args.repository, spec.key, **asked)
     say(f"pushed: {spec}, to {address}")
-    print(f"others get it with: python -m benchmarks.pull {args.repository} --results shared")
+    next_step("others get it: python -m benchmarks.pull --results shared", args.repository)
     return 0
 
 

@@ -139,11 +139,11 @@ def _specs(args: argparse.Namespace, asked: Sweep, device: torch.device) -> list
 
 def _execute(todo: Sequence[Spec], results: Path, place: Place, *, again: bool, fail_fast: bool, sink: Sink) -> Outcome:
     from benchmarks.executors import driver
-    from benchmarks.executors.display import Display, Log
+    from benchmarks.executors.display import Display, Log, outcome
     from benchmarks.executors.place import Listeners
 
     with progress() as bar:
-        display, log = Display(bar, len(todo)), Log(console(), results, len(todo))
+        display, log = Display(bar, len(todo)), Log(console(), len(todo))
         logged = not (sys.stdout and sys.stdout.isatty())
 
         def on_epoch(spec: Spec, epoch: Epoch) -> None:
@@ -153,7 +153,7 @@ def _execute(todo: Sequence[Spec], results: Path, place: Place, *, again: bool, 
         def on_other(spec: Spec) -> None:
             display.end(spec)
             if logged:
-                log.end(spec)
+                log.end(str(spec), outcome(results, spec))
 
         def on_end(spec: Spec) -> None:
             sink.end(spec)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli import Parser, command_parser, console, guarded
+from benchmarks.cli import Parser, command_parser, console, guarded, next_step
 from benchmarks.sweeps import arguments
 from benchmarks.sweeps.options import add_dtype
 from methods.errors import check, check_known
@@ -153,6 +153,7 @@ def _keep(timing: Timing, folder: Path, name: str) -> None:
     timing.write(times)
     write_atomic(text, page.section(timing))
     out.print(f"written: {times}, {text}", soft_wrap=True)
+    next_step("open", text)
 
 
 def _report(names: Sequence[str], folder: Path, parts: Mapping[str, Callable[[], Timing]]) -> int:
@@ -167,7 +168,9 @@ def _report(names: Sequence[str], folder: Path, parts: Mapping[str, Callable[[],
         path = folder / f"{name}-{timing.setting['device']}.json"
         timing.write(path)
         out.print(f"written: {path}", soft_wrap=True)
-    out.print(f"written: {page.update(page.kept(folder))}", soft_wrap=True)
+    written = page.update(page.kept(folder))
+    out.print(f"written: {written}", soft_wrap=True)
+    next_step("open", written)
     return 0
 
 

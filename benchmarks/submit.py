@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import command_parser, guarded, say, warn
+from benchmarks.cli import command_parser, guarded, next_step, say, warn
 from methods.errors import check
 
 EXAMPLES = {
@@ -44,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         warn(f"{changed} runs are of code that no commit has, so nobody can repeat them exactly")
     packs.write({packs.path_of(record): record for record in wanted}, pack)
     say(f"written: {pack}, {len(wanted)} records, {pack.stat().st_size / 1e3:.1f} kB")
-    say(f"check it with: python -m benchmarks.check {pack}")
-    say(f"then send it in a pull request, as results/{packs.FOLDER}/{pack.name}; see CONTRIBUTING.md")
+    next_step("check it: python -m benchmarks.check", pack)
+    next_step(f"then send it in a pull request, as CONTRIBUTING.md says: results/{packs.FOLDER}/{pack.name}")
     return 0
 
 

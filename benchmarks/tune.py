@@ -45,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_sweep(what, how)
     what.add_argument("--trials", type=int, default=20, metavar="N", help="finished trials per study (default: 20)")
     what.add_argument("--seed", type=int, default=0, metavar="N", help="seed of sampler and training (default: 0)")
+    old = "continue studies that other code of a method began (default: make new ones)"
+    what.add_argument("--keep-outdated", action="store_true", help=old)
     options.add_dtype(how)
     options.add_device(where)
     options.add_workers(where, "trials")
@@ -69,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks import suites
     from benchmarks.records import store
     from benchmarks.records.spec import SEEDS
+    from benchmarks.tuning import outdated
     from benchmarks.tuning.databases import StudyDatabase, file_url, make_file
 
     arguments.check_range(args, trials=(1, MOST_TRIALS), seed=(0, SEEDS - 1), grace_seconds=(4, DAY_SECONDS))
@@ -86,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = [(base.suite, base.task, base.seed, base.backbone.frame) for base in bases]
     suites.decode(data, tests=False)
     with database.watched():
+        searches = outdated.told(searches, database, keep=args.keep_outdated)
         broken = _search(searches, database, device, workers)
         _report(searches, database, args.results, args.highlight)
         if tracked:
@@ -123,15 +127,19 @@ def plan(asked: Sweep, dtype: Dtypes, *, seed: int, trials: int) -> list[Search]
 def _search(searches: Sequence[Search], database: StudyDatabase, device: torch.device, workers: int) -> list[str]:
     """Run trials until every study has all of its trials. Returns one line per study that failed."""
     from benchmarks.tuning import processes, studies
+    from benchmarks.tuning.log import Log
 
     with progress() as bar:
         left = {search: studies.unfinished(search, database) for search in searches}
         total = sum(search.trials for search in searches)
         shown = bar.add_task("trials", total=total, completed=total - sum(left.values()))
+        log = None if sys.stdout and sys.stdout.isatty() else Log(console(), left, database)
 
         def on_trial(search: Search) -> None:
             left[search] = studies.unfinished(search, database)
             bar.update(shown, completed=total - sum(left.values()))
+            if log:
+                log.tell(search)
 
         todo = [search for search in searches if left[search]]
         if workers > 1 and todo:

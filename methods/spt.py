@@ -150,13 +150,12 @@ class SPT(Selecting):
 
     def settle(self, report: Mapping[str, Any]) -> str:
         """Wire the modules that the report names, and as many single weights as it counts, if the budget allows it."""
-        told = report.get("selection")
-        modules, params = (told.get("modules"), told.get("params")) if isinstance(told, dict) else (None, None)
+        told: Any = report.get("selection")
+        fits = isinstance(told, dict) and isinstance(told.get("modules"), list) and type(told.get("params")) is int
         placed = {c.name: c.module for c in self._candidates if c.module}
-        known = isinstance(modules, list) and sorted(set(map(str, modules)) & placed.keys()) == sorted(
-            map(str, modules)
-        )
-        check(known and type(params) is int, "report.selection tells no modules of these blocks, or no params")
+        modules: set[str] = set(map(str, told["modules"])) if fits else set()
+        check(fits and modules <= placed.keys(), "report.selection tells no modules of these blocks, or no params")
+        params: int = told["params"]
         large = sum(placed[name].size for name in modules)
         alone = f"{large:,} parameters of modules, of {self.budget:,} that the budget allows"
         check(large <= params <= self.budget, f"report.selection.params is {params:,}, with {alone}")

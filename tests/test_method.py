@@ -44,7 +44,7 @@ def test_new_writes_a_module_a_package_and_a_test(tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == {"peft_bench_my_lora.py", "pyproject.toml", "test_my_lora.py"}
     assert 'my_lora = "peft_bench_my_lora:MyLora"' in (tmp_path / "pyproject.toml").read_text()
     assert "modulate" not in "".join(path.read_text().casefold() for path in tmp_path.iterdir())
-    assert "then check it with: python -m benchmarks.method check my_lora" in capsys.readouterr().out
+    assert "next: then check it: python -m benchmarks.method check my_lora" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["My", "1st", "a-b", "a__b", "class", "lora", "../x", ""])

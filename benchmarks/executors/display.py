@@ -36,26 +36,27 @@ class Display:
 
 
 class Log:
-    """Prints "3/14 lora on digits, seed 0: 93.8 %, 8 s, about 2 min left" when a run of ``total`` has ended."""
+    """Prints "3/14 lora on digits, seed 0: 93.8 %, 8 s, about 2 min left" when one of ``total`` runs has ended."""
 
-    def __init__(self, out: Console, results: Path, total: int) -> None:
-        self._out, self._results, self._total = out, results, total
+    def __init__(self, out: Console, total: int) -> None:
+        self._out, self._total = out, total
         self._ended, self._start = 0, time.monotonic()
 
-    def end(self, spec: Spec) -> None:
-        """Print the line of a run that has ended."""
-        self._ended += 1
-        left = (time.monotonic() - self._start) / self._ended * (self._total - self._ended)
-        rest = f", about {duration(left)} left" if self._ended < self._total else ""
-        line = f"{self._ended}/{self._total} {spec}: {self._outcome(spec)}{rest}"
-        self._out.print(line, highlight=False, soft_wrap=True)
+    def end(self, what: str, outcome: str, *, again: bool = False) -> None:
+        """Print the line of what has ended; ``again`` says that it will be tried again, so that it does not count."""
+        self._ended += not again
+        left = (time.monotonic() - self._start) / max(self._ended, 1) * (self._total - self._ended)
+        rest = f", about {duration(left)} left" if 0 < self._ended < self._total else ""
+        self._out.print(f"{self._ended}/{self._total} {what}: {outcome}{rest}", highlight=False, soft_wrap=True)
 
-    def _outcome(self, spec: Spec) -> str:
-        trace = store.read_trace(self._results, spec)
-        if trace:  # a finished run has none
-            return f"failed: {trace['reason']}"
-        try:
-            record = store.read(store.record_path(self._results, spec))
-        except store.BadRecord:  # such as a record that a shared folder does not show yet
-            return "ended"
-        return f"{100 * record['accuracy']['test']:.1f} %, {duration(record['cost']['train_seconds'])}"
+
+def outcome(results: Path, spec: Spec) -> str:
+    """How a run ended: its accuracy and its time, or why it failed."""
+    trace = store.read_trace(results, spec)
+    if trace:  # a finished run has none
+        return f"failed: {trace['reason']}"
+    try:
+        record = store.read(store.record_path(results, spec))
+    except store.BadRecord:  # such as a record that a shared folder does not show yet
+        return "ended"
+    return f"{100 * record['accuracy']['test']:.1f} %, {duration(record['cost']['train_seconds'])}"

@@ -4,8 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.cli import add_results, command_parser, guarded, say
-from benchmarks.tracking.address import add_tracking, address
+from benchmarks.cli import add_results, command_parser, guarded, next_step, say
+from benchmarks.tracking.address import SERVERS, add_tracking, address
 from methods.errors import UserError
 
 EXAMPLES = {
@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError("tracking is off, so no MLflow can get the records; give --tracking URI")
     uploaded, there = sync(uri, args.results)
     say(f"{uploaded} runs uploaded, {there} already there: {uri}")
+    server = uri.partition("://")[0] in SERVERS
+    next_step("open" if server else "look at them: mlflow ui --backend-store-uri", uri)
     return 0
 
 

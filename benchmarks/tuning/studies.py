@@ -28,6 +28,7 @@ from benchmarks.tuning.databases import StudyDatabase
 RANDOM_TRIALS = 5  # before TPE draws from what it has seen
 UNPRUNED_TRIALS = 4  # finished trials before the median pruner compares any
 MOST_FAILURES = 3  # per slot
+CODE, DIGEST = "#", "method_digest"  # before the code in a study's name; the attribute of a study that tells its code
 METRIC = "val_accuracy"  # what a study maximises, as dashboards name it
 HELD = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -43,17 +44,22 @@ class _Forfeited(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """A study to do: the run whose options the trials vary, the options that stay fixed, and the number of trials."""
+    """A study to do: the run whose options the trials vary, the options that stay fixed, and the number of trials.
+
+    ``code`` is the digest of the method's code, if an earlier study is of other code.
+    """
 
     base: Spec
     fixed: tuple[str, ...]
     trials: int
+    code: str = ""
 
     @property
     def name(self) -> str:
         """The study's name: suite, method, task, a digest of what no trial changes, and the fixed options."""
         fixed = "".join(f"+{name}" for name in self.fixed)
-        return f"{self.base.suite}/{self.base.method}/{self.base.task}/{self.base.key[:8]}{fixed}"
+        code = f"{CODE}{self.code}" if self.code else ""
+        return f"{self.base.suite}/{self.base.method}/{self.base.task}/{self.base.key[:8]}{fixed}{code}"
 
     def __str__(self) -> str:
         return f"{self.base.method} on {self.base.task}"
@@ -68,6 +74,8 @@ def study(search: Search, database: StudyDatabase) -> optuna.Study:
     )
     if own.metric_names is None:
         own.set_metric_names([METRIC])
+    if search.base.method_digest and DIGEST not in own.user_attrs:
+        own.set_user_attr(DIGEST, search.base.method_digest)
     return own
 
 
@@ -103,6 +111,12 @@ def unfinished(search: Search, database: StudyDatabase) -> int:
 def counts(search: Search, database: StudyDatabase) -> Counter[str]:
     """Count the trials of a study by state: complete, pruned, fail, running, waiting."""
     return Counter(trial.state.name.lower() for trial in _of_slots(study(search, database), search))
+
+
+def ended(search: Search, database: StudyDatabase) -> list[optuna.trial.FrozenTrial]:
+    """Return the trials of a study that finished or failed with an error, in the order of their numbers."""
+    trials = _of_slots(study(search, database), search)
+    return [trial for trial in trials if trial.state in FINISHED or "error" in trial.user_attrs]
 
 
 def copied(search: Search, database: StudyDatabase) -> Study:

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 import methods
 from benchmarks import suites
+from benchmarks.cli import warn
 from benchmarks.files.places import check_plain
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Recipe, Spec
@@ -39,6 +40,7 @@ def write(folder: Path, search: Search, trial: FrozenTrial, trials: dict[str, in
         "params": trial.params,
         "fixed": list(search.fixed),
         "search_seed": search.base.seed,
+        "method_digest": search.base.method_digest,
         "sampler": "TPE",
         "pruner": "median",
         **_conditions(search.base, search.base.seed),
@@ -79,6 +81,8 @@ def _tuned(spec: Spec, file: Path) -> Spec:
             conditions[name] == now,
             f"{file} was tuned with {name} {conditions[name]}, not {now}; tune for what you run",
         )
+    if None not in (code := found.get("method_digest"), spec.method_digest) and code != spec.method_digest:
+        warn(f"{file} was tuned with other code of '{spec.method}' than today's; tune again to search with today's")
     return replace(spec, config=config, tuning=tuning)
 
 

@@ -111,7 +111,8 @@ class Supernet(Method):
     def settle(self, report: Mapping[str, Any]) -> str:
         """Wire the subnet that the search found. It must be one that the search may draw."""
         config: Any = self.config
-        told, shape = report.get("architecture"), self.architecture(tuple(gene.values[0] for gene in self.space))
+        told: Any = report.get("architecture")
+        shape = self.architecture(tuple(gene.values[0] for gene in self.space))
         fits = isinstance(told, dict) and {name: _length(row) for name, row in told.items()} == {
             name: len(row) for name, row in shape.items()
         }

@@ -64,7 +64,7 @@ def test_fetch_downloads_and_unpacks_an_archive(hub, storage, fetch, tmp_path):
     assert (done.status, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         f"vtab1k: 3 folders in {root / 'vtab-1k'}: caltech101, cifar, dtd",
-        f"check it with: python -m benchmarks.data verify vtab1k --data-root {root}",
+        f"next: check them: python -m benchmarks.data verify vtab1k --data-root {root}",
     ]
     assert unpacked(root) == files()
     assert (root / "vtab-1k.zip").read_bytes() == hub.content

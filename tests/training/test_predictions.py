@@ -98,7 +98,7 @@ def test_photos_of_any_size_and_turn_get_the_classes_of_the_bare_model(trained, 
 def test_a_task_file_tells_its_classes_on_screen_and_as_json(trained, task_file, tmp_path, capsys):
     out, photo = tmp_path / "deep/out.json", str(photos(trained)[0])
     assert predict.main([str(task_file), photo, "--topk", "2", "-o", str(out)]) == 0
-    assert capsys.readouterr().out == f"written: {out}, with 1 predictions\n"
+    assert capsys.readouterr().out == f"written: {out}, with 1 predictions\nnext: open {out}\n"
     ((first, second),) = [one["classes"] for one in json.loads(out.read_text()) if one["file"] == photo]
     assert first["probability"] >= second["probability"] and {first["name"], second["name"]} < set(CLASSES)
     assert predict.main([str(task_file), photo, "--topk", "1"]) == 0

@@ -444,3 +444,28 @@ def test_a_study_in_a_folder_of_a_group_can_be_written_by_the_group(tmp_path):
     finally:
         os.umask(before)
     assert (tmp_path / "tuning.db").stat().st_mode & 0o777 == 0o664
+
+
+def test_a_changed_method_gets_a_study_of_its_own_unless_the_old_one_is_continued(tmp_path, monkeypatch, capsys):
+    def told(code, *more):
+        monkeypatch.setattr(sweep, "digest", lambda method: code * 16)
+        argv = [*QUICK, "--workers", "1", "--trials", "1", "--results", str(tmp_path)]
+        assert tune.main([*argv, *more]) == 0
+        out, err = capsys.readouterr()
+        return ("1/1 linear on digits, trial 0: " in out), err
+
+    before = "warning: method 'linear': other code than today's ran the trials of 1 of 1 studies; such studies "
+    assert told("1") == (True, "")
+    assert told("2", "--keep-outdated") == (False, f"{before}continue\n")
+    made = f"{before}stay, and new ones are made; --keep-outdated continues the old ones\n"
+    assert told("2") == (True, made)
+    assert told("2") == (False, "") and told("1") == (False, "")  # each has a study now
+    database, old, new = place(tmp_path), search(1), replace(search(1), code="2" * 16)
+    assert [studies.study(one, database).user_attrs for one in (old, new)] == [
+        {studies.DIGEST: code * 16} for code in ("1", "2")
+    ]
+    assert [len(trials(one, database)) for one in (old, new)] == [1, 1]
+    changed = replace(search(1).base, method_digest="3" * 16)
+    (kept,) = tuned.apply([changed], tmp_path / tuned.CONFIGS)
+    assert kept.tuning["study"] == old.name
+    assert "was tuned with other code of 'linear' than today's" in capsys.readouterr().err
