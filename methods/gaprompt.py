@@ -17,11 +17,10 @@ from torch import Tensor, nn
 from methods import base
 from methods.backbone import Backbone
 from methods.base import Method, Published
-from methods.errors import check
 from methods.hooks import Tap
 from methods.options import at_least, fraction
 from methods.parts.geometry import Graph, Spread, subcenters
-from methods.parts.layers import Bottleneck
+from methods.parts.layers import Bottleneck, leading
 from methods.parts.shiftnet import SUMMARY, ShiftNet
 
 if TYPE_CHECKING:
@@ -110,8 +109,7 @@ class GAPrompt(Method):
     def __init__(self, backbone: Backbone, config: GAPromptConfig) -> None:
         super().__init__(backbone, config)
         depth, dim, cloud = len(backbone.blocks), backbone.widths[0], backbone.cloud
-        prompted = max(1, depth // 2) if config.prompted is None else config.prompted
-        check(1 <= prompted <= depth, f"gaprompt: prompted={prompted} must be from 1 to {depth}, the blocks")
+        prompted = leading("gaprompt", config.prompted, depth)
         self.extra_features, self.factor, self.first_prompts = dim, config.factor, config.propagation == "permutation"
         self.shift = ShiftNet(cloud, config.perturbation)
         summary = SUMMARY * subcenters(cloud.groups)

@@ -18,7 +18,7 @@ from methods.backbone import Backbone
 from methods.base import Method, Published
 from methods.hooks import Tap
 from methods.options import at_least
-from methods.parts.layers import LowRank
+from methods.parts.layers import LowRank, network
 from methods.protocols import Criterion
 
 if TYPE_CHECKING:
@@ -46,15 +46,6 @@ class PointLoRAConfig(base.Config):
     def suggest(cls, trial: optuna.Trial) -> Self:
         rank = trial.suggest_categorical("rank", [2, 4, 8, 16])
         return cls(**base.suggest_common(trial), rank=rank, alpha=float(rank))
-
-
-def _network(dim: int, hidden: int, out: int) -> nn.Sequential:
-    """(..., D) -> (..., out): two linears with a GELU between; weights start truncated normal, biases at zero."""
-    first, second = nn.Linear(dim, hidden), nn.Linear(hidden, out)
-    for layer in (first, second):
-        nn.init.trunc_normal_(layer.weight, std=0.02)
-        nn.init.zeros_(layer.bias)
-    return nn.Sequential(first, nn.GELU(), second)
 
 
 class Scores(nn.Module):
@@ -97,8 +88,8 @@ class PointLoRA(Method):
     def __init__(self, backbone: Backbone, config: PointLoRAConfig) -> None:
         super().__init__(backbone, config)
         dim = backbone.widths[0]
-        self.of_patches, self.of_prompts, self.of_proj = (_network(dim, config.hidden, dim) for _ in range(3))
-        self.of_qkv, self.scores = _network(dim, config.hidden, 3 * dim), Scores(dim)
+        self.of_patches, self.of_prompts, self.of_proj = (network(dim, config.hidden, dim) for _ in range(3))
+        self.of_qkv, self.scores = network(dim, config.hidden, 3 * dim), Scores(dim)
         scale = config.alpha / config.rank
         self.qkv = nn.ModuleList(LowRank(dim, 3 * dim, config.rank, scale=scale) for _ in backbone.blocks)
         self.proj = nn.ModuleList(LowRank(dim, dim, config.rank, scale=scale) for _ in backbone.blocks)
@@ -163,7 +154,7 @@ class PointLoRA(Method):
         return criterion(model(x), y) + self.regularizer * self._terms.take()
 
 
-def _sum(update: nn.Module, network: nn.Module, x: Tensor) -> Tensor:
+def _sum(update: nn.Module, shared: nn.Module, x: Tensor) -> Tensor:
     """B A x + M(x)."""
-    out: Tensor = update(x) + network(x)
+    out: Tensor = update(x) + shared(x)
     return out

@@ -19,11 +19,10 @@ from torch import Tensor, nn
 from methods import base
 from methods.backbone import Backbone
 from methods.base import Method, Published
-from methods.errors import check
 from methods.hooks import Tap
 from methods.options import at_least, fraction
 from methods.parts.geometry import Graph, SmallAttention, Spread
-from methods.parts.layers import Bottleneck
+from methods.parts.layers import Bottleneck, leading
 from methods.parts.memory import Memory
 from methods.protocols import Trainer
 
@@ -105,8 +104,7 @@ class PointPEFT(Method):
     def __init__(self, backbone: Backbone, config: PointPEFTConfig) -> None:
         super().__init__(backbone, config)
         depth, dim, self.count = len(backbone.blocks), backbone.widths[0], config.near + 2
-        prompted = max(1, depth // 2) if config.prompted is None else config.prompted
-        check(1 <= prompted <= depth, f"pointpeft: prompted={prompted} must be from 1 to {depth}, the blocks")
+        prompted = leading("pointpeft", config.prompted, depth)
         self.memory = Memory(backbone, config.near)
         self.cost: dict[str, Any] = {}
         self.prompt_pos = nn.Parameter(nn.init.trunc_normal_(torch.empty(self.count, 3), std=0.02))

@@ -10,14 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from methods import base
 from methods.backbone import Backbone
 from methods.base import Method, Published
 from methods.hooks import Tap
 from methods.options import at_least
-from methods.parts.layers import Bottleneck
+from methods.parts.layers import network
 
 if TYPE_CHECKING:
     import optuna
@@ -33,14 +33,6 @@ class PPTConfig(base.Config):
     @classmethod
     def suggest(cls, trial: optuna.Trial) -> Self:
         return cls(**base.suggest_common(trial), hidden=trial.suggest_categorical("hidden", [32, 64, 128, 256]))
-
-
-def _network(dim: int, hidden: int) -> Bottleneck:
-    """up(gelu(down(x))), whose weights start truncated normal with the standard deviation 0.02."""
-    network = Bottleneck(dim, hidden, act="gelu")
-    for layer in (network.down, network.up):
-        nn.init.trunc_normal_(layer.weight, std=0.02)
-    return network
 
 
 class PPT(Method):
@@ -70,7 +62,7 @@ class PPT(Method):
         super().__init__(backbone, config)
         dim, blocks = backbone.widths[0], backbone.blocks
         self.extra_features = dim
-        self.of_patches, self.of_prompts, self.of_all = (_network(dim, config.hidden) for _ in range(3))
+        self.of_patches, self.of_prompts, self.of_all = (network(dim, config.hidden, dim) for _ in range(3))
         self._positions, self._means = Tap(), Tap()
         self.unfreeze(backbone.parameters(self.unfrozen(backbone)))
         for statistic in backbone.cloud.first_layers.buffers():

@@ -172,4 +172,5 @@ def _panel(contest: Contest, decision: Decision) -> Panel:
         accuracy=f"validation {kind.metric} (%)",
         note=f"{parse(base.backbone.name).plain}; bars: 95 % interval over samples; "
         "orange: the recommended method; dashed line: Pareto frontier",
+        whole=True,
     )

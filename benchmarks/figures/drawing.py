@@ -67,13 +67,14 @@ def title(record: Mapping[str, Any]) -> str:
     return f"{run}, seed {spec['seed']} ({record['key'][:8]})"
 
 
-def window(values: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
+def window(values: Sequence[float], errors: Sequence[float], *, whole: bool = False) -> tuple[float, float]:
     """Return the ends of an axis of accuracies in percent, whose bars are ``errors`` long to each side.
 
-    A value far below most others would squeeze them, so the axis may end above it.
+    A value far below most others would squeeze them, so the axis may end above it, and a long bar may leave it. If the
+    picture must be ``whole``, it has all of them.
     """
     best, middle = max(values), median(values)
-    reach = max(FAR * (best - middle), LEAST)
+    reach = 100.0 if whole else max(FAR * (best - middle), LEAST)
     shown = [(v, e) for v, e in zip(values, errors, strict=True) if v >= middle - reach]
     low = max(min(max(v - e, 0.0) for v, e in shown), middle - reach)
     high = min(max(min(v + e, 100.0) for v, e in shown), best + reach)

@@ -43,6 +43,7 @@ class Panel:
     points: list[Point]
     accuracy: str  # what the vertical axis shows
     note: str
+    whole: bool = False  # the axis has every point and every interval
 
 
 def points(frame: pd.DataFrame, highlight: str = HIGHLIGHT) -> list[Point]:
@@ -112,7 +113,7 @@ def _draw(axis: Axes, panel: Panel) -> None:
     left = min(trained) / 6  # for methods that train the head alone: a logarithmic axis has no zero
     axis.set_xscale("log")
     axis.set_xlim(left / 2, max(trained) * 2.5)
-    axis.set_ylim(*drawing.window([p.accuracy for p in made], [p.error for p in made]))
+    axis.set_ylim(*drawing.window([p.accuracy for p in made], [p.error for p in made], whole=panel.whole))
     axis.grid(True, color="0.93", zorder=0)
     if any(p.params == 0 for p in made):
         axis.axvline((left * min(trained)) ** 0.5, color="0.85", linewidth=6, zorder=0)

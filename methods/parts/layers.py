@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from methods.errors import check
 from methods.hooks import Tap
 from methods.protocols import Trainer
 
@@ -44,6 +45,26 @@ class Bottleneck(nn.Module):
             return out
         # the scale goes to the few hidden units and the bias, not to the D features of every token
         return F.linear(hidden * self.scale, self.up.weight, self.up.bias * self.scale)
+
+
+def network(dim: int, hidden: int, out: int) -> nn.Sequential:
+    """(..., D) -> (..., out): two linears with a GELU between; weights start truncated normal, biases at zero."""
+    first, second = nn.Linear(dim, hidden), nn.Linear(hidden, out)
+    for layer in (first, second):
+        nn.init.trunc_normal_(layer.weight, std=0.02)
+        nn.init.zeros_(layer.bias)
+    return nn.Sequential(first, nn.GELU(), second)
+
+
+def leading(method: str, prompted: int | None, depth: int) -> int:
+    """The number of leading blocks, of ``depth`` blocks, that get prompts: half of them by default.
+
+    Raises:
+        UserError: there are not so many blocks; the message starts with ``method``.
+    """
+    found = max(1, depth // 2) if prompted is None else prompted
+    check(1 <= found <= depth, f"{method}: prompted={found} must be from 1 to {depth}, the blocks")
+    return found
 
 
 class LowRank(nn.Module):

@@ -159,3 +159,10 @@ def test_a_title_says_what_is_shown(tasks, text):
     assert heading(group.assign(**{"params.backbone": 1_406_040})) == text.replace("1,000", "1.4 M")
     unknown = group.assign(**{"spec.suite": "another"})
     assert heading(unknown) == text.rpartition(", ")[0]
+
+
+def test_a_picture_that_must_be_whole_cuts_no_interval():
+    values, errors = [95.0, 94.5, 80.0], [1.0, 9.0, 12.0]
+    assert drawing.window(values, errors)[0] > 80 - 12
+    low, high = drawing.window(values, errors, whole=True)
+    assert low < 80 - 12 and high > 100 and low > 80 - 12 - 0.1 * (100 - 68)

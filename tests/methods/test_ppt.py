@@ -22,7 +22,7 @@ def test_the_networks_are_shared_by_all_blocks():
 
 
 def network(part, token):
-    return part.up.weight @ F.gelu(part.down.weight @ token + part.down.bias) + part.up.bias
+    return part[2].weight @ F.gelu(part[0].weight @ token + part[0].bias) + part[2].bias
 
 
 @torch.no_grad()
