@@ -67,7 +67,7 @@ def test_what_submit_packs_passes(ours, tmp_path, capsys):
     pack = tmp_path / "alice.zip"
     assert submit.main([str(ours), "--methods", "norm", "-o", str(pack)]) == 0
     out, err = capsys.readouterr()
-    assert f"written: {pack}, 3 records" in out and "as results/submitted/alice.zip" in out and not err
+    assert f"written: {pack}, 3 records" in out and ": results/submitted/alice.zip\n" in out and not err
     found, out = failed(pack, tmp_path / "nothing", capsys)  # beside no records of ours
     assert found == [] and "beside ours (0 t-tests) │ not checked" in out
     assert "not checked: accuracies of 1 of 1 groups of seeds: no runs of ours have their specs" in out
