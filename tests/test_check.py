@@ -1,10 +1,12 @@
 """submit packs records, and check finds what is wrong with a pack without training."""
 
 import copy
+import io
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from benchmarks import check, submit
@@ -13,6 +15,7 @@ from benchmarks.records import evidence, packs, store
 from benchmarks.records.spec import key_of
 from benchmarks.submissions import plausible
 from benchmarks.suites import offline
+from benchmarks.tables import tidy
 from benchmarks.tables.reader import load
 from benchmarks.tables.reader import ours as own
 from benchmarks.tables.rows import comparable, sources
@@ -142,6 +145,8 @@ def test_rows_of_a_pack_stand_apart_and_say_that_they_are_submitted(ours):
     (frame,) = comparable(load(ours))
     rows = frame[frame["spec.method"] == "norm"]
     assert sources(rows).to_dict() == {"norm": "ours", "norm (alice)": "submitted"}
+    lines = pd.read_csv(io.StringIO(tidy.files([rows])["leaderboard.csv"]))
+    assert dict(zip(lines["method"], lines["source"], strict=True)) == {"norm": "ours", "norm (alice)": "submitted"}
     assert set(own(frame)["row"]) == set(frame["row"]) - {"norm (alice)"}
     assert rows.groupby("row")["spec.seed"].apply(list).to_dict() == {"norm": [0, 1, 2], "norm (alice)": [7]}
 

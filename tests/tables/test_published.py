@@ -239,6 +239,7 @@ def test_adapted_statistics_are_a_column_beside_the_papers():
     asked = {"backbone": ("point_mae",), "recipe": {"frozen_batchnorm": "adapt"}}
     table = beside.table("scanobjectnn", ours("scanobjectnn", {"dapt": (830_000, 270_000)}, **asked))
     assert here(table)["frozen BatchNorm"] == "adapt"
+    assert set(table.cells["source"]) == {"ours", "paper"} and here(table)["reference"] == "-"
     assert set(table.cells["frozen BatchNorm"]) == {"adapt", "-"}
 
 
