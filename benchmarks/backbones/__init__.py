@@ -171,6 +171,15 @@ def resampled(name: str, sha256: str) -> tuple[str, ...]:
     return tuple(getattr(build(name), "resampled", ()))
 
 
+def fresh(name: str) -> frozenset[str]:
+    """The names of the parameters that the weights of a backbone lack, which every method trains.
+
+    Raises:
+        UserError: the weights cannot be loaded.
+    """
+    return getattr(build(name), "fresh", frozenset())
+
+
 def describe(module: nn.Module) -> Backbone:
     """A backbone for methods: where its blocks, linears, norms, residual branches and prompts are.
 

@@ -14,23 +14,30 @@ from torch import Tensor
 from benchmarks import backbones, suites
 from benchmarks.executors.schedule import Kind, kind, kind_of
 from benchmarks.records import store
-from benchmarks.records.spec import Spec
+from benchmarks.records.spec import Recipe, Spec
+from benchmarks.sweeps import wiring
 from benchmarks.training import memory, model
 from benchmarks.training.environment import device_name
+from benchmarks.training.model import Classifier
 from benchmarks.training.train import Trainer
 from methods.errors import UserError, check
 
-SAMPLES = 2  # training samples of the first measurement
-SLOW = 0.25  # seconds per sample; below this, the measurement is repeated on more samples
-BATCHES = 2  # training batches of the second measurement
+FEW = 4  # training samples of the first measurement
+SLOW = 0.02  # seconds per sample; below this, whole batches are measured
+BATCHES = 2  # training batches of each measurement
+ONE_EPOCH = {"epochs": 1, "warmup_epochs": 0, "checkpoint_rule": "last", "train_split": "trainval"}
 POINTS = 2048  # points per random cloud, which is used if the data are missing
 
 
 class Estimates:
-    """The training times of runs on a device. A kind of run is measured once, and only if no record tells its time."""
+    """The training times of runs on a device.
+
+    An epoch of a kind of run is measured once, and only if no record tells the time of the kind.
+    """
 
     def __init__(self, results: Path, device: torch.device) -> None:
         self._device, self._known = device, _recorded(results, device)
+        self._epochs: dict[Kind, float] = {}  # seconds per sample; kinds that differ in the number of epochs are one
 
     def seconds(self, spec: Spec) -> float:
         """Return the training time of a run, with all stages of its method.
@@ -39,8 +46,14 @@ class Estimates:
             UserError: memory ran out.
         """
         if kind(spec) not in self._known:
-            self._known[kind(spec)] = _measured(spec, self._device)
+            self._known[kind(spec)] = self._epoch(spec) * _passes(spec)
         return self._known[kind(spec)] * _samples(spec.suite, spec.task, spec.recipe.train_split)
+
+    def _epoch(self, spec: Spec) -> float:
+        epoch = kind(dataclasses.replace(spec, recipe=_one_epoch(spec.recipe)))
+        if epoch not in self._epochs:
+            self._epochs[epoch] = _measured(spec, self._device)
+        return self._epochs[epoch]
 
 
 def _recorded(results: Path, device: torch.device) -> dict[Kind, float]:
@@ -69,28 +82,36 @@ def _samples(suite: str, task: str, train_split: str) -> int:
     return known.train + (known.val if train_split == "trainval" else 0)
 
 
+def _passes(spec: Spec) -> float:
+    return wiring.passes(spec.backbone.name, spec.method, spec.config, spec.recipe.epochs)
+
+
+def _one_epoch(recipe: Recipe) -> Recipe:
+    """A recipe of one epoch that trains at the same pace."""
+    return dataclasses.replace(recipe, **ONE_EPOCH)  # type: ignore[arg-type]
+
+
 def _measured(spec: Spec, device: torch.device) -> float:
-    """Measure a few training samples. Returns the seconds per sample of a whole run with all its stages."""
-    samples = _samples(spec.suite, spec.task, spec.recipe.train_split)
+    """Measure a few training samples, on random weights. Returns the seconds per sample of one epoch."""
     try:
-        per_sample = _seconds_per_sample(spec, device, SAMPLES)
-        if per_sample < SLOW:
-            per_sample = _seconds_per_sample(spec, device, min(spec.recipe.batch_size * BATCHES, max(SAMPLES, samples)))
+        tuned = model.build(spec, pretrained=False)
+        seconds = _seconds_per_sample(tuned, spec, device, FEW)
+        if seconds < SLOW:
+            there = _samples(spec.suite, spec.task, spec.recipe.train_split)
+            seconds = _seconds_per_sample(tuned, spec, device, min(BATCHES * spec.recipe.batch_size, max(FEW, there)))
     except (RuntimeError, MemoryError) as error:
         check(not memory.ran_out(error), f"{spec}: {memory.told(error)}; give a smaller batch_size or smaller options")
         raise
-    return per_sample * model.build(spec, pretrained=False).method.epochs(spec.recipe.epochs)
+    return seconds
 
 
-def _seconds_per_sample(spec: Spec, device: torch.device, samples: int) -> float:
+def _seconds_per_sample(tuned: Classifier, spec: Spec, device: torch.device, samples: int) -> float:
     """The time per sample in an epoch of training on ``samples`` samples, whose values do not change it."""
+    recipe = dataclasses.replace(_one_epoch(spec.recipe), batch_size=min(spec.recipe.batch_size, samples // BATCHES))
     x, y = _inputs(spec, samples)
-    changes = {"epochs": 1, "warmup_epochs": 0, "checkpoint_rule": "last", "train_split": "trainval"}
-    changes["batch_size"] = min(spec.recipe.batch_size, samples)
-    recipe = dataclasses.replace(spec.recipe, **changes)  # type: ignore[arg-type]
-    tuned = model.build(spec, pretrained=has_weights(spec))
+    halves = dict(zip(("train", "val"), zip(x.chunk(2), y.chunk(2), strict=True), strict=True))
     dtype: torch.dtype = getattr(torch, spec.dtype)
-    trainer = Trainer(tuned, recipe, lambda split: (x, y), seed=spec.seed, device=device, dtype=dtype)
+    trainer = Trainer(tuned, recipe, halves.__getitem__, seed=spec.seed, device=device, dtype=dtype)
     trainer.train()  # not timed: the first steps of a process are slower
     start = time.perf_counter()
     trainer.train()

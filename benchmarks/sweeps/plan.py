@@ -20,10 +20,10 @@ from benchmarks.executors.place import Place
 from benchmarks.files.root import data_root
 from benchmarks.records import store
 from benchmarks.records.spec import Recipe, Spec
+from benchmarks.sweeps import wiring
 from benchmarks.sweeps.estimate import Estimates, has_weights
 from benchmarks.tables.rows import names
 from benchmarks.tables.table import counted
-from benchmarks.training import model
 
 COLUMNS = ("runs", "finished", "params", "training")
 Rows = Mapping[str, Sequence[Spec]]
@@ -60,6 +60,7 @@ def show(specs: Sequence[Spec], results: Path, place: Place, rate: float = 1.0) 
 def _table(backbone: str, rows: Rows, left: Mapping[Spec, float]) -> Table:
     """The rows of one backbone, whose methods have the same tasks and seeds."""
     first = next(iter(rows.values()))
+    fresh = backbones.fresh(backbone) if has_weights(first[0]) else frozenset()
     tasks, seeds = ({getattr(spec, name) for spec in first} for name in ("task", "seed"))
     table = Table(title=f"plan on {backbone}: {counted(tasks, 'task')}, {counted(seeds, 'seed')}")
     table.add_column("method", overflow="fold")
@@ -67,7 +68,7 @@ def _table(backbone: str, rows: Rows, left: Mapping[Spec, float]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for label, members in rows.items():
         todo = [left[spec] for spec in members if spec in left]
-        params = model.build(members[0], pretrained=has_weights(members[0])).count()["method"]
+        params = wiring.trained(backbone, members[0].method, members[0].config, fresh)
         finished, training = len(members) - len(todo), cli.duration(sum(todo))
         table.add_row(label, f"{len(members)}", f"{finished}", f"{params:,}", training)
     return table

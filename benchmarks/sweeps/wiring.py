@@ -30,7 +30,7 @@ def misfit(backbone: str, method: str, config: Config) -> str | None:
     """
     bare(backbone)
     try:
-        count = _trained(backbone, method, config)
+        count = trained(backbone, method, config)
     except UserError as error:
         return f"backbone '{backbone}': {error}"
     except Exception:  # a bug: the run that meets it keeps its traceback, and the other runs go on
@@ -63,11 +63,23 @@ def bare(name: str) -> Backbone:
         return backbones.describe(backbones.build(name, pretrained=False))
 
 
-def _trained(backbone: str, method: str, config: Config) -> int:
-    """The number of parameters that a method trains."""
+@cache
+def trained(backbone: str, method: str, config: Config, fresh: frozenset[str] = frozenset()) -> int:
+    """The number of parameters that a method trains, without the head.
+
+    Every method trains the parameters of the backbone that are named in ``fresh``, which its weights lack.
+    """
     with _wired(backbone, method, config) as (body, wired):
-        modules = (body.module, wired)
-        return sum({id(p): p.numel() for module in modules for p in module.parameters() if p.requires_grad}.values())
+        found = {id(p): p.numel() for p in (*body.module.parameters(), *wired.parameters()) if p.requires_grad}
+        found |= {id(p): p.numel() for name, p in body.module.named_parameters() if name in fresh}
+        return sum(found.values())
+
+
+@cache
+def passes(backbone: str, method: str, config: Config, epochs: int) -> float:
+    """How many passes over the training samples a run takes, with all stages of its method."""
+    with _wired(backbone, method, config) as (_, wired):
+        return wired.epochs(epochs)
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 """A method that cannot act on a backbone is refused before the first run, and left out of all methods."""
 
+from functools import partial
+
 import pytest
 import torch
 
 import methods
 from benchmarks.sweeps import sweep, wiring
+from benchmarks.training import model
 from methods.errors import UserError
 
 GATED = "aimv2_large_patch14_224"  # its FFN is a SwiGLU, and its width is no multiple of Adapter-X's heads
@@ -51,6 +54,15 @@ def test_weights_larger_than_the_memory_are_refused(monkeypatch):
         "give smaller options"
     )
     assert misfit("lora", rank=100_000) is None
+
+
+@pytest.mark.parametrize("method", ["linear", "full", "norm", "lora", "noah", "hf:lora"])
+def test_the_parameters_of_a_plan_are_those_of_a_run(method, specs):
+    (spec,) = specs(method)
+    count = partial(wiring.trained, spec.backbone.name, method, spec.config)
+    assert count() == model.build(spec).count()["method"]
+    fresh = 0 if method == "full" else 96  # of what the backbone's weights lack, no parameter counts twice
+    assert count(frozenset({"cls_token"})) == count() + fresh
 
 
 @pytest.mark.parametrize("method", ["lora", "hf:lora"])
