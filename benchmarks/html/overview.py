@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchmarks.cli import HIGHLIGHT
 from benchmarks.html.papers import papers
+from benchmarks.published import GROUP_MEAN
 from benchmarks.tables.headings import heading
 from benchmarks.tables.intervals import SAMPLES, means
 from benchmarks.tables.table import Table
@@ -28,7 +29,7 @@ FIRST = (
 PER_DEVICE = {name for name, *_ in AXES if name.startswith("cost.") and "flops" not in name}
 FACTS = (
     *("row", "spec.method", "suite", "spec.backbone.modality", "spec.backbone.name", "accuracy.checkpoint_rule"),
-    *("spec.task", "spec.seed", "accuracy.test", SAMPLES, "metric", "environment.device"),
+    *("spec.suite", "spec.task", "spec.seed", "accuracy.test", SAMPLES, "metric", "environment.device"),
 )
 
 
@@ -70,10 +71,15 @@ def _named(title: str, facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def ordered(table: Table) -> list[str]:
-    """Return the columns in the order of the page: the most asked first, then the tasks, then the others."""
+    """Return the columns in the order of the page: the most asked first, then the tasks, then the others.
+
+    A mean of the groups' means is left out if it is the mean in all rows.
+    """
     names = list(map(str, table.cells))
     if "mean" not in names:
         return names
+    if table.cells[GROUP_MEAN].equals(table.cells["mean"]):
+        names.remove(GROUP_MEAN)
     first = [name for name in (*FIRST, *table.tasks) if name in names]
     return first + [name for name in names if name not in first]
 

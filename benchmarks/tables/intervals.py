@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from benchmarks.published import GROUP_MEAN
+from benchmarks.tables.rows import tasks_and_groups
 from benchmarks.tables.statistics import TAILS, half_width
 
 ADDED = 4  # samples, half of them right (Agresti and Coull 1998), so that an accuracy of 100 % has an interval as well
@@ -19,8 +21,9 @@ def means(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame
     """Return mean accuracies, half their 95 % intervals, both in percent, and the numbers of seeds.
 
     ``frame`` is one group of comparable runs. All three are (row, column): the mean over tasks if there are several,
-    then each task. The mean uses the seeds that have every task. The interval is Student's t over seeds. A single seed
-    has the binomial interval of its test split, or NaN if the metric is no share of samples.
+    the mean of the groups' means if that is another, then each task. Means use the seeds that have every task. The
+    interval is Student's t over seeds. A single seed has the binomial interval of its test split, or NaN if the metric
+    is no share of samples.
     """
     pivot = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values="accuracy.test")
     samples = frame.pivot_table(index=["row", "spec.seed"], columns="spec.task", values=SAMPLES).reindex_like(pivot)
@@ -32,6 +35,11 @@ def means(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame
         name = f"mean of {tasks} tasks"
         variances.insert(0, name, variances.sum(axis=1, skipna=False) / tasks**2)
         pivot.insert(0, name, pivot.mean(axis=1, skipna=False))
+    groups = tasks_and_groups(frame)[1]
+    if 1 < len(groups) < tasks:
+        shares = pd.Series({task: 1 / len(own) / len(groups) for own in groups.values() for task in own})
+        variances.insert(1, GROUP_MEAN, (variances[shares.index] * shares**2).sum(axis=1, skipna=False))
+        pivot.insert(1, GROUP_MEAN, (pivot[shares.index] * shares).sum(axis=1, skipna=False))
     seeds = (100 * pivot).groupby(level="row")
     mean, error, counts = seeds.mean(), seeds.sem(), seeds.count()
     half = half_width(error.to_numpy(), counts.to_numpy() - 1)

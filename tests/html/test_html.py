@@ -14,14 +14,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import published
+from benchmarks import published, suites
 from benchmarks.cli import visible
 from benchmarks.figures import pareto
 from benchmarks.html.overview import TIPS, ordered, overview
 from benchmarks.html.page import pieces, render
+from benchmarks.html.papers import papers
 from benchmarks.records import logits
 from benchmarks.records.command import command
 from benchmarks.records.spec import stem_of
+from benchmarks.tables.intervals import means
 from benchmarks.tables.leaderboard import tables
 from benchmarks.tables.reader import to_frame
 from benchmarks.tables.rows import comparable
@@ -180,7 +182,7 @@ def test_accuracies_have_the_most_asked_columns_first_then_the_tasks(made):
     table = next(table for table in made.tables if table.title == OFFLINE)
     tasks = [f"task_{number:02}" for number in range(5)]
     assert ordered(table)[:9] == ["mean", "95 % interval", "against best", "params", *tasks]
-    assert sorted(ordered(table)) == sorted(table.cells)
+    assert sorted([*ordered(table), "group mean"]) == sorted(table.cells)  # these tasks are one group
     assert TIPS.keys() >= {name for table in made.tables for name in table.cells} - {*tasks, *ODD}
 
 
@@ -396,6 +398,17 @@ def test_a_switch_shows_the_numbers_of_papers_as_hollow_points(watched):
     assert shown.get_by_label("published numbers").is_disabled()
 
 
+def test_the_points_of_a_paper_in_percent_are_counted_of_the_backbone():
+    one, tasks = next(many_records.records(1)), suites.get("vtab1k").tasks
+    runs = [one | {"key": f"{number:016}", "spec": one["spec"] | {"task": task}} for number, task in enumerate(tasks)]
+    (group,) = comparable(to_frame(runs))
+    names = list(means(group)[0])
+    assert names[:2] == ["mean of 19 tasks", "group mean"]
+    found = [one for one in papers(group, names)["points"] if one["name"] == "adapterx"]
+    full = group["params.backbone"].iloc[0]
+    assert [(one["x"], one["values"][:2]) for one in found] == [(pytest.approx(0.002 * full, rel=1e-5), [None, 76.2])]
+
+
 COSTS = {
     "size of the task file": "params.task_file_bytes",
     "training time": "cost.train_seconds",
@@ -555,6 +568,28 @@ def test_on_a_phone_a_table_scrolls_beside_its_names(at):
     assert name.bounding_box()["x"] == before["x"]
     plot = drawn(watched, OFFLINE).locator(".plot .main-svg").first.bounding_box()
     assert plot["x"] >= 0 and plot["x"] + plot["width"] <= 390
+
+
+def test_a_finger_filters_sorts_and_reads(at):
+    watched = at(size={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = watched.page
+    page.get_by_label("Method", exact=True).tap()
+    page.keyboard.type("lora")
+    shown = drawn(watched, OFFLINE)
+    head = shown.get_by_role("button", name="params", exact=True)
+    head.tap()
+    assert shown.locator("th[aria-sort=ascending]").inner_text().strip() == "params"
+    assert page.locator("#tip").inner_text() == TIPS["params"]
+    page.locator(".lead").tap()
+    assert page.locator("#tip").is_hidden()
+    point = shown.locator(".plot .scatterlayer .points path").first
+    point.scroll_into_view_if_needed()
+    place = point.bounding_box()
+    page.touchscreen.tap(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    told = shown.locator("figcaption [aria-live]")
+    assert re.fullmatch(r"lora.*: mean of 5 tasks: [\d.]+ ± [\d.]+ %; trained parameters.*; 2 seeds", told.inner_text())
+    told.get_by_role("link").tap()
+    page.locator("#detail").get_by_role("heading", name="lora").wait_for()
 
 
 def test_equal_records_make_equal_pages():

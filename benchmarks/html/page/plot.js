@@ -106,11 +106,12 @@ function marks(points, { view, edge, shown, cost, accuracy, small }) {
   const below = ({ y }) => y < view.y[0];
   const bar = (point) => (small || below(point) ? null : point.error);
   const upper = (point) => (bar(point) == null ? null : Math.min(bar(point), Math.max(100 - point.y, 0))); // no accuracy is above 100 %
+  const told = points.map((point) => ({ row: point.row, facts: facts(point, cost, accuracy) }));
   const paint = points.length > 0 ? color(ink(points[0], edge, "dot")) : null;
   return {
     type: "scatter", mode: "markers", cliponaxis: false, hoverinfo: "text",
     x: points.map(({ x }) => shown(x)), y: points.map(({ y }) => Math.max(y, view.y[0])),
-    customdata: points.map(({ row }) => row), hovertext: points.map((point) => hover(point, cost, accuracy)),
+    customdata: told, hovertext: told.map(({ facts: [name, ...others] }) => [`<b>${plain(name)}</b>`, ...others.map((fact) => plain(fact).replace(/(.{60}\S*) /g, "$1<br>"))].join("<br>")),
     error_y: { type: "data", visible: !small && !points[0]?.paper, symmetric: false, array: points.map(upper), arrayminus: points.map(bar), thickness: 1.2, width: 3, color: paint },
     marker: { size: small ? 6 : 9, opacity: small ? 0.6 : 1, color: paint, symbol: points.map((point) => (below(point) ? "triangle-down" : "circle") + (point.paper ? "-open" : "")), line: { width: small ? 0 : 1.2, color: points[0]?.paper ? paint : color("raised") } },
   };
@@ -150,15 +151,17 @@ function within(low, high, firsts) {
   return decades.flatMap((decade) => firsts.map((digit) => Number(`${digit}e${decade}`))).filter((value) => low <= value && value <= high);
 }
 
-function hover({ name, x, y, error, seeds, paper }, cost, accuracy) {
+// What is told of a point: its name, then its numbers.
+function facts({ name, x, y, error, seeds, paper }, cost, accuracy) {
   const spread = error == null ? "" : ` ± ${error.toFixed(1)}`;
-  return [`<b>${plain(name)}</b>`, plain(`${accuracy.name}: ${y.toFixed(1)}${spread} %`), plain(`${cost.name}: ${amount(x, cost.unit)}`), paper ? plain(paper).replace(/(.{60}\S*) /g, "$1<br>") : `${seeds} seed${seeds === 1 ? "" : "s"}`].join("<br>");
+  return [name, `${accuracy.name}: ${y.toFixed(1)}${spread} %`, `${cost.name}: ${amount(x, cost.unit)}`, paper ?? `${seeds} seed${seeds === 1 ? "" : "s"}`];
 }
 
 // The plot of one section, drawn when it comes into view.
 function pareto(section, number, onset) {
   const state = { cost: 0, accuracy: 0, log: true, papers: false, keep: () => true, near: false, pending: false };
   const area = make("div", { class: "plot", role: "img", "aria-label": `Accuracy against cost: ${section.title}; the table above has the numbers` }, make("p", { class: "quiet" }, "Drawing the plot."));
+  const tapped = make("p", { "aria-live": "polite" });
   const set = (name) => (value) => { state[name] = value; tell(); draw(); };
   const tick = (name) => make("input", { type: "checkbox", onchange: ({ target }) => set(name)(target.checked) });
   const [scale, published] = [tick("log"), tick("papers")];
@@ -194,6 +197,13 @@ function pareto(section, number, onset) {
     return section.papers.points.map((point) => ({ name: point.name, row: null, highlighted: false, x: point.x, y: point.values[state.accuracy], error: null, paper: point.from }));
   }
 
+  // A click opens the row of a point. A finger cannot hover, so its tap tells of the point below the plot, with a link.
+  function clicked({ points: [{ customdata: { row, facts } }] }) {
+    const href = row === null ? null : `#runs/${number}/${row}`;
+    if (matchMedia("(hover: none)").matches) tapped.replaceChildren(href ? make("a", { href }, facts[0]) : facts[0], make("span", {}, `: ${facts.slice(1).join("; ")}`));
+    else if (href) location.hash = href;
+  }
+
   async function draw() {
     if (!state.near || state.pending) return;
     state.pending = true;
@@ -208,7 +218,7 @@ function pareto(section, number, onset) {
     const { traces, layout } = drawing(points, { cost, accuracy, log: state.log, width: area.clientWidth, height: area.clientHeight });
     const drawn = area.data;
     await Plotly.react(area, traces, layout, CONFIG);
-    if (!drawn) area.on("plotly_click", ({ points: [{ customdata }] }) => { if (customdata != null) location.hash = `#runs/${number}/${customdata}`; });
+    if (!drawn) area.on("plotly_click", clicked);
   }
 
   new IntersectionObserver((seen, observer) => {
@@ -216,7 +226,7 @@ function pareto(section, number, onset) {
   }, { rootMargin: "300px" }).observe(area);
   new ResizeObserver(draw).observe(area);
   addEventListener("theme", draw);
-  const note = make("p", { class: "quiet" }, "The dashed line is the Pareto frontier: no other row is better at the same or a lower cost. Bars are 95 % intervals: Student's t over seeds, or the binomial interval of the test split for a single seed. Points of the frontier are blue, those of the highlighted method orange. With more than 40 points, only these have bars and names; the others show them on hover. A triangle on the line of the axis marks an accuracy below it, with its number. A cost is the median over the runs of a row, a number of parameters the mean. Click a point to see the runs of its row." + (section.papers ? " Hollow points are numbers that papers print for the same backbone. Their rules, seeds and tuning differ, and they are not on the frontier." : ""));
+  const note = make("p", { class: "quiet" }, "The dashed line is the Pareto frontier: no other row is better at the same or a lower cost. Bars are 95 % intervals: Student's t over seeds, or the binomial interval of the test split for a single seed. Points of the frontier are blue, those of the highlighted method orange. With more than 40 points, only these have bars and names; the others show them on hover. A triangle on the line of the axis marks an accuracy below it, with its number. A cost is the median over the runs of a row, a number of parameters the mean. Click a point to see the runs of its row; a tap tells of it below the plot." + (section.papers ? " Hollow points are numbers that papers print for the same backbone. Their rules, seeds and tuning differ, and they are not on the frontier." : ""));
   controls();
-  return { element: make("figure", {}, tools, area, make("figcaption", {}, note)), restore, filter: (keep) => { state.keep = keep; draw(); } };
+  return { element: make("figure", {}, tools, area, make("figcaption", {}, tapped, note)), restore, filter: (keep) => { state.keep = keep; draw(); } };
 }
