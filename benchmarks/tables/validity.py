@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -133,7 +134,7 @@ def _ours(frame: pd.DataFrame) -> pd.DataFrame:
     low, high = intervals(seeds.to_numpy())
     means = pd.DataFrame({"ours": seeds.mean(axis=1), "low": low, "high": high}, index=seeds.index)
     rows = frame.groupby("spec.method")["row"].unique()
-    chosen = {name: own[0] if len(own) == 1 else name for name, own in rows.items()}
+    chosen = {str(name): str(own[0] if len(own) == 1 else name) for name, own in rows.items()}
     return pd.DataFrame(
         {name: means.loc[row] for name, row in chosen.items() if row in means.index}, index=means.columns
     ).T.rename_axis("method")
@@ -141,20 +142,17 @@ def _ours(frame: pd.DataFrame) -> pd.DataFrame:
 
 def table(made: Agreement) -> Table:
     """Make the table of both rankings."""
-    sources = list(dict.fromkeys(made.methods["source"]))
-    places, gaps = made.places, made.apart
-    rows = {
-        name: {
-            "published": f"{row['theirs']:.1f} [{sources.index(row['source']) + 1}]",
-            "here": f"{row['ours']:.1f}",
-            "95 % interval": "-" if pd.isna(row["low"]) else f"{row['low']:.1f} to {row['high']:.1f}",
-            "place published": f"{places.loc[name, 'theirs']:g}",
-            "place here": f"{places.loc[name, 'ours']:g}",
-            "places better here": f"{gaps[name]:+g}",
-        }
-        for name, row in made.methods.iterrows()
+    own, places, sources = made.methods, made.places, list(dict.fromkeys(made.methods["source"]))
+    ends = zip(own["low"], own["high"], strict=True)
+    columns: dict[str, list[str]] = {
+        "published": [f"{x:.1f} [{sources.index(s) + 1}]" for x, s in zip(own["theirs"], own["source"], strict=True)],
+        "here": [f"{x:.1f}" for x in own["ours"]],
+        "95 % interval": ["-" if math.isnan(low) else f"{low:.1f} to {high:.1f}" for low, high in ends],
+        "place published": [f"{x:g}" for x in places["theirs"]],
+        "place here": [f"{x:g}" for x in places["ours"]],
+        "places better here": [f"{x:+g}" for x in places["theirs"] - places["ours"]],
     }
-    cells = pd.DataFrame.from_dict(rows, orient="index", dtype=object).rename_axis("method")
+    cells = pd.DataFrame(columns, index=own.index, dtype=object)
     about = [*notes("validity", suite=made.suite, backbone=made.backbone)]
     about += [f"[{number}]: {source}." for number, source in enumerate(sources, 1)]
     return Table(f"{made.title}, beside {made.suite}", tuple(about), cells, nothing_best(cells))
