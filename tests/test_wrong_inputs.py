@@ -470,6 +470,14 @@ ROWS = {
     "nothing published": ("leaderboard --results none --published vtab", "..."),
     "no records for a plot": ("pareto --results none", "no run records below none/runs; ..."),
     "no records for ranks": ("ranks --results none", "no run records below none/runs; ..."),
+    "no records to compare with papers": (
+        "validity --results none --published vtab1k",
+        "no run records below none/runs; ...",
+    ),
+    "papers of no suite": (
+        "validity --published vtab",
+        "unknown suite with published numbers 'vtab'; did you mean 'vtab1k'? ...",
+    ),
     "no file for a picture": (
         "routing adapterx",
         "the following arguments are required: -o/--out" + HELP.format("routing"),

@@ -114,10 +114,13 @@ def check_deepcopy(model: Classifier, x: Tensor) -> None:
         expect(torch.equal(model(x), before), "detaching a copy changes the model")
 
 
-def check_compiled(model: Classifier, x: Tensor) -> None:
-    """torch.compile makes one graph of the model, which computes the same."""
+def check_compiled(model: Classifier, x: Tensor, backend: str = "aot_eager") -> None:
+    """torch.compile makes one graph of the model, which computes the same.
+
+    With ``backend="eager"`` the graph is not traced a second time down to torch's own operators, which takes longest.
+    """
     torch._dynamo.reset()
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(model, fullgraph=True, backend=backend)
     close(compiled(x), model(x), "the compiled model computes something else")
 
 

@@ -122,7 +122,7 @@ def test_a_claim_lasts_until_its_process_is_dead(tmp_path, spec, start):
     assert not claims.path(tmp_path, spec).exists()
 
 
-@pytest.mark.parametrize("jump", [-DAY, 0, DAY])
+@pytest.mark.parametrize("jump", [-DAY, DAY])
 def test_a_claim_of_another_machine_expires_without_heartbeat_at_any_clock(
     jump, tmp_path, spec, start, short_lease, monkeypatch
 ):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,12 @@ PLACE = Place(executor="local", device=torch.device("cpu"), workers=2)
 KILLS = int(os.environ.get("PEFT_BENCH_KILLS", "1"))
 
 
-def execute(todo: list[Spec], results: Path, on_epoch: OnEpoch = ignore) -> tuple[dict[Spec, str], list[Spec]]:
+def execute(
+    todo: list[Spec], results: Path, on_epoch: OnEpoch = ignore, workers: int = 2
+) -> tuple[dict[Spec, str], list[Spec]]:
     ended: list[Spec] = []
-    listeners = Listeners(on_epoch=on_epoch, on_end=ended.append)
-    outcome = local.side_by_side(todo, results, PLACE, listeners, again=False, fail_fast=False)
+    listeners, place = Listeners(on_epoch=on_epoch, on_end=ended.append), replace(PLACE, workers=workers)
+    outcome = local.side_by_side(todo, results, place, listeners, again=False, fail_fast=False)
     return outcome.failed, ended
 
 
@@ -110,7 +113,7 @@ def test_ctrl_c_leaves_traces_and_no_process(tmp_path, specs):
 def test_a_results_folder_that_cannot_be_written_stops_the_sweep(tmp_path, specs):
     (tmp_path / store.UNFINISHED).write_text("")  # where a folder is needed
     with pytest.raises(WriteError):
-        execute(specs("linear"), tmp_path)
+        execute(specs("linear"), tmp_path, workers=1)
 
 
 def test_a_worker_that_finds_a_damaged_record_executes_the_run_again(tmp_path, specs):
@@ -118,7 +121,7 @@ def test_a_worker_that_finds_a_damaged_record_executes_the_run_again(tmp_path, s
     path = store.record_path(tmp_path, linear)
     path.parent.mkdir(parents=True)
     path.write_text("{")
-    execute([linear], tmp_path)
+    execute([linear], tmp_path, workers=1)
     assert store.finished(tmp_path, linear) and path.with_name(f"{path.name}.bad").exists()
 
 

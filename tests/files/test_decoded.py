@@ -161,6 +161,7 @@ def whole(task: layouts.Layout) -> bytes:
     return b"".join(decoded.decode(task.folder / path, Frame(8)) for path, _ in task.splits["test"])
 
 
+@pytest.mark.slow
 def test_two_processes_write_one_file_together(task, cache):
     decodings = [process.communicate(timeout=60)[0] for process in [writer(task, 0.2) for _ in range(2)]]
     assert len(b"".join(decodings).splitlines()) == len(task.splits["test"])

@@ -14,6 +14,7 @@ from methods.errors import UserError
 from tests.support import tiny
 
 COMPILED, DROPOUT = frozen.compiles_to_one_graph, weights.drops_out_in_training_alone
+COUNTED = weights.has_operations_that_can_be_counted
 OF_OPTIONS = (options.has_options_that_survive_json, options.has_bounds_for_every_number)  # on any backbone the same
 FEWEST = {"idpt": 2}  # blocks; its prompt is made from what the first puts out
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -29,10 +30,15 @@ def kept(promise, name, family):
     return main or promise not in (COMPILED, options.builds_with_what_it_suggests)
 
 
+def takes_long(promise, family):
+    """Whether a promise is asked in the slow set alone. Operations are counted alike on every family."""
+    return promise is COMPILED or (promise is COUNTED and family not in tiny.MODALITIES)
+
+
 @pytest.mark.parametrize(
     ("promise", "name", "family"),
     [
-        pytest.param(promise, *pair, marks=[pytest.mark.slow] if promise is COMPILED else [])
+        pytest.param(promise, *pair, marks=[pytest.mark.slow] if takes_long(promise, pair[1]) else [])
         for promise, pair in product(PROMISES.values(), tiny.PAIRS + tiny.FITTING)
         if kept(promise, *pair)
     ],
@@ -43,9 +49,9 @@ def test_a_method_keeps_its_promise(promise, name, family):
 
 @pytest.mark.parametrize("name", tiny.NAMES)
 def test_few_blocks_compile_to_one_graph(name):
-    """As tracing takes seconds, each method is compiled once by default."""
+    """As tracing takes seconds, each method is traced once by default, and deeper in the slow set."""
     family = min(methods.get(name).modalities)
-    checks.check_compiled(tiny.trained(name, family, layers=FEWEST.get(name, 1)), tiny.inputs(family))
+    checks.check_compiled(tiny.trained(name, family, layers=FEWEST.get(name, 1)), tiny.inputs(family), backend="eager")
 
 
 @pytest.mark.parametrize(

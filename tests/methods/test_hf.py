@@ -181,7 +181,9 @@ def test_checkpointing_gives_equal_gradients(kind):
     checks.check_checkpointing(trained(kind), tiny.inputs("image"))
 
 
-@pytest.mark.parametrize("kind", ["lora", "rslora", "vera", "ia3", "oft"])
+@pytest.mark.parametrize(
+    "kind", ["lora", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("rslora", "vera", "ia3", "oft"))]
+)
 def test_compiled_equals_eager(kind):
     checks.check_compiled(trained(kind, layers=1), tiny.inputs("image"))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import methods
 from benchmarks import data, load_images, run, suites
 from benchmarks.files import contents
 from benchmarks.files.frames import Frame
@@ -152,12 +153,13 @@ def test_faults_of_several_tasks_share_one_line(data_root, complaint):
         assert part in line
 
 
-def test_a_run_from_end_to_end_and_its_repetition(data_root, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])  # 2 must find the data as well
+def test_a_run_from_end_to_end_and_its_repetition(workers, data_root, tmp_path, capsys, monkeypatch):
     write_all(data_root)
     monkeypatch.setenv(DATA_ROOT, str(tmp_path / "not-this-one"))
-    where = ["--data-root", str(data_root), "--workers", "2", "--results", str(tmp_path / "results")]
+    where = ["--data-root", str(data_root), "--workers", workers, "--results", str(tmp_path / "results")]
     argv = ["--suite", "folder", *where, *QUICK]
-    assert run.main(argv) == 0  # in processes that must find the data as well
+    assert run.main(argv) == 0
     samples = {
         (r["spec"]["suite"], r["spec"]["task"]): r["accuracy"]["test_samples"]
         for r in store.records(tmp_path / "results")
@@ -255,6 +257,7 @@ def test_labels_with_gaps_are_told_once_before_a_run(data_root, capsys):
 
 def test_listings_show_the_suite_or_why_there_is_none(data_root, capsys, monkeypatch):
     monkeypatch.delitem(suites.SUITES, "offline")  # whose data take seconds to draw
+    monkeypatch.setattr(methods, "METHODS", {"linear": methods.METHODS["linear"]})
     for show in (listing.show_list, data.show_list):
         assert show() == 0
         assert f"suite folder: no task in {data_root}" in capsys.readouterr().out
@@ -265,6 +268,7 @@ def test_listings_show_the_suite_or_why_there_is_none(data_root, capsys, monkeyp
         assert "suite mine" in out and "suite folder" not in out
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("PEFT_BENCH_REALDATA" not in os.environ, reason="PEFT_BENCH_REALDATA is not set")
 def test_real_sets_have_their_counts(capsys):
     place = Path(os.environ["PEFT_BENCH_REALDATA"])

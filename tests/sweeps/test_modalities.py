@@ -41,6 +41,7 @@ def test_a_named_method_runs_on_the_tasks_of_its_modalities():
     assert {(spec.method, spec.task) for spec in planned("dapt", "lora")} == set(expected)
 
 
+@pytest.mark.usefixtures("no_passes")
 @pytest.mark.parametrize("tasks", [("digits",), ("solids",), ("digits", "solids")])
 def test_all_leaves_out_methods_of_another_modality(tasks):
     expected = {(n, t) for n in methods.table() for t in tasks if KINDS[t] in methods.get(n).modalities}
@@ -59,6 +60,7 @@ def test_timing_a_points_method_on_images_is_one_line(complaint):
     assert line == f"backbone 'vit_base_patch16_224': {why}"
 
 
+@pytest.mark.usefixtures("no_passes")
 def test_list_names_everything_and_shows_the_modalities(capsys):
     assert run.main(["--list"]) == 0
     out = capsys.readouterr().out

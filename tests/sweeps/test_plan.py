@@ -28,6 +28,7 @@ AUTHORS = {  # by file: the recipe's drop-path and augmentation, the method's op
     "idpt_obj_bg": (0.1, "rotate", {"head": "prompt"}, 1_500_175),
     "idpt_obj_only": (0.1, "rotate", {"block": 6}, 1_696_783),
 }
+pytestmark = pytest.mark.usefixtures("no_passes")
 
 
 @pytest.fixture(autouse=True)

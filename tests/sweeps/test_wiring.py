@@ -37,6 +37,7 @@ def test_a_target_that_the_blocks_lack_is_refused():
     assert str(error.value) == f"backbone '{GATED}': lora: target fc1: {LACKS}"
 
 
+@pytest.mark.usefixtures("no_passes")
 def test_all_methods_are_those_that_fit(capsys):
     fit, every = plan("all"), sweep.specs(sweep.Sweep(methods=("all",), tasks=("digits",)), "float32")
     out = {spec.method for spec in every} - fit

@@ -25,7 +25,7 @@ import methods
 from benchmarks import run, suites, tune
 from benchmarks.records import store
 from benchmarks.sweeps import sweep
-from benchmarks.tuning import studies, tuned
+from benchmarks.tuning import databases, studies, tuned
 from benchmarks.tuning.databases import StudyDatabase, file_url, make_file
 from benchmarks.tuning.studies import Search
 from methods.errors import UserError
@@ -303,12 +303,12 @@ def test_ctrl_c_fails_the_trial_at_once(monkeypatch, tmp_path):
 
 
 def test_a_trial_of_a_dead_process_is_run_again(tmp_path):
-    wanted, database = search(2), place(tmp_path, grace_seconds=4)
+    wanted, database = search(2), place(tmp_path, grace_seconds=2)
     own = studies.study(wanted, database)
     own.enqueue_trial({}, user_attrs={"slot": 0})
     own.ask()  # then its process is killed, before the first heartbeat
     assert studies.unfinished(wanted, database) == 2
-    time.sleep(4.5)
+    time.sleep(2.5)
     work(wanted, database)
     assert studies.unfinished(wanted, database) == 0
 
@@ -327,7 +327,8 @@ def test_a_trial_of_a_dead_process_is_run_again(tmp_path):
         ("sqlite:///file::memory:?cache=shared&uri=true", "is in memory"),
     ],
 )
-def test_a_storage_that_cannot_be_opened_or_kept_is_one_line(url, reason, complaint):
+def test_a_storage_that_cannot_be_opened_or_kept_is_one_line(url, reason, complaint, monkeypatch):
+    monkeypatch.setattr(databases, "PAUSES", (0.0, 0.0))
     line = complaint(tune.main, *QUICK, "--storage", url)
     assert [part in line for part in (reason, "--storage", "secret")] == [True, True, False]
 
