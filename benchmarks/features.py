@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     suite = suites.get(spec.suite).of_seed(spec.seed)
     per_point = suite.tasks[spec.task].kind.per_point
     check(not per_point, f"features of '{spec.task}' cannot be drawn by class: it has a label for every point")
-    tuned = model.load(store.adapter_path(args.results, spec))
+    tuned = model.load(store.adapter_path(store.folder(args.results, args.run), spec))
     x, y = (values[:SAMPLES] for values in suite.load(spec.task, "test", frame=spec.backbone.frame))
     after = _pooled(tuned, x)
     tuned.method.detach()

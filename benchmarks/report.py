@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.tables.findings import findings
 
     record = store.find(args.results, args.run)
-    found, title = findings(logits.find(args.results, record)), drawing.title(record)
+    found, title = findings(logits.find(store.folder(args.results, args.run), record)), drawing.title(record)
     if args.out and args.out.suffix == ".csv":
         write_atomic(args.out, reports.to_csv(found))
     elif args.out:

@@ -30,7 +30,7 @@ def write(results: Path, run: str, repository: str, folder: Path, revision: str 
     Raises:
         UserError: there is no such run, or it has no record or no task file.
     """
-    path = store.task_file(results, run)
+    path, results = store.task_file(results, run), store.folder(results, run)
     spec, state = model.read(path)
     record = store.read(_record(results, spec))
     tuned = model.load(path)

@@ -198,11 +198,18 @@ def find(results: Path, run: str) -> dict[str, Any]:
     return read(found[0][0])
 
 
+def folder(results: Path, run: str) -> Path:
+    """The results folder of one run: the one that its record is in, if ``run`` is a record's path, else ``results``."""
+    above = Path(run).parents
+    inside = Path(run).is_file() and len(above) > 3 and above[2].name == RUNS
+    return above[3] if inside else results
+
+
 def task_file(results: Path, run: str) -> Path:
     """The task file of one run, given its own path, or what ``find`` takes."""
     if run.endswith(TASK_FILE):
         return Path(run)
-    record = find(results, run)
+    record, results = find(results, run), folder(results, run)
     return results / ADAPTERS / f"{stem_of(record['spec'], record['key'])}{TASK_FILE}"
 
 

@@ -21,6 +21,16 @@ def test_a_record_is_found_by_its_path_its_key_and_its_name(specs, tmp_path):
         assert store.find(tmp_path, run) == evidence.seal(json.loads(json.dumps(result(spec).to_json())))
 
 
+def test_the_files_of_a_run_are_in_the_folder_of_its_record(specs, tmp_path, monkeypatch):
+    (spec,) = specs("lora")
+    path = store.write(tmp_path / "own", result(spec))
+    for run, folder in ((str(path), tmp_path / "own"), (spec.key, tmp_path / "other")):
+        assert store.folder(tmp_path / "other", run) == folder
+    assert store.task_file(tmp_path / "other", str(path)) == store.adapter_path(tmp_path / "own", spec)
+    monkeypatch.chdir(path.parent)
+    assert store.folder(tmp_path / "other", path.name) == tmp_path / "other"  # a name alone says no folder
+
+
 def test_a_name_of_several_runs_lists_them(specs, tmp_path):
     for spec in specs("lora", seeds=(0, 1)):
         store.write(tmp_path, result(spec))
