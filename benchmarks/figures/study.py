@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
+from textwrap import wrap
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -17,7 +18,8 @@ from optuna.trial import TrialState
 from benchmarks.cli import HIGHLIGHT
 from benchmarks.figures import drawing
 
-PANEL, LEFT, TOP, BOTTOM, BETWEEN = (1.9, 1.25), 0.75, 0.65, 0.75, (0.22, 0.14)  # inches, and gaps as parts of a panel
+PANEL, LEFT, TOP, BOTTOM, BETWEEN = (1.9, 1.25), 0.75, 0.65, 0.47, (0.22, 0.14)  # inches, and gaps as parts of a panel
+LETTER, LINE = 0.053, 0.14  # inches of the note below the panels
 NOTE = (
     "validation accuracy (%) by trial\npoint: ran to its end; tick on the axis: pruned; line: the best so far; "
     "dashed: the default; %: the option that mattered most (fANOVA)"
@@ -35,19 +37,22 @@ def write(
     """
     matplotlib.use("Agg")
     rows, columns = (list(dict.fromkeys(part)) for part in zip(*studies, strict=True))
-    wide, high = PANEL[0] * len(columns) + LEFT, PANEL[1] * len(rows) + TOP + BOTTOM
+    wide = PANEL[0] * len(columns) + LEFT
+    note = [line for text in NOTE.splitlines() for line in wrap(text, int(wide / LETTER))]
+    bottom = BOTTOM + LINE * len(note)
+    high = PANEL[1] * len(rows) + TOP + bottom
     with plt.rc_context({**drawing.STYLE, "font.size": 7}):
         figure, axes = plt.subplots(
             len(rows), len(columns), figsize=(wide, high), sharex=True, sharey="col", squeeze=False
         )
-        figure.subplots_adjust(LEFT / wide, BOTTOM / high, 0.99, 1 - TOP / high, *BETWEEN)
+        figure.subplots_adjust(LEFT / wide, bottom / high, 0.99, 1 - TOP / high, *BETWEEN)
         figure.suptitle(
-            drawing.plain(f"{name}: {len(studies)} studies of {trials} trials"),
+            drawing.plain(f"{name}: {len(studies)} {'study' if len(studies) == 1 else 'studies'} of {trials} trials"),
             fontsize=11,
             y=1 - 0.12 / high,
             va="top",
         )
-        figure.supxlabel(NOTE, fontsize=7, color="0.4", y=0.12 / high, va="bottom")
+        figure.supxlabel("\n".join(note), fontsize=7, color="0.4", y=0.12 / high, va="bottom")
         for own, method in zip(axes, rows, strict=True):
             color = drawing.HIGHLIGHTED if method == highlight else "black"
             own[0].set_ylabel(drawing.plain(method), fontsize=9, color=color)
