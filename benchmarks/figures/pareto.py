@@ -10,6 +10,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator
 
 from benchmarks.cli import HIGHLIGHT
 from benchmarks.figures import drawing, names
@@ -116,7 +117,11 @@ def _draw(axis: Axes, panel: Panel) -> None:
     axis.set_ylim(*drawing.window([p.accuracy for p in made], [p.error for p in made], whole=panel.whole))
     axis.grid(True, color="0.93", zorder=0)
     if any(p.params == 0 for p in made):
-        axis.axvline((left * min(trained)) ** 0.5, color="0.85", linewidth=6, zorder=0)
+        gap = (left * min(trained)) ** 0.5
+        axis.axvline(gap, color="0.85", linewidth=6, zorder=0)
+        major, minor = axis.xaxis.get_majorticklocs(), axis.xaxis.get_minorticklocs()
+        axis.xaxis.set_major_locator(FixedLocator(major[major > gap]))  # left of the gap there are no numbers
+        axis.xaxis.set_minor_locator(FixedLocator(minor[minor > gap]))
         axis.text(left, 0.99, "head only", transform=axis.get_xaxis_transform(), ha="center", va="top", color="0.4")
     turns = [*((p.params or left, p.accuracy) for p in best), (max(trained) * 2.5, best[-1].accuracy)]
     axis.step(*zip(*turns, strict=True), where="post", color=drawing.FRONTIER, linewidth=1.1, linestyle="--", zorder=1)

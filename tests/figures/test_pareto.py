@@ -166,3 +166,9 @@ def test_a_picture_that_must_be_whole_cuts_no_interval():
     assert drawing.window(values, errors)[0] > 80 - 12
     low, high = drawing.window(values, errors, whole=True)
     assert low < 80 - 12 and high > 100 and low > 80 - 12 - 0.1 * (100 - 68)
+
+
+def test_an_axis_has_no_numbers_where_methods_train_the_head_alone(tmp_path):
+    text = pareto.write(comparable(frame(ACCURACY)), tmp_path)[1].read_text()
+    ticks = {power for power in range(6) if f"10^{{{power}}}" in text}
+    assert ticks == {2}  # LoRA has 100 parameters; linear probing is left of the gap, where 10 would be
