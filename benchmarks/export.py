@@ -103,7 +103,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if loads:
         print("\nPython loads it so:", *loads, sep="\n\n")
     if args.run:
-        next_step(f"share the run: python -m benchmarks.push {args.run} OWNER/NAME --results", args.results)
+        from benchmarks.records import store
+
+        folder = store.folder(args.results, args.run)
+        next_step(f"share the run: python -m benchmarks.push {args.run} OWNER/NAME --results", folder)
     elif args.task:
         next_step("tell classes: python -m benchmarks.predict", args.task, "PHOTOS")
     return 0

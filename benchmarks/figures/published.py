@@ -18,7 +18,7 @@ from benchmarks.figures.names import Name
 from benchmarks.figures.pareto import Point, frontier
 from benchmarks.published import Panel
 from benchmarks.tables import statistics
-from benchmarks.tables.rows import of_present, scores, tasks_and_groups
+from benchmarks.tables.rows import group_mean, of_present, scores, tasks_and_groups
 
 LOOK: dict[str, Any] = {"fmt": "o", "markersize": 6, "capsize": 2.5, "elinewidth": 0.8}
 
@@ -64,8 +64,7 @@ def ours(suite: str, panel: Panel, frame: pd.DataFrame) -> Points | None:
     if not (set(suites.get(suite).tasks) if images else {panel.task}) <= set(tasks):
         return None
     runs = scores(frame, tasks if images else [panel.task]).dropna()
-    by_group = [runs[members].mean(axis=1) for members in groups.values()] if images else [runs.mean(axis=1)]
-    seeds = (sum(by_group[1:], by_group[0]) / len(by_group)).unstack()
+    seeds = (group_mean(runs, groups) if images else runs.mean(axis=1)).unstack()
     low, high = statistics.intervals(seeds.to_numpy())
     rows = frame.groupby("row")[["params.method", "params.head", "params.backbone"]].mean().loc[seeds.index]
     method, head, body = (rows[f"params.{part}"] for part in ("method", "head", "backbone"))

@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks import published, suites
 from benchmarks.records.spec import FOR_IMAGES
 from benchmarks.tables import chance, statistics
-from benchmarks.tables.rows import others, scores, sources, tasks_and_groups
+from benchmarks.tables.rows import group_mean, others, scores, sources, tasks_and_groups
 from benchmarks.tables.table import Table, counted, notes
 
 NAMED_RULES = {"best_test": "best_test (the epoch is chosen on the test split; use it only to compare with papers)"}
@@ -88,9 +88,8 @@ def augmentation(frame: pd.DataFrame) -> str:
 
 
 def _means(whole: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    by_group = {group: whole[list(members)].mean(axis=1) for group, members in groups.items()}
-    several = {f"{group} mean": by_group[group] for group, members in groups.items() if len(members) > 1}
-    return pd.DataFrame({**several, "mean": whole.mean(axis=1), "group mean": pd.DataFrame(by_group).mean(axis=1)})
+    several = {f"{group} mean": whole[list(own)].mean(axis=1) for group, own in groups.items() if len(own) > 1}
+    return pd.DataFrame({**several, "mean": whole.mean(axis=1), "group mean": group_mean(whole, groups)})
 
 
 def _interval(whole: pd.DataFrame) -> pd.Series[str]:

@@ -159,6 +159,11 @@ def scores(frame: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
     return found.reindex(columns=tasks) * 100
 
 
+def group_mean(runs: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.Series[float]:
+    """Return the mean of the groups' means of each run; ``runs`` is (row and seed, task) without NaN."""
+    return pd.DataFrame({group: runs[list(tasks)].mean(axis=1) for group, tasks in groups.items()}).mean(axis=1)
+
+
 def others(frame: pd.DataFrame) -> pd.DataFrame:
     """Return further numbers in percent as (row and seed, name): by other metrics, or on other test sets.
 

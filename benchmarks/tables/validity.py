@@ -13,7 +13,7 @@ from scipy import stats
 from benchmarks import published, suites
 from benchmarks.tables.headings import heading
 from benchmarks.tables.published import aggregates, tasks_by_group
-from benchmarks.tables.rows import scores, tasks_and_groups
+from benchmarks.tables.rows import group_mean, scores, tasks_and_groups
 from benchmarks.tables.statistics import intervals, rank_correlation
 from benchmarks.tables.table import Table, notes, nothing_best
 
@@ -128,9 +128,7 @@ def _ours(frame: pd.DataFrame) -> pd.DataFrame:
     A method is its row of default options, or else its only row.
     """
     tasks, groups = tasks_and_groups(frame)
-    runs = scores(frame, tasks).dropna()
-    by_group = [runs[members].mean(axis=1) for members in groups.values()]
-    seeds = (sum(by_group[1:], by_group[0]) / len(by_group)).unstack()
+    seeds = group_mean(scores(frame, tasks).dropna(), groups).unstack()
     low, high = intervals(seeds.to_numpy())
     means = pd.DataFrame({"ours": seeds.mean(axis=1), "low": low, "high": high}, index=seeds.index)
     rows = frame.groupby("spec.method")["row"].unique()
