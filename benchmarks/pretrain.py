@@ -34,6 +34,9 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--seed", type=int, default=0, metavar="N", help="seed of data and training (default: 0)")
     where.add_argument("--device", default="cpu", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: cpu)")
     where.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: that of torch)")
+    where.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="CPU processes that share every batch (default: 1)"
+    )
     write.add_argument("--out", type=Path, metavar="DIR", default=OUT, help=f"folder (default: {OUT})")
     return p
 
@@ -47,14 +50,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.pretext.pretraining import Pretraining, pretrain
     from benchmarks.records.spec import SEEDS
 
-    sizes = {"samples": (1, MOST_SAMPLES), "batch_size": (1, MOST_BATCH)}
+    sizes = {"samples": (1, MOST_SAMPLES), "batch_size": (1, MOST_BATCH), "processes": (1, arguments.THREADS)}
     arguments.check_range(args, seed=(0, SEEDS - 1), threads=(1, arguments.THREADS), **sizes)
 
-    job = Pretraining(name=args.name, samples=args.samples, batch_size=args.batch_size, lr=args.lr, seed=args.seed)
+    fields = ("name", "samples", "batch_size", "lr", "seed", "processes")
+    job = Pretraining(**{field: getattr(args, field) for field in fields})
     if job.batch_size < 2 or job.steps < 2 or not 0 < job.lr < 1:
         given = f"--samples {job.samples}, --batch-size {job.batch_size} and --lr {job.lr}"
         raise UserError(f"{given} allow no training: give two or more steps of two or more samples, and 0 < lr < 1")
     device = arguments.device(args.device)
+    if job.processes > 1 and (job.batch_size % job.processes or device.type != "cpu"):
+        given = f"--processes {job.processes} with --batch-size {job.batch_size} on {device}"
+        raise UserError(
+            f"{given}: processes share a batch evenly, and on the CPU alone; use --processes 1 or change these"
+        )
     if args.threads:
         torch.set_num_threads(args.threads)
     pretrain(job, args.out, device)

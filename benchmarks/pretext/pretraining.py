@@ -4,13 +4,17 @@ import hashlib
 import io
 import math
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+import torch.distributed as dist
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -30,13 +34,19 @@ STATES, COUNTERS = ("backbone", "heads", "optimizer"), ("step", "seconds", "rows
 
 @dataclass(frozen=True, kw_only=True)
 class Pretraining:
-    """One pretraining as the command line describes it; ``name`` is the embedded backbone."""
+    """One pretraining as the command line describes it.
+
+    Attributes:
+        name: the embedded backbone.
+        processes: how many draw a share of every batch each, and average their gradients.
+    """
 
     name: str
     samples: int
     batch_size: int
     lr: float
     seed: int
+    processes: int = 1
 
     @property
     def steps(self) -> int:
@@ -45,7 +55,8 @@ class Pretraining:
     @property
     def command(self) -> str:
         options = f"--samples {self.samples} --batch-size {self.batch_size} --lr {self.lr:g} --seed {self.seed}"
-        return f"python -m benchmarks.pretrain {self.name} {options}"
+        shared = f" --processes {self.processes}" if self.processes > 1 else ""
+        return f"python -m benchmarks.pretrain {self.name} {options}{shared}"
 
 
 def pretrain(job: Pretraining, out: Path, device: torch.device, stop_after: int | None = None) -> None:
@@ -60,7 +71,7 @@ def pretrain(job: Pretraining, out: Path, device: torch.device, stop_after: int 
         out.mkdir(parents=True, exist_ok=True)
     run = Run(job, out, device)
     saved = time.monotonic()
-    with progress() as bar:
+    with _helpers(job, out, stop_after), progress() as bar:
         shown = bar.add_task(job.name, total=job.steps, completed=run.step)
         while run.step < job.steps:
             run.train_step()
@@ -74,11 +85,37 @@ def pretrain(job: Pretraining, out: Path, device: torch.device, stop_after: int 
     run.finish()
 
 
+@contextmanager
+def _helpers(job: Pretraining, out: Path, stop_after: int | None) -> Iterator[None]:
+    """Start the other processes of a run; this one is the first of them."""
+    if job.processes == 1:
+        yield
+        return
+    context = torch.multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        meeting, threads = f"file://{folder}/meeting", torch.get_num_threads()
+        for rank in range(1, job.processes):
+            context.Process(target=_help, args=(job, out, stop_after, rank, meeting, threads), daemon=True).start()
+        dist.init_process_group("gloo", meeting, rank=0, world_size=job.processes)
+        yield
+        dist.destroy_process_group()
+
+
+def _help(job: Pretraining, out: Path, stop_after: int | None, rank: int, meeting: str, threads: int) -> None:
+    """Train beside the first process, which alone writes."""
+    torch.set_num_threads(threads)
+    run = Run(job, out, torch.device("cpu"), rank)
+    dist.init_process_group("gloo", meeting, rank=rank, world_size=job.processes)
+    while run.step not in (job.steps, stop_after):
+        run.train_step()
+    dist.destroy_process_group()
+
+
 class Run:
     """A pretraining under way. A checkpoint holds its backbone, heads, optimizer, step, seconds and log."""
 
-    def __init__(self, job: Pretraining, out: Path, device: torch.device) -> None:
-        self.job, self.out, self.device = job, out, device
+    def __init__(self, job: Pretraining, out: Path, device: torch.device, rank: int = 0) -> None:
+        self.job, self.out, self.device, self.rank = job, out, device, rank
         torch.manual_seed(job.seed)
         self.pretext: Any = images if job.name == "vit_nano" else points
         self.backbone: Any = backbones.build(job.name, pretrained=False).to(device)
@@ -102,10 +139,13 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.job.lr * rate
         self.backbone.train()
-        x, targets = self._draw(self.step, self.job.batch_size)
+        share = self.job.processes
+        x, targets = self._draw(self.step * share + self.rank, self.job.batch_size // share)
         loss = sum(self._losses(x, targets), torch.zeros((), device=self.device)) / len(self.pretext.HEADS)
         self.optimizer.zero_grad()
         loss.backward()
+        if share > 1:
+            self._average_gradients()
         torch.nn.utils.clip_grad_norm_(self.backbone.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
@@ -145,6 +185,14 @@ class Run:
         write_atomic(path.with_suffix(".csv"), pd.DataFrame(self.rows).to_csv(index=False, lineterminator="\n"))
         write_atomic(path.with_suffix(".md"), self._card(path))
         self.checkpoint.unlink()
+
+    def _average_gradients(self) -> None:
+        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients])
+        dist.all_reduce(flat)
+        parts = flat.div_(self.job.processes).split([g.numel() for g in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
 
     def _draw(self, stream: int, count: int) -> tuple[Tensor, dict[str, Tensor]]:
         seed = (self.job.seed + 1) * 10_000_019 + stream

@@ -86,3 +86,30 @@ def test_a_checkpoint_of_another_command_is_not_continued(tmp_path):
     pretraining.pretrain(JOB, tmp_path, CPU, stop_after=1)
     with pytest.raises(UserError, match=r"belongs to another command \(python -m benchmarks.pretrain .* --seed 0\)"):
         pretraining.pretrain(replace(JOB, seed=1), tmp_path, CPU)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_processes_draw_their_own_share_and_average_their_gradients(tmp_path, monkeypatch, same_state):
+    job = replace(JOB, processes=2)
+    pretraining.pretrain(job, tmp_path / "two", CPU, stop_after=1)
+    state = torch.load(tmp_path / "two" / "vit_nano.checkpoint", weights_only=True)
+    first, second = (pretraining.Run(job, tmp_path / "none", CPU, rank) for rank in range(2))
+
+    def average() -> None:
+        x, targets = second._draw(1, 2)
+        second.backbone.train()
+        (sum(second._losses(x, targets)) / len(images.HEADS)).backward()
+        for mine, other in zip(first.backbone.parameters(), second.backbone.parameters(), strict=True):
+            mine.grad = (mine.grad + other.grad) / 2
+
+    monkeypatch.setattr(first, "_average_gradients", average)
+    first.train_step()
+    assert same_state(state["backbone"], first.backbone.state_dict())
+    pretraining.pretrain(job, tmp_path / "two", CPU)  # and is continued
+    assert (tmp_path / "two" / "vit_nano.safetensors").exists()
+
+
+def test_processes_that_cannot_share_a_batch_are_refused(capsys):
+    assert pretrain.main(["vit_nano", "--batch-size", "9", "--processes", "2"]) == 2
+    assert "--processes 2 with --batch-size 9 on cpu: processes share a batch evenly" in capsys.readouterr().err
