@@ -133,8 +133,11 @@ def _specs(args: argparse.Namespace, asked: Sweep, device: torch.device) -> list
     specs = sweep.specs(asked, arguments.dtype(args.dtype, device), absent=args.dry_run)
     if args.tuned is None:
         return specs
-    check(not asked.set, f"--tuned takes every option from a study: leave out those set for {', '.join(asked.set)}")
-    return tuned.apply(specs, args.results / tuned.CONFIGS if args.tuned == Path() else args.tuned)
+    chosen = tuned.apply(specs, args.results / tuned.CONFIGS if args.tuned == Path() else args.tuned)
+    for method, given in asked.set.items():
+        names = {name for one in (given if isinstance(given, Sequence) else [given]) for name in one}
+        tuned.check_asked(method, sorted(names), specs, chosen)
+    return chosen
 
 
 def _execute(todo: Sequence[Spec], results: Path, place: Place, *, again: bool, fail_fast: bool, sink: Sink) -> Outcome:

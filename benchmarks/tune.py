@@ -18,14 +18,16 @@ from methods.errors import check
 if TYPE_CHECKING:
     import torch
 
+    from benchmarks.records.spec import Spec
     from benchmarks.sweeps.sweep import Dtypes, Sweep
     from benchmarks.tuning.databases import StudyDatabase
     from benchmarks.tuning.studies import Search
 
 JUDGED = {"train_split": "train", "checkpoint_rule": "last"}
-MOST_TRIALS, DAY_SECONDS = 10_000, 86_400
+TRIALS, MOST_TRIALS, DAY_SECONDS = 20, 10_000, 86_400
 EXAMPLES = {
     "tune two methods on one task, 20 trials each": "--methods lora adapterx --tasks digits --trials 20 --results try",
+    "try three learning rates, and nothing else": "--methods lora --set lora.lr=[0.001,0.003,0.01] --results try",
     "tune from several machines at once: run the same command on each": "--methods all --trials 20 "
     "--storage postgresql://HOST/tuning",
 }
@@ -37,13 +39,13 @@ def parser() -> argparse.ArgumentParser:
         "tune",
         "Search the learning rate, the weight decay and the options of methods with Optuna. There is one study per "
         "method and task, and every study has the same number of trials. A trial trains on the training split and is "
-        "judged on the validation split. Run the same command again to resume. Several processes or machines that "
-        "share one --storage share the work.",
+        "judged on the validation split. Where options are lists, a study tries these values alone. Run the same "
+        "command again to resume. Several processes or machines that share one --storage share the work.",
         EXAMPLES,
     )
     what, how, where, record = options.groups(p)
     options.add_sweep(what, how)
-    what.add_argument("--trials", type=int, default=20, metavar="N", help="finished trials per study (default: 20)")
+    what.add_argument("--trials", type=int, metavar="N", help=f"finished trials per study (default: {TRIALS})")
     what.add_argument("--seed", type=int, default=0, metavar="N", help="seed of sampler and training (default: 0)")
     old = "continue studies that other code of a method began (default: make new ones)"
     what.add_argument("--keep-outdated", action="store_true", help=old)
@@ -82,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.storage:
         make_file(own)
     url = args.storage or file_url(own)
-    workers = arguments.workers(args.workers, device, args.trials * len(searches))
+    workers = arguments.workers(args.workers, device, sum(search.trials for search in searches))
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     database = StudyDatabase(url=url, grace_seconds=args.grace_seconds)
     bases = [search.base for search in searches]
@@ -101,11 +103,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if broken else 0
 
 
-def plan(asked: Sweep, dtype: Dtypes, *, seed: int, trials: int) -> list[Search]:
-    """Return one search per method and task.
+def plan(asked: Sweep, dtype: Dtypes, *, seed: int, trials: int | None) -> list[Search]:
+    """Return one search per method and task. Options that are lists are the only ones that its trials try.
 
     Raises:
-        UserError: a name is unknown, the checkpoint rule is not "last", or an option is a list.
+        UserError: a name is unknown, the checkpoint rule is not "last", a field of the recipe is a list, or lists of
+            options give some studies more trials than others, or another number than ``trials``.
     """
     from benchmarks.sweeps import sweep
     from benchmarks.tuning.studies import Search
@@ -115,13 +118,28 @@ def plan(asked: Sweep, dtype: Dtypes, *, seed: int, trials: int) -> list[Search]
         rule = recipe.get("checkpoint_rule", "last")
         check(rule == "last", f"checkpoint_rule={rule}: {judged}")
     specs = sweep.specs(sweep.with_recipe(replace(asked, seeds=(seed,)), JUDGED), dtype)
-    names = [(spec.method, spec.task) for spec in specs]
-    double = sorted({f"{method} on {task}" for method, task in names if names.count((method, task)) > 1})
-    several = f"several sets of options for {', '.join(double[:3])}, but a study has one; give values, not lists"
-    check(not double, several)
-    check(bool(specs), "nothing to tune: none of these methods works on the tasks asked for")
+    cells: dict[tuple[str, str], list[Spec]] = {}
+    for spec in specs:
+        cells.setdefault((spec.method, spec.task), []).append(spec)
+    check(bool(cells), "nothing to tune: none of these methods works on the tasks asked for")
+    recipes = [len({spec.recipe for spec in found}) for found in cells.values()]
+    check(max(recipes) == 1, "several recipes, but a study has one; give values, not lists")
+    sizes = {len(found): f"{method} on {task}" for (method, task), found in cells.items()}
+    told = ", ".join(f"{size} for {cell}" for size, cell in sorted(sizes.items()))
+    check(len(sizes) == 1, f"studies of several sizes: {told}; options that are lists say how many trials a study has")
+    (size,) = sizes
+    if size > 1:
+        check(trials in (None, size), f"--trials {trials}, but lists of options make {size} trials; leave it out")
     sets = {method: options[0] if isinstance(options, Sequence) else options for method, options in asked.set.items()}
-    return [Search(base=spec, fixed=tuple(sorted(sets.get(spec.method, ()))), trials=trials) for spec in specs]
+    return [
+        Search(
+            base=found[0],
+            fixed=tuple(sorted(sets.get(method, ()))),
+            trials=size if size > 1 else trials or TRIALS,
+            grid=tuple(spec.config for spec in found) if size > 1 else (),
+        )
+        for (method, _), found in cells.items()
+    ]
 
 
 def _search(searches: Sequence[Search], database: StudyDatabase, device: torch.device, workers: int) -> list[str]:

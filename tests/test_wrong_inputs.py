@@ -392,10 +392,6 @@ ROWS = {
         f"run {QUICK} --tuned none",
         "not tuned yet: linear on digits; run python -m benchmarks.tune with the same options to fill none",
     ),
-    "tuned and set": (
-        f"run {QUICK} --tuned --set linear.lr=0.1",
-        "--tuned takes every option from a study: leave out those set for linear",
-    ),
     "deep JSON of a study": (
         f"run {QUICK} --results . --tuned",
         "cannot read configs/offline/linear/digits.json: ...; tune again, or remove the file",
@@ -410,9 +406,18 @@ ROWS = {
         "--grace-seconds 1000000000000000000 must be from 4 to 86400",
     ),
     "a negative seed of a study": ("tune --seed -1", "--seed -1 must be from 0 to 2147483647"),
-    "a list in a study": (
-        "tune --methods lora --tasks digits --set lora.rank=[4,8]",
-        "several sets of options for lora on digits, but a study has one; give values, not lists",
+    "a list in one study of two": (
+        "tune --methods lora linear --tasks digits --set lora.rank=[4,8]",
+        "studies of several sizes: 1 for linear on digits, 2 for lora on digits; options that are lists say how many "
+        "trials a study has",
+    ),
+    "a list and another number of trials": (
+        "tune --methods lora --tasks digits --set lora.rank=[4,8] --trials 3",
+        "--trials 3, but lists of options make 2 trials; leave it out",
+    ),
+    "a list of recipes in a study": (
+        "tune --methods lora --tasks digits --recipe epochs=[1,2]",
+        "several recipes, but a study has one; give values, not lists",
     ),
     "a rule in a study": (
         "tune --recipe checkpoint_rule=best_test",

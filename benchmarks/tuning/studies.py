@@ -1,14 +1,17 @@
 """One Optuna study per method, task and backbone, with a fixed number of trials that only see the validation split.
 
+The trials draw options from the method's search space, or take given sets of options, one each.
+
 A study has one slot per trial that was asked for. Each slot has its own random numbers. The first trial of a slot that
 has not failed holds the slot. So processes and machines that share a storage finish exactly the number of trials asked
 for, even if some of them are killed. A trial without a heartbeat for the storage's grace period fails, and its slot is
 free again.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -24,6 +27,7 @@ from benchmarks.tracking.tuning import Study, Trial
 from benchmarks.training.run import loader, pool, prepare
 from benchmarks.training.train import Diverged, Load
 from benchmarks.tuning.databases import StudyDatabase
+from methods.base import Config
 
 RANDOM_TRIALS = 5  # before TPE draws from what it has seen
 UNPRUNED_TRIALS = 4  # finished trials before the median pruner compares any
@@ -46,18 +50,23 @@ class _Forfeited(Exception):
 class Search:
     """A study to do: the run whose options the trials vary, the options that stay fixed, and the number of trials.
 
-    ``code`` is the digest of the method's code, if an earlier study is of other code.
+    Attributes:
+        code: the digest of the method's code, if an earlier study is of other code.
+        grid: the configurations to try, one by each trial; empty to draw them from the method's search space.
     """
 
     base: Spec
     fixed: tuple[str, ...]
     trials: int
     code: str = ""
+    grid: tuple[Config, ...] = ()
 
     @property
     def name(self) -> str:
         """The study's name: suite, method, task, a digest of what no trial changes, and the fixed options."""
         fixed = "".join(f"+{name}" for name in self.fixed)
+        if self.grid:
+            fixed += "=" + hashlib.sha256(repr(self.grid).encode()).hexdigest()[:8]
         code = f"{CODE}{self.code}" if self.code else ""
         return f"{self.base.suite}/{self.base.method}/{self.base.task}/{self.base.key[:8]}{fixed}{code}"
 
@@ -139,9 +148,13 @@ def best(search: Search, database: StudyDatabase) -> optuna.trial.FrozenTrial | 
 
 
 def default_value(search: Search, database: StudyDatabase) -> float | None:
-    """Return the validation accuracy of the method's default configuration, the first trial; None if it was pruned."""
+    """Return the validation accuracy of the method's default configuration; None if it was pruned or is not tried."""
+    slot = 0
+    if search.grid:
+        default = type(search.base.config)()
+        slot = search.grid.index(default) if default in search.grid else -1
     trials = _of_slots(study(search, database), search)
-    return next((t.value for t in trials if t.user_attrs["slot"] == 0 and t.state == TrialState.COMPLETE), None)
+    return next((t.value for t in trials if t.user_attrs["slot"] == slot and t.state == TrialState.COMPLETE), None)
 
 
 def _objective(search: Search, device: torch.device, ran: list[int], trial: optuna.Trial) -> float:
@@ -165,6 +178,10 @@ def _objective(search: Search, device: torch.device, ran: list[int], trial: optu
 def suggested(search: Search, trial: optuna.trial.BaseTrial) -> Spec:
     """Return the run of a trial: the options that the method suggests, except those that the user fixed."""
     base = search.base
+    if search.grid:
+        for name, values in _varied(search.grid).items():
+            trial.suggest_categorical(name, list(dict.fromkeys(values)))
+        return replace(base, config=search.grid[trial.user_attrs["slot"]])
     config = type(base.config).suggest(trial)  # type: ignore[arg-type]
     return replace(base, config=replace(config, **{name: getattr(base.config, name) for name in search.fixed}))
 
@@ -206,9 +223,23 @@ def fill(own: optuna.Study, search: Search, database: StudyDatabase) -> list[opt
             last = [t.user_attrs for t in own.get_trials(deepcopy=False) if "error" in t.user_attrs][-1]
             message = f"trial {slot} of {search.name} failed {failures[slot]} times: {last['error']}"
             raise Broken(f"{message}\n{last['traceback']}")
-        # the first trial is the default configuration, so the best trial is never worse than it on validation
-        own.enqueue_trial(defaults(search) if slot == 0 else {}, user_attrs={"slot": slot})
+        if search.grid:
+            given = {name: values[slot] for name, values in _varied(search.grid).items()}
+        else:  # the first trial is the default, so the best is never worse than it on validation
+            given = defaults(search) if slot == 0 else {}
+        own.enqueue_trial(given, user_attrs={"slot": slot})
     return own.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+
+
+def _varied(grid: tuple[Config, ...]) -> dict[str, list[Any]]:
+    """The options in which the configurations differ, with the value of each, as Optuna shows it."""
+    rows = [asdict(config) for config in grid]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return {
+        name: [value if isinstance(value, bool | int | float | str) else str(value) for value in values]
+        for name, values in columns.items()
+        if any(value != values[0] for value in values)
+    }
 
 
 def _fail_dead(own: optuna.Study, database: StudyDatabase) -> None:

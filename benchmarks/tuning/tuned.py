@@ -41,7 +41,7 @@ def write(folder: Path, search: Search, trial: FrozenTrial, trials: dict[str, in
         "fixed": list(search.fixed),
         "search_seed": search.base.seed,
         "method_digest": search.base.method_digest,
-        "sampler": "TPE",
+        "sampler": "grid" if search.grid else "TPE",
         "pruner": "median",
         **_conditions(search.base, search.base.seed),
         "commit": provenance()["commit"],
@@ -52,7 +52,7 @@ def write(folder: Path, search: Search, trial: FrozenTrial, trials: dict[str, in
 
 
 def apply(specs: Sequence[Spec], folder: Path) -> list[Spec]:
-    """Return the same runs with the configurations that were tuned for them.
+    """Return the same runs with the configurations that were tuned for them, each once.
 
     Raises:
         UserError: a run has no tuned configuration, or it was tuned for another backbone, other data or another recipe.
@@ -63,7 +63,25 @@ def apply(specs: Sequence[Spec], folder: Path) -> list[Spec]:
         f"not tuned yet: {', '.join(list(absent)[:5])}{' ...' if len(absent) > 5 else ''}; run "
         f"python -m benchmarks.tune with the same options to fill {folder}",
     )
-    return [_tuned(spec, path(folder, spec)) for spec in specs]
+    found = [_tuned(spec, path(folder, spec)) for spec in specs]
+    return list({spec.key: spec for spec in found}.values())  # options that were lists are one configuration now
+
+
+def check_asked(method: str, names: Sequence[str], asked: Sequence[Spec], chosen: Sequence[Spec]) -> None:
+    """Check that the studies of a method chose one of the values that are asked for.
+
+    Raises:
+        UserError: an option of a study has another value.
+    """
+    values = {name: [getattr(spec.config, name) for spec in asked if spec.method == method] for name in names}
+    for spec in (spec for spec in chosen if spec.method == method):
+        for name in names:
+            found = getattr(spec.config, name)
+            check(
+                found in values[name],
+                f"--tuned takes every option from a study, and that of {spec.method} on {spec.task} has "
+                f"{name}={found}: leave out what is set for {method}, or tune with it",
+            )
 
 
 def _tuned(spec: Spec, file: Path) -> Spec:

@@ -361,6 +361,26 @@ def test_a_fixed_option_has_its_own_study_and_never_changes(tmp_path):
     assert {trial.user_attrs["config"]["lr"] for trial in trials(wanted, place(tmp_path))} == {0.01}
 
 
+def test_lists_of_options_are_a_grid_of_which_each_trial_takes_one(tmp_path):
+    argv = [*QUICK, "--set", "linear.lr=[0.03,0.01,0.0001]", "linear.weight_decay=0.01", "--results", str(tmp_path)]
+    assert tune.main([*argv, "--workers", "1"]) == 0
+    base = sweep.Sweep(methods=("linear",), tasks=("digits",), recipe={"epochs": 3, "warmup_epochs": 0})
+    (wanted,) = tune.plan(
+        replace(base, set={"linear": {"lr": [0.03, 0.01, 0.0001], "weight_decay": 0.01}}),
+        "float32",
+        seed=0,
+        trials=None,
+    )
+    tried = [trial.user_attrs["config"] for trial in trials(wanted, place(tmp_path))]
+    assert [(one["lr"], one["weight_decay"]) for one in tried] == [(0.03, 0.01), (0.01, 0.01), (0.0001, 0.01)]
+    check_whole(wanted, place(tmp_path), tmp_path)
+    assert run.main([*argv, "--workers", "1", "--tuned"]) == 0  # the same options are allowed, and make one run
+    (record,) = store.records(tmp_path)
+    found = json.loads(tuned.path(tmp_path / tuned.CONFIGS, wanted.base).read_text())
+    assert (record["spec"]["config"], found["sampler"]) == (found["config"], "grid")
+    assert record["spec"]["config"]["lr"] != 0.0001
+
+
 class TestTunedRuns:
     def test_use_the_best_configuration_and_record_how_it_was_found(self, results, tmp_path):
         shutil.copytree(results / tuned.CONFIGS, tmp_path / tuned.CONFIGS)
@@ -382,7 +402,7 @@ class TestTunedRuns:
         [
             (["--methods", "norm", "--tasks", "digits", *RECIPE], "not tuned yet: norm on digits"),
             (["--methods", "linear", "--tasks", "digits", "--recipe", "epochs=5", "warmup_epochs=0"], "with recipe"),
-            ([*QUICK, "--set", "linear.lr=0.1"], "leave out those set for linear"),
+            ([*QUICK, "--set", "linear.lr=0.1"], "leave out what is set for linear"),
         ],
     )
     def test_other_runs_are_refused(self, argv, reason, results, complaint):
