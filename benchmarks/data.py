@@ -1,4 +1,4 @@
-"""python -m benchmarks.data: list the tasks of suites; fetch, verify, convert, show and split their data."""
+"""python -m benchmarks.data: list the tasks of suites; fetch, verify, convert, show, write and split their data."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ EXAMPLES = {
     "download the files of a suite": "fetch vtab1k",
     "split a folder of classes, DIR/CLASS/*.jpg, into training and test images": "split photos --test 0.2 --seed 0",
     "look at the training samples of a task": "show digits -o digits.png",
+    "write drawn images as files, for other programs and other sizes": "write count location -o data/drawn",
 }
 
 
@@ -34,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
         "verify": "check the files, counts, classes and values of a suite; status 2 if anything is wrong",
         "convert": "convert a suite's published files to files that load fast",
         "show": "draw a contact sheet of a task's training samples",
+        "write": "write the images of a suite that needs no files as OUT/TASK, in VTAB-1K's layout",
         "split": "copy DIR/CLASS/*.jpg to OUT/train/CLASS and OUT/test/CLASS, each class by its share",
     }
     made = {name: actions.add_parser(name, help=line, description=line) for name, line in lines.items()}
@@ -44,6 +46,10 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("task", help="name of the task")
     show.add_argument("--suite", default="offline", metavar="NAME", help="suite that has the task (default: offline)")
     show.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="a .png, .svg or .pdf file")
+    write = made["write"]
+    write.add_argument("tasks", nargs="+", metavar="task", help="names of tasks")
+    write.add_argument("--suite", default="offline", metavar="NAME", help="suite that has them (default: offline)")
+    write.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="folder for the tasks")
     split = made["split"]
     split.add_argument("folder", metavar="DIR", type=Path, help="folder with one folder of images per class")
     split.add_argument(
@@ -81,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"written: {args.out}")
         next_step("open", args.out)
         return 0
+    if args.action == "write":
+        return _write(suite, args.tasks, args.out)
     status = _verify(suite, args.tasks or list(suite.tasks))
     root = ["--data-root", args.data_root] if args.data_root else []
     next_step("python -m benchmarks.run --methods linear lora --suite", suite.name, *root)
@@ -104,6 +112,24 @@ def show_list() -> int:
         console().print(table)
     if none_of_own:
         console().print(none_of_own, soft_wrap=True)
+    return 0
+
+
+def _write(suite: Suite, tasks: Sequence[str], out: Path) -> int:
+    """Write tasks of images as files, and say what to do with them."""
+    from benchmarks.files import lists
+    from benchmarks.suites.checking import check_task
+
+    for name in tasks:
+        check_task(suite, name)
+        modality = suite.tasks[name].modality
+        check(modality == "image", f"{name} has point clouds; only images are written")
+    check(suite.obtain is None, f"the images of suite {suite.name} are files already")
+    for name in tasks:
+        splits = {split: suite.load(name, split, frame=None) for split in ("train", "val", "test")}
+        lists.write(out / name, suite.tasks[name].labels, splits)
+    say(f"written to {out}: {', '.join(tasks)}")
+    next_step("train on them: python -m benchmarks.run --suite folder --methods linear lora --data-root", out)
     return 0
 
 

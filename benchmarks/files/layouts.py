@@ -15,6 +15,7 @@ Sample = tuple[str, int]  # a path relative to the task's folder, with forward s
 
 LISTS = {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"}
 EVERYTHING = "train800val200.txt"  # the first two lists together
+NAMES = "classes.txt"  # beside the lists: names of classes, one a line, in the order of the labels
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 DEEPEST = 5  # folders below a class in which its classes are looked for
 
@@ -45,7 +46,7 @@ def find(folder: Path) -> Layout | None:
         UserError: the task is not complete, has less than two classes, or is not as its layout says.
     """
     if (folder / LISTS["train"]).is_file():
-        return _numbered(lists(folder))
+        return _numbered(_named(lists(folder)))
     return image_folder(folder) if (folder / "train").is_dir() else None
 
 
@@ -62,10 +63,23 @@ def lists(folder: Path) -> Layout:
     return Layout(folder=folder, labels=tuple(str(i) for i in range(highest + 1)), splits=splits)
 
 
+def _named(layout: Layout) -> Layout:
+    """The same samples, whose classes have the names of the file beside the lists, if there is one."""
+    file = layout.folder / NAMES
+    if not file.is_file():
+        return layout
+    names = [line.strip() for line in read_text(file).splitlines() if line.strip()]
+    most = len(layout.labels)
+    check(len(names) >= most, f"{file} has {len(names)} names, and the labels of the lists go to {most - 1}")
+    double = sorted({name for name in names if names.count(name) > 1})
+    check(not double, f"{file} has the name '{double[0] if double else ''}' twice")
+    return replace(layout, labels=tuple(names[:most]))
+
+
 def _numbered(layout: Layout) -> Layout:
-    """The same samples with labels that count from 0 without gaps. A class keeps its former label as its name."""
+    """The same samples with labels that count from 0 without gaps. A class keeps its name or its former label."""
     present = sorted({label for samples in layout.splits.values() for _, label in samples})
-    labels, number = tuple(map(str, present)), {label: i for i, label in enumerate(present)}
+    labels, number = tuple(layout.labels[label] for label in present), {label: i for i, label in enumerate(present)}
     check_several(layout.folder, labels)
     note = gaps(layout.folder, present)
     if not note:

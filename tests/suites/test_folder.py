@@ -278,3 +278,34 @@ def test_real_sets_have_their_counts(capsys):
     assert known <= set(out)
     assert data.main(["verify", "folder", "--data-root", str(place)]) == 0
     assert "10 classes, 3508 + 390 + 889 samples" in capsys.readouterr().out
+
+
+def test_drawn_images_are_written_as_files_that_are_a_task(data_root, capsys):
+    assert data.main(["write", "texture", "-o", str(data_root)]) == 0
+    written, drawn = suites.get("folder"), suites.get("offline")
+    assert written.tasks["texture"].labels == drawn.tasks["texture"].labels
+    for split in ("train", "val", "test"):
+        ours, theirs = (suite.load("texture", split, frame=Frame(32)) for suite in (written, drawn))
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert data.main(["write", "texture", "-o", str(data_root)]) == 2
+    assert f"{data_root / 'texture'} exists already; give another folder" in capsys.readouterr().err
+
+
+def test_a_file_names_the_groups_of_tasks(data_root, complaint):
+    write_all(data_root)
+    (data_root / "groups.yaml").write_text("photos: [lists, classes]\n")
+    groups = {task.name: task.group for task in suites.get("folder").tasks.values()}
+    assert groups == {"classes": "photos", "clouds": "own", "lists": "photos"}
+    for text in ("photos: [lists, lists]", "photos: [other]", "photos: lists", "- lists"):
+        (data_root / "groups.yaml").write_text(text)
+        assert "groups.yaml must map names of groups to lists of tasks" in complaint(data.main, "verify", "folder")
+
+
+def test_classes_of_lists_have_the_names_of_the_file_beside_them(data_root, complaint):
+    write_lists(data_root / "lists", classes=3, counts=(12, 6, 9))
+    names = data_root / "lists" / "classes.txt"
+    names.write_text("cone\nball\nlong rod\n")
+    assert suites.get("folder").tasks["lists"].labels == ("cone", "ball", "long rod")
+    for text, reason in {"cone\nball\n": "has 2 names", "cone\nball\ncone\n": "has the name 'cone' twice"}.items():
+        names.write_text(text)
+        assert reason in complaint(data.main, "verify", "folder")
