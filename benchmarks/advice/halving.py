@@ -18,7 +18,7 @@ from benchmarks.advice.plan import FACTOR, Plan
 from benchmarks.executors.attempt import Failure
 from benchmarks.records.spec import Epoch, Spec
 from benchmarks.training.train import Diverged
-from benchmarks.tuning import studies
+from benchmarks.tuning import space, studies
 from benchmarks.tuning.studies import FINISHED, Search
 from methods.errors import check
 
@@ -173,7 +173,7 @@ def _seconds(own: optuna.Study, number: int) -> float:
 def _run(contest: Contest, method: str, number: int, on_trial: OnTrial) -> None:
     """One trial, whose random numbers depend on its method and round alone."""
     own, search = contest.own, contest.searches[method]
-    default = studies.defaults(search) if number == 0 else {}
+    default = space.defaults(search) if number == 0 else {}
     own.enqueue_trial(
         {"method": method} | {f"{method}.{option}": value for option, value in default.items()},
         user_attrs={"method": method, "round": number},
@@ -184,7 +184,7 @@ def _run(contest: Contest, method: str, number: int, on_trial: OnTrial) -> None:
     trial.suggest_categorical("method", contest.plan.methods)
     state, found = TrialState.FAIL, None
     try:
-        spec = studies.suggested(search, Prefixed(trial, method))  # type: ignore[arg-type]
+        spec = space.suggested(search, Prefixed(trial, method))  # type: ignore[arg-type]
         trial.set_user_attr("config", spec.to_json()["config"])
         state, found = _climb(contest, spec, trial)
     except Diverged:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+INVENTION = 20261129  # the seed of all that is invented once: symbols, textures, families of solids
+
 
 class Random:
     """Draws from one generator on one device; ``count`` is the number of samples in the batch."""

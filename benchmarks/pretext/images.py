@@ -4,36 +4,27 @@ There are no digits or letters. Shapes: B images, K object slots, 32 x 32 pixels
 """
 
 import math
-from functools import cache
 
 import torch
 from torch import Tensor
 
+from benchmarks.pretext import shapes, textures
 from benchmarks.pretext.draw import Random
+from benchmarks.pretext.shapes import KINDS, SYMMETRY
+from benchmarks.pretext.textures import TEXTURES
 
-SIZE, PATCH, SLOTS, SEGMENTS = 32, 8, 6, 10
-SYMBOLS, WEAVES, WAVES = 32, 16, 3  # invented symbols, invented textures, and the waves of each texture
+SIZE, PATCH, SLOTS = 32, 8, 6
 PLAIN, EMPTY = 0.4, 0.15  # shares of images with one large object on a flat background, and of textures alone
-LIFT = 5  # the segment of a symbol that is not drawn, between its two strokes
-INVENTION = 20261129  # the seed of what is invented
-SOLIDS = ("disc", "triangle", "square", "hexagon", "star4", "star5", "bar", "ring")
-STROKES = ("arc", "wave", "zigzag", "loop", "spiral", "hook", "cross", "fork")
-TEXTURES = ("flat", "gradient", "stripes", "checker", "dots", "noise", "rings", "weave")
-SURFACES = len(TEXTURES) + WEAVES
-FIRST_SYMBOL = len(SOLIDS) + len(STROKES)
-KINDS = FIRST_SYMBOL + SYMBOLS
-# a full turn divided by this number maps a kind to itself; 0: every rotation does
-SYMMETRY = (0, 3, 4, 6, 4, 5, 2, 0, 1, 2, 1, 1, 1, 1, 4, 1) + (1,) * SYMBOLS
 HEADS: dict[str, int] = {  # the attributes to predict, with their numbers of classes
     "kind": KINDS,
     "x": 8,
     "y": 8,
     "size": 4,
     "rotation": 12,
-    "fill": SURFACES,
+    "fill": TEXTURES,
     "hue": 8,
     "count": SLOTS + 1,
-    "background": SURFACES,
+    "background": TEXTURES,
     "background_angle": 8,
     "patch_kind": KINDS + 1,
     "patch_objects": 4,
@@ -86,52 +77,18 @@ class Draw(Random):
         saturation = self.uniform(0.3, 1.0, *hue.shape, 1)
         return value * (1 - saturation + saturation * wheel)
 
-    def texture(self, kind: Tensor, angle: Tensor, scale: Tensor) -> Tensor:
-        """Scalar textures (B, 32, 32) in [0, 1], turned and scaled; every image has its own kind."""
-        cos, sin = (f(angle).view(-1, 1, 1) * scale.view(-1, 1, 1) for f in (torch.cos, torch.sin))
-        a, b = cos * self.u + sin * self.v, cos * self.v - sin * self.u
-        a = a + self.uniform(0, 6.28, self.count, 1, 1)
-        coarse = self.normal(self.count, 1, 8, 8)
-        noise = torch.nn.functional.interpolate(coarse, (SIZE, SIZE), mode="bicubic")[:, 0].sigmoid()
-        flow = torch.sigmoid(2 * (cos * self.u + sin * self.v) / scale.view(-1, 1, 1))
-        fine = torch.sin(a) * torch.sin(b)
-        options = (
-            torch.zeros_like(a),
-            flow,
-            torch.sigmoid(6 * torch.sin(a)),
-            torch.sigmoid(12 * fine),
-            torch.sigmoid(8 * (fine.abs() - 0.5)),
-            noise,
-            torch.sigmoid(6 * torch.sin((a.square() + b.square()).sqrt())),
-            torch.sigmoid(8 * torch.maximum(torch.sin(a), torch.sin(b)) - 4),
-        )
-        known = kind.clamp(max=len(TEXTURES) - 1).view(-1, 1, 1, 1).expand(-1, 1, SIZE, SIZE)
-        value = torch.stack(options, 1).gather(1, known)[:, 0]
-        woven = kind >= len(TEXTURES)
-        value[woven] = self._weave(kind[woven] - len(TEXTURES), a[woven], b[woven])
-        return value
-
-    def _weave(self, kind: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """Invented textures in [0, 1]: a sum of waves, each of which another wave bends, made sharp."""
-        book = _weaves(self.device)[kind]  # (B, WAVES, 7)
-        total = torch.zeros_like(a)
-        for wave in range(WAVES):
-            fa, fb, ga, gb, bend, strength, gain = book[:, wave].view(-1, 7, 1, 1).unbind(1)
-            total = total + strength * torch.sin(fa * a + fb * b + bend * torch.sin(ga * a + gb * b))
-        return torch.sigmoid(gain * total)
-
     def background(self, plain: Tensor, empty: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images (B, 3, 32, 32), the kinds of their textures (B,), and the bins of the textures' angles (B,).
 
         ``plain`` and ``empty`` (B,) say which images have a flat background, and which have nothing else.
         """
         flat = plain | ((self.uniform(0, 1, self.count) < 0.3) & ~empty)
-        kind = torch.where(flat, 0, self.integer(SURFACES, self.count))
+        kind = torch.where(flat, 0, self.integer(TEXTURES, self.count))
         angle = self.uniform(0, math.pi, self.count)
-        value = self.texture(kind, angle, self.uniform(5, 14, self.count))
+        value = textures.values(self, self.u, self.v, kind, angle, self.uniform(5, 14, self.count))
         one, two = (self.colors(self.uniform(0, 1, self.count)) * self.uniform(0, 1, self.count, 1) for _ in range(2))
         image = one[..., None, None] + (two - one)[..., None, None] * value[:, None]
-        turned = (kind == 1) | (kind == 2) | (kind >= len(TEXTURES))
+        turned = (kind == 1) | (kind == 2) | (kind >= len(textures.KNOWN))
         return image, kind, torch.where(turned, (angle / math.pi * 8).long().clamp(max=7), -1)
 
     def objects(self, plain: Tensor, empty: Tensor) -> dict[str, Tensor]:
@@ -156,7 +113,7 @@ class Draw(Random):
             "angle": self.uniform(0, 2 * math.pi, *shape),
             "aspect": self.uniform(0.75, 1.3, *shape),
             "hue": self.uniform(0, 1, *shape),
-            "fill": torch.where((self.uniform(0, 1, *shape) < 0.5) | plain[:, None], 0, self.integer(SURFACES, *shape)),
+            "fill": torch.where((self.uniform(0, 1, *shape) < 0.5) | plain[:, None], 0, self.integer(TEXTURES, *shape)),
         }
 
     def paint(self, objects: dict[str, Tensor], slot: int) -> tuple[Tensor, Tensor]:
@@ -165,100 +122,16 @@ class Draw(Random):
         u, v = (self.u - one["x"]) / one["size"], (self.v - one["y"]) / one["size"]
         cos, sin = one["angle"].cos(), one["angle"].sin()
         a, b = (cos * u + sin * v) * one["aspect"], (cos * v - sin * u) / one["aspect"]
-        distance = _solid(one["kind"], a, b)
-        pen = one["kind"].flatten() >= len(SOLIDS)
-        distance[pen] = self._stroke(one["kind"].flatten()[pen] - len(SOLIDS), a[pen], b[pen])
+        distance = shapes.distance(self, one["kind"], a, b)
         mask = torch.sigmoid(-distance * one["size"] * SIZE * self.uniform(1.2, 4.0, self.count, 1, 1))
         color = self.colors(objects["hue"][:, slot])[..., None, None]
         if slot < SLOTS - 1:  # small objects have one colour, because a texture would not show
             return mask, color
         other = self.colors(self.uniform(0, 1, self.count))[..., None, None]
         turn, scale = self.uniform(0, math.pi, self.count), self.uniform(8, 18, self.count)
-        return mask, color + (other - color) * self.texture(objects["fill"][:, slot], turn, scale)[:, None]
-
-    def _stroke(self, kind: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """Distance to a polyline through the points of a stroke figure, minus half the width of the pen."""
-        points = 0.85 * (_figures(self.device)[kind] + 0.08 * self.normal(len(kind), SEGMENTS + 1, 2))
-        best = torch.full_like(a, 9.0)
-        for i in range(SEGMENTS):
-            start, end = points[:, i, :, None, None], points[:, i + 1, :, None, None]
-            step = end - start
-            along = ((a - start[:, 0]) * step[:, 0] + (b - start[:, 1]) * step[:, 1]) / (step.square().sum(1) + 1e-6)
-            along = along.clamp(0, 1)
-            across, down = a - start[:, 0] - along * step[:, 0], b - start[:, 1] - along * step[:, 1]
-            squared = across.square() + down.square()
-            if i == LIFT:
-                squared = squared + 9.0 * (kind >= len(STROKES)).view(-1, 1, 1)
-            best = torch.minimum(best, squared)
-        return best.sqrt() - self.uniform(0.1, 0.24, len(kind), 1, 1)
-
-
-def _solid(kind: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Values that grow with the distance to a solid's outline; they are negative inside."""
-    radius, angle = (a.square() + b.square()).sqrt(), torch.atan2(b, a)
-    kind = kind.clamp(max=len(SOLIDS))  # strokes and symbols get another distance
-    sides = torch.tensor([64, 3, 4, 6, 4, 5, 64, 64, 4], device=a.device)[kind]
-    step = 2 * math.pi / sides
-    folded = (angle % step) - step / 2
-    polygon = radius * folded.cos() / (step / 2).cos() - 1
-    sharp = torch.tensor([0, 0, 0, 0, 0.62, 0.55, 0, 0, 0], device=a.device)[kind]
-    star = radius - (1 - sharp * (1 - (2 * folded / step).abs()))
-    bar = torch.maximum(a.abs() - 1, b.abs() - 0.28)
-    ring = (radius - 0.75).abs() - 0.22
-    return torch.where(kind == 6, bar, torch.where(kind == 7, ring, torch.where(sharp > 0, star, polygon)))
-
-
-@cache
-def _weaves(device: torch.device) -> Tensor:
-    """The waves of all invented textures (WEAVES, WAVES, 7): two frequencies each, bend, strength and sharpness."""
-    generator = torch.Generator().manual_seed(INVENTION + 1)
-    low = torch.tensor([-1.3, -1.3, -1.3, -1.3, 0.0, 0.3, 1.0])
-    high = torch.tensor([1.3, 1.3, 1.3, 1.3, 2.0, 1.0, 6.0])
-    return (low + (high - low) * torch.rand(WEAVES, WAVES, 7, generator=generator)).to(device)
-
-
-@cache
-def _symbols(device: torch.device) -> Tensor:
-    """The polylines of the invented symbols (SYMBOLS, SEGMENTS + 1, 2): curved strokes of five and four segments."""
-    generator = torch.Generator().manual_seed(INVENTION)
-    control = torch.rand(SYMBOLS, 2, 3, 2, generator=generator) * 2 - 1  # start, pull and end of each stroke
-    strokes = []
-    for stroke, count in enumerate((LIFT + 1, SEGMENTS - LIFT)):
-        t = torch.linspace(0, 1, count)[:, None]
-        start, pull, end = control[:, stroke, :, None].unbind(1)
-        strokes.append((1 - t) ** 2 * start + 2 * t * (1 - t) * pull * 1.6 + t**2 * end)
-    points = torch.cat(strokes, 1)
-    low, high = points.amin(1, keepdim=True), points.amax(1, keepdim=True)
-    return ((2 * points - low - high) / (high - low).amax(2, keepdim=True)).to(device)
-
-
-@cache
-def _figures(device: torch.device) -> Tensor:
-    """The polylines of all stroke kinds and symbols, (kinds, SEGMENTS + 1, 2)."""
-    t = torch.linspace(0, 1, SEGMENTS + 1, device=device)
-    turn = 2 * math.pi * t
-    lines = {
-        "arc": (torch.cos(turn * 0.5), torch.sin(turn * 0.5) - 0.4),
-        "wave": (2 * t - 1, 0.6 * torch.sin(turn)),
-        "zigzag": (2 * t - 1, 0.5 * (((t * 4) % 2) - 1).abs() * 2 - 0.5),
-        "loop": (torch.cos(turn) * (1 - 0.3 * t), 0.9 * torch.sin(turn) + 0.5 * t.square()),
-        "spiral": (t * torch.cos(2 * turn), t * torch.sin(2 * turn)),
-        "hook": (
-            torch.where(t < 0.5, t * 0, torch.sin(turn) * 0.8),
-            torch.where(t < 0.5, 1 - 3 * t, -0.5 + 0.5 * torch.cos(turn)),
-        ),
-        "cross": _path(t, [(-1, 0), (1, 0), (0, 0), (0, 1), (0, -1)]),
-        "fork": _path(t, [(-0.8, 1), (0, 0), (0.8, 1), (0, 0), (0, -1)]),
-    }
-    return torch.cat([torch.stack([torch.stack(lines[name], -1) for name in STROKES]), _symbols(device)])
-
-
-def _path(t: Tensor, corners: list[tuple[float, float]]) -> tuple[Tensor, Tensor]:
-    points = torch.tensor(corners, device=t.device)
-    place = t * (len(corners) - 1)
-    low = place.long().clamp(max=len(corners) - 2)
-    point = points[low] + (points[low + 1] - points[low]) * (place - low)[:, None]
-    return point[:, 0], point[:, 1]
+        return mask, color + (other - color) * textures.values(
+            self, self.u, self.v, objects["fill"][:, slot], turn, scale
+        )[:, None]
 
 
 def _main_targets(objects: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,10 +11,9 @@ free again.
 import hashlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 import optuna
 import torch
@@ -26,6 +25,7 @@ from benchmarks.records.spec import Epoch, Spec
 from benchmarks.tracking.tuning import Study, Trial
 from benchmarks.training.run import loader, pool, prepare
 from benchmarks.training.train import Diverged, Load
+from benchmarks.tuning import space
 from benchmarks.tuning.databases import StudyDatabase
 from methods.base import Config
 
@@ -149,11 +149,7 @@ def best(search: Search, database: StudyDatabase) -> optuna.trial.FrozenTrial | 
 
 def default_value(search: Search, database: StudyDatabase) -> float | None:
     """Return the validation accuracy of the method's default configuration; None if it was pruned or is not tried."""
-    slot = 0
-    if search.grid:
-        default = type(search.base.config)()
-        slot = search.grid.index(default) if default in search.grid else -1
-    trials = _of_slots(study(search, database), search)
+    slot, trials = space.default_slot(search), _of_slots(study(search, database), search)
     return next((t.value for t in trials if t.user_attrs["slot"] == slot and t.state == TrialState.COMPLETE), None)
 
 
@@ -161,7 +157,7 @@ def _objective(search: Search, device: torch.device, ran: list[int], trial: optu
     ran.append(trial.number)
     _claim(trial)
     try:
-        spec = suggested(search, trial)
+        spec = space.suggested(search, trial)
         trial.set_user_attr("config", spec.to_json()["config"])
         return validated(spec, device, trial)
     except Diverged:
@@ -173,17 +169,6 @@ def _objective(search: Search, device: torch.device, ran: list[int], trial: optu
         trial.set_user_attr("error", failure.reason)
         trial.set_user_attr("traceback", failure.traceback)
         raise
-
-
-def suggested(search: Search, trial: optuna.trial.BaseTrial) -> Spec:
-    """Return the run of a trial: the options that the method suggests, except those that the user fixed."""
-    base = search.base
-    if search.grid:
-        for name, values in _varied(search.grid).items():
-            trial.suggest_categorical(name, list(dict.fromkeys(values)))
-        return replace(base, config=search.grid[trial.user_attrs["slot"]])
-    config = type(base.config).suggest(trial)  # type: ignore[arg-type]
-    return replace(base, config=replace(config, **{name: getattr(base.config, name) for name in search.fixed}))
 
 
 def validated(spec: Spec, device: torch.device, trial: optuna.Trial) -> float:
@@ -223,23 +208,8 @@ def fill(own: optuna.Study, search: Search, database: StudyDatabase) -> list[opt
             last = [t.user_attrs for t in own.get_trials(deepcopy=False) if "error" in t.user_attrs][-1]
             message = f"trial {slot} of {search.name} failed {failures[slot]} times: {last['error']}"
             raise Broken(f"{message}\n{last['traceback']}")
-        if search.grid:
-            given = {name: values[slot] for name, values in _varied(search.grid).items()}
-        else:  # the first trial is the default, so the best is never worse than it on validation
-            given = defaults(search) if slot == 0 else {}
-        own.enqueue_trial(given, user_attrs={"slot": slot})
+        own.enqueue_trial(space.queued(search, slot), user_attrs={"slot": slot})
     return own.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-
-
-def _varied(grid: tuple[Config, ...]) -> dict[str, list[Any]]:
-    """The options in which the configurations differ, with the value of each, as Optuna shows it."""
-    rows = [asdict(config) for config in grid]
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    return {
-        name: [value if isinstance(value, bool | int | float | str) else str(value) for value in values]
-        for name, values in columns.items()
-        if any(value != values[0] for value in values)
-    }
 
 
 def _fail_dead(own: optuna.Study, database: StudyDatabase) -> None:
@@ -266,18 +236,3 @@ def _claim(trial: optuna.Trial) -> None:
     others = trial.study.get_trials(deepcopy=False, states=HELD)
     if slot is None or any(o.number < trial.number and o.user_attrs.get("slot") == slot for o in others):
         raise _Forfeited
-
-
-def defaults(search: Search) -> dict[str, Any]:
-    """Return the method's default values of the searched options, except those outside the search space."""
-    probe = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
-    type(search.base.config).suggest(probe)
-    values = {name: getattr(search.base.config, name, None) for name in probe.distributions}
-    return {name: value for name, value in values.items() if _allowed(probe.distributions[name], value)}
-
-
-def _allowed(distribution: optuna.distributions.BaseDistribution, value: Any) -> bool:
-    if isinstance(distribution, optuna.distributions.CategoricalDistribution):
-        return value in distribution.choices
-    assert isinstance(distribution, optuna.distributions.FloatDistribution | optuna.distributions.IntDistribution)
-    return value is not None and distribution.low <= value <= distribution.high

@@ -25,7 +25,7 @@ import methods
 from benchmarks import run, suites, tune
 from benchmarks.records import store
 from benchmarks.sweeps import sweep
-from benchmarks.tuning import databases, studies, tuned
+from benchmarks.tuning import databases, space, studies, tuned
 from benchmarks.tuning.databases import StudyDatabase, file_url, make_file
 from benchmarks.tuning.studies import Search
 from methods.errors import UserError
@@ -131,12 +131,12 @@ def test_every_method_suggests_a_run_and_its_default(method):
     asked = sweep.Sweep(methods=(method,), tasks=(task,))
     (wanted,) = tune.plan(asked, "float32", seed=0, trials=1)
     own = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
-    first, second = studies.defaults(wanted), own.ask()
+    first, second = space.defaults(wanted), own.ask()
     decays = methods.defaults(method)["weight_decay"] > 0  # 0 is outside the range that is searched
     assert {"lr", *(["weight_decay"] if decays else [])} <= set(first)
-    assert studies.suggested(wanted, second).method == method
+    assert space.suggested(wanted, second).method == method
     own.enqueue_trial(first)
-    drawn = studies.suggested(wanted, own.ask()).config
+    drawn = space.suggested(wanted, own.ask()).config
     assert {name: getattr(drawn, name) for name in first} == {n: getattr(wanted.base.config, n) for n in first}
 
 
