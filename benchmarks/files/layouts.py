@@ -24,12 +24,14 @@ DEEPEST = 5  # folders below a class in which its classes are looked for
 class Layout:
     """An image task on disk: the names of its classes, and the samples of each of its three splits.
 
-    ``note`` is one line on numbers that its labels leave out; it is empty if there are none.
+    ``numbers`` are the labels of the classes in the lists, if there are lists. ``note`` is one line on numbers that
+    they leave out; it is empty if there are none.
     """
 
     folder: Path
     labels: tuple[str, ...]
     splits: Mapping[str, tuple[Sample, ...]]
+    numbers: tuple[int, ...] = ()
     note: str = ""
 
     def files(self, split: str) -> list[str]:
@@ -60,7 +62,8 @@ def lists(folder: Path) -> Layout:
     check(not missing, f"{folder}: no {', no '.join(missing)}; the layout of VTAB-1K has {', '.join(LISTS.values())}")
     splits = {split: read_list(folder / name) for split, name in LISTS.items()}
     highest = max(label for samples in splits.values() for _, label in samples)
-    return Layout(folder=folder, labels=tuple(str(i) for i in range(highest + 1)), splits=splits)
+    numbers = tuple(range(highest + 1))
+    return Layout(folder=folder, labels=tuple(map(str, numbers)), splits=splits, numbers=numbers)
 
 
 def _named(layout: Layout) -> Layout:
@@ -87,7 +90,7 @@ def _numbered(layout: Layout) -> Layout:
     splits = {
         split: tuple((path, number[label]) for path, label in samples) for split, samples in layout.splits.items()
     }
-    return replace(layout, labels=labels, splits=splits, note=note)
+    return replace(layout, labels=labels, splits=splits, numbers=tuple(present), note=note)
 
 
 def read_list(path: Path) -> tuple[Sample, ...]:

@@ -127,11 +127,11 @@ def _disagreement(layout: Layout) -> list[str]:
     if not path.is_file():
         return []
     try:
-        listed = Counter((name, str(label)) for name, label in layouts.read_list(path))
+        listed = Counter(layouts.read_list(path))
     except UserError as error:
         return [str(error)]
     both = (*layout.splits["train"], *layout.splits["val"])
-    apart = Counter((name, layout.labels[label]) for name, label in both)
+    apart = Counter((name, layout.numbers[label]) for name, label in both)
     odd = sorted(f"{name} {label}" for name, label in (listed - apart) + (apart - listed))
     lists = f"{layouts.LISTS['train']} and {layouts.LISTS['val']}"
     return [f"{path.name} is not {lists} together: {len(odd)} lines differ: {some(odd)}"] if odd else []

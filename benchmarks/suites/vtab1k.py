@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,7 +93,7 @@ def read(task: str) -> Layout:
     for split, samples in layout.splits.items():
         count, path = getattr(expected, split), layout.folder / layouts.LISTS[split]
         image_lists.check_list(path, samples, task, count=count, classes=expected.classes)
-    return layouts.Layout(folder=layout.folder, labels=expected.labels, splits=layout.splits)
+    return replace(layout, labels=expected.labels)
 
 
 def load(task: str, split: str, *, frame: Frame | None) -> tuple[Tensor, Tensor]:

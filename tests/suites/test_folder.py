@@ -287,6 +287,7 @@ def test_drawn_images_are_written_as_files_that_are_a_task(data_root, capsys):
     for split in ("train", "val", "test"):
         ours, theirs = (suite.load("texture", split, frame=Frame(32)) for suite in (written, drawn))
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert data.main(["verify", "folder"]) == 0
     assert data.main(["write", "texture", "-o", str(data_root)]) == 2
     assert f"{data_root / 'texture'} exists already; give another folder" in capsys.readouterr().err
 
@@ -301,11 +302,13 @@ def test_a_file_names_the_groups_of_tasks(data_root, complaint):
         assert "groups.yaml must map names of groups to lists of tasks" in complaint(data.main, "verify", "folder")
 
 
-def test_classes_of_lists_have_the_names_of_the_file_beside_them(data_root, complaint):
+def test_classes_of_lists_have_the_names_of_the_file_beside_them(data_root, complaint, capsys):
     write_lists(data_root / "lists", classes=3, counts=(12, 6, 9))
     names = data_root / "lists" / "classes.txt"
     names.write_text("cone\nball\nlong rod\n")
     assert suites.get("folder").tasks["lists"].labels == ("cone", "ball", "long rod")
+    assert data.main(["verify", "folder"]) == 0
+    capsys.readouterr()
     for text, reason in {"cone\nball\n": "has 2 names", "cone\nball\ncone\n": "has the name 'cone' twice"}.items():
         names.write_text(text)
         assert reason in complaint(data.main, "verify", "folder")
