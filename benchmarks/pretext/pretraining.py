@@ -3,6 +3,7 @@
 import hashlib
 import io
 import math
+import signal
 import sys
 import tempfile
 import time
@@ -102,7 +103,8 @@ def _helpers(job: Pretraining, out: Path, stop_after: int | None) -> Iterator[No
 
 
 def _help(job: Pretraining, out: Path, stop_after: int | None, rank: int, meeting: str, threads: int) -> None:
-    """Train beside the first process, which alone writes."""
+    """Train beside the first process, which alone writes, and which a Ctrl-C is for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
     run = Run(job, out, torch.device("cpu"), rank)
     dist.init_process_group("gloo", meeting, rank=rank, world_size=job.processes)
