@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmarks.records.spec import Spec
     from benchmarks.sweeps.sweep import Dtypes, Sweep
     from benchmarks.tuning.databases import StudyDatabase
-    from benchmarks.tuning.studies import Search
+    from benchmarks.tuning.space import Search
 
 JUDGED = {"train_split": "train", "checkpoint_rule": "last"}
 TRIALS, MOST_TRIALS, DAY_SECONDS = 20, 10_000, 86_400
@@ -111,7 +111,7 @@ def plan(asked: Sweep, dtype: Dtypes, *, seed: int, trials: int | None) -> list[
             options give some studies more trials than others, or another number than ``trials``.
     """
     from benchmarks.sweeps import sweep
-    from benchmarks.tuning.studies import Search
+    from benchmarks.tuning.space import Search
 
     judged = "a trial is judged on validation after its last epoch; leave the rule out"
     for recipe in (asked.recipe, *asked.recipes.values()):

@@ -22,7 +22,7 @@ from benchmarks.executors.place import Listeners
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.tuning.databases import StudyDatabase, file_url, make_file
-from benchmarks.tuning.studies import Search
+from benchmarks.tuning.space import Search
 from methods.errors import UserError
 
 MEASURING = 0.1  # of the budget, at most, to find out what methods cost

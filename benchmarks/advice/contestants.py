@@ -10,7 +10,7 @@ import methods
 from benchmarks import suites
 from benchmarks.advice import usual
 from benchmarks.sweeps import sweep, wiring
-from benchmarks.tuning.studies import Search
+from benchmarks.tuning.space import Search
 from methods.errors import check
 from methods.modality import Modality
 

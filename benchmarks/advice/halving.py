@@ -19,7 +19,8 @@ from benchmarks.executors.attempt import Failure
 from benchmarks.records.spec import Epoch, Spec
 from benchmarks.training.train import Diverged
 from benchmarks.tuning import space, studies
-from benchmarks.tuning.studies import FINISHED, Search
+from benchmarks.tuning.space import Search
+from benchmarks.tuning.studies import FINISHED
 from methods.errors import check
 
 MOST_ROUNDS, MOST_FAILURES = 20, 2  # rounds of trials; trials of a method that may fail

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import math
-import signal
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from torch.nn.functional import cross_entropy
 from benchmarks import backbones
 from benchmarks.backbones import tensors
 from benchmarks.cli import progress
+from benchmarks.executors import processes
 from benchmarks.files.places import check_plain
 from benchmarks.files.writing import write_atomic, writing
 from benchmarks.pretext import images, points
@@ -92,19 +92,17 @@ def _helpers(job: Pretraining, out: Path, stop_after: int | None) -> Iterator[No
     if job.processes == 1:
         yield
         return
-    context = torch.multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         meeting, threads = f"file://{folder}/meeting", torch.get_num_threads()
         for rank in range(1, job.processes):
-            context.Process(target=_help, args=(job, out, stop_after, rank, meeting, threads), daemon=True).start()
+            processes.start(_help, job, out, stop_after, rank, meeting, threads)
         dist.init_process_group("gloo", meeting, rank=0, world_size=job.processes)
         yield
         dist.destroy_process_group()
 
 
 def _help(job: Pretraining, out: Path, stop_after: int | None, rank: int, meeting: str, threads: int) -> None:
-    """Train beside the first process, which alone writes, and which a Ctrl-C is for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Train beside the first process, which alone writes."""
     torch.set_num_threads(threads)
     run = Run(job, out, torch.device("cpu"), rank)
     dist.init_process_group("gloo", meeting, rank=rank, world_size=job.processes)

@@ -9,7 +9,7 @@ from benchmarks.cli import duration
 from benchmarks.executors import display
 from benchmarks.tuning import studies
 from benchmarks.tuning.databases import StudyDatabase
-from benchmarks.tuning.studies import Search
+from benchmarks.tuning.space import Search
 
 
 class Log:

@@ -8,7 +8,8 @@ import optuna
 
 from benchmarks.cli import warn
 from benchmarks.tuning.databases import StudyDatabase
-from benchmarks.tuning.studies import CODE, DIGEST, Search
+from benchmarks.tuning.space import CODE, Search
+from benchmarks.tuning.studies import DIGEST
 
 
 def told(searches: Sequence[Search], database: StudyDatabase, *, keep: bool) -> list[Search]:

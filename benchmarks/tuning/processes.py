@@ -14,7 +14,7 @@ import torch
 from benchmarks.executors import processes
 from benchmarks.tuning import studies
 from benchmarks.tuning.databases import StudyDatabase
-from benchmarks.tuning.studies import Search
+from benchmarks.tuning.space import Search
 from methods.errors import UserError
 
 WAIT_SECONDS = 0.5

@@ -1,17 +1,43 @@
-"""What the trials of a study try: draws from the method's search space, or sets of options that are given."""
+"""A study to do, and what its trials try: draws from the method's search space, or sets of options that are given."""
 
-from __future__ import annotations
-
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import optuna
 
 from benchmarks.records.spec import Spec
 from methods.base import Config
 
-if TYPE_CHECKING:
-    from benchmarks.tuning.studies import Search
+CODE = "#"  # before the code in a study's name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """A study to do: the run whose options the trials vary, the options that stay fixed, and the number of trials.
+
+    Attributes:
+        code: the digest of the method's code, if an earlier study is of other code.
+        grid: the configurations to try, one by each trial; empty to draw them from the method's search space.
+    """
+
+    base: Spec
+    fixed: tuple[str, ...]
+    trials: int
+    code: str = ""
+    grid: tuple[Config, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The study's name: suite, method, task, a digest of what no trial changes, and the fixed options."""
+        fixed = "".join(f"+{name}" for name in self.fixed)
+        if self.grid:
+            fixed += "=" + hashlib.sha256(repr(self.grid).encode()).hexdigest()[:8]
+        code = f"{CODE}{self.code}" if self.code else ""
+        return f"{self.base.suite}/{self.base.method}/{self.base.task}/{self.base.key[:8]}{fixed}{code}"
+
+    def __str__(self) -> str:
+        return f"{self.base.method} on {self.base.task}"
 
 
 def suggested(search: Search, trial: optuna.trial.BaseTrial) -> Spec:

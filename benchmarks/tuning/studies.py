@@ -8,10 +8,8 @@ for, even if some of them are killed. A trial without a heartbeat for the storag
 free again.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -27,12 +25,12 @@ from benchmarks.training.run import loader, pool, prepare
 from benchmarks.training.train import Diverged, Load
 from benchmarks.tuning import space
 from benchmarks.tuning.databases import StudyDatabase
-from methods.base import Config
+from benchmarks.tuning.space import Search
 
 RANDOM_TRIALS = 5  # before TPE draws from what it has seen
 UNPRUNED_TRIALS = 4  # finished trials before the median pruner compares any
 MOST_FAILURES = 3  # per slot
-CODE, DIGEST = "#", "method_digest"  # before the code in a study's name; the attribute of a study that tells its code
+DIGEST = "method_digest"  # the attribute of a study that tells its code
 METRIC = "val_accuracy"  # what a study maximises, as dashboards name it
 HELD = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -44,34 +42,6 @@ class Broken(RuntimeError):
 
 class _Forfeited(Exception):
     """Another trial holds the slot."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """A study to do: the run whose options the trials vary, the options that stay fixed, and the number of trials.
-
-    Attributes:
-        code: the digest of the method's code, if an earlier study is of other code.
-        grid: the configurations to try, one by each trial; empty to draw them from the method's search space.
-    """
-
-    base: Spec
-    fixed: tuple[str, ...]
-    trials: int
-    code: str = ""
-    grid: tuple[Config, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The study's name: suite, method, task, a digest of what no trial changes, and the fixed options."""
-        fixed = "".join(f"+{name}" for name in self.fixed)
-        if self.grid:
-            fixed += "=" + hashlib.sha256(repr(self.grid).encode()).hexdigest()[:8]
-        code = f"{CODE}{self.code}" if self.code else ""
-        return f"{self.base.suite}/{self.base.method}/{self.base.task}/{self.base.key[:8]}{fixed}{code}"
-
-    def __str__(self) -> str:
-        return f"{self.base.method} on {self.base.task}"
 
 
 def study(search: Search, database: StudyDatabase) -> optuna.Study:

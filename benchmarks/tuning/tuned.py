@@ -15,7 +15,7 @@ from benchmarks.files.places import check_plain
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Recipe, Spec
 from benchmarks.training.provenance import provenance
-from benchmarks.tuning.studies import Search
+from benchmarks.tuning.space import Search
 from methods.errors import UserError, check
 
 CONFIGS = "configs"

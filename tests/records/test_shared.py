@@ -10,7 +10,7 @@ from benchmarks.records import shared, store
 from benchmarks.tables.leaderboard import tables
 from benchmarks.tables.reader import asked, load
 from benchmarks.tuning import tuned
-from benchmarks.tuning.studies import Search
+from benchmarks.tuning.space import Search
 from methods.errors import UserError
 from tests.support.made_records import result
 

@@ -27,7 +27,7 @@ from benchmarks.records import store
 from benchmarks.sweeps import sweep
 from benchmarks.tuning import databases, space, studies, tuned
 from benchmarks.tuning.databases import StudyDatabase, file_url, make_file
-from benchmarks.tuning.studies import Search
+from benchmarks.tuning.space import Search
 from methods.errors import UserError
 from methods.linear import Linear
 
