@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from benchmarks.suites import Suite
 
 EXAMPLES = {
-    "list all tasks": "list",
     "download the files of a suite": "fetch vtab1k",
     "split a folder of classes, DIR/CLASS/*.jpg, into training and test images": "split photos --test 0.2 --seed 0",
     "look at the training samples of a task": "show digits -o digits.png",

@@ -416,7 +416,7 @@ ROWS = {
         "--trials 3, but lists of options make 2 trials; leave it out",
     ),
     "a list of recipes in a study": (
-        "tune --methods lora --tasks digits --recipe epochs=[1,2]",
+        "tune --methods lora --tasks digits --recipe epochs=[3,4]",
         "several recipes, but a study has one; give values, not lists",
     ),
     "a rule in a study": (
