@@ -124,6 +124,7 @@ def _write(suite: Suite, tasks: Sequence[str], out: Path) -> int:
         modality = suite.tasks[name].modality
         check(modality == "image", f"{name} has point clouds; only images are written")
     check(suite.obtain is None, f"the images of suite {suite.name} are files already")
+    lists.check_new([out / name for name in tasks])
     for name in tasks:
         splits = {split: suite.load(name, split, frame=None) for split in ("train", "val", "test")}
         lists.write(out / name, suite.tasks[name].labels, splits)

@@ -181,7 +181,7 @@ def _report(searches: Sequence[Search], database: StudyDatabase, results: Path, 
     from rich.table import Table
 
     from benchmarks.figures import study as picture
-    from benchmarks.tuning import studies, tuned
+    from benchmarks.tuning import space, studies, tuned
 
     table = Table("method", "task", "trials", "pruned", "default on val", "best on val", "best configuration")
     drawn: dict[str, dict[tuple[str, str], Any]] = {}
@@ -194,7 +194,8 @@ def _report(searches: Sequence[Search], database: StudyDatabase, results: Path, 
         drawn.setdefault(search.base.suite, {})[cell] = studies.study(search, database)
         chosen = ", ".join(f"{k} {v:.2g}" if isinstance(v, float) else f"{k} {v}" for k, v in trial.params.items())
         values = (studies.default_value(search, database), trial.value)
-        percents = ["pruned" if value is None else f"{100 * value:.1f}" for value in values]
+        absent = "pruned" if space.default_slot(search) >= 0 else "not tried"
+        percents = [absent if value is None else f"{100 * value:.1f}" for value in values]
         table.add_row(
             search.base.method, search.base.task, str(search.trials), str(states["pruned"]), *percents, chosen
         )

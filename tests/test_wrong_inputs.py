@@ -406,6 +406,12 @@ ROWS = {
         "--grace-seconds 1000000000000000000 must be from 4 to 86400",
     ),
     "a negative seed of a study": ("tune --seed -1", "--seed -1 must be from 0 to 2147483647"),
+    "clouds to write as images": ("data write solids -o new", "solids has point clouds; only images are written"),
+    "a task to write twice": ("data write count count -o new", "new/count would be written twice; name each task once"),
+    "files to write as files": (
+        "data write cifar100 --suite vtab1k -o new",
+        "the images of suite vtab1k are files already",
+    ),
     "a list in one study of two": (
         "tune --methods lora linear --tasks digits --set lora.rank=[4,8]",
         "studies of several sizes: 1 for linear on digits, 2 for lora on digits; options that are lists say how many "

@@ -14,15 +14,25 @@ from benchmarks.files.writing import write_atomic, writing
 from methods.errors import check
 
 
+def check_new(folders: Sequence[Path]) -> None:
+    """Check that no folder exists and none is named twice, before anything is written.
+
+    Raises:
+        UserError: one does.
+    """
+    for number, folder in enumerate(folders):
+        check(not os.path.lexists(folder), f"{folder} exists already; give another folder with -o")
+        check(folder not in folders[:number], f"{folder} would be written twice; name each task once")
+
+
 def write(folder: Path, names: Sequence[str], splits: Mapping[str, tuple[Tensor, Tensor]]) -> None:
     """Write the splits of a task, uint8 (N, 3, H, W) and int64 (N,), as PNG files, lists and the names of classes.
 
-    ``folder`` is made when all is written, and never written over.
+    ``folder`` is made when all is written.
 
     Raises:
-        UserError: ``folder`` exists, or the system refuses to write.
+        UserError: the system refuses to write.
     """
-    check(not os.path.lexists(folder), f"{folder} exists already; give another folder with -o")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     lines: dict[str, list[str]] = {}
     with writing(folder):

@@ -63,8 +63,10 @@ def queued(search: Search, slot: int) -> dict[str, Any]:
 
 def default_slot(search: Search) -> int:
     """The number of the trial with the method's default configuration; -1 if a grid lacks it."""
+    if not search.grid:
+        return 0
     default = type(search.base.config)()
-    return 0 if not search.grid else search.grid.index(default) if default in search.grid else -1
+    return search.grid.index(default) if default in search.grid else -1
 
 
 def defaults(search: Search) -> dict[str, Any]:
