@@ -185,6 +185,7 @@ def _report(searches: Sequence[Search], database: StudyDatabase, results: Path, 
 
     table = Table("method", "task", "trials", "pruned", "default on val", "best on val", "best configuration")
     drawn: dict[str, dict[tuple[str, str], Any]] = {}
+    defaults = {(search.base.method, search.base.task): space.default_slot(search) for search in searches}
     for search in searches:
         states, trial = studies.counts(search, database), studies.best(search, database)
         if studies.unfinished(search, database) or trial is None:
@@ -194,13 +195,13 @@ def _report(searches: Sequence[Search], database: StudyDatabase, results: Path, 
         drawn.setdefault(search.base.suite, {})[cell] = studies.study(search, database)
         chosen = ", ".join(f"{k} {v:.2g}" if isinstance(v, float) else f"{k} {v}" for k, v in trial.params.items())
         values = (studies.default_value(search, database), trial.value)
-        absent = "pruned" if space.default_slot(search) >= 0 else "not tried"
+        absent = "pruned" if defaults[cell] >= 0 else "not tried"
         percents = [absent if value is None else f"{100 * value:.1f}" for value in values]
         table.add_row(
             search.base.method, search.base.task, str(search.trials), str(states["pruned"]), *percents, chosen
         )
     for suite, found in drawn.items():
-        picture.write(found, suite, searches[0].trials, results / "figures" / "tuning", highlight)
+        picture.write(found, suite, searches[0].trials, results / "figures" / "tuning", highlight, defaults)
     out = console()
     out.print(table)
     out.print(f"written: {results / tuned.CONFIGS}, {results / 'figures' / 'tuning'}", soft_wrap=True)

@@ -28,12 +28,18 @@ Cell = tuple[str, str]  # method, task
 
 
 def write(
-    studies: Mapping[Cell, optuna.Study], name: str, trials: int, out: Path, highlight: str = HIGHLIGHT
+    studies: Mapping[Cell, optuna.Study],
+    name: str,
+    trials: int,
+    out: Path,
+    highlight: str = HIGHLIGHT,
+    defaults: Mapping[Cell, int] | None = None,
 ) -> list[Path]:
     """Write ``out``/NAME.png, .svg and .pdf: a row of panels per method, a column per task.
 
-    ``trials`` is the number of trials that every study was asked for; its first is the default of the method.
-    The name of the method ``highlight`` stands out.
+    ``trials`` is the number of trials that every study was asked for. ``defaults`` are the slots of the methods'
+    defaults, below 0 for a study that did not try it; without them it is the first slot. The name of the method
+    ``highlight`` stands out.
     """
     matplotlib.use("Agg")
     rows, columns = (list(dict.fromkeys(part)) for part in zip(*studies, strict=True))
@@ -58,7 +64,7 @@ def write(
             own[0].set_ylabel(drawing.plain(method), fontsize=9, color=color)
             for axis, task in zip(own, columns, strict=True):
                 if (method, task) in studies:
-                    _draw(axis, studies[method, task], trials)
+                    _draw(axis, studies[method, task], trials, (defaults or {}).get((method, task), 0) + 1)
                 else:
                     axis.spines[:].set_visible(False)  # the names beside and above it stay
                     axis.tick_params(left=False, bottom=False, labelleft=False, labelbottom=False)
@@ -67,7 +73,7 @@ def write(
         return drawing.write(figure, name, out)
 
 
-def _draw(axis: Axes, study: optuna.Study, trials: int) -> None:
+def _draw(axis: Axes, study: optuna.Study, trials: int, default: int) -> None:
     found = sorted(study.get_trials(deepcopy=False), key=_place)
     found = [trial for trial in found if _place(trial) < trials]
     whole = [(_place(t) + 1, 100 * t.value) for t in found if t.state == TrialState.COMPLETE and t.value is not None]
@@ -80,8 +86,8 @@ def _draw(axis: Axes, study: optuna.Study, trials: int) -> None:
         axis.plot(places, values, "o", color=drawing.OTHERS, markersize=3)
         best = [*accumulate(values, max)]
         axis.step([*places, trials], [*best, best[-1]], where="post", color=drawing.FRONTIER, linewidth=1)
-        if places[0] == 1:
-            axis.axhline(values[0], color=drawing.OTHERS, linewidth=0.8, linestyle="--", zorder=0)
+        if default in places:
+            axis.axhline(values[places.index(default)], color=drawing.OTHERS, linewidth=0.8, linestyle="--", zorder=0)
     if len({value for _, value in whole}) > 1:
         axis.text(
             1, 1.01, _most(study), transform=axis.transAxes, ha="right", va="bottom", fontsize=6, color=drawing.WORDS
