@@ -94,11 +94,14 @@ def _helpers(job: Pretraining, out: Path, stop_after: int | None) -> Iterator[No
         return
     with tempfile.TemporaryDirectory() as folder:
         meeting, threads = f"file://{folder}/meeting", torch.get_num_threads()
-        for rank in range(1, job.processes):
-            processes.start(_help, job, out, stop_after, rank, meeting, threads)
-        dist.init_process_group("gloo", meeting, rank=0, world_size=job.processes)
-        yield
-        dist.destroy_process_group()
+        ranks = range(1, job.processes)
+        children = [processes.start(_help, job, out, stop_after, rank, meeting, threads) for rank in ranks]
+        try:
+            dist.init_process_group("gloo", meeting, rank=0, world_size=job.processes)
+            yield
+            dist.destroy_process_group()
+        finally:
+            processes.end(children)  # one that waits for gradients of this process would wait for ever
 
 
 def _help(job: Pretraining, out: Path, stop_after: int | None, rank: int, meeting: str, threads: int) -> None:
