@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,10 +12,12 @@ from benchmarks.executors import local
 from benchmarks.executors.place import Listeners, Place
 from benchmarks.records import store
 from benchmarks.sweeps import reproduction
+from methods import METHODS
 from methods.errors import UserError
 from tests.support.edited import edit
 from tests.support.made_records import record
 
+QUICK = store.records(Path(__file__).with_name("quick"))  # one short run of every method
 PLACE = Place(executor="local", device=torch.device("cpu"), workers=1)
 
 
@@ -94,3 +97,13 @@ def test_other_inputs_are_one_line(specs, tmp_path, change, told):
     content["spec"] = content["spec"] | change
     with pytest.raises(UserError, match=rf"^linear on digits, seed 0: {told}$"):
         reproduction.repeat(content, 0.1, tmp_path)
+
+
+def test_a_short_run_of_every_method_is_committed():
+    assert {one["spec"]["method"] for one in QUICK} == set(METHODS)
+
+
+@pytest.mark.parametrize("one", QUICK, ids=[one["spec"]["method"] for one in QUICK])
+def test_the_committed_short_run_of_a_method_comes_out_again(one, tmp_path, one_thread):
+    again = reproduction.repeat(one, reproduction.spreads([one])[one["key"]], tmp_path)
+    assert again.verdict in ("equal", "within")

@@ -1,4 +1,4 @@
-"""The suite that needs no download: real digits, and drawn images and solids of the kinds that real suites have."""
+"""The suite that needs no download: real digits and clothes, and drawn images and solids of the kinds that real suites have."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ SPLITS = ("train", "val", "test")
 SIZES = {"image": (160, 40, 1000), "points": (320, 80, 1000)}
 RECIPE = {"batch_size": 16, "warmup_epochs": 2}
 GENERATORS: dict[str, Callable[[tuple[int, ...]], Split]] = {**offline_images.TASKS, **offline_points.TASKS}
-REAL = "UCI digits (1,797 real 8 x 8 digits)"
+PROCEDURAL, REAL = "procedural", "UCI digits (1,797 real 8 x 8 digits)"
+CLOTHES = "Fashion-MNIST (1,200 of its 70,000 images)"
+LICENCES = {PROCEDURAL: "Apache-2.0", CLOTHES: "MIT"}  # of all other sources CC BY 4.0
 
 
 def _modality(task: str) -> Literal["image", "points"]:
     return "points" if task in offline_points.TASKS else "image"
 
 
-def _task(name: str, group: str, labels: tuple[str, ...], source: str = "procedural") -> Task:
+def _task(name: str, group: str, labels: tuple[str, ...], source: str = PROCEDURAL) -> Task:
     modality = _modality(name)
-    licence = "CC BY 4.0" if source != "procedural" else "Apache-2.0"
     train, val, test = SIZES[modality]
     return Task(
         name=name,
@@ -43,12 +44,13 @@ def _task(name: str, group: str, labels: tuple[str, ...], source: str = "procedu
         val=val,
         test=test,
         source=source,
-        licence=licence,
+        licence=LICENCES.get(source, "CC BY 4.0"),
     )
 
 
 _TASKS = (
     _task("digits", "natural", offline_images.DIGITS, REAL),
+    _task("fashion", "natural", offline_images.CLOTHES, CLOTHES),
     _task("texture", "natural", tuple(offline_images.TEXTURES)),
     _task("orientation", "structured", offline_images.ANGLES, REAL + ", turned"),
     _task("count", "structured", offline_images.COUNTS),
@@ -89,4 +91,5 @@ SUITE = Suite(
     recipes_on={"vit_nano": {"normalization": "none"}},  # README.md of this folder says why
     load=load,
     fingerprint=fingerprint,
+    version=2,  # the first had no clothes, and another pretrained backbone
 )

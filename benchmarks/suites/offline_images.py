@@ -1,6 +1,7 @@
 """The image tasks of the offline suite. Each maps split sizes to uint8 (N, 3, 32, 32) and int64 (N,), class-balanced.
 
-Nothing here comes from the generator of the pretraining: digits are real, glyphs are letters, textures are others.
+Nothing here comes from the generator of the pretraining: digits and clothes are real, glyphs are letters, textures are
+others.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,9 @@ Data = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 SIZE = 32
 REAL_DIGITS = Path(__file__).with_name("digits.npz")  # uint8 images (1797, 8, 8) in 0..16 and labels, of UCI
+# uint8 images (1200, 28, 28) and labels of Fashion-MNIST: 16, 4 and 100 of each class, in the order of train, val, test
+REAL_CLOTHES = Path(__file__).with_name("fashion.npz")
+CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 DIGITS = tuple("0123456789")
 TURNED = (2, 3, 4, 5, 7)  # digits that no rotation maps to themselves or to another digit
 ANGLES = tuple(f"{45 * k} deg" for k in range(8))
@@ -40,6 +44,15 @@ def digits(sizes: Split) -> Data:
     """Real handwritten digits, white on black."""
     images, labels = _real_digits(np.random.default_rng(101))
     return _to_bytes(np.repeat(images[: sum(sizes), None], 3, axis=1)), labels[: sum(sizes)]
+
+
+def fashion(sizes: Split) -> Data:
+    """Real photos of clothes of Fashion-MNIST, with a black border of two pixels."""
+    with np.load(REAL_CLOTHES) as data:
+        images, labels = data["images"][: sum(sizes)], data["labels"][: sum(sizes)].astype(np.int64)
+    border = (SIZE - images.shape[-1]) // 2
+    framed = np.pad(images, ((0, 0), (border, border), (border, border)))
+    return np.repeat(framed[:, None], 3, axis=1), labels
 
 
 def orientation(sizes: Split) -> Data:
@@ -222,5 +235,5 @@ def _to_bytes(images: Array) -> NDArray[np.uint8]:
     return np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
 
 
-_TASKS = (digits, texture, orientation, count, location)
+_TASKS = (digits, fashion, texture, orientation, count, location)
 TASKS: dict[str, Callable[[Split], Data]] = {task.__name__: task for task in _TASKS}
