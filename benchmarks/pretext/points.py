@@ -1,9 +1,10 @@
-"""Formula-driven point clouds with known attributes: arrangements of bent, tapered and twisted superquadrics.
+"""Formula-driven point clouds with known attributes: arrangements of bent, tapered, twisted and lobed superquadrics.
 
 Shapes: B clouds, P parts, N points, 16 groups as point_nano's tokenizer draws them.
 """
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -12,8 +13,10 @@ from benchmarks.files.farthest import farthest_points
 from benchmarks.pretext.draw import Random
 
 POINTS, GROUPS, PARTS = 256, 16, 5
+PLAIN = 0.4  # share of clouds of one upright part, without a cut or a floor
+INVENTED, INVENTION = 24, 20261129  # families that are invented, and the seed of the invention
 # exponents along the two angles, and the radius of the hole (0: no hole)
-FAMILIES = {
+KNOWN = {
     "ellipsoid": (1.0, 1.0, 0.0),
     "box": (0.1, 0.1, 0.0),
     "cylinder": (0.1, 1.0, 0.0),
@@ -23,10 +26,11 @@ FAMILIES = {
     "torus": (1.0, 1.0, 2.2),
     "frame": (0.2, 0.15, 2.6),
 }
+FAMILIES = len(KNOWN) + INVENTED
 ARRANGEMENTS = ("stacked", "row", "ring", "scattered")
 HEADS: dict[str, int] = {  # the attributes to predict, with their numbers of classes
-    "family": len(FAMILIES),
-    "second_family": len(FAMILIES),
+    "family": FAMILIES,
+    "second_family": FAMILIES,
     "parts": PARTS,
     "arrangement": len(ARRANGEMENTS),
     "tall": 6,
@@ -39,7 +43,7 @@ HEADS: dict[str, int] = {  # the attributes to predict, with their numbers of cl
     "cut": 2,
     "floor": 2,
     "noise": 3,
-    "patch_family": len(FAMILIES) + 1,
+    "patch_family": FAMILIES + 1,
     "patch_part": 3,
 }
 
@@ -50,8 +54,9 @@ def render(count: int, generator: torch.Generator, device: torch.device) -> tupl
     Targets are (B,) for the clouds and (B, 16) for the groups. -1 means that a sample has no value of an attribute.
     """
     draw = Draw(count, generator, device)
-    family = draw.integer(len(FAMILIES), count, PARTS)
-    parts = 1 + draw.integer(PARTS, count)
+    plain = draw.uniform(0, 1, count) < PLAIN
+    family = draw.integer(FAMILIES, count, PARTS)
+    parts = 1 + torch.where(plain, 0, draw.integer(PARTS, count))
     size = draw.uniform(0.25, 0.6, count, PARTS)
     size[:, 0] = 0.8
     weight = torch.where(torch.arange(PARTS, device=device) < parts[:, None], size, 0.0)
@@ -63,8 +68,8 @@ def render(count: int, generator: torch.Generator, device: torch.device) -> tupl
     arrangement = draw.integer(len(ARRANGEMENTS), count)
     points = points + _of(draw.places(arrangement), owner)
     label = torch.stack([family.gather(1, owner), (owner > 0).long()], -1)
-    points, targets = draw.view(points)
-    points, label, floor = draw.floor(points, label)
+    points, targets = draw.view(points, plain)
+    points, label, floor = draw.floor(points, label, plain)
     noise = draw.integer(3, count)
     points = unit_sphere(points + draw.normal(count, POINTS, 3) * (noise * 0.02).view(-1, 1, 1))
     center = farthest_points(points, GROUPS)
@@ -82,15 +87,14 @@ class Draw(Random):
 
     def surface(self, family: Tensor) -> Tensor:
         """Points (B, N, 3) on unit superquadrics or supertoroids; ``family`` (B, N) is the family of every point."""
-        table = torch.tensor(list(FAMILIES.values()), device=self.device)
-        first, second, hole = table[family].unbind(-1)
+        first, second, hole, lobes, depth = _families(self.device)[family].unbind(-1)
         round_ = hole > 0
         sine = self.uniform(-1, 1, *family.shape)  # uniform in height, as on a sphere
         eta = torch.where(round_, sine * math.pi, torch.asin(sine))
         omega = self.uniform(-math.pi, math.pi, *family.shape)
-        radius = (hole + _power(eta.cos(), first)) / (1 + hole)
-        height = _power(eta.sin(), first) / torch.where(round_, 1 + hole, 1.0)
-        return torch.stack([radius * _power(omega.cos(), second), height, radius * _power(omega.sin(), second)], -1)
+        (across, height), (x, z) = _curve(eta, first), _curve(omega, second)
+        radius = (hole + across) / (1 + hole) * (1 + depth * (lobes * omega).cos())
+        return torch.stack([radius * x, height / torch.where(round_, 1 + hole, 1.0), radius * z], -1)
 
     def places(self, arrangement: Tensor) -> Tensor:
         """Offsets (B, P, 3) of the parts in an arrangement. The first part stays at the origin."""
@@ -110,12 +114,15 @@ class Draw(Random):
         chosen = options.gather(1, arrangement.view(-1, 1, 1, 1).expand(-1, 1, PARTS, 3))[:, 0]
         return chosen * (rank > 0)[..., None]
 
-    def view(self, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Turn every cloud about y, tilt some, and cut some at a plane. Points that are cut off move onto the rest."""
-        heading, tilt = self.uniform(0, 2 * math.pi, self.count), self.uniform(0, 1, self.count) < 0.3
+    def view(self, points: Tensor, plain: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Turn every cloud about y; tilt some that are not plain, and cut some of these at a plane.
+
+        Points that are cut off move onto the rest.
+        """
+        heading, tilt = self.uniform(0, 2 * math.pi, self.count), (self.uniform(0, 1, self.count) < 0.3) & ~plain
         points = _turn(points - points.mean(1, keepdim=True), heading, 0, 2)
         points = _turn(points, torch.where(tilt, self.uniform(0.3, 1.2, self.count), 0.0), 1, 2)
-        cut = self.uniform(0, 1, self.count) < 0.4
+        cut = (self.uniform(0, 1, self.count) < 0.4) & ~plain
         side = torch.nn.functional.normalize(self.normal(self.count, 3), dim=-1)
         depth = (points @ side[..., None])[..., 0]
         limit = depth.quantile(0.65, dim=1, keepdim=True)
@@ -126,9 +133,9 @@ class Draw(Random):
         bins = (heading / (2 * math.pi) * 8).long().clamp(max=7)
         return points, {"heading": bins, "tilted": tilt.long(), "cut": cut.long()}
 
-    def floor(self, points: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Move a fifth of the points of some clouds onto a plane under or behind the cloud."""
-        has = self.uniform(0, 1, self.count) < 0.4
+    def floor(self, points: Tensor, label: Tensor, plain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Move a fifth of the points of some clouds that are not plain onto a plane under or behind the cloud."""
+        has = (self.uniform(0, 1, self.count) < 0.4) & ~plain
         plane = self.uniform(-1.5, 1.5, self.count, POINTS, 3)
         low, back = (points[..., axis].amin(1, keepdim=True).expand(-1, POINTS) for axis in (1, 2))
         under = (self.uniform(0, 1, self.count, 1) < 0.5)[..., None]
@@ -136,8 +143,21 @@ class Draw(Random):
         wall = torch.stack([plane[..., 0], plane[..., 1], back], -1)
         taken = (self.uniform(0, 1, self.count, POINTS) < 0.2) & has[:, None]
         points = torch.where(taken[..., None], torch.where(under, ground, wall), points)
-        other = torch.tensor([len(FAMILIES), 2], device=self.device)
+        other = torch.tensor([FAMILIES, 2], device=self.device)
         return points, torch.where(taken[..., None], other, label), has.long()
+
+
+@cache
+def _families(device: torch.device) -> Tensor:
+    """Of every family both exponents, the radius of the hole, and number and depth of the lobes around y."""
+    known = torch.tensor([(*shape, 0.0, 0.0) for shape in KNOWN.values()])
+    draw = torch.rand(INVENTED, 6, generator=torch.Generator().manual_seed(INVENTION))
+    exponents = 0.1 + 2.1 * draw[:, :2]
+    hole = torch.where(draw[:, 2] < 0.3, 1.8 + draw[:, 3], 0.0)
+    lobes = torch.tensor([0.0, 2.0, 3.0, 4.0, 5.0])[(draw[:, 4] * 5).long()]
+    depth = torch.where(lobes > 0, 0.15 + 0.3 * draw[:, 5], 0.0)
+    invented = torch.cat([exponents, hole[:, None], lobes[:, None], depth[:, None]], 1)
+    return torch.cat([known, invented]).to(device)
 
 
 def unit_sphere(points: Tensor) -> Tensor:
@@ -152,8 +172,11 @@ def _of(values: Tensor, index: Tensor) -> Tensor:
     return values.gather(1, index[..., None].expand(-1, -1, 3))
 
 
-def _power(x: Tensor, exponent: Tensor) -> Tensor:
-    return x.sign() * x.abs().clamp(min=1e-6).pow(exponent)
+def _curve(angle: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor]:
+    """Points of superellipses in the directions ``angle``, so that corners get no more points than sides."""
+    x, y = angle.cos(), angle.sin()
+    reach = (x.abs().pow(2 / exponent) + y.abs().pow(2 / exponent)).pow(exponent / 2)
+    return x / reach, y / reach
 
 
 def _turn(points: Tensor, angle: Tensor, a: int, b: int) -> Tensor:
