@@ -35,7 +35,7 @@ def assembled(*of: Any) -> str:
     """
     method, suite, task, seed, dtype, backbone, modality, config, recipe = of
     what = f"{_suite(suite)} --tasks {shlex.quote(task)} --methods {shlex.quote(method)} --seeds {seed}"
-    how = f"{_options(method, config)}{_recipe(recipe, suite, task, backbone, modality)}"
+    how = f"{_options(method, config)}{_recipe(recipe, suite, task, modality)}"
     return f"python -m benchmarks.run {what}{_backbone(suite, backbone, modality)}{how} --dtype {dtype}"
 
 
@@ -61,11 +61,11 @@ def _options(method: str, config: str) -> str:
 
 
 @cache
-def _recipe(recipe: str, suite: str, task: str, backbone: str, modality: Modality) -> str:
+def _recipe(recipe: str, suite: str, task: str, modality: Modality) -> str:
     usual: Mapping[str, Any] = folder.RECIPES[modality]
     if suite in suites.table():
         known = suites.get(suite)
-        usual = known.recipe(task, parse(backbone).model) if task in known.tasks else known.recipes.get(modality, {})
+        usual = known.recipe(task) if task in known.tasks else known.recipes.get(modality, {})
     plain = vars(Recipe())  # a record leaves newer fields out at their defaults
     return _pairs("--recipe", {**plain, **json.loads(recipe)}, {**plain, **usual})
 

@@ -90,7 +90,6 @@ class Suite:
 
     Attributes:
         recipes: for each modality, the fields of a Recipe that differ from its defaults.
-        recipes_on: the fields that differ further on one backbone, by its name.
         group_recipes: for a group of tasks, the fields that differ from those of its modality.
         backbones: for each modality, the default backbone.
         load: hands out the data.
@@ -131,7 +130,6 @@ class Suite:
     published: tuple[Path, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
     panel: Panel | None = None
-    recipes_on: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     version: int = 1
     by_seed: Callable[[int], Suite] | None = None
 
@@ -143,14 +141,10 @@ class Suite:
         """This suite with the data of a run's seed."""
         return self if self.by_seed is None else self.by_seed(seed)
 
-    def recipe(self, task: str, backbone: str) -> dict[str, object]:
-        """The fields of a Recipe that differ from its defaults for a task on a backbone, by the name of its model."""
+    def recipe(self, task: str) -> dict[str, object]:
+        """The fields of a Recipe that differ from its defaults for a task."""
         known = self.tasks[task]
-        of_group, of_backbone = (
-            self.group_recipes.get(known.group, {}),
-            self.recipes_on.get(backbone, {}),
-        )
-        return {**self.recipes[known.modality], **of_group, **of_backbone}
+        return {**self.recipes[known.modality], **self.group_recipes.get(known.group, {})}
 
 
 def table() -> dict[str, str]:

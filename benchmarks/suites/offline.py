@@ -1,4 +1,4 @@
-"""The suite that needs no download: real digits and clothes, and drawn images and solids of the kinds that real suites have."""
+"""The suite that needs no download: real digits and clothes, and drawn images and solids as real suites have them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,6 @@ SUITE = Suite(
     tasks={task.name: task for task in _TASKS},
     recipes={"image": RECIPE | {"epochs": 15}, "points": RECIPE | {"epochs": 10}},
     backbones={"image": "vit_nano", "points": "point_nano"},
-    recipes_on={"vit_nano": {"normalization": "none"}},  # README.md of this folder says why
     load=load,
     fingerprint=fingerprint,
     version=2,  # the first had no clothes, and another pretrained backbone

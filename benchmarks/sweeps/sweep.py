@@ -8,7 +8,6 @@ from typing import Any
 
 import methods
 from benchmarks import backbones, suites
-from benchmarks.backbones.names import parse
 from benchmarks.files import settings
 from benchmarks.files.root import Missing
 from benchmarks.records.spec import Dtype, Spec
@@ -154,7 +153,7 @@ def specs(sweep: Sweep, dtype: Dtypes, *, absent: bool = False) -> list[Spec]:
     recipes = {
         (task, name): list(
             grid.recipes(
-                suite.recipe(task, parse(chosen[kinds[task]]).model),
+                suite.recipe(task),
                 {**sweep.recipe, **sweep.recipes.get(name, {})},
             )
         )

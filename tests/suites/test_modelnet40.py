@@ -151,7 +151,7 @@ def test_pickles_win_over_text_where_both_splits_have_one(split, wins, small):
 
 
 def test_recipes_are_the_published_ones():
-    full, fold = (SUITE.recipe(task, "point_mae") for task in ("modelnet40", "10way_20shot_3"))
+    full, fold = (SUITE.recipe(task) for task in ("modelnet40", "10way_20shot_3"))
     assert full == {
         **{"epochs": 300, "batch_size": 32, "warmup_epochs": 10, "clip_grad": 10.0, "drop_path": 0.1},
         **{"augment": "scale_translate", "resample": True},
