@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from benchmarks.files.writing import write_atomic, writing
 from benchmarks.pretext import images, points
 from methods.errors import UserError, check
 
+PATIENCE = timedelta(minutes=5)  # of one process with another, before it takes it for dead
 SAVE_SECONDS = 60.0  # between checkpoints
 HELD_OUT = 1024  # samples that measure accuracy; training never draws them
 STATES, COUNTERS = ("backbone", "heads", "optimizer"), ("step", "seconds", "rows")  # what a checkpoint holds of a Run
@@ -97,7 +99,7 @@ def _helpers(job: Pretraining, out: Path, stop_after: int | None) -> Iterator[No
         ranks = range(1, job.processes)
         children = [processes.start(_help, job, out, stop_after, rank, meeting, threads) for rank in ranks]
         try:
-            dist.init_process_group("gloo", meeting, rank=0, world_size=job.processes)
+            dist.init_process_group("gloo", meeting, rank=0, world_size=job.processes, timeout=PATIENCE)
             yield
             dist.destroy_process_group()
         finally:
@@ -108,7 +110,7 @@ def _help(job: Pretraining, out: Path, stop_after: int | None, rank: int, meetin
     """Train beside the first process, which alone writes."""
     torch.set_num_threads(threads)
     run = Run(job, out, torch.device("cpu"), rank)
-    dist.init_process_group("gloo", meeting, rank=rank, world_size=job.processes)
+    dist.init_process_group("gloo", meeting, rank=rank, world_size=job.processes, timeout=PATIENCE)
     while run.step not in (job.steps, stop_after):
         run.train_step()
     dist.destroy_process_group()
