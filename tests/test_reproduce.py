@@ -88,7 +88,7 @@ def test_a_sample_depends_on_its_seed_and_has_each_record_once():
     ("change", "told"),
     [
         ({"data_fingerprint": "0" * 64}, "the data of digits here are not those of the record"),
-        ({"suite_version": 7}, "suite offline has version 1 here, and 7 in the record"),
+        ({"suite_version": 7}, "suite offline has version 2 here, and 7 in the record"),
     ],
 )
 def test_other_inputs_are_one_line(specs, tmp_path, change, told):

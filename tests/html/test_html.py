@@ -339,7 +339,7 @@ def test_an_accuracy_below_the_axis_lies_on_its_line_with_its_number(browser, tm
     values = frame(accuracies)
     (tmp_path / "three.html").write_text(render(values, comparable(values), tables(values)))
     watched = Watched(browser, tmp_path / "three.html")
-    shown = drawn(watched, OFFLINE)
+    shown = drawn(watched, "offline version 2: image, vit_nano")
     low, high = shown.locator(".plot").evaluate("plot => plot.layout.yaxis.range")
     places = {name: place for name, (_, place, _) in points(shown).items()}
     assert places == {"lora": 95, "norm": 95, "linear": pytest.approx(low)} and 90 < low < 95 < high

@@ -43,7 +43,7 @@ CHANGES: dict[str, Callable[[Spec], dict[str, Any]]] = {
     "compile": lambda spec: {"recipe": replace(spec.recipe, compile=True)},
     "statistics": lambda spec: {"recipe": replace(spec.recipe, frozen_batchnorm="adapt")},
     "resample": lambda spec: {"recipe": replace(spec.recipe, resample=True)},
-    "version of the suite": lambda spec: {"suite_version": 2},
+    "version of the suite": lambda spec: {"suite_version": spec.suite_version + 1},
     "kind of the task": lambda spec: {"kind": "segmentation"},
     "masked": lambda spec: {"recipe": replace(spec.recipe, masked=True)},
     "options": lambda spec: {"config": replace(spec.config, lr=0.5)},

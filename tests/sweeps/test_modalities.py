@@ -32,7 +32,7 @@ def test_an_image_method_on_point_tasks_is_one_line(monkeypatch, complaint):
     monkeypatch.setattr(LoRA, "modalities", frozenset({"image"}))
     assert complaint(run.main, "--methods", "lora", "--tasks", *POINTS, "--dry-run") == (
         "method 'lora' works only on image, but the tasks asked for (solids, solids_hard) have points; "
-        "its tasks in suite offline: digits, texture, orientation, count, location"
+        "its tasks in suite offline: digits, fashion, texture, orientation, count, location"
     )
 
 

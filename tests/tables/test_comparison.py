@@ -11,7 +11,7 @@ from tests.support.made_records import ACCURACY, frame
 
 def test_a_clear_difference_has_its_pairs_and_a_verdict():
     lines = comparison.lines(frame(ACCURACY), "linear", "lora")
-    assert lines[0] == "offline: image, vit_nano: linear against lora"
+    assert lines[0] == "offline version 2: image, vit_nano: linear against lora"
     assert lines[1] == "  pairs: 6, of tasks digits, count and seeds 0, 1, 2"
     assert lines[2] == "  linear wins 0, ties 0, loses 6"
     # (0.20 + 0.21 + 0.22) / 3 on digits, (0.20 + 0.17 + 0.26) / 3 on count
@@ -43,8 +43,8 @@ def test_one_seed_gives_no_interval_and_no_verdict():
 def test_groups_that_cannot_be_compared_have_one_line_with_the_reason():
     apart = {("lora", "digits"): [0.9, 0.8], ("linear", "count"): [0.3, 0.2], ("lora", "solids"): [0.5]}
     assert comparison.lines(frame(apart), "lora", "linear") == [
-        "offline: image, vit_nano: not compared, lora and linear have no task and seed in common",
-        "offline: points, point_nano: not compared, there are no runs of linear",
+        "offline version 2: image, vit_nano: not compared, lora and linear have no task and seed in common",
+        "offline version 2: points, point_nano: not compared, there are no runs of linear",
     ]
 
 
@@ -62,7 +62,7 @@ def test_a_method_may_stand_for_its_only_row():
 def test_a_method_with_several_rows_needs_the_name_of_one():
     several = with_ranks(16, 2)
     assert comparison.lines(several, "lora", "linear") == [
-        "offline: image, vit_nano: not compared, 'lora' may mean lora rank=16, lora rank=2"
+        "offline version 2: image, vit_nano: not compared, 'lora' may mean lora rank=16, lora rank=2"
     ]
     assert comparison.lines(several, "lora rank=2", "linear")[0].endswith("lora rank=2 against linear")
 

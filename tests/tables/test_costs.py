@@ -56,7 +56,7 @@ def test_costs_are_medians_over_runs_in_the_units_of_their_columns():
 
 def test_the_table_of_costs_names_its_device_and_marks_no_best_cell():
     _, table = tables(measured())
-    assert table.title == "offline: what runs cost, image, vit_nano"
+    assert table.title == "offline version 2: what runs cost, image, vit_nano"
     assert table.notes[-1] == "Measured on cpu: one, threads 2, float32."
     assert table.values.isna().all(axis=None)
 
@@ -86,6 +86,6 @@ def test_searches_have_a_table_of_their_cost():
     ]
     both = pd.concat([frame(ACCURACY), found.assign(report=list(map(json.dumps, reports)))], ignore_index=True)
     _, table = tables(both)
-    assert table.title == "offline: what searches cost, image"
+    assert table.title == "offline version 2: what searches cost, image"
     assert list(table.cells.index) == ["norm on digits"]
     assert list(table.cells.loc["norm on digits"]) == ["2", "300", "0", "112", "0", "60", "1,000", "71.5"]

@@ -18,7 +18,13 @@ def test_a_line_has_the_numbers_of_one_method_on_one_task():
         (method, task) for method in ("linear", "lora") for task in ("digits", "count", "mean")
     ]
     line = table.set_index(["method", "task"]).loc[("lora", "digits")]
-    about = {"table": 1, "suite": "offline", "modality": "image", "backbone": "vit_nano", "metric": "accuracy"}
+    about = {
+        "table": 1,
+        "suite": "offline version 2",
+        "modality": "image",
+        "backbone": "vit_nano",
+        "metric": "accuracy",
+    }
     params = {"method_params": 100, "head_params": 10, "backbone_params": 1000}
     assert about.items() <= line.to_dict().items() and params.items() <= line.to_dict().items()
     # 92 +- 2 of three seeds: half the interval is 4.303 x 2 / sqrt(3)
