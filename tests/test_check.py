@@ -26,7 +26,7 @@ CHECKS = ("written", "here", "wiring", "copy", "plausible")
 
 @pytest.fixture
 def ours(tmp_path):
-    """A results folder with three seeds of some methods on a task: committed records of one seed, and made-up accuracies."""
+    """A results folder with three seeds of some methods on a task: committed records, with made-up accuracies."""
     results = tmp_path / "ours"
     for path in (RESULTS / store.RUNS / "offline" / "digits").glob("[nsv]*-s0-*.json"):
         for seed, accuracy in enumerate((0.89, 0.90, 0.91)):

@@ -104,7 +104,7 @@ def test_frontier_the_highlighted_method_and_others_have_one_color_each(axis):
     assert {line.get_marker() for line in drawn.lines if line.get_xydata().shape == (1, 2)} == {"o", "_"}  # and caps
 
 
-@pytest.mark.parametrize("study", ["", "tuned", "realdata"])
+@pytest.mark.parametrize("study", ["", "realdata"])
 def test_no_name_of_the_committed_plots_is_missing_or_covered(study, root, tmp_path, monkeypatch):
     made = []
     monkeypatch.setattr(drawing, "write", lambda figure, name, out: made.append(figure) or [])

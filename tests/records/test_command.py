@@ -16,8 +16,7 @@ ROOT = Path(__file__).parents[2] / "results"
 FOLDERS = (
     "runs/offline/digits",
     "runs/offline/solids",
-    "tuned/runs/offline/count",
-    "adapterx_ablation/runs/offline/digits",
+    "realdata/runs/realdata-pets37/pets37",
 )
 
 

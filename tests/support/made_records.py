@@ -34,6 +34,6 @@ def frame(accuracy: dict[tuple[str, str], list[float]], **asked: object) -> pd.D
     for (method, task), values in accuracy.items():
         seeds = tuple(range(len(values)))
         specs = sweep.specs(sweep.Sweep(methods=(method,), tasks=(task,), seeds=seeds, **asked), "float32")  # type: ignore[arg-type]
-        params = {"lora": 100, "linear": 0, "norm": 50, "fact_tk": 70}[method]
+        params = {"lora": 100, "linear": 0, "norm": 50, "fact_tk": 70, "adapterx": 80}[method]
         records += [record(spec, value, params) for spec, value in zip(specs, values, strict=True)]
     return reader.to_frame(records)
