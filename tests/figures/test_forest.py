@@ -48,6 +48,6 @@ def test_an_ablation_has_a_forest_plot_in_place_of_ranks_and_the_pareto_plot(abl
 def test_other_rows_are_no_ablation(ablation):
     heads = ablation[ablation["spec.config"].map(lambda config: json.loads(config)["heads"] == 1)]
     another = ablation.assign(**{"spec.method": ablation["spec.method"].where(ablation["spec.seed"] > 0, "lora")})
-    for frame in (heads, another):
-        assert [group for group in comparable(frame) if forest.changed(group)] == []
+    for runs in (heads, another):
+        assert [group for group in comparable(runs) if forest.changed(group)] == []
     assert all(map(forest.changed, comparable(ablation)))
