@@ -9,7 +9,7 @@ from methods.errors import check
 
 EXAMPLES = {
     "does the offline suite rank methods as VTAB-1K does?": "--suite offline --published vtab1k",
-    "the same for the runs of a folder": "--results try --published vtab1k",
+    "the correlation over some methods alone": "--published vtab1k --methods full linear adapter lora ssf convpass",
 }
 
 
@@ -24,6 +24,9 @@ def parser() -> argparse.ArgumentParser:
     add_results(read, "folder that holds the records; the page and the figure are written below it")
     read.add_argument("--suite", metavar="NAME", help="only the runs of this suite (default: every suite)")
     read.add_argument("--published", metavar="SUITE", required=True, help="suite of the published numbers")
+    read.add_argument(
+        "--methods", nargs="+", metavar="NAME", help="only these methods; then the page and the figure are not written"
+    )
     add_highlight(p.add_argument_group("what to show"))
     return p
 
@@ -34,17 +37,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     from benchmarks.sweeps import report
     from benchmarks.tables import published as beside
+    from benchmarks.tables.listing import chosen
     from benchmarks.tables.reader import load, ours
     from benchmarks.tables.rows import comparable
     from benchmarks.tables.validity import FEWEST, agreements
 
     beside.check(args.published)
-    made = agreements(comparable(ours(load(args.results, args.suite, shared=True))), args.published)
+    frame = ours(load(args.results, args.suite, shared=True))
+    if args.methods:
+        frame = chosen(frame, {"method": args.methods})
+    made = agreements(comparable(frame), args.published)
     few = f"no comparable runs in {args.results} have {FEWEST} methods in common with the numbers of {args.published}"
     check(bool(made), f"{few}; run more methods that are in its published table")
-    written = report.write_validity(made, args.results, args.highlight)
     for one in made:
         print(f"{one.title}\n{one.summary()}\n")
+    if args.methods:
+        return 0
+    written = report.write_validity(made, args.results, args.highlight)
     print("written: " + ", ".join(map(str, written)))
     next_step("open", written[0])
     return 0
