@@ -115,10 +115,12 @@ def test_what_cannot_be_is_told(changes, fault, told, ours, tmp_path, capsys):
     assert found == [fault] and told in out
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_no_seed_of_ours_is_implausible_beside_the_others(seed, committed):
-    given, others = ([r for r in committed if (r["spec"]["seed"] == seed) == one] for one in (True, False))
-    assert plausible.faults(given, others) == ([], 142, 0)
+def test_no_seed_of_ours_is_implausible_beside_the_others(committed):
+    for seed in {r["spec"]["seed"] for r in committed}:
+        given, others = ([r for r in committed if (r["spec"]["seed"] == seed) == one] for one in (True, False))
+        faults, judged, unjudged = plausible.faults(given, others)
+        assert (faults, judged + unjudged) == ([], len(given))  # one record of each method and task
+        assert (judged > 0) == bool(others)
 
 
 def test_what_a_stage_left_is_counted_as_the_record_tells(committed, tmp_path, capsys):

@@ -30,7 +30,7 @@ def test_the_leaderboard_shows_its_tables_and_names_every_file(results, capsys):
     others = {results / name for name in ("runs.parquet", "costs.csv", "searches.csv")}
     assert written == {*tables, *plots, *others}
     assert all(path.stat().st_size for path in written)
-    assert "offline: image, vit_nano" in out
+    assert "offline version 2: image, vit_nano" in out
 
 
 @EACH

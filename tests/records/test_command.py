@@ -13,11 +13,7 @@ from benchmarks.records.command import command
 from benchmarks.sweeps import arguments, sweep
 
 ROOT = Path(__file__).parents[2] / "results"
-FOLDERS = (
-    "runs/offline/digits",
-    "runs/offline/solids",
-    "realdata/runs/realdata-pets37/pets37",
-)
+FOLDERS = ("runs/offline/digits", "runs/offline/solids")
 
 
 def asked(text: str) -> list[str]:

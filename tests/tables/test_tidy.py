@@ -46,4 +46,4 @@ def test_costs_are_plain_numbers_with_units_in_their_names(root):
     table = pd.read_csv(root / "results" / "costs.csv")
     assert {"task_file_bytes", "train_seconds", "latency_ms_merged", "flops_per_image_training"} <= set(table)
     assert table.select_dtypes("number").shape[1] == table.shape[1] - 7
-    assert set(pd.read_csv(root / "results" / "searches.csv")["method"]) == {"noah [a]"}
+    assert set(pd.read_csv(root / "results" / "searches.csv")["method"]) == {"glora [a]", "noah [b]"}

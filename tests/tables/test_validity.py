@@ -67,7 +67,7 @@ def test_published_means_are_those_of_the_cells_before_those_as_printed(committe
 def test_our_means_are_those_of_the_leaderboard(committed, root):
     (one,) = committed
     head, _, *rows = (root / "results" / "leaderboard.md").read_text().splitlines()[2:]
-    (full,) = (row for row in rows if row.startswith("| full "))
+    full = next(row for row in rows if row.startswith("| full "))
     names, cells = ([cell.strip(" *") for cell in line.split("|")] for line in (head, full))
     printed = dict(zip(names, cells, strict=True))
     assert f"{one.methods.loc['full', 'ours']:.1f}" == printed["group mean"].split()[0]
