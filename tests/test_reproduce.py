@@ -2,22 +2,22 @@
 
 import math
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import reproduce
+from benchmarks import reproduce, suites
 from benchmarks.executors import local
 from benchmarks.executors.place import Listeners, Place
 from benchmarks.records import store
 from benchmarks.sweeps import reproduction
 from methods import METHODS
 from methods.errors import UserError
+from tests.support import quick_suite
 from tests.support.edited import edit
 from tests.support.made_records import record
 
-QUICK = store.records(Path(__file__).with_name("quick"))  # one short run of every method
+QUICK = store.records(quick_suite.FOLDER)  # one short run of every method
 PLACE = Place(executor="local", device=torch.device("cpu"), workers=1)
 
 
@@ -104,6 +104,7 @@ def test_a_short_run_of_every_method_is_committed():
 
 
 @pytest.mark.parametrize("one", QUICK, ids=[one["spec"]["method"] for one in QUICK])
-def test_the_committed_short_run_of_a_method_comes_out_again(one, tmp_path, one_thread):
+def test_the_committed_short_run_of_a_method_comes_out_again(one, tmp_path, one_thread, monkeypatch):
+    monkeypatch.setattr(suites, "SUITES", suites.SUITES | quick_suite.ENTRY)
     again = reproduction.repeat(one, reproduction.spreads([one])[one["key"]], tmp_path)
     assert again.verdict in ("equal", "within")

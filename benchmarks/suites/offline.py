@@ -61,9 +61,12 @@ _TASKS = (
 
 
 @cache
-def arrays(task: str) -> dict[str, Split]:
-    """Inputs and labels of every split of a task: the same bytes on every machine."""
-    sizes = SIZES[_modality(task)]
+def arrays(task: str, sizes: tuple[int, ...] = ()) -> dict[str, Split]:
+    """Inputs and labels of every split of a task: the same bytes on every machine.
+
+    ``sizes`` are the samples per split, if not those of the suite.
+    """
+    sizes = sizes or SIZES[_modality(task)]
     x, y = GENERATORS[task](sizes)
     edges = np.cumsum(sizes)[:-1]
     return dict(zip(SPLITS, zip(np.split(x, edges), np.split(y, edges), strict=True), strict=True))
