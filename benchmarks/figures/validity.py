@@ -1,14 +1,12 @@
-"""The scatter of external validity: what papers print for each method, against what our runs give."""
+"""The scatter of external validity: the place of each method by published numbers, against its place here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
-import pandas as pd
 from matplotlib.axes import Axes
 
 from benchmarks.cli import HIGHLIGHT
@@ -16,18 +14,17 @@ from benchmarks.figures import drawing, names
 from benchmarks.figures.names import Name
 from benchmarks.tables.validity import Agreement
 
-LOOK: dict[str, Any] = {"fmt": "o", "markersize": 5, "capsize": 2.5, "elinewidth": 0.8}
-MARGIN = 0.12  # of the range of the points, on each side of an axis
+MARGIN = 1.5  # places beyond the first and the last
 
 
 def write(made: Sequence[Agreement], out: Path, highlight: str = HIGHLIGHT) -> list[Path]:
     """Write validity.png, .svg and .pdf into ``out``, with one panel per agreement.
 
-    Both axes are accuracies in percent. The method ``highlight`` stands out. Returns the paths.
+    Both axes are places; the best are at the top right. The method ``highlight`` stands out. Returns the paths.
     """
     matplotlib.use("Agg")
     with plt.rc_context(drawing.STYLE):
-        figure, axes = plt.subplots(1, len(made), figsize=(6.5 * len(made), 6), layout="constrained", squeeze=False)
+        figure, axes = plt.subplots(1, len(made), figsize=(6.5 * len(made), 6.4), layout="constrained", squeeze=False)
         for axis, one in zip(axes[0], made, strict=True):
             _points(axis, one, highlight)
         figure.draw_without_rendering()  # computes the layout, which must be fixed before names are placed
@@ -38,24 +35,22 @@ def write(made: Sequence[Agreement], out: Path, highlight: str = HIGHLIGHT) -> l
 
 
 def _points(axis: Axes, made: Agreement, highlight: str) -> None:
-    rho, low, high = made.spearman
-    for name, row in made.methods.iterrows():
-        error = None if pd.isna(row["low"]) else (row["high"] - row["low"]) / 2
-        axis.errorbar(row["theirs"], row["ours"], yerr=error, color=drawing.ink(name == highlight), **LOOK)
-    axis.margins(MARGIN)
-    axis.grid(True, color="0.93", zorder=0)
-    axis.set_axisbelow(True)
+    (rho, low, high), last = made.spearman, len(made.methods)
+    inks = [drawing.ink(name == highlight) for name in made.methods.index]
+    axis.plot([1, last], [1, last], color="0.85", linewidth=1, zorder=0)  # here the places are equal
+    axis.scatter(made.places["theirs"], made.places["ours"], s=26, color=inks)
+    axis.set(xlim=(last + MARGIN, 1 - MARGIN), ylim=(last + MARGIN, 1 - MARGIN))
     axis.set_title(drawing.plain(made.title), loc="left", pad=18)
-    note = f"Spearman {rho:.2f} ({low:.2f} to {high:.2f}) over {len(made.methods)} methods; bars: 95 % over seeds"
+    note = f"Spearman {rho:.2f} ({low:.2f} to {high:.2f}) over {last} methods; on the line, the places are equal"
     axis.text(0, 1.02, note, transform=axis.transAxes, va="bottom", fontsize=7.5, color="0.4")
-    axis.set_xlabel(drawing.plain(f"published on {made.suite}, {made.backbone}: mean accuracy in percent"))
-    axis.set_ylabel("here: mean accuracy in percent")
+    axis.set_xlabel(drawing.plain(f"place on {made.suite}, published for {made.backbone} (1: best)"))
+    axis.set_ylabel("place here (1: best)")
+    for one in (axis.xaxis, axis.yaxis):
+        one.set_ticks([1, *range(5, last + 1, 5)])
 
 
 def _names(axis: Axes, made: Agreement, highlight: str) -> None:
-    rows = made.methods
-    spots = list(zip(rows["theirs"], rows["ours"], strict=True))
-    lines = [((row["theirs"], row["low"]), (row["theirs"], row["high"])) for _, row in rows.dropna().iterrows()]
-    axis.set(xlim=axis.get_xlim(), ylim=axis.get_ylim())
-    inks = [drawing.ink(name == highlight, text=True) for name in rows.index]
-    names.write(axis, [Name(*each) for each in zip(rows.index, spots, inks, strict=True)], spots, lines)
+    places = made.places
+    spots = list(zip(places["theirs"], places["ours"], strict=True))
+    inks = [drawing.ink(name == highlight, text=True) for name in places.index]
+    names.write(axis, [Name(*each) for each in zip(places.index, spots, inks, strict=True)], spots, [])

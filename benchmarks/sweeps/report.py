@@ -74,7 +74,7 @@ def write_validity(made: Sequence[Agreement], results: Path, highlight: str = HI
     """Write our rankings beside the published one: published/validity.md and a figure below ``results``."""
     folder = results / beside.FOLDER
     drawn = validity.write(made, folder, highlight)
-    parts = [f"# External validity\n\n![Published accuracy against ours, by method]({drawn[0].name})"]
+    parts = [f"# External validity\n\n![The place of every method by published accuracy, and here]({drawn[0].name})"]
     for one in made:
         parts += [one.summary(), to_markdown(agreement.table(one))]
     command = f"python -m benchmarks.validity --published {made[0].suite}"
