@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     import torch
 
-    from benchmarks.pretext.pretraining import Pretraining, pretrain
+    from benchmarks.pretext.course import Pretraining
+    from benchmarks.pretext.pretraining import pretrain
     from benchmarks.records.spec import SEEDS
 
     sizes = {"samples": (1, MOST_SAMPLES), "batch_size": (1, MOST_BATCH), "processes": (1, arguments.THREADS)}

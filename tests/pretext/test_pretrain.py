@@ -1,6 +1,11 @@
 """Pretraining: samples repeat for a seed, a resumed run ends with the same bits, and a mistake is one line."""
 
 import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -12,11 +17,11 @@ from safetensors.torch import load_file
 
 from benchmarks import pretrain
 from benchmarks.backbones import EMBEDDED, WEIGHTS, source
-from benchmarks.pretext import images, points, pretraining
+from benchmarks.pretext import course, images, points, pretraining
 from methods.errors import UserError
 
 CPU = torch.device("cpu")
-JOB = pretraining.Pretraining(name="vit_nano", samples=16, batch_size=4, lr=1e-3, seed=0)
+JOB = course.Pretraining(name="vit_nano", samples=16, batch_size=4, lr=1e-3, seed=0)
 BOTH = pytest.mark.parametrize(("pretext", "shape"), [(images, (6, 3, 32, 32)), (points, (6, 256, 3))])
 
 
@@ -53,7 +58,7 @@ def test_a_resumed_run_gives_the_same_weights(name, tmp_path, same_state):
 
 
 def test_images_are_normalised_as_in_the_pretraining(tmp_path):
-    run, seen = pretraining.Run(JOB, tmp_path, CPU), []
+    run, seen = course.Course(JOB, tmp_path, CPU), []
     run.backbone.patch_embed.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     run.train_step()
     stated = source("vit_nano")
@@ -94,7 +99,7 @@ def test_processes_draw_their_own_share_and_average_their_gradients(tmp_path, mo
     job = replace(JOB, processes=2)
     pretraining.pretrain(job, tmp_path / "two", CPU, stop_after=1)
     state = torch.load(tmp_path / "two" / "vit_nano.checkpoint", weights_only=True)
-    first, second = (pretraining.Run(job, tmp_path / "none", CPU, rank) for rank in range(2))
+    first, second = (course.Course(job, tmp_path / "none", CPU, rank) for rank in range(2))
 
     def average() -> None:
         x, targets = second._draw(1, 2)
@@ -108,6 +113,22 @@ def test_processes_draw_their_own_share_and_average_their_gradients(tmp_path, mo
     assert same_state(state["backbone"], first.backbone.state_dict())
     pretraining.pretrain(job, tmp_path / "two", CPU)  # and is continued
     assert (tmp_path / "two" / "vit_nano.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_every_process_with_one_line(tmp_path, root):
+    argv = ["point_nano", "--samples", "400000", "--processes", "2", "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "benchmarks.pretrain", *argv]
+    process = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    children = f"/proc/{process.pid}/task/{process.pid}/children"
+    while not Path(children).read_text().split():
+        time.sleep(0.1)
+    started = [int(child) for child in Path(children).read_text().split()]
+    time.sleep(10)  # both train by now
+    os.killpg(process.pid, signal.SIGINT)
+    told = process.communicate(timeout=60)[1]
+    assert (process.returncode, told.count("\n"), told[:19]) == (130, 1, "error: interrupted."), told
+    assert not any(file.read_bytes() for child in started if (file := Path(f"/proc/{child}/cmdline")).exists())
 
 
 def test_processes_that_cannot_share_a_batch_are_refused(capsys):
