@@ -18,6 +18,7 @@ from benchmarks.figures.names import Line, Name
 from benchmarks.tables.headings import heading
 from benchmarks.tables.intervals import means
 from benchmarks.tables.rows import in_figures
+from benchmarks.tables.summary import FEWEST_SEEDS
 
 MOST_NAMED = 25  # of more points, only those of the frontier and the highlighted ones have a name and an interval
 WIDTH, AXIS, LEFT, RIGHT, TOP, BOTTOM = 9.6, 4.6, 0.68, 0.1, 0.5, 0.48  # inches: a panel and the margins of its axes
@@ -48,11 +49,15 @@ class Panel:
 
 
 def points(frame: pd.DataFrame, highlight: str = HIGHLIGHT) -> list[Point]:
-    """Make one point per row of comparable runs, from the seeds that have every task."""
-    mean, half, _ = means(frame)
+    """Make one point per row of comparable runs, from the seeds that have every task.
+
+    With two to four seeds, a point has no interval: so few say too little about other seeds.
+    """
+    mean, half, counts = means(frame)
+    half = half.where((counts == 1) | (counts >= FEWEST_SEEDS))
     rows = frame.groupby("row")
     found = pd.DataFrame({"params": rows["params.method"].mean(), "mean": mean.iloc[:, 0]})
-    found["error"] = half.iloc[:, 0].fillna(0.0)  # a single seed by a metric that is no share of samples has none
+    found["error"] = half.iloc[:, 0].fillna(0.0)  # nor has a single seed by a metric that is no share of samples
     chosen = rows["spec.method"].first() == highlight
     found["highlighted"] = chosen & (not chosen.all())  # where all rows are of this method, none stands out
     return [Point(str(row), *values) for row, *values in found.dropna().itertuples()]
