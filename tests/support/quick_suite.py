@@ -1,8 +1,8 @@
-"""The suite of the committed short runs: ``digits`` and ``solids`` of the offline suite, with a tenth of the samples.
+"""The suite of the committed short runs: ``digits`` and ``solids`` of the offline suite, with fewer samples.
 
     python -m tests.support.quick_suite
 
-makes the records in tests/quick anew, of every method that has none.
+makes a record in tests/quick for every method that has none.
 """
 
 import sys
@@ -16,7 +16,7 @@ from benchmarks.files.contents import digest
 from benchmarks.suites import offline
 
 FOLDER = Path(__file__).parents[1] / "quick"
-SIZES = (64, 16, 200)
+SIZES = (64, 16, 200)  # train, val and test
 TASKS = {name: offline.SUITE.tasks[name] for name in ("digits", "solids")}
 
 
