@@ -1,5 +1,6 @@
 """Fixtures that many tests share. No test tracks its runs or sees a cache of earlier runs, unless it asks for that."""
 
+import gc
 import os
 import resource
 import tempfile
@@ -25,6 +26,17 @@ ROOT = Path(__file__).parents[1]
 State = Mapping[str, Tensor]
 Complaint = Callable[..., str]
 Specs = Callable[..., list[Spec]]
+
+
+def pytest_collection_finish() -> None:
+    """Garbage collections during the tests leave out what is there before them: modules and thousands of tests."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """At its end the interpreter looks for garbage everywhere again."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
