@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from benchmarks.files.pictures import load as load_images
     from benchmarks.tables.reader import load as load_records
-    from benchmarks.training.model import load as load_model
+    from benchmarks.training.task_files import load as load_model
 
 __version__ = "0.1.0"
 __all__ = ["load_images", "load_model", "load_records"]
 PLACES = {
     "load_images": "benchmarks.files.pictures",
-    "load_model": "benchmarks.training.model",
+    "load_model": "benchmarks.training.task_files",
     "load_records": "benchmarks.tables.reader",
 }
 

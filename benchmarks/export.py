@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check(twice, f"--timm-dir and --peft both name {args.peft}; give two folders")
     tuned, spec = _petl(args) if args.from_petl else _run(args)
     from benchmarks.files.writing import write_atomic
-    from benchmarks.training import export, model
+    from benchmarks.training import export, task_files
 
     if args.peft:
         from methods.formats import hf_layout
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, content in hf_layout.contents(tuned.method, tuned.backbone, tuned.head, card).items():
             write_atomic(args.peft / name, content)
     if args.task:
-        model.save(tuned, spec, args.task)
+        task_files.save(tuned, spec, args.task)
     loads = _write_merged(tuned, spec, args) if args.out or args.timm_dir else []
     if args.onnx or args.torch_export:
         _write_graphs(tuned, spec, args)
@@ -142,10 +142,10 @@ def _run(args: argparse.Namespace) -> tuple[Classifier, Spec]:
     from benchmarks.records import store
 
     path = store.task_file(args.results, args.run)  # before torch is imported: a wrong name is told at once
-    from benchmarks.training import export, model
+    from benchmarks.training import export, task_files
 
     merged = args.from_peft and export.with_adapter(path, args.from_peft)
-    return merged or (model.load(path), model.read(path)[0])
+    return merged or (task_files.load(path), task_files.read(path)[0])
 
 
 def _petl(args: argparse.Namespace) -> tuple[Classifier, Spec]:

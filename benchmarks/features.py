@@ -42,13 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.figures import features as pictures
     from benchmarks.records import store
     from benchmarks.records.spec import Spec
-    from benchmarks.training import model
+    from benchmarks.training import task_files
 
     spec = Spec.from_json(record["spec"])
     suite = suites.get(spec.suite).of_seed(spec.seed)
     per_point = suite.tasks[spec.task].kind.per_point
     check(not per_point, f"features of '{spec.task}' cannot be drawn by class: it has a label for every point")
-    tuned = model.load(store.adapter_path(store.folder(args.results, args.run), spec))
+    tuned = task_files.load(store.adapter_path(store.folder(args.results, args.run), spec))
     x, y = (values[:SAMPLES] for values in suite.load(spec.task, "test", frame=spec.backbone.frame))
     after = _pooled(tuned, x)
     tuned.method.detach()

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import __main__ as console
 from benchmarks.sweeps import sweep
-from benchmarks.training import model
+from benchmarks.training import model, task_files
 
 MANY = ",".join(map(str, range(1, 1001)))
 DEEP, BOMB = (
@@ -694,7 +694,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "latin.yaml").write_bytes(b"methods: caf\xe9")
     for name, task in {"linear": "digits", "points": "solids"}.items():
         (spec,) = sweep.specs(sweep.Sweep(methods=("linear",), tasks=(task,)), "float32")
-        model.save(model.build(spec), spec, made / f"{name}.safetensors")
+        task_files.save(model.build(spec), spec, made / f"{name}.safetensors")
     return made
 
 

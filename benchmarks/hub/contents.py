@@ -13,7 +13,7 @@ from benchmarks.hub import card
 from benchmarks.hub.names import CARD, CONFIG, MANIFEST, PLAIN, RECORD, TASK
 from benchmarks.records import evidence, store
 from benchmarks.records.spec import Spec
-from benchmarks.training import export, loading, model
+from benchmarks.training import export, loading, task_files
 from benchmarks.training.model import Classifier
 from methods.errors import UserError, check
 
@@ -31,11 +31,11 @@ def write(results: Path, run: str, repository: str, folder: Path, revision: str 
         UserError: there is no such run, or it has no record or no task file.
     """
     path, results = store.task_file(results, run), store.folder(results, run)
-    spec, state = model.read(path)
+    spec, state = task_files.read(path)
     record = store.read(_record(results, spec))
-    tuned = model.load(path)
+    tuned = task_files.load(path)
     there = replace(spec, backbone=replace(spec.backbone, name=parse(spec.backbone.name).elsewhere))
-    write_atomic(folder / TASK, model.packed(there, state))
+    write_atomic(folder / TASK, task_files.packed(there, state))
     record["spec"]["backbone"]["name"] = there.backbone.name
     write_atomic(folder / RECORD, json.dumps(evidence.seal(record), indent=1) + "\n")
     plain, reason = _write_plain(tuned, spec, folder)

@@ -14,7 +14,7 @@ from benchmarks.hub import contents
 from benchmarks.hub.names import MANIFEST, RECORD, TASK
 from benchmarks.records import evidence, store
 from benchmarks.records.spec import Spec
-from benchmarks.training import model
+from benchmarks.training import task_files
 from methods.errors import UserError, check
 
 
@@ -37,7 +37,7 @@ def place(files: Mapping[str, Path], results: Path, backbone: str | None) -> Spe
         UserError: the files are not of one run, the backbone's weights are missing or others, or the folder has other
             files of this run.
     """
-    spec, state = model.unpacked(files[TASK])
+    spec, state = task_files.unpacked(files[TASK])
     spec = _here(spec, backbone)
     record, task_file = store.record_path(results, spec), store.adapter_path(results, spec)
     content = read_text(files[RECORD])
@@ -46,7 +46,7 @@ def place(files: Mapping[str, Path], results: Path, backbone: str | None) -> Spe
     check(not there, f"{record} is another record of this run, and records are not replaced; give another --results")
     store.prepare(results)
     write_atomic(record, content)
-    write_atomic(task_file, model.packed(spec, state))
+    write_atomic(task_file, task_files.packed(spec, state))
     return spec
 
 

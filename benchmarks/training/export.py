@@ -18,7 +18,7 @@ from benchmarks.backbones.names import parse
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.spec import Recipe, Spec
 from benchmarks.suites import vtab1k
-from benchmarks.training import model
+from benchmarks.training import model, task_files
 from benchmarks.training.model import Classifier
 from methods.binary import Binary
 from methods.errors import UserError, check
@@ -144,7 +144,7 @@ def with_adapter(path: Path, folder: Path) -> tuple[Classifier, Spec]:
     Raises:
         UserError: a file cannot be read, or the adapter does not fit the backbone and the classes.
     """
-    spec, adapter = model.read(path)[0], hf_layout.read(folder)
+    spec, adapter = task_files.read(path)[0], hf_layout.read(folder)
     hint = spec.config if isinstance(spec.config, LoRAConfig) else LoRAConfig()
     spec = replace(spec, method="lora", config=hf_layout.fitting(adapter.pairs, hint))
     tuned = model.build(spec)

@@ -1,16 +1,10 @@
-"""Classifier: backbone, method and head as one model, which is saved as the few tensors that were trained."""
+"""Classifier: backbone, method and head as one model."""
 
 import copy
-import json
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Literal, Self, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
@@ -18,19 +12,14 @@ import methods
 from benchmarks import backbones, suites
 from benchmarks.backbones.parts import PartHead
 from benchmarks.files.frames import Frame, transform
-from benchmarks.files.places import check_plain
-from benchmarks.files.writing import write_atomic
-from benchmarks.records.evidence import check_labels
 from benchmarks.records.spec import Spec
 from benchmarks.suites.kinds import CLASSIFICATION, Kind, Segmentation
 from benchmarks.training import inputs
 from benchmarks.training.inputs import Samples
 from methods.backbone import Backbone
 from methods.base import Method
-from methods.errors import UserError, check
 
 ROUNDING = 1e-3  # how much merging may change the features, as a share of the largest one; rounding reaches 1e-4
-OF_RUN = re.compile(r"-s[0-9]+-([0-9a-f]{16})\.safetensors$")  # the name that a run gives to its task file
 UNCHANGED = ((0.0,), (1.0,))  # the mean and the standard deviation that leave an image as it is
 
 
@@ -222,91 +211,3 @@ def _head(kind: Kind, backbone: Backbone, method: Method, classes: int) -> nn.Mo
         width = cast(Any, backbone.module).num_features
         return PartHead(3 * width, 4 * width, len(kind.parts), classes)
     return backbones.make_head(backbone.module, backbone.head_hidden_size + method.extra_features, classes)
-
-
-def save(model: Classifier, spec: Spec, path: Path) -> int:
-    """Write the trained tensors, the spec that rebuilds the rest, and the names of the classes to a task file.
-
-    Returns the file's bytes.
-    """
-    content = packed(spec, _change_own(model.trained_state(), model.method.pack))
-    write_atomic(path, content)
-    return len(content)
-
-
-def packed(spec: Spec, state: dict[str, Tensor]) -> bytes:
-    """The bytes of a task file of these tensors, which ``unpacked`` reads."""
-    # one entry, because safetensors writes several in a random order, and equal runs must give equal bytes
-    metadata = {"spec": json.dumps(spec.to_json() | {"labels": spec.labels}, sort_keys=True)}
-    return to_bytes(state, metadata=metadata)
-
-
-def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
-    """The contents of a task file: the spec of its run, and the trained tensors.
-
-    Raises:
-        UserError: as in ``unpacked``, or the backbone has other weights on this machine.
-    """
-    spec, state = unpacked(path)
-    now = backbones.source(spec.backbone.name).sha256
-    if now != spec.backbone.sha256:
-        raise UserError(
-            f"{path} was trained on other weights of {spec.backbone.name}: their SHA-256 starts with "
-            f"{spec.backbone.sha256[:12]}, that of the weights here with {now[:12]}; use the original weights"
-        )
-    return spec, state
-
-
-def unpacked(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
-    """The contents of a task file, whose backbone need not be on this machine.
-
-    Raises:
-        UserError: the file is missing, is no task file or that of another run than its name says.
-    """
-    check_plain(path)
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata: dict[str, Any] = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot read task file {path}: {error}") from None
-    if "spec" not in metadata:
-        raise UserError(f"{path} is not a task file of this benchmark: its metadata has no 'spec'")
-    try:
-        values = json.loads(metadata["spec"])
-        labels = values.pop("labels", None) if isinstance(values, dict) else None
-        spec = Spec.from_json(values)
-        check_labels(labels, spec.classes)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"cannot read the spec in task file {path}: {error or type(error).__name__}") from None
-    named = OF_RUN.search(Path(path).name)
-    check(
-        named is None or named[1] == spec.key,
-        f"{path} holds another run than its name says: {spec}, key {spec.key}; put back the right file, or rename it",
-    )
-    return replace(spec, labels=labels and tuple(labels)), state
-
-
-def load(path: str | Path) -> Classifier:
-    """A trained model from its task file, in eval mode.
-
-    Raises:
-        UserError: the file is missing, is no task file, or does not fit the backbone and the method that it names.
-    """
-    spec, state = read(path)
-    model = build(spec)
-    expected = _change_own(model.trained_state(), model.method.pack)
-    if set(state) != set(expected):
-        differing = ", ".join(sorted(set(state) ^ set(expected)))
-        raise UserError(f"{path} does not hold what {spec.method} trains: missing or left over: {differing}")
-    model.load_state_dict(_change_own(state, model.method.unpack), strict=False)
-    return model.eval()
-
-
-def _change_own(
-    state: dict[str, Tensor], change: Callable[[dict[str, Tensor]], dict[str, Tensor]]
-) -> dict[str, Tensor]:
-    """Apply the method's ``pack`` or ``unpack`` to its own tensors, under the names that the method uses."""
-    own = {name.removeprefix("method."): tensor for name, tensor in state.items() if name.startswith("method.")}
-    others = {name: tensor for name, tensor in state.items() if not name.startswith("method.")}
-    return others | {f"method.{name}": tensor for name, tensor in change(own).items()}

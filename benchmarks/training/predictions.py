@@ -21,7 +21,7 @@ from benchmarks.files.frames import Frame
 from benchmarks.files.pictures import decode, without_warnings
 from benchmarks.records.spec import Spec
 from benchmarks.tables.formats import for_csv
-from benchmarks.training import model
+from benchmarks.training import task_files
 from methods.errors import check
 
 BATCH = 32
@@ -55,7 +55,7 @@ def predict(task_file: Path, given: Sequence[Path], topk: int | None, device: to
     Raises:
         UserError: the task file, a file or the number cannot be used; the message says why.
     """
-    spec, _ = model.read(task_file)
+    spec, _ = task_files.read(task_file)
     check(
         spec.kind == "classification",
         f"{spec} has a label for every point, and this verb tells one class per file; use predict of load_model",
@@ -64,7 +64,7 @@ def predict(task_file: Path, given: Sequence[Path], topk: int | None, device: to
     check(most <= spec.classes, f"--topk {topk} must be from 1 to {spec.classes}, the number of classes")
     frame = spec.backbone.frame
     paths = places.expand(given, layouts.ENDINGS if frame else CLOUDS)
-    classifier = model.load(task_file).to(device)
+    classifier = task_files.load(task_file).to(device)
     names = classifier.labels or tuple(map(str, range(spec.classes)))
     if classifier.labels is None:
         warn(f"{task_file} was written before names of classes were kept; classes are named by their numbers")

@@ -13,7 +13,7 @@ from benchmarks import suites
 from benchmarks.records import logits, store
 from benchmarks.records.spec import Epoch, Result, Spec
 from benchmarks.suites.kinds import CLASSIFICATION
-from benchmarks.training import evaluate, measure, model
+from benchmarks.training import evaluate, measure, model, task_files
 from benchmarks.training.environment import device_name, environment
 from benchmarks.training.feature_cache import FeatureCache
 from benchmarks.training.train import Load, Trainer
@@ -31,7 +31,7 @@ def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epo
     classifier = trainer.model
     cost = _train(trainer)
     report, params = _report(trainer), classifier.count()
-    params["task_file_bytes"] = model.save(classifier, spec, store.adapter_path(results, spec))
+    params["task_file_bytes"] = task_files.save(classifier, spec, store.adapter_path(results, spec))
     shown = trainer.load("train")[0][:VARYING].to(device)
     samples = shown[:2]
     cost |= _step_cost(trainer, shown if classifier.method.cost_varies else samples)

@@ -15,7 +15,7 @@ from benchmarks.backbones.point_models import MODELS, build_point
 from benchmarks.backbones.points import PointTransformer
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep, wiring
-from benchmarks.training import model
+from benchmarks.training import model, task_files
 from benchmarks.training.train import Trainer
 from methods.errors import UserError
 from tests.support.bait import Bait
@@ -219,9 +219,9 @@ def test_fresh_tokens_are_in_the_task_file(method, tmp_path):
     with torch.no_grad():
         for name in TOKENS:
             tuned.backbone.get_parameter(name).add_(1)
-    model.save(tuned, asked, tmp_path / "task.safetensors")
+    task_files.save(tuned, asked, tmp_path / "task.safetensors")
     with torch.inference_mode():
-        assert torch.equal(model.load(tmp_path / "task.safetensors")(clouds()), tuned.eval()(clouds()))
+        assert torch.equal(task_files.load(tmp_path / "task.safetensors")(clouds()), tuned.eval()(clouds()))
 
 
 @pytest.mark.parametrize("method", ["lora", "linear", "bitfit"])

@@ -13,6 +13,7 @@ from torch import nn
 import methods
 from benchmarks import backbones
 from benchmarks.training import model as models
+from benchmarks.training import task_files
 from methods.binary import BinaryLinear, from_bytes, one_bit, to_bytes
 from methods.errors import UserError
 from tests.support import loops, tiny
@@ -165,7 +166,7 @@ def test_task_file_holds_the_bits_and_comes_back(name, specs, tmp_path):
     torch.manual_seed(0)
     model = tiny.move(models.build(spec)).eval()
     state = model.trained_state()
-    size = models.save(model, spec, tmp_path / "task.safetensors")
+    size = task_files.save(model, spec, tmp_path / "task.safetensors")
     matrices = [tensor for key, tensor in state.items() if key.startswith("method.")]
     others = sum(tensor.nbytes for key, tensor in state.items() if not key.startswith("method."))
     content = sum(-(-matrix.numel() // 8) + 8 for matrix in matrices) + others
@@ -173,19 +174,19 @@ def test_task_file_holds_the_bits_and_comes_back(name, specs, tmp_path):
     assert content < size < content + 2048 + 200 * (2 * len(matrices) + 2)
     assert size < sum(matrix.nbytes for matrix in matrices) / 8
     x = torch.randn(2, 3, 32, 32)
-    loaded = models.load(tmp_path / "task.safetensors")
+    loaded = task_files.load(tmp_path / "task.safetensors")
     with torch.inference_mode():
         assert torch.equal(loaded(x), model(x))
-        models.save(loaded, spec, tmp_path / "again.safetensors")
-        assert torch.equal(models.load(tmp_path / "again.safetensors")(x), model(x))
+        task_files.save(loaded, spec, tmp_path / "again.safetensors")
+        assert torch.equal(task_files.load(tmp_path / "again.safetensors")(x), model(x))
     assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "task.safetensors").read_bytes()
 
 
 def test_task_file_of_another_layout_is_refused(specs, tmp_path):
     spec, plain = specs("bi_lora", "lora")
-    models.save(models.build(plain), spec, tmp_path / "task.safetensors")
+    task_files.save(models.build(plain), spec, tmp_path / "task.safetensors")
     with pytest.raises(UserError, match=r"does not hold what bi_lora trains: .*updates.0.updates.q.down.bits"):
-        models.load(tmp_path / "task.safetensors")
+        task_files.load(tmp_path / "task.safetensors")
 
 
 @pytest.mark.parametrize("shape", [(1,), (8,), (3, 5), (16, 4), (2, 3, 5)])

@@ -16,7 +16,7 @@ from benchmarks.sweeps import grid, sweep
 from benchmarks.tables import published as beside
 from benchmarks.tables.reader import to_frame
 from benchmarks.tables.rows import comparable
-from benchmarks.training import model
+from benchmarks.training import task_files
 from tests.support.layout_files import DG_COUNTS, write_imagenet_dg
 
 NAME, SHOTS = "imagenet_dg", 4
@@ -130,7 +130,7 @@ def test_one_training_gives_five_numbers(tmp_path, capsys):
         assert "kind" not in record["spec"] and found["test_samples"] == 6
         kept = logits.find(results, record)
         assert kept.files.tolist() == SUITE.files("imagenet", "test") and kept.hits == 6 * found["test"]
-        trained = model.load(store.adapter_path(results, Spec.from_json(record["spec"])))
+        trained = task_files.load(store.adapter_path(results, Spec.from_json(record["spec"])))
         for name, number in {**found["others"], "test": found["test"]}.items():
             x, y = SUITE.load("imagenet", name, frame=Frame(32))
             assert number == pytest.approx(float((trained.predict(x) == y).float().mean()), abs=1e-6), name
@@ -146,7 +146,7 @@ def test_masked_lets_only_the_classes_of_a_test_compete(tmp_path):
     results = tmp_path / "results"
     assert run.main([*RUN, "masked=true", "--results", str(results), "--methods", "linear"]) == 0
     (record,) = store.records(results)
-    trained = model.load(store.adapter_path(results, Spec.from_json(record["spec"])))
+    trained = task_files.load(store.adapter_path(results, Spec.from_json(record["spec"])))
     for name, own in (("a", [0, 2]), ("r", [1, 2])):
         x, y = SUITE.load("imagenet", name, frame=Frame(32))
         with torch.inference_mode():

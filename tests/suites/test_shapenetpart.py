@@ -16,7 +16,7 @@ from benchmarks.records.spec import Spec
 from benchmarks.suites import shapenetpart
 from benchmarks.suites.shapenetpart import FOLDER, KIND, NAME
 from benchmarks.sweeps import estimate, sweep
-from benchmarks.training import model
+from benchmarks.training import task_files
 from tests.support.layout_files import write_parts
 
 SUITE = suites.get("shapenetpart")
@@ -146,7 +146,7 @@ def test_runs_work_from_end_to_end(tmp_path, capsys, complaint):
         assert record["params"]["head"] == head_of_nano()
         spec = Spec.from_json(record["spec"])
         assert spec.key == record["key"]
-        trained = model.load(store.adapter_path(results, spec))
+        trained = task_files.load(store.adapter_path(results, spec))
         x, y = SUITE.load(NAME, "test", frame=None)
         with torch.inference_mode():
             judged = KIND.judge(trained(x), y)

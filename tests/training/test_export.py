@@ -24,7 +24,7 @@ from benchmarks.files.frames import Frame
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
-from benchmarks.training import model
+from benchmarks.training import model, task_files
 from benchmarks.training.export import with_adapter
 from methods.formats import hf_layout
 from methods.lora import LoRA
@@ -54,7 +54,7 @@ def saved(folder: Path, method: str, task: str = "digits", **asked: Any) -> tupl
                 parameter += torch.randn_like(parameter) * 0.02
         logits = tuned(inputs(task, spec.backbone.image_size or 0))
     path = store.adapter_path(folder, spec)
-    model.save(tuned, spec, path)
+    task_files.save(tuned, spec, path)
     return path, logits, spec
 
 
@@ -202,7 +202,7 @@ def test_a_point_checkpoint_loads_into_the_point_transformer_and_its_head(method
 def test_a_checkpoint_is_a_backbone_to_tune_again(task, name, method, tmp_path):
     path, _, _ = saved(tmp_path, method, task)
     exported(path, tmp_path)
-    merged = model.load(path)
+    merged = task_files.load(path)
     merged.method.merge()
     again = backbones.build(f"{name}@{tmp_path / 'm.safetensors'}")
     with torch.inference_mode():
@@ -291,7 +291,7 @@ def test_an_adapter_comes_back_as_a_task_file(task, tmp_path):
     for run in (path, other):  # the run may be of another method
         assert export.main([str(run), "--from-peft", folder, "--task", str(out)]) == 0
         assert all(torch.equal(value, load_file(path)[name]) for name, value in load_file(out).items())
-        assert_same(model.load(out), inputs(task), expected)
+        assert_same(task_files.load(out), inputs(task), expected)
 
 
 def test_an_adapter_of_other_classes_is_refused(tmp_path, complaint, capsys):

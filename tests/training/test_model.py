@@ -1,15 +1,12 @@
 """Classifier: what trains, what is saved, what comes back."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from benchmarks.records.spec import Spec
-from benchmarks.training import model, prefix
-from methods.errors import UserError
+from benchmarks.training import model, prefix, task_files
 from methods.lora import LoRA
 
 Specs = Callable[..., list[Spec]]
@@ -35,8 +32,8 @@ def trained(spec: Spec) -> model.Classifier:
 def test_a_loaded_model_computes_the_same_bits(method, task, specs, tmp_path):
     (spec,) = specs(method, tasks=(task,))
     tuned, path = trained(spec), tmp_path / "task.safetensors"
-    assert model.save(tuned, spec, path) == path.stat().st_size
-    loaded, x = model.load(path), inputs(spec, 4)
+    assert task_files.save(tuned, spec, path) == path.stat().st_size
+    loaded, x = task_files.load(path), inputs(spec, 4)
     with torch.inference_mode():
         assert torch.equal(loaded(x), tuned(x))
     assert torch.equal(loaded.predict(x), tuned(x).argmax(dim=1))
@@ -84,9 +81,9 @@ def test_adapted_statistics_follow_the_batches_and_come_back_from_the_task_file(
     tuned.train()(x)
     torch.testing.assert_close(first[1].running_mean, 0.9 * before + 0.1 * seen[0].mean(dim=(0, 2)))
     assert (tuned.eval().count()["method"], prefix.unchanged_blocks(tuned)) == (0, 0)  # no block can be kept
-    model.save(tuned, spec, path)
+    task_files.save(tuned, spec, path)
     with torch.inference_mode():
-        assert torch.equal(model.load(path)(x), tuned(x))
+        assert torch.equal(task_files.load(path)(x), tuned(x))
 
 
 def test_a_merged_model_is_a_copy_that_computes_the_same(specs):
@@ -109,34 +106,3 @@ def test_a_merge_that_changes_the_features_does_not_count(task, specs, monkeypat
     monkeypatch.setattr(LoRA, "merge", LoRA.remove_hooks)  # it forgets the updates
     merged = tuned.merged(x)
     assert torch.equal(merged(x), before) and not merged.method.folded
-
-
-def test_a_task_file_tells_the_names_of_the_classes(specs, tmp_path):
-    (spec,) = specs("linear")
-    old, path = replace(spec, labels=None), tmp_path / "task.safetensors"
-    for saved, labels in ((spec, tuple("0123456789")), (old, None)):
-        model.save(model.build(saved), saved, path)
-        assert (model.read(path)[0].labels, model.load(path).labels) == (labels, labels)
-
-
-@pytest.mark.parametrize("name", ["missing", "text", "foreign"])
-def test_a_file_that_is_no_task_file_is_refused(name, tmp_path):
-    (tmp_path / "text.safetensors").write_text("no tensors")
-    save_file({"x": torch.zeros(1)}, tmp_path / "foreign.safetensors")
-    with pytest.raises(UserError, match=rf"{name}\.safetensors"):
-        model.load(tmp_path / f"{name}.safetensors")
-
-
-def test_a_task_file_of_other_weights_is_refused(specs, tmp_path):
-    (spec,) = specs("lora")
-    other = replace(spec, backbone=replace(spec.backbone, sha256="0" * 64))
-    model.save(model.build(spec), other, tmp_path / "task.safetensors")
-    with pytest.raises(UserError, match="other weights of vit_nano: their SHA-256 starts with 000000000000"):
-        model.load(tmp_path / "task.safetensors")
-
-
-def test_a_task_file_that_lacks_a_tensor_is_refused(specs, tmp_path):
-    (norm,), (linear,) = specs("norm"), specs("linear")
-    model.save(model.build(linear), norm, tmp_path / "task.safetensors")
-    with pytest.raises(UserError, match="does not hold what norm trains: missing or left over: backbone"):
-        model.load(tmp_path / "task.safetensors")

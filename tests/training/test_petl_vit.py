@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from benchmarks import export
 from benchmarks.backbones.images import vit_nano
 from benchmarks.suites import vtab1k
-from benchmarks.training import model
+from benchmarks.training import model, task_files
 from tests.support import petl_vit as files
 from tests.support import tiny
 
@@ -44,13 +44,13 @@ def test_a_published_file_becomes_a_task_file_with_equal_logits(method, specs, t
     assert export.main([*published(tmp_path, method, tuned), "--task", str(out)]) == 0
     if method.endswith("-bihead"):
         files.one_bit_head(tuned.head)
-    spec, _ = model.read(out)
+    spec, _ = task_files.read(out)
     named = [getattr(spec, field) for field in ("method", "suite", "task", "classes", "data_fingerprint")]
     assert named == [name, "vtab1k", "pets", 37, "absent"]
     told = [getattr(spec.recipe, name) for name in ("normalization", "clip_grad", "checkpoint_rule", "epochs")]
     assert told == ["none", 0, "best_test", 100]
     with torch.inference_mode():
-        tiny.close(model.load(out)(x), tuned(x))
+        tiny.close(task_files.load(out)(x), tuned(x))
 
 
 def test_a_published_lora_becomes_a_checkpoint_of_the_bare_architecture(specs, tmp_path):

@@ -19,7 +19,7 @@ from benchmarks.files import contents
 from benchmarks.files.root import DATA_ROOT
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
-from benchmarks.training import model
+from benchmarks.training import model, task_files
 from methods.errors import UserError
 from tests.support.layout_files import write_image_folder
 
@@ -108,7 +108,7 @@ def test_a_task_file_tells_its_classes_on_screen_and_as_json(trained, task_file,
 
 def test_an_older_task_file_names_classes_by_their_numbers(trained, task_file, tmp_path, capsys):
     old, photo = tmp_path / "old.safetensors", str(photos(trained)[0])
-    model.save(model.load(task_file), replace(model.read(task_file)[0], labels=None), old)
+    task_files.save(task_files.load(task_file), replace(task_files.read(task_file)[0], labels=None), old)
     assert predict.main([str(old), photo, "-o", str(tmp_path / "out.json")]) == 0
     assert capsys.readouterr().err.startswith(f"warning: {old} was written before names of classes were kept; ")
     (one,) = json.loads((tmp_path / "out.json").read_text())
@@ -170,7 +170,7 @@ def test_what_a_model_of_images_cannot_take_is_one_line(name, task_file):
 def solids(tmp_path: Path) -> tuple[Path, Spec]:
     (spec,) = sweep.specs(sweep.Sweep(methods=("lora",), tasks=("solids",)), "float32")
     torch.manual_seed(0)
-    model.save(model.build(spec), spec, tmp_path / "solids.safetensors")
+    task_files.save(model.build(spec), spec, tmp_path / "solids.safetensors")
     return tmp_path / "solids.safetensors", spec
 
 
@@ -212,7 +212,7 @@ def test_clouds_of_too_few_points_and_models_of_parts_are_refused(solids, tmp_pa
         file["data"] = np.random.default_rng(0).normal(size=(2, 5, 3))
     line = complaint(predict.main, str(path), str(tmp_path / "a.h5"))
     assert line.startswith(f"{tmp_path}/a.h5 has clouds of 5 points, but point_nano needs ")
-    model.save(model.load(path), replace(spec, kind="segmentation"), tmp_path / "parts.safetensors")
+    task_files.save(task_files.load(path), replace(spec, kind="segmentation"), tmp_path / "parts.safetensors")
     line = complaint(predict.main, str(tmp_path / "parts.safetensors"), str(tmp_path / "a.h5"))
     assert line.startswith(
         "lora on solids, seed 0 has a label for every point, and this verb tells one class per file;"
