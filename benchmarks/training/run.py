@@ -96,10 +96,15 @@ def _report(trainer: Trainer) -> dict[str, Any]:
 
 
 def _train(trainer: Trainer) -> dict[str, Any]:
-    """Train; returns seconds and peak memory. Both include computing features, even if they came from the cache."""
+    """Train; returns seconds and peak memory.
+
+    Both include what earlier executions of an interrupted run did for the stages that it kept, and computing features,
+    even if they came from the cache.
+    """
     start = time.perf_counter()
     trainer.model.method.fit(trainer)
-    seconds, peak_memory_bytes = time.perf_counter() - start, measure.peak_memory_bytes(trainer.device)
+    seconds = time.perf_counter() - start + trainer.outcomes.seconds
+    peak_memory_bytes = trainer.outcomes.peak(measure.peak_memory_bytes(trainer.device))
     if trainer.cache is not None:
         seconds += trainer.cache.seconds_saved
         peak_memory_bytes = max(peak_memory_bytes, trainer.cache.peak_memory_bytes)

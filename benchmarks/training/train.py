@@ -1,7 +1,6 @@
 """The one trainer: every method is trained, validated and tested by this code alone."""
 
 import copy
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,6 @@ import torch
 from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import Tensor, nn
 
-from benchmarks.files import sealed
 from benchmarks.records.spec import Epoch, Recipe
 from benchmarks.training import evaluate, prefix
 from benchmarks.training.augment import KEEP_DISTANCES, augment, resample
@@ -23,6 +21,7 @@ from benchmarks.training.feature_cache import FeatureCache
 from benchmarks.training.measure import StepClock
 from benchmarks.training.model import Classifier
 from benchmarks.training.optimizer import adamw, cosine
+from benchmarks.training.outcomes import Outcomes
 from benchmarks.training.pace import Pace
 from benchmarks.training.precision import autocast
 
@@ -60,7 +59,8 @@ class Trainer:
     ) -> None:
         self.model, self.recipe, self.load = model.to(device), recipe, load
         self._stepped = cast("Classifier", torch.compile(self.model)) if recipe.compile else self.model
-        self.device, self.dtype, self.on_epoch, self.scratch = device, dtype, on_epoch, scratch
+        self.device, self.dtype, self.on_epoch = device, dtype, on_epoch
+        self.outcomes = Outcomes(scratch, device)
         self._pool = (pool or load) if recipe.resample else load
         self.cache, self.eval_batch_size = cache, prefix.eval_batch_size(device)
         self.seed, self.generator = seed, torch.Generator().manual_seed(seed)
@@ -142,17 +142,11 @@ class Trainer:
 
     def keep(self, name: str, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Keep the outcome of a stage, tensors and values for JSON, for a later execution. Needs ``scratch``."""
-        if self.scratch is not None:
-            sealed.write_tensors(self.scratch / f"{name}.safetensors", tensors, {"values": json.dumps(values)})
+        self.outcomes.keep(name, tensors, values)
 
     def kept(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return what ``keep`` kept in an earlier, unfinished execution of this run; None if there is nothing."""
-        if self.scratch is None:
-            return None
-        path = self.scratch / f"{name}.safetensors"
-        sealed.warn_if_damaged(path)
-        found = sealed.read_tensors(path)
-        return found and (found[0], json.loads(found[1]["values"]))
+        return self.outcomes.kept(name)
 
     def validate(self) -> float:
         """The number that decides, such as accuracy, on the validation split, in [0, 1]."""

@@ -78,7 +78,7 @@ def fitted(scratch=None, **options):
     run = tiny.trainer_of(
         "e2vpt", "image", samples, {"prompts": 4, "pieces": 4} | options, epochs=2, batch_size=4, warmup_epochs=0
     )
-    run.scratch = scratch
+    run.outcomes.folder = scratch
     run.model.method.fit(run)
     return run
 
@@ -98,7 +98,7 @@ def test_an_interrupted_run_keeps_what_was_pruned(tmp_path, same_state):
     again = tiny.trainer_of(
         "e2vpt", "image", samples, {"prompts": 4, "pieces": 4}, epochs=2, batch_size=4, warmup_epochs=0
     )
-    again.scratch = tmp_path
+    again.outcomes.folder = tmp_path
     again.stage = None  # it would be called to train before pruning
     again.model.method.fit(again)
     assert same_state(again.model.state_dict(), first.model.state_dict())

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from benchmarks.records.spec import Recipe
 from benchmarks.training import evaluate
 from benchmarks.training.optimizer import adamw, cosine
+from benchmarks.training.outcomes import Outcomes
 from benchmarks.training.precision import auto_dtype
 from benchmarks.training.train import Diverged, Trainer
 from tests.support import tiny
@@ -203,7 +204,7 @@ def test_only_the_test_split_is_judged_by_votes(monkeypatch):
 
 def test_an_interrupted_run_finds_the_whole_outcomes_of_its_stages(tmp_path, capsys):
     first, again = trainer(), trainer()
-    first.scratch = again.scratch = tmp_path / "stages"
+    first.outcomes.folder = again.outcomes.folder = tmp_path / "stages"
     assert first.kept("search") is None
     first.keep("search", {"x": torch.arange(3)}, {"steps": 4})
     tensors, values = again.kept("search") or ({}, {})
@@ -213,6 +214,27 @@ def test_an_interrupted_run_finds_the_whole_outcomes_of_its_stages(tmp_path, cap
     path.write_bytes(path.read_bytes()[:-40] + bytes(8) + path.read_bytes()[-32:])
     assert again.kept("search") is None
     assert capsys.readouterr().err == f"warning: {path} is damaged; its content is made again\n"
+
+
+def test_a_continued_run_counts_the_seconds_and_the_memory_of_its_earlier_executions(tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("benchmarks.training.outcomes.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("benchmarks.training.outcomes.measure.peak_memory_bytes", lambda device: 900)
+    first = Outcomes(tmp_path, tiny.CPU)
+    for name in ("supernet", "evolution"):
+        clock[0] += 10
+        first.keep(name, {}, {})
+    clock[0] += 5  # lost with the interruption
+    again = Outcomes(tmp_path, tiny.CPU)
+    assert (again.seconds, again.peak(300)) == (0, 300)
+    again.kept("evolution")
+    again.kept("supernet")
+    assert (again.seconds, again.peak(300), again.peak(1000)) == (20, 900, 1000)
+    clock[0] += 7
+    again.keep("evolution", {}, {})
+    third = Outcomes(tmp_path, tiny.CPU)
+    third.kept("evolution")
+    assert third.seconds == 27
 
 
 def test_a_run_without_a_place_keeps_nothing():
