@@ -1,6 +1,5 @@
 """Fixtures that many tests share. No test tracks its runs or sees a cache of earlier runs, unless it asks for that."""
 
-import gc
 import os
 import resource
 import tempfile
@@ -13,10 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import suites
 from benchmarks.cli import Main
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
+from tests.support import quick_suite
 
 _cache = tempfile.TemporaryDirectory(prefix="peft-vision-bench-")  # removed when this process ends
 os.environ["MLFLOW_TRACKING_URI"] = "off"
@@ -26,17 +27,6 @@ ROOT = Path(__file__).parents[1]
 State = Mapping[str, Tensor]
 Complaint = Callable[..., str]
 Specs = Callable[..., list[Spec]]
-
-
-def pytest_collection_finish() -> None:
-    """Garbage collections during the tests leave out what is there before them: modules and thousands of tests."""
-    gc.collect()
-    gc.freeze()
-
-
-def pytest_sessionfinish() -> None:
-    """At its end the interpreter looks for garbage everywhere again."""
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +77,14 @@ def specs() -> Specs:
 def same_state() -> Callable[[State, State], bool]:
     """Whether two state dicts have the same names and equal bits."""
     return lambda first, second: first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+@pytest.fixture(scope="module")
+def small_suite() -> Iterator[str]:
+    """The name of the suite of the committed short runs, which is known while the tests of a module run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suites, "SUITES", suites.SUITES | quick_suite.ENTRY)
+        yield "quick"
 
 
 @pytest.fixture

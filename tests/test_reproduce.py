@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from benchmarks import reproduce, suites
+from benchmarks import reproduce
 from benchmarks.executors import local
 from benchmarks.executors.place import Listeners, Place
 from benchmarks.records import store
@@ -105,8 +105,7 @@ def test_a_short_run_of_every_method_is_committed():
 
 
 @pytest.mark.parametrize("one", QUICK, ids=[one["spec"]["method"] for one in QUICK])
-def test_the_committed_short_run_of_a_method_comes_out_again(one, tmp_path, one_thread, monkeypatch):
-    monkeypatch.setattr(suites, "SUITES", suites.SUITES | quick_suite.ENTRY)
+def test_the_committed_short_run_of_a_method_comes_out_again(one, small_suite, tmp_path, one_thread):
     again = reproduction.repeat(one, reproduction.spreads([one])[one["key"]], tmp_path)
     here = environment() | {"device": device_name(torch.device("cpu"))}
     alike = all(here[name] == one["environment"][name] for name in ("device", "packages"))

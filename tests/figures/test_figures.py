@@ -2,30 +2,27 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from benchmarks import architecture, features, routing, suites
+from benchmarks import architecture, features, routing
 from benchmarks.executors import attempt
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
-from tests.support import quick_suite
 
 SEARCH = {"supernet_epochs": 1, "population": 3, "parents": 2, "mutants": 1, "crossovers": 1, "rounds": 1}
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory, specs: Callable[..., list[Spec]]) -> Iterator[Path]:
+def results(tmp_path_factory: pytest.TempPathFactory, specs: Callable[..., list[Spec]], small_suite: str) -> Path:
     folder = tmp_path_factory.mktemp("results")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(suites, "SUITES", suites.SUITES | quick_suite.ENTRY)
-        for spec in specs("adapterx", "noah", "linear", suite="quick", set={"noah": SEARCH}):
-            assert attempt.attempt(spec, folder, torch.device("cpu"), lambda epoch: None) is None
-        yield folder
+    for spec in specs("adapterx", "noah", "linear", suite=small_suite, set={"noah": SEARCH}):
+        assert attempt.attempt(spec, folder, torch.device("cpu"), lambda epoch: None) is None
+    return folder
 
 
 def record(results: Path, method: str) -> Path:
