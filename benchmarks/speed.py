@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RuntimeError, MemoryError) as error:
         check(not memory.ran_out(error), f"--batch-size {args.batch_size}: {memory.told(error)}; give a smaller one")
         raise
-    backbone = parse(args.backbone).plain.replace("/", "-")
+    backbone = parse(args.backbone).plain.replace("/", "-").replace(":", "-")
     _keep(timing, args.out or TABLES, f"{timing.setting['what']}-{backbone}-{device.type}")
     return 0
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import methods
 from benchmarks import backbones
 from benchmarks.backbones.images import image_normalization
+from benchmarks.backbones.names import parse
 from benchmarks.timing import floor
 from benchmarks.training import prefix
 from benchmarks.training.model import Classifier
@@ -65,8 +66,10 @@ class Setting:
     def samples(self, count: int) -> tuple[Tensor, Tensor]:
         """Random samples in the shape that the backbone takes, and labels. Every call returns the same ones."""
         generator = torch.Generator().manual_seed(0)
-        images = backbones.modality(self.backbone) == "image"
-        shape = (3, *[image_normalization(self.backbone)[2]] * 2) if images else (POINTS, 3)
+        shape: tuple[int, ...] = (POINTS, 3)
+        if backbones.modality(self.backbone) == "image":
+            model, size, _ = parse(self.backbone)
+            shape = (3, *[size or image_normalization(model)[2]] * 2)
         needed = count * math.prod(shape) * torch.float32.itemsize
         fits = prefix.fits(needed, torch.device("cpu"))
         check(

@@ -153,6 +153,14 @@ def test_a_small_run_shows_and_writes_floor_peer_and_methods(backbone, tmp_path,
     assert "written:" in capsys.readouterr().out
 
 
+def test_a_backbone_with_its_own_size_is_timed_at_that_size(tmp_path):
+    setting = Setting(backbone="deit_tiny_patch16_224:32", batch_size=2, device=CPU, dtype=torch.float32)
+    assert setting.samples(2)[0].shape == (2, 3, 32, 32)
+    argv = ["--methods", "linear", "--backbone", "deit_tiny_patch16_224:32", "--batch-size", "2", "--repeats", "1"]
+    assert speed.main([*argv, "--device", "cpu", "-o", str(tmp_path)]) == 0
+    assert (tmp_path / "methods-deit_tiny_patch16_224-32-cpu.json").exists()  # no system refuses this name
+
+
 def test_peaks_are_measured_if_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(measured, "peaks", lambda cases, setting: {str(case): 3 * 2**20 for case in cases[-1:]})
     argv = ["--methods", "dtl", "--backbone", "vit_nano", "--batch-size", "2", "--repeats", "1", "--device", "cpu"]
