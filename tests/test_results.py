@@ -17,7 +17,10 @@ from benchmarks.tables.rows import comparable
 ROOT = Path(__file__).parents[1]
 FOLDERS = [ROOT / "results", *(path.parent for path in sorted((ROOT / "results").glob(f"*/{store.RUNS}")))]
 CONFIGS = ROOT / "benchmarks" / "configs"
-RECORDED = {"": ("offline", "offline_search")}  # by a folder of results, the sweep files whose records it holds
+RECORDED = {  # by a folder of results, the sweep files whose records it holds
+    "": ("offline", "offline_search"),
+    "adapterx_ablation": ("adapterx_ablation",),
+}
 SUMMARY = re.compile(
     r"(?ms)^    python -m benchmarks\.leaderboard ([^\n]*)\n\n<!-- summary -->\n(.*?)<!-- end of summary -->"
 )

@@ -13,7 +13,7 @@ from benchmarks.records.command import command
 from benchmarks.sweeps import arguments, sweep
 
 ROOT = Path(__file__).parents[2] / "results"
-FOLDERS = ("runs/offline/digits", "runs/offline/solids")
+FOLDERS = ("runs/offline/digits", "runs/offline/solids", "adapterx_ablation/runs/offline/digits")
 
 
 def asked(text: str) -> list[str]:
