@@ -130,16 +130,22 @@ def plan(asked: Sweep, dtype: Dtypes, *, seed: int, trials: int | None) -> list[
     (size,) = sizes
     if size > 1:
         check(trials in (None, size), f"--trials {trials}, but lists of options make {size} trials; leave it out")
-    sets = {method: options[0] if isinstance(options, Sequence) else options for method, options in asked.set.items()}
     return [
         Search(
             base=found[0],
-            fixed=tuple(sorted(sets.get(method, ()))),
+            fixed=_fixed(asked, found),
             trials=size if size > 1 else trials or TRIALS,
             grid=tuple(spec.config for spec in found) if size > 1 else (),
         )
         for (method, _), found in cells.items()
     ]
+
+
+def _fixed(asked: Sweep, specs: Sequence[Spec]) -> tuple[str, ...]:
+    """The options that are given for a method and have one value in all runs of its study."""
+    given = asked.set.get(specs[0].method, {})
+    names = {name for options in (given if isinstance(given, Sequence) else [given]) for name in options}
+    return tuple(sorted(name for name in names if len({repr(getattr(spec.config, name)) for spec in specs}) == 1))
 
 
 def _search(searches: Sequence[Search], database: StudyDatabase, device: torch.device, workers: int) -> list[str]:

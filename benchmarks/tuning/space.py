@@ -29,12 +29,12 @@ class Search:
 
     @property
     def name(self) -> str:
-        """The study's name: suite, method, task, a digest of what no trial changes, and the fixed options."""
-        fixed = "".join(f"+{name}" for name in self.fixed)
+        """The study's name: suite, method, task, a digest of what no trial changes, and the options that are given."""
+        given = "".join(f"+{name}" for name in sorted({*self.fixed, *_varied(self.grid)}))
         if self.grid:
-            fixed += "=" + hashlib.sha256(repr(self.grid).encode()).hexdigest()[:8]
+            given += "=" + hashlib.sha256(repr(self.grid).encode()).hexdigest()[:8]
         code = f"{CODE}{self.code}" if self.code else ""
-        return f"{self.base.suite}/{self.base.method}/{self.base.task}/{self.base.key[:8]}{fixed}{code}"
+        return f"{self.base.suite}/{self.base.method}/{self.base.task}/{self.base.key[:8]}{given}{code}"
 
     def __str__(self) -> str:
         return f"{self.base.method} on {self.base.task}"
@@ -87,7 +87,7 @@ def _allowed(distribution: optuna.distributions.BaseDistribution, value: Any) ->
 def _varied(grid: tuple[Config, ...]) -> dict[str, list[Any]]:
     """The options in which the configurations differ, with the value of each, as Optuna shows it."""
     rows = [asdict(config) for config in grid]
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    columns = {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
     return {
         name: [value if isinstance(value, bool | int | float | str) else str(value) for value in values]
         for name, values in columns.items()

@@ -25,6 +25,7 @@ import methods
 from benchmarks import run, suites, tune
 from benchmarks.records import store
 from benchmarks.sweeps import sweep
+from benchmarks.tables import reader, rows
 from benchmarks.tuning import databases, space, studies, tuned
 from benchmarks.tuning.databases import StudyDatabase, file_url, make_file
 from benchmarks.tuning.space import Search
@@ -379,6 +380,8 @@ def test_lists_of_options_are_a_grid_of_which_each_trial_takes_one(tmp_path):
     found = json.loads(tuned.path(tmp_path / tuned.CONFIGS, wanted.base).read_text())
     assert (record["spec"]["config"], found["sampler"]) == (found["config"], "grid")
     assert record["spec"]["config"]["lr"] != 0.0001
+    assert record["tuning"]["fixed"] == ["weight_decay"]  # so that another rate on another task is the same row
+    assert rows.names(reader.to_frame([record])) == ["linear weight_decay=0.01 tuned, 3 trials"]
 
 
 class TestTunedRuns:
