@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for line in broken:
         console().print(f"failed: {line}", style="red", soft_wrap=True)
     if not broken:
-        next_step("python -m benchmarks.run --tuned", *_same(args))
+        next_step("python -m benchmarks.run --tuned", *_same(args, asked.seeds))
     return 1 if broken else 0
 
 
@@ -213,13 +213,14 @@ def _report(searches: Sequence[Search], database: StudyDatabase, results: Path, 
     out.print(f"written: {results / tuned.CONFIGS}, {results / 'figures' / 'tuning'}", soft_wrap=True)
 
 
-def _same(args: argparse.Namespace) -> list[str]:
-    """Return the arguments with which ``run`` trains what was tuned."""
-    words = ["--seeds", "0", "1", "2"]
+def _same(args: argparse.Namespace, seeds: Sequence[int]) -> list[str]:
+    """Return the arguments with which ``run`` trains what was tuned: with the seeds of the file, or with three."""
+    words = [] if len(seeds) > 1 else ["--seeds", "0", "1", "2"]
     for name in ("methods", "suite", "tasks", "backbone", "data_root", "config", "recipe", "results"):
         value = getattr(args, name)
         if value:
             words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
+    words += [] if args.dtype == "auto" else ["--dtype", args.dtype]
     return words + ["--compile"] * args.compile
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from pytest import TempPathFactory
 import methods
 from benchmarks import run, suites, tune
 from benchmarks.records import store
-from benchmarks.sweeps import sweep
+from benchmarks.sweeps import arguments, sweep
 from benchmarks.tables import reader, rows
 from benchmarks.tuning import databases, space, studies, tuned
 from benchmarks.tuning.databases import StudyDatabase, file_url, make_file
@@ -340,6 +341,17 @@ def test_the_database_is_in_its_folder_whatever_the_name(name, tmp_path):
     database = StudyDatabase(url=file_url(tmp_path / name / "tuning.db"), grace_seconds=60)
     assert database.storage.get_all_studies() == []
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / name / "tuning.db"]
+
+
+def test_the_next_command_keeps_the_precision_and_the_seeds_of_the_file(tmp_path, capsys):
+    file = tmp_path / "two.yaml"
+    asked = {"methods": "linear", "tasks": ["digits"], "recipe": {"epochs": 1, "warmup_epochs": 0}, "seeds": [3, 4]}
+    file.write_text(json.dumps(asked))
+    argv = ["--config", str(file), "--trials", "1", "--dtype", "float32", "--results", str(tmp_path)]
+    assert tune.main([*argv, "--workers", "1", "--device", "cpu", "--tracking", "off"]) == 0
+    command = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("next: "))
+    args = run.parser().parse_args(shlex.split(command.partition("benchmarks.run ")[2]))
+    assert (args.dtype, list(arguments.sweep(args).seeds)) == ("float32", [3, 4])
 
 
 def test_a_storage_that_fails_during_tuning_is_one_line(monkeypatch, tmp_path, complaint):
