@@ -111,7 +111,7 @@ def plan(asked: Sweep, dtype: Dtypes, *, seed: int, trials: int | None) -> list[
             options give some studies more trials than others, or another number than ``trials``.
     """
     from benchmarks.sweeps import sweep
-    from benchmarks.tuning.space import Search
+    from benchmarks.tuning import space
 
     judged = "a trial is judged on validation after its last epoch; leave the rule out"
     for recipe in (asked.recipe, *asked.recipes.values()):
@@ -131,21 +131,14 @@ def plan(asked: Sweep, dtype: Dtypes, *, seed: int, trials: int | None) -> list[
     if size > 1:
         check(trials in (None, size), f"--trials {trials}, but lists of options make {size} trials; leave it out")
     return [
-        Search(
+        space.Search(
             base=found[0],
-            fixed=_fixed(asked, found),
+            fixed=space.fixed(asked.set.get(method, {}), found),
             trials=size if size > 1 else trials or TRIALS,
             grid=tuple(spec.config for spec in found) if size > 1 else (),
         )
         for (method, _), found in cells.items()
     ]
-
-
-def _fixed(asked: Sweep, specs: Sequence[Spec]) -> tuple[str, ...]:
-    """The options that are given for a method and have one value in all runs of its study."""
-    given = asked.set.get(specs[0].method, {})
-    names = {name for options in (given if isinstance(given, Sequence) else [given]) for name in options}
-    return tuple(sorted(name for name in names if len({repr(getattr(spec.config, name)) for spec in specs}) == 1))
 
 
 def _search(searches: Sequence[Search], database: StudyDatabase, device: torch.device, workers: int) -> list[str]:

@@ -10,7 +10,7 @@ import methods
 from benchmarks import suites
 from benchmarks.advice import usual
 from benchmarks.sweeps import sweep, wiring
-from benchmarks.tuning.space import Search
+from benchmarks.tuning import space
 from methods.errors import check
 from methods.modality import Modality
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FEWEST_STEPS = 8  # per epoch, so that few samples are more than one or two steps
 
 
-def searches(asked: Sweep, dtype: Dtypes, *, only_usual: bool) -> list[Search]:
+def searches(asked: Sweep, dtype: Dtypes, *, only_usual: bool) -> list[space.Search]:
     """One search per method of a sweep. If these are ``only_usual`` ones, those that do not fit are left out.
 
     Where the recipe says nothing of the batch size, few samples are trained in smaller batches.
@@ -44,7 +44,9 @@ def searches(asked: Sweep, dtype: Dtypes, *, only_usual: bool) -> list[Search]:
     check(len(specs) > 1, "one method is no choice; give two or more with --methods")
     rules = {spec.recipe.checkpoint_rule for spec in specs}
     check(rules == {"last"}, f"checkpoint_rule={rules}: methods are judged after the last epoch; leave the rule out")
-    return [Search(base=spec, fixed=_fixed(asked, spec.method), trials=1) for spec in specs]
+    return [
+        space.Search(base=spec, fixed=space.fixed(asked.set.get(spec.method, {}), [spec]), trials=1) for spec in specs
+    ]
 
 
 def _of_one_task(specs: Sequence[Spec]) -> Sequence[Spec]:
@@ -60,8 +62,3 @@ def _of_one_task(specs: Sequence[Spec]) -> Sequence[Spec]:
 def _fitting(backbone: str, kind: Modality) -> list[str]:
     """The usual methods that can act on a backbone."""
     return [name for name in usual.METHODS[kind] if not wiring.misfit(backbone, name, methods.get(name).Config())]
-
-
-def _fixed(asked: Sweep, method: str) -> tuple[str, ...]:
-    given = asked.set.get(method, {})
-    return tuple(sorted(given[0] if isinstance(given, Sequence) else given))

@@ -1,6 +1,7 @@
 """A study to do, and what its trials try: draws from the method's search space, or sets of options that are given."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import optuna
 from benchmarks.records.spec import Spec
 from methods.base import Config
 
+Options = Mapping[str, Any]
 CODE = "#"  # before the code in a study's name
 
 
@@ -38,6 +40,12 @@ class Search:
 
     def __str__(self) -> str:
         return f"{self.base.method} on {self.base.task}"
+
+
+def fixed(given: Options | Sequence[Options], specs: Sequence[Spec]) -> tuple[str, ...]:
+    """The names of the options that a person gives for a method and that have one value in all runs of its study."""
+    names = {name for options in (given if isinstance(given, Sequence) else [given]) for name in options}
+    return tuple(sorted(name for name in names if len({repr(getattr(spec.config, name)) for spec in specs}) == 1))
 
 
 def suggested(search: Search, trial: optuna.trial.BaseTrial) -> Spec:
