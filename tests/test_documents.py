@@ -72,4 +72,4 @@ def test_the_readme_names_every_verb():
 
 def test_the_readme_has_commands_of_every_kind():
     found = {verb for verb, *_ in commands((ROOT / "README.md").read_text())}
-    assert found == {"run", "recommend", "leaderboard", "export", "predict", "push"}
+    assert found == {"run", "data", "recommend", "leaderboard", "export", "predict", "push"}

@@ -13,6 +13,7 @@ from benchmarks.sweeps import sweep
 from benchmarks.tables import formats, reader, tidy
 from benchmarks.tables.leaderboard import tables
 from benchmarks.tables.rows import comparable
+from benchmarks.tuning import tuned
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = [ROOT / "results", *(path.parent for path in sorted((ROOT / "results").glob(f"*/{store.RUNS}")))]
@@ -44,6 +45,22 @@ def test_pages_show_the_summary_that_their_command_prints(page, monkeypatch, cap
     assert shown.strip() == capsys.readouterr().out.strip()
 
 
+def test_the_short_table_of_the_small_vtab_is_a_part_of_the_leaderboard():
+    folder = ROOT / "results" / "realdata"
+    short, whole = cells(folder / "README.md", "method"), cells(folder / "leaderboard.md", "method")
+    assert len(short) > 3
+    for method, shown in short.items():
+        (row,) = [name for name in whole if name.partition(" tuned")[0] == method]
+        assert shown == {column: whole[row][column] for column in shown}
+
+
+def cells(page, first):
+    """By row and column, the cells of the first table of a page whose first column has this name, without bold type."""
+    table = re.search(rf"(?m)^\| {first} .*\n\|[-:| ]+\|\n((\|.*\n)+)", page.read_text())
+    head, _, *lines = ([cell.strip(" *") for cell in line.strip("|").split("|")] for line in table[0].splitlines())
+    return {name: dict(zip(head[1:], values, strict=True)) for name, *values in lines}
+
+
 @EACH
 def test_every_committed_record_has_its_own_key_and_committed_code(folder):
     for record in store.records(folder):
@@ -59,7 +76,11 @@ def test_committed_records_are_exactly_those_of_their_commands(folder):
         for config in RECORDED[folder]
         for spec in sweep.specs(sweep.from_file(CONFIGS / f"{config}.yaml"), "float32")
     ]
-    assert {record["key"] for record in store.records(ROOT / "results" / folder)} == {spec.key for spec in asked}
+    results = ROOT / "results" / folder
+    chosen = results / tuned.CONFIGS
+    if chosen.exists():
+        asked = tuned.apply(asked, chosen)
+    assert {record["key"] for record in store.records(results)} == {spec.key for spec in asked}
 
 
 @pytest.mark.usefixtures("no_passes")
