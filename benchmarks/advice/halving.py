@@ -185,7 +185,7 @@ def _run(contest: Contest, method: str, number: int, on_trial: OnTrial) -> None:
     trial.suggest_categorical("method", contest.plan.methods)
     state, found = TrialState.FAIL, None
     try:
-        spec = space.suggested(search, Prefixed(trial, method))  # type: ignore[arg-type]
+        spec = space.suggested(search, Prefixed(trial, method), first=number == 0)  # type: ignore[arg-type]
         trial.set_user_attr("config", spec.to_json()["config"])
         state, found = _climb(contest, spec, trial)
     except Diverged:

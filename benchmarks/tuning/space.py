@@ -48,14 +48,43 @@ def fixed(given: Options | Sequence[Options], specs: Sequence[Spec]) -> tuple[st
     return tuple(sorted(name for name in names if len({repr(getattr(spec.config, name)) for spec in specs}) == 1))
 
 
-def suggested(search: Search, trial: optuna.trial.BaseTrial) -> Spec:
-    """Return the run of a trial: the options that the method suggests, except those that the user fixed."""
+class Widened:
+    """A trial that draws a method's options from ranges which hold its defaults, too.
+
+    Where the method's own choices lack the default, it is one more choice. Where it lies outside a range of numbers, as
+    a weight decay of zero does on a logarithmic scale, the first trial takes it, and Optuna is not asked.
+    """
+
+    def __init__(self, trial: optuna.trial.BaseTrial, default: Config, *, first: bool) -> None:
+        self._trial, self._default, self._first = trial, default, first
+
+    def suggest_float(self, name: str, low: float, high: float, **settings: Any) -> float:
+        own: Any = getattr(self._default, name, low)
+        return own if self._left_out(own, low, high) else self._trial.suggest_float(name, low, high, **settings)
+
+    def suggest_int(self, name: str, low: int, high: int, **settings: Any) -> int:
+        own: Any = getattr(self._default, name, low)
+        return own if self._left_out(own, low, high) else self._trial.suggest_int(name, low, high, **settings)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        own = getattr(self._default, name, choices[0])
+        return self._trial.suggest_categorical(name, choices if own in choices else [*choices, own])
+
+    def _left_out(self, own: float | None, low: float, high: float) -> bool:
+        return self._first and (own is None or not low <= own <= high)
+
+
+def suggested(search: Search, trial: optuna.trial.BaseTrial, *, first: bool) -> Spec:
+    """Return the run of a trial: the options that the method suggests, except those that the user fixed.
+
+    Without a grid, the ``first`` trial of a study is that of the defaults, if it has the options of ``queued``.
+    """
     base = search.base
     if search.grid:
         for name, values in _varied(search.grid).items():
             trial.suggest_categorical(name, list(dict.fromkeys(values)))
         return replace(base, config=search.grid[trial.user_attrs["slot"]])
-    config = type(base.config).suggest(trial)  # type: ignore[arg-type]
+    config = type(base.config).suggest(Widened(trial, base.config, first=first))  # type: ignore[arg-type]
     return replace(base, config=replace(config, **{name: getattr(base.config, name) for name in search.fixed}))
 
 
@@ -78,18 +107,10 @@ def default_slot(search: Search) -> int:
 
 
 def defaults(search: Search) -> dict[str, Any]:
-    """Return the method's default values of the searched options, except those outside the search space."""
-    probe = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
-    type(search.base.config).suggest(probe)
-    values = {name: getattr(search.base.config, name, None) for name in probe.distributions}
-    return {name: value for name, value in values.items() if _allowed(probe.distributions[name], value)}
-
-
-def _allowed(distribution: optuna.distributions.BaseDistribution, value: Any) -> bool:
-    if isinstance(distribution, optuna.distributions.CategoricalDistribution):
-        return value in distribution.choices
-    assert isinstance(distribution, optuna.distributions.FloatDistribution | optuna.distributions.IntDistribution)
-    return value is not None and distribution.low <= value <= distribution.high
+    """Return the method's default values of the searched options, by their names in Optuna."""
+    probe, default = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask(), search.base.config
+    type(default).suggest(Widened(probe, default, first=True))  # type: ignore[arg-type]
+    return {name: getattr(default, name) for name in probe.distributions if hasattr(default, name)}
 
 
 def _varied(grid: tuple[Config, ...]) -> dict[str, list[Any]]:

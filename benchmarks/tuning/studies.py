@@ -127,7 +127,7 @@ def _objective(search: Search, device: torch.device, ran: list[int], trial: optu
     ran.append(trial.number)
     _claim(trial)
     try:
-        spec = space.suggested(search, trial)
+        spec = space.suggested(search, trial, first=trial.user_attrs["slot"] == 0)
         trial.set_user_attr("config", spec.to_json()["config"])
         return validated(spec, device, trial)
     except Diverged:
