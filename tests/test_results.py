@@ -21,6 +21,7 @@ CONFIGS = ROOT / "benchmarks" / "configs"
 RECORDED = {  # by a folder of results, the sweep files whose records it holds
     "": ("offline", "offline_search"),
     "adapterx_ablation": ("adapterx_ablation",),
+    "tuned": ("tuned",),
 }
 SUMMARY = re.compile(
     r"(?ms)^    python -m benchmarks\.leaderboard ([^\n]*)\n\n<!-- summary -->\n(.*?)<!-- end of summary -->"
@@ -37,12 +38,14 @@ def test_committed_tables_are_those_of_the_committed_records(folder):
     assert formats.to_tex(made) == (folder / "leaderboard.tex").read_text()
 
 
-@pytest.mark.parametrize("page", ["README.md", "results/README.md"])
-def test_pages_show_the_summary_that_their_command_prints(page, monkeypatch, capsys):
-    command, shown = SUMMARY.findall((ROOT / page).read_text())[0]
+@pytest.mark.parametrize("page", ["README.md", "results/README.md", "results/tuned/README.md"])
+def test_pages_show_the_summaries_that_their_commands_print(page, monkeypatch, capsys):
+    found = SUMMARY.findall((ROOT / page).read_text())
+    assert found
     monkeypatch.chdir(ROOT)
-    assert leaderboard.main(command.split()) == 0
-    assert shown.strip() == capsys.readouterr().out.strip()
+    for command, shown in found:
+        assert leaderboard.main(command.split()) == 0
+        assert shown.strip() == capsys.readouterr().out.strip()
 
 
 def test_the_short_table_of_the_small_vtab_is_a_part_of_the_leaderboard():

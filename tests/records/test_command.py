@@ -13,7 +13,12 @@ from benchmarks.records.command import command
 from benchmarks.sweeps import arguments, sweep
 
 ROOT = Path(__file__).parents[2] / "results"
-FOLDERS = ("runs/offline/digits", "runs/offline/solids", "adapterx_ablation/runs/offline/digits")
+FOLDERS = (
+    "runs/offline/digits",
+    "runs/offline/solids",
+    "adapterx_ablation/runs/offline/digits",
+    "tuned/runs/offline/digits",
+)
 
 
 def asked(text: str) -> list[str]:
