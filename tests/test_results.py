@@ -50,16 +50,16 @@ def test_pages_show_the_summaries_that_their_commands_print(page, monkeypatch, c
 
 def test_the_short_table_of_the_small_vtab_is_a_part_of_the_leaderboard():
     folder = ROOT / "results" / "realdata"
-    short, whole = cells(folder / "README.md", "method"), cells(folder / "leaderboard.md", "method")
+    short, whole = cells(folder / "README.md"), cells(folder / "leaderboard.md")
     assert len(short) > 3
     for method, shown in short.items():
         (row,) = [name for name in whole if name.partition(" tuned")[0] == method]
         assert shown == {column: whole[row][column] for column in shown}
 
 
-def cells(page, first):
-    """By row and column, the cells of the first table of a page whose first column has this name, without bold type."""
-    table = re.search(rf"(?m)^\| {first} .*\n\|[-:| ]+\|\n((\|.*\n)+)", page.read_text())
+def cells(page):
+    """The cells of the first table of methods on a page, by row and column, without bold type."""
+    table = re.search(r"(?m)^\| method .*\n\|[-:| ]+\|\n(\|.*\n)+", page.read_text())
     head, _, *lines = ([cell.strip(" *") for cell in line.strip("|").split("|")] for line in table[0].splitlines())
     return {name: dict(zip(head[1:], values, strict=True)) for name, *values in lines}
 

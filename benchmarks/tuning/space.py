@@ -49,10 +49,10 @@ def fixed(given: Options | Sequence[Options], specs: Sequence[Spec]) -> tuple[st
 
 
 class Widened:
-    """A trial that draws a method's options from ranges which hold its defaults, too.
+    """A trial whose ranges hold the defaults of a method, too.
 
-    Where the method's own choices lack the default, it is one more choice. Where it lies outside a range of numbers, as
-    a weight decay of zero does on a logarithmic scale, the first trial takes it, and Optuna is not asked.
+    If a method's choices lack the default, it becomes one more choice. A default may also lie outside a range of
+    numbers, such as a weight decay of zero on a logarithmic scale. The first trial then takes it without asking Optuna.
     """
 
     def __init__(self, trial: optuna.trial.BaseTrial, default: Config, *, first: bool) -> None:
