@@ -90,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from benchmarks import suites
     from benchmarks.records import store
+    from benchmarks.suites import groups
     from benchmarks.sweeps import outdated
     from benchmarks.tracking.address import address
     from benchmarks.tracking.experiment import check_not_deleted
@@ -113,6 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return plan.show(specs, args.results, place, args.rate or 1.0)
     store.prepare(args.results)
+    if (suite := suites.get(asked.suite)).name not in suites.names():
+        groups.keep(suite, args.results / store.RUNS / suite.name)
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
     if uri and todo:
         check_not_deleted(uri, todo[0].suite)

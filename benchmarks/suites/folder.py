@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from benchmarks.files import clouds, contents, decoded, layouts, settings, verify
+from benchmarks.files import clouds, contents, decoded, layouts, verify
 from benchmarks.files.classes import check_several, gaps, some
 from benchmarks.files.coordinates import as_stored, in_unit_sphere, told
 from benchmarks.files.frames import Frame
 from benchmarks.files.holdout import hold_out
 from benchmarks.files.places import Place, check_name
 from benchmarks.files.root import Missing
-from benchmarks.suites import Suite, Task, names
+from benchmarks.suites import Suite, Task, groups, names
 from methods.errors import UserError, check
 from methods.modality import Modality
 
@@ -37,11 +37,10 @@ KNOWN = (
     "or ply_data_train*.h5 and ply_data_test*.h5"
 )
 STARTS = (layouts.LISTS["train"], "train", "ply_data_train*.h5")  # a folder with one of them is meant as a task
-GROUPS = "groups.yaml"  # in the data root: names of groups of tasks, and the tasks of each
 OBTAIN = (
     "folder is a suite of your own files in {root}: nothing is fetched. benchmarks/suites/README.md has the layouts"
 )
-_task = partial(Task, group="own", source="own files", licence="not known")
+_task = partial(Task, group=groups.OWN, source="own files", licence="not known")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +76,11 @@ def suite(root: Path) -> Suite:
             "with: python -m benchmarks.data split DIR"
         )
         raise Missing(f"no task in {root} or in one of its folders; a task has {KNOWN}; {_deeper(root) or cure}")
-    groups = _groups(root / GROUPS, found)
+    group = groups.read(root / groups.FILE, found)
     present = {data.task.modality for data in found.values()}
     return Suite(
         name=name,
-        tasks={task: replace(data.task, group=groups.get(task, data.task.group)) for task, data in found.items()},
+        tasks={task: replace(data.task, group=group.get(task, groups.OWN)) for task, data in found.items()},
         recipes={kind: RECIPES[kind] for kind in RECIPES if kind in present},
         backbones={kind: BACKBONES[kind] for kind in RECIPES if kind in present},
         unit_sphere=True,
@@ -113,21 +112,6 @@ def _find(root: Path) -> tuple[dict[str, Data], list[str]]:
         if folder == root and (found or wrong):
             break
     return found, wrong
-
-
-def _groups(file: Path, tasks: Mapping[str, Data]) -> dict[str, str]:
-    """The group of every task that the file names; there need not be a file."""
-    if not file.is_file():
-        return {}
-    given = settings.read(file)
-    lists = list(given.values()) if isinstance(given, dict) else [None]
-    named = [task for listed in lists if isinstance(listed, list) for task in listed]
-    fine = all(isinstance(listed, list) for listed in lists) and len({*map(str, named)}) == len(named)
-    check(
-        fine and all(str(task) in tasks for task in named),
-        f"{file} must map names of groups to lists of tasks, each task once; the tasks are {', '.join(tasks)}",
-    )
-    return {str(task): str(group) for group, listed in given.items() for task in listed}
 
 
 def _deeper(root: Path) -> str:

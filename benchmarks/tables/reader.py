@@ -9,15 +9,18 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from benchmarks import suites
 from benchmarks.records import packs, store
 from benchmarks.records import shared as notes
 from benchmarks.records.spec import Spec
+from benchmarks.suites import groups
 from methods.errors import UserError, unknown
 
 # The fields of these objects differ from run to run, so each object is one column of JSON text.
 TEXTS = ("spec.config", "spec.recipe", "environment.packages", "report", "tuning")
 HISTORY = "history."
 PACK = "pack"  # the column with the name of the pack that others submitted
+GROUP = "group"  # the column with the group of the task, where groups are kept beside the records
 
 
 def load(results: Path, suite: str | None = None, *, shared: bool = False) -> pd.DataFrame:
@@ -44,7 +47,20 @@ def found(results: Path, *, shared: bool = False) -> pd.DataFrame:
     """Read what ``load`` reads, of every suite. The result is empty if there is no record."""
     own = for_rows(results) if shared else store.each(results)
     theirs = (record | {PACK: pack} for pack, record in packs.submitted(results))
-    return to_frame(chain(own, theirs))
+    return _grouped(to_frame(chain(own, theirs)), results)
+
+
+def _grouped(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
+    """Add the column GROUP where groups are kept for the suites of a person's own files."""
+    if frame.empty:
+        return frame
+    runs, own = results / store.RUNS, set(frame["spec.suite"]) - set(suites.names())
+    kept = {(suite, task): group for suite in own for task, group in groups.read(runs / suite / groups.FILE).items()}
+    if not kept:
+        return frame
+    tasks = zip(frame["spec.suite"], frame["spec.task"], strict=True)
+    frame[GROUP] = [kept.get(task) for task in tasks]
+    return frame
 
 
 def ours(frame: pd.DataFrame) -> pd.DataFrame:

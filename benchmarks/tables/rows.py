@@ -12,7 +12,7 @@ import pandas as pd
 import methods
 from benchmarks import suites
 from benchmarks.backbones.names import parse
-from benchmarks.tables.reader import PACK
+from benchmarks.tables.reader import GROUP, PACK
 from methods.errors import UserError
 
 MOST_OPTIONS = 3  # a row with more options is named by a letter
@@ -180,15 +180,20 @@ def others(frame: pd.DataFrame) -> pd.DataFrame:
 def tasks_and_groups(frame: pd.DataFrame) -> tuple[list[str], dict[str, list[str]]]:
     """Return the tasks in the order of the suite, and the tasks of each group.
 
-    If the suite is not installed, tasks are sorted by name and form one group.
+    If the suite is not installed, tasks and groups are sorted by name. The groups are those kept beside the records, or
+    all tasks are one group.
     """
     present = sorted(frame["spec.task"].unique())
     suite = frame["spec.suite"].iloc[0]
-    if suite not in suites.names():
+    if suite in suites.names():
+        known = {task.name: task.group for task in suites.get(suite).tasks.values()}
+    elif GROUP in frame and frame[GROUP].notna().any():
+        named = frame.dropna(subset=[GROUP]).sort_values([GROUP, "spec.task"])
+        known = dict(zip(named["spec.task"], named[GROUP], strict=True))
+    else:
         return present, {"all": present}
-    known = suites.get(suite).tasks
     ordered = [task for task in known if task in present] + [task for task in present if task not in known]
     groups: dict[str, list[str]] = {}
     for task in ordered:
-        groups.setdefault(known[task].group if task in known else "other", []).append(task)
+        groups.setdefault(known.get(task, "other"), []).append(task)
     return ordered, groups

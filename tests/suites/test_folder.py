@@ -5,15 +5,17 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import methods
-from benchmarks import data, load_images, run, suites
+from benchmarks import data, leaderboard, load_images, run, suites
 from benchmarks.files import contents
 from benchmarks.files.frames import Frame
 from benchmarks.files.root import DATA_ROOT
 from benchmarks.records import store
+from benchmarks.suites import groups
 from benchmarks.sweeps import listing
 from methods.errors import UserError
 from tests.support.layout_files import write_image_folder, write_lists
@@ -294,12 +296,39 @@ def test_drawn_images_are_written_as_files_that_are_a_task(data_root, capsys):
 
 def test_a_file_names_the_groups_of_tasks(data_root, complaint):
     write_all(data_root)
-    (data_root / "groups.yaml").write_text("photos: [lists, classes]\n")
-    groups = {task.name: task.group for task in suites.get("folder").tasks.values()}
-    assert groups == {"classes": "photos", "clouds": "own", "lists": "photos"}
+    (data_root / groups.FILE).write_text("photos: [lists, classes]\n")
+    assert {task.name: task.group for task in suites.get("folder").tasks.values()} == {
+        "classes": "photos",
+        "clouds": "own",
+        "lists": "photos",
+    }
     for text in ("photos: [lists, lists]", "photos: [other]", "photos: lists", "- lists"):
-        (data_root / "groups.yaml").write_text(text)
+        (data_root / groups.FILE).write_text(text)
         assert "groups.yaml must map names of groups to lists of tasks" in complaint(data.main, "verify", "folder")
+
+
+def test_tables_have_the_groups_without_the_data(data_root, tmp_path, monkeypatch, complaint, capsys):
+    for task in ("maps", "cats", "dogs"):
+        write_lists(data_root / task, classes=2, counts=(6, 2, 4))
+    (data_root / groups.FILE).write_text("pets: [dogs, cats]\n")
+    results, kept = tmp_path / "results", tmp_path / "results" / "runs" / "mine" / groups.FILE
+    argv = ["--data-root", str(data_root), "--suite", "mine", *QUICK, "--results", str(results)]
+    assert run.main(argv) == 0
+    monkeypatch.setenv(DATA_ROOT, str(tmp_path / "nowhere"))
+    assert leaderboard.main(["--results", str(results)]) == 0
+    table = pd.read_csv(results / "leaderboard.csv")
+    assert list(table["task"].unique()) == ["maps", "cats", "dogs", "mean"]  # the groups are own and pets
+    assert "the mean of the means of 2 groups (own, pets)" in (results / "leaderboard.md").read_text()
+    assert set(pd.read_parquet(results / "runs.parquet")["group"]) == {"own", "pets"}
+    kept.write_text("pets\n")
+    capsys.readouterr()
+    assert f"{kept} must map names of groups to lists of tasks" in complaint(
+        leaderboard.main, "--results", str(results)
+    )
+    (data_root / groups.FILE).unlink()
+    assert run.main(argv) == 0  # nothing is trained, and the groups are gone
+    assert not kept.exists()
+    assert "the mean of the means of 1 group (all)" in (results / "leaderboard.md").read_text()
 
 
 def test_classes_of_lists_have_the_names_of_the_file_beside_them(data_root, complaint, capsys):
