@@ -20,6 +20,7 @@ from benchmarks.figures import drawing
 
 PANEL, LEFT, TOP, BOTTOM, BETWEEN = (1.9, 1.25), 0.75, 0.65, 0.47, (0.22, 0.14)  # inches, and gaps as parts of a panel
 LETTER, LINE = 0.053, 0.14  # inches of the note below the panels
+TITLE_LETTER, TITLE_LINE = 0.095, 0.2
 NOTE = (
     "validation accuracy (%) by trial\npoint: ran to its end; tick on the axis: pruned; line: the best so far; "
     "dashed: the default; %: the option that mattered most (fANOVA)"
@@ -46,18 +47,16 @@ def write(
     wide = PANEL[0] * len(columns) + LEFT
     note = [line for text in NOTE.splitlines() for line in wrap(text, int(wide / LETTER))]
     bottom = BOTTOM + LINE * len(note)
-    high = PANEL[1] * len(rows) + TOP + bottom
+    title = f"{name}: {len(studies)} {'study' if len(studies) == 1 else 'studies'} of {trials} trials"
+    lines = wrap(title, int(wide / TITLE_LETTER), break_on_hyphens=False)
+    top = TOP + TITLE_LINE * (len(lines) - 1)
+    high = PANEL[1] * len(rows) + top + bottom
     with plt.rc_context({**drawing.STYLE, "font.size": 7}):
         figure, axes = plt.subplots(
             len(rows), len(columns), figsize=(wide, high), sharex=True, sharey="col", squeeze=False
         )
-        figure.subplots_adjust(LEFT / wide, bottom / high, 0.99, 1 - TOP / high, *BETWEEN)
-        figure.suptitle(
-            drawing.plain(f"{name}: {len(studies)} {'study' if len(studies) == 1 else 'studies'} of {trials} trials"),
-            fontsize=11,
-            y=1 - 0.12 / high,
-            va="top",
-        )
+        figure.subplots_adjust(LEFT / wide, bottom / high, 0.99, 1 - top / high, *BETWEEN)
+        figure.suptitle("\n".join(map(drawing.plain, lines)), fontsize=11, y=1 - 0.12 / high, va="top")
         figure.supxlabel("\n".join(note), fontsize=7, color="0.4", y=0.12 / high, va="bottom")
         for own, method in zip(axes, rows, strict=True):
             color = drawing.HIGHLIGHTED if method == highlight else "black"
