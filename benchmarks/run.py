@@ -114,8 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return plan.show(specs, args.results, place, args.rate or 1.0)
     store.prepare(args.results)
-    if (suite := suites.get(asked.suite)).name not in suites.names():
-        groups.keep(suite, args.results / store.RUNS / suite.name)
+    groups.keep(suites.get(asked.suite), args.results / store.RUNS / specs[0].suite)
     todo = [spec for spec in specs if args.force or not store.finished(args.results, spec)]
     if uri and todo:
         check_not_deleted(uri, todo[0].suite)

@@ -20,7 +20,7 @@ from benchmarks.figures import drawing
 
 PANEL, LEFT, TOP, BOTTOM, BETWEEN = (1.9, 1.25), 0.75, 0.65, 0.47, (0.22, 0.14)  # inches, and gaps as parts of a panel
 LETTER, LINE = 0.053, 0.14  # inches of the note below the panels
-TITLE_LETTER, TITLE_LINE = 0.085, 0.2
+TITLE_LETTER, TITLE_LINE = 0.085, 0.2  # inches of the title
 NOTE = (
     "validation accuracy (%) by trial\npoint: ran to its end; tick on the axis: pruned; line: the best so far; "
     "dashed: the default; %: the option that mattered most (fANOVA)"

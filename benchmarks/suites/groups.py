@@ -11,7 +11,7 @@ import yaml
 
 from benchmarks.files import settings
 from benchmarks.files.writing import write_atomic
-from benchmarks.suites import Suite
+from benchmarks.suites import Suite, names
 from methods.errors import check
 
 FILE = "groups.yaml"
@@ -39,7 +39,12 @@ def read(path: Path, tasks: Collection[str] | None = None) -> dict[str, str]:
 
 
 def keep(suite: Suite, folder: Path) -> None:
-    """Write the groups of a suite to FILE in a folder. If all tasks are of the group OWN, there is no file."""
+    """Write the groups of a person's own tasks to FILE in a folder. If all are OWN, there is no file.
+
+    A suite that has a name of its own tells its groups itself.
+    """
+    if suite.name in names():
+        return
     named: dict[str, list[str]] = {}
     for task in suite.tasks.values():
         named.setdefault(task.group, []).append(task.name)

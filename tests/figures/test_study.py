@@ -1,5 +1,4 @@
-"""The sheet of tuning studies: the dashed line is the default's accuracy, and is not there where nobody tried it;
-every word is on the sheet."""
+"""The sheet of tuning studies: the dashed line is the default's accuracy, and is not there where nobody tried it."""
 
 import optuna
 from matplotlib.figure import Figure
