@@ -18,7 +18,7 @@ from benchmarks.timing import floor
 from benchmarks.training import prefix
 from benchmarks.training.model import Classifier
 from benchmarks.training.optimizer import adamw
-from benchmarks.training.precision import autocast
+from benchmarks.training.precision import autocast, suit_attention
 from methods.errors import check
 
 Mark = Callable[[str], None]
@@ -60,8 +60,10 @@ class Setting:
         return CLASSES[backbones.modality(self.backbone)]
 
     def body(self) -> nn.Module:
-        """The backbone with weights that are drawn from torch's generator."""
-        return backbones.build(self.backbone, pretrained=False).to(self.device)
+        """The backbone as a run would compute with it, with weights that are drawn from torch's generator."""
+        body = backbones.build(self.backbone, pretrained=False).to(self.device)
+        suit_attention(body, self.device, self.dtype)
+        return body
 
     def samples(self, count: int) -> tuple[Tensor, Tensor]:
         """Random samples in the shape that the backbone takes, and labels. Every call returns the same ones."""

@@ -1,8 +1,9 @@
-"""The type of the matrix products: which one is faster on a device, and how it is switched on."""
+"""The type of the matrix products: which one is faster on a device, and how a model computes in it."""
 
 from contextlib import AbstractContextManager
 
 import torch
+from torch import nn
 
 from benchmarks.backbones import EMBEDDED
 from benchmarks.backbones.names import parse
@@ -11,6 +12,17 @@ from benchmarks.backbones.names import parse
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
     """Compute matrix products in ``dtype`` inside the ``with`` block; float32 changes nothing."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+def suit_attention(model: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    """Let timm's attention make its products one by one where torch's fused function is slow.
+
+    This is so in bfloat16 on a CPU, in the backward pass (benchmarks/timing/README.md).
+    """
+    if device.type == "cpu" and dtype == torch.bfloat16:
+        for part in model.modules():
+            if hasattr(part, "fused_attn"):
+                part.fused_attn = False  # type: ignore[assignment]
 
 
 def auto_dtype(device: torch.device, backbone: str) -> torch.dtype:

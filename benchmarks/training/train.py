@@ -23,7 +23,7 @@ from benchmarks.training.model import Classifier
 from benchmarks.training.optimizer import adamw, cosine
 from benchmarks.training.outcomes import Outcomes
 from benchmarks.training.pace import Pace
-from benchmarks.training.precision import autocast
+from benchmarks.training.precision import autocast, suit_attention
 
 Load = Callable[[str], tuple[Tensor, Tensor]]
 
@@ -58,6 +58,7 @@ class Trainer:
         pool: Load | None = None,
     ) -> None:
         self.model, self.recipe, self.load = model.to(device), recipe, load
+        suit_attention(self.model, device, dtype)
         self._stepped = cast("Classifier", torch.compile(self.model)) if recipe.compile else self.model
         self.device, self.dtype, self.on_epoch = device, dtype, on_epoch
         self.outcomes = Outcomes(scratch, device)

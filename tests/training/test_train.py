@@ -301,3 +301,26 @@ def test_gradients_of_frozen_weights_are_those_of_each_batch_and_train_nothing(s
     for gradient, index in zip(found, order[:2], strict=True):
         loss = nn.functional.cross_entropy(run.model.train()(run.x[index]), run.y[index])
         assert torch.equal(gradient, torch.autograd.grad(loss, weight)[0])
+
+
+def test_attention_is_fused_but_in_bfloat16_on_a_cpu(monkeypatch):
+    """There the backward pass of torch's fused function is slow. The loss is that of float32 within its precision."""
+    fused, calls, losses = nn.functional.scaled_dot_product_attention, [], []
+    monkeypatch.setattr(
+        nn.functional, "scaled_dot_product_attention", lambda *given, **more: calls.append(1) or fused(*given, **more)
+    )
+    for dtype, expected in ((torch.float32, True), (torch.bfloat16, False)):
+        model = trainer().model
+        run = Trainer(
+            model,
+            Recipe(epochs=1, warmup_epochs=0, batch_size=8),
+            Data(),
+            seed=0,
+            device=torch.device("cpu"),
+            dtype=dtype,
+        )
+        calls.clear()
+        run.train()
+        assert bool(calls) == expected
+        losses.append(run.history[0]["train_loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=2e-2)
