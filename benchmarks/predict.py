@@ -24,8 +24,8 @@ def parser() -> ArgumentParser:
     p = command_parser(
         "predict",
         "Tell the classes of photos, or of point clouds in HDF5 files, with their probabilities. Photos may have any "
-        "size; they are turned as their EXIF says, and cut and scaled as in training. Clouds are put into the unit "
-        "sphere.",
+        "size; they are turned as their EXIF says, and cut and scaled as in training. Clouds are read as the run's "
+        "test read them; those for a model of your own data may have any unit and origin.",
         EXAMPLES,
     )
     read = p.add_argument_group("what to read")

@@ -1,11 +1,24 @@
-"""The classes of a task: two or more, numbered from 0 without gaps."""
+"""The classes of a task: two or more, numbered from 0 without gaps, and the files with their names."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from benchmarks.files.writing import read_text
 from methods.errors import check
 
 MOST_CLASSES = 100_000
+
+
+def named(file: Path) -> tuple[str, ...]:
+    """The names of classes that a file lists, one a line, in the order of the labels.
+
+    Raises:
+        UserError: the file cannot be read, or has a name twice.
+    """
+    names = tuple(name for line in read_text(file).splitlines() if (name := line.strip()))
+    double = sorted({name for name in names if names.count(name) > 1})
+    check(not double, f"{file} has the name '{double[0] if double else ''}' twice")
+    return names
 
 
 def check_several(folder: Path, labels: Sequence[str], hint: str = "") -> None:

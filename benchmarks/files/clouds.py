@@ -12,12 +12,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.files.classes import MOST_CLASSES, some
+from benchmarks.files.classes import MOST_CLASSES, named, some
 from benchmarks.files.contents import digest
 from benchmarks.files.coordinates import Cast, single
 from benchmarks.files.holdout import hold_out
 from benchmarks.files.places import check_plain
-from benchmarks.files.writing import read_text, write_atomic
+from benchmarks.files.writing import write_atomic
 from methods.errors import UserError, check
 
 Clouds = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -45,8 +45,8 @@ def read(folder: Path, split: Literal["train", "test"], *, cast: Cast = single) 
 
 
 def names(folder: Path) -> tuple[str, ...]:
-    """The classes that ``shape_names.txt`` of a folder lists."""
-    return tuple(read_text(folder / NAMES).split())
+    """The classes that ``shape_names.txt`` of a folder lists, one a line."""
+    return named(folder / NAMES)
 
 
 def read_file(path: Path, classes: int | None, *, cast: Cast = single) -> Clouds:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.files.classes import MOST_CLASSES, check_several, gaps, some
+from benchmarks.files.classes import MOST_CLASSES, check_several, gaps, named, some
 from benchmarks.files.holdout import hold_out
 from benchmarks.files.places import Place
 from benchmarks.files.root import data_root
@@ -16,7 +16,8 @@ Sample = tuple[str, int]  # a path relative to the task's folder, with forward s
 LISTS = {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"}
 EVERYTHING = "train800val200.txt"  # the first two lists together
 NAMES = "classes.txt"  # beside the lists: names of classes, one a line, in the order of the labels
-ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+ENDINGS = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+UNREAD = (".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".psd", ".svg")  # refused
 DEEPEST = 5  # folders below a class in which its classes are looked for
 
 
@@ -71,12 +72,9 @@ def _named(layout: Layout) -> Layout:
     file = layout.folder / NAMES
     if not file.is_file():
         return layout
-    names = [line.strip() for line in read_text(file).splitlines() if line.strip()]
-    most = len(layout.labels)
+    names, most = named(file), len(layout.labels)
     check(len(names) >= most, f"{file} has {len(names)} names, and the labels of the lists go to {most - 1}")
-    double = sorted({name for name in names if names.count(name) > 1})
-    check(not double, f"{file} has the name '{double[0] if double else ''}' twice")
-    return replace(layout, labels=tuple(names[:most]))
+    return replace(layout, labels=names[:most])
 
 
 def _numbered(layout: Layout) -> Layout:
@@ -173,7 +171,7 @@ def _class_samples(place: Place, split: str, labels: Sequence[str]) -> tuple[Sam
     check(not foreign, f"{folder / split}: class '{', '.join(foreign)}' is not among those of train: {known}")
     samples: list[Sample] = []
     for label, name in enumerate(labels):
-        paths = place.files(f"{split}/{name}", ENDINGS) if name in present else []
+        paths = place.files(f"{split}/{name}", ENDINGS, UNREAD) if name in present else []
         check(bool(paths) or name not in present, f"{folder / split / name}: has no image ({', '.join(ENDINGS)})")
         samples += [(path, label) for path in paths]
     check(bool(samples), f"{folder / split}: has no image of the classes of train: {known}")

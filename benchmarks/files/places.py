@@ -46,17 +46,26 @@ def check_plain(path: str | Path) -> os.stat_result:
     return state
 
 
-def expand(given: Sequence[Path], endings: tuple[str, ...]) -> list[Path]:
+def check_formats(folder: Path, names: Sequence[str], unread: tuple[str, ...]) -> None:
+    """Refuse files with one of the endings ``unread``. They would be left out, and a person would miss them."""
+    found = sorted(name for name in names if name.lower().endswith(unread))
+    first, more = folder / "".join(found[:1]), f" and {len(found) - 1} more are" if len(found) > 1 else " is"
+    cure = "convert such files to JPEG or PNG, or move them"
+    check(not found, f"{first}{more} of a format that is not read; {cure}")
+
+
+def expand(given: Sequence[Path], endings: tuple[str, ...], unread: tuple[str, ...] = ()) -> list[Path]:
     """The files that a person gives, each once, and of a folder all with one of the endings, at any depth, in order.
 
     Hidden files and folders, and links to folders, are left out.
 
     Raises:
-        UserError: a folder holds no such file or cannot be read, or a name is not UTF-8.
+        UserError: a folder holds no such file or one with an ending of ``unread`` or cannot be read, or a name is not
+            UTF-8.
     """
     found: dict[Path, None] = {}
     for path in given:
-        inside = _below(path, endings) if path.is_dir() else [path]
+        inside = _below(path, endings, unread) if path.is_dir() else [path]
         check(bool(inside), f"{path} holds no file that ends in {', '.join(endings[:-1])} or {endings[-1]}")
         found |= dict.fromkeys(inside)
     for path in found:
@@ -64,7 +73,7 @@ def expand(given: Sequence[Path], endings: tuple[str, ...]) -> list[Path]:
     return list(found)
 
 
-def _below(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+def _below(folder: Path, endings: tuple[str, ...], unread: tuple[str, ...]) -> list[Path]:
     found: list[Path] = []
 
     def refuse(error: OSError) -> NoReturn:
@@ -72,7 +81,9 @@ def _below(folder: Path, endings: tuple[str, ...]) -> list[Path]:
 
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not hidden(name)]
-        found += [Path(place, name) for name in names if name.lower().endswith(endings) and not hidden(name)]
+        shown = [name for name in names if not hidden(name)]
+        check_formats(Path(place), shown, unread)
+        found += [Path(place, name) for name in shown if name.lower().endswith(endings)]
     return sorted(found)
 
 
@@ -107,18 +118,21 @@ class Place:
         """
         return sorted(self._named(below, name) for name, is_folder in self._entries(below) if is_folder)
 
-    def files(self, below: str, endings: tuple[str, ...]) -> list[str]:
+    def files(self, below: str, endings: tuple[str, ...], unread: tuple[str, ...] = ()) -> list[str]:
         """Every file with one of the endings below a folder, at any depth, in the order of the paths; none is hidden.
 
         Raises:
-            UserError: a folder cannot be read, a name is not UTF-8, or a link leads out or to a folder listed before.
+            UserError: a folder cannot be read or holds a file with an ending of ``unread``, a name is not UTF-8, or a
+                link leads out or to a folder listed before.
         """
         found, waiting = [], [below]
         while waiting:
             inside = waiting.pop()
             before = self._walked.setdefault(self._real(inside), inside)
             check(before == inside, f"{self.folder}: {inside} and {before} are the same folder; remove the link")
-            for name, is_folder in self._entries(inside):
+            entries = self._entries(inside)
+            check_formats(self.folder / inside, [name for name, is_folder in entries if not is_folder], unread)
+            for name, is_folder in entries:
                 if is_folder:
                     waiting.append(f"{inside}/{self._named(inside, name)}")
                 elif name.lower().endswith(endings):

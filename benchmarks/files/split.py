@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.files.classes import check_several, some
-from benchmarks.files.layouts import ENDINGS
+from benchmarks.files.layouts import ENDINGS, UNREAD
 from benchmarks.files.places import Place, check_name
 from benchmarks.files.sharing import make_folder, share
 from benchmarks.files.writing import writing
@@ -55,7 +55,7 @@ def _classes(folder: Path) -> dict[str, list[str]]:
     taken = [part for part in SPLITS if part in names]
     check(not taken, f"{folder} has a folder {taken[0] if taken else ''} and is split already")
     check_several(folder, names)
-    found = {name: place.files(name, ENDINGS) for name in names}
+    found = {name: place.files(name, ENDINGS, UNREAD) for name in names}
     few = [name for name, paths in found.items() if len(paths) < 2]
     check(not few, f"{folder}: class {some(few)} has less than two images; add some, to train on and to test on")
     return found

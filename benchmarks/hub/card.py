@@ -170,7 +170,9 @@ def _use(facts: Facts) -> str:
 
 def _reads(spec: Spec) -> str:
     if spec.backbone.frame is None:
-        return "The model reads clouds as float points (B, N, 3) in the unit sphere; `predict` puts them there."
+        known = suites.get(spec.suite) if spec.suite in suites.table() else None
+        where = " in the unit sphere" if known is None or known.unit_sphere else ", not scaled"
+        return f"The model reads clouds as float points (B, N, 3){where}; `predict` reads them as the run's test did."
     frame = spec.backbone.frame
     return (
         f"The model reads photos of any size: `predict` makes them {frame.size} x {frame.size} pixels "

@@ -199,9 +199,9 @@ def find(results: Path, run: str) -> dict[str, Any]:
 
 
 def folder(results: Path, run: str) -> Path:
-    """The results folder of one run: the one that its record is in, if ``run`` is a record's path, else ``results``."""
+    """The results folder of one run: the one that ``run`` lies in, if that is the path of a file, else ``results``."""
     above = Path(run).parents
-    inside = Path(run).is_file() and len(above) > 3 and above[2].name == RUNS
+    inside = Path(run).is_file() and len(above) > 3 and above[2].name in (RUNS, ADAPTERS)
     return above[3] if inside else results
 
 

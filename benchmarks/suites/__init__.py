@@ -97,7 +97,8 @@ class Suite:
             samples are no files. None for a suite without files.
         pool: hands out clouds with all the points that their files have, from which the recipe's ``resample`` draws;
             None if ``load`` does so.
-        unit_sphere: whether every cloud is centred and scaled to the unit sphere when it is read, in float64.
+        unit_sphere: whether models see every cloud centred and scaled to the unit sphere.
+        farthest: the number of a cloud's points that models see, the farthest first; None for all of them.
         fingerprint: a digest of all samples and labels of a task; raises Missing where its files are not there.
         obtain: where the files come from: an archive that is fetched; or a text that tells a person where to get them,
             in which {root} stands for the data root; or None for a suite that needs no files.
@@ -123,6 +124,7 @@ class Suite:
     group_recipes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     pool: Load | None = None
     unit_sphere: bool = False
+    farthest: int | None = None
     obtain: Archive | str | None = None
     facts: Callable[[str], list[str]] | None = None
     faults: Callable[[str], list[str]] | None = None

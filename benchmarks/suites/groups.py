@@ -51,4 +51,4 @@ def keep(suite: Suite, folder: Path) -> None:
     if set(named) == {OWN}:
         (folder / FILE).unlink(missing_ok=True)
         return
-    write_atomic(folder / FILE, yaml.safe_dump(named, sort_keys=False))
+    write_atomic(folder / FILE, yaml.safe_dump(named, sort_keys=False, default_style='"'))

@@ -111,6 +111,7 @@ SUITE = Suite(
     recipes={"points": pointclouds.RECIPE | {"augment": "scale_translate"}},
     backbones={"points": "point_mae_1k"},
     unit_sphere=True,
+    farthest=files.POINTS,
     group_recipes={group: {"epochs": 150} for group in {fold.group for fold in FOLDS.values()}},  # as published
     load=READER.load,
     pool=READER.pool,

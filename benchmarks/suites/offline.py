@@ -91,6 +91,7 @@ SUITE = Suite(
     tasks={task.name: task for task in _TASKS},
     recipes={"image": RECIPE | {"epochs": 15}, "points": RECIPE | {"epochs": 10}},
     backbones={"image": "vit_nano", "points": "point_nano"},
+    unit_sphere=True,
     load=load,
     fingerprint=fingerprint,
     version=2,  # the first had no clothes, and another pretrained backbone

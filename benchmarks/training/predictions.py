@@ -12,11 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks import backbones
+from benchmarks import backbones, suites
 from benchmarks.cli import warn
 from benchmarks.files import clouds, layouts, places
 from benchmarks.files.contents import each
-from benchmarks.files.coordinates import in_unit_sphere
+from benchmarks.files.coordinates import in_unit_sphere, single
+from benchmarks.files.farthest import farthest_first
 from benchmarks.files.frames import Frame
 from benchmarks.files.pictures import decode, without_warnings
 from benchmarks.records.spec import Spec
@@ -63,7 +64,7 @@ def predict(task_file: Path, given: Sequence[Path], topk: int | None, device: to
     most = min(5, spec.classes) if topk is None else topk
     check(most <= spec.classes, f"--topk {topk} must be from 1 to {spec.classes}, the number of classes")
     frame = spec.backbone.frame
-    paths = places.expand(given, layouts.ENDINGS if frame else CLOUDS)
+    paths = places.expand(given, layouts.ENDINGS, layouts.UNREAD) if frame else places.expand(given, CLOUDS)
     classifier = task_files.load(task_file).to(device)
     names = classifier.labels or tuple(map(str, range(spec.classes)))
     if classifier.labels is None:
@@ -88,15 +89,19 @@ def _photos(paths: Sequence[Path], frame: Frame) -> Batches:
 
 
 def _clouds(paths: Sequence[Path], spec: Spec) -> Batches:
-    fewest = backbones.fewest_points(spec.backbone.name)
-    read = partial(clouds.read_points, cast=in_unit_sphere)
+    """Clouds as the run's test read them. Those of a person's own suite lie in the unit sphere."""
+    suite = suites.get(spec.suite) if spec.suite in suites.table() else None
+    scaled, farthest = (True, None) if suite is None else (suite.unit_sphere, suite.farthest)
+    fewest = max(backbones.fewest_points(spec.backbone.name), farthest or 0)
+    read = partial(clouds.read_points, cast=in_unit_sphere if scaled else single)
     for path, points in zip(paths, each(read, paths, "predict"), strict=True):
         few = f"{path} has clouds of {points.shape[1]} points, but {spec.backbone.name} needs {fewest} or more"
         check(points.shape[1] >= fewest, few)
+        seen = farthest_first(points, farthest)[:, :farthest] if farthest else points
         files = [f"{path}:{number}" for number in range(len(points))]
         for start in range(0, len(points), BATCH):
             part = slice(start, start + BATCH)
-            yield files[part], torch.from_numpy(points[part])
+            yield files[part], torch.from_numpy(seen[part])
 
 
 def to_csv(found: Iterable[Prediction]) -> str:

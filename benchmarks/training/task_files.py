@@ -12,6 +12,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from benchmarks import backbones
+from benchmarks.backbones.names import parse
 from benchmarks.files.places import check_plain
 from benchmarks.files.writing import write_atomic
 from benchmarks.records.evidence import check_labels
@@ -46,6 +47,12 @@ def read(path: str | Path) -> tuple[Spec, dict[str, Tensor]]:
         UserError: as in ``unpacked``, or the backbone has other weights on this machine.
     """
     spec, state = unpacked(path)
+    file = parse(spec.backbone.name).file
+    check(
+        not file or Path(file).is_file(),
+        f"{path} was trained on the weights in {file}, which is no file; start in the folder where that path leads "
+        f"to them, or put them there: their SHA-256 starts with {spec.backbone.sha256[:12]}",
+    )
     now = backbones.source(spec.backbone.name).sha256
     if now != spec.backbone.sha256:
         raise UserError(
@@ -97,7 +104,11 @@ def load(path: str | Path) -> Classifier:
     if set(state) != set(expected):
         differing = ", ".join(sorted(set(state) ^ set(expected)))
         raise UserError(f"{path} does not hold what {spec.method} trains: missing or left over: {differing}")
-    model.load_state_dict(_change_own(state, model.method.unpack), strict=False)
+    try:
+        model.load_state_dict(_change_own(state, model.method.unpack), strict=False)
+    except RuntimeError as error:  # torch says in several lines which tensors have another shape
+        reason = " ".join(str(error).split()).partition(": ")[2]
+        raise UserError(f"{path} does not hold what {spec.method} trains: {reason}") from None
     return model.eval()
 
 

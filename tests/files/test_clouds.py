@@ -37,8 +37,8 @@ def test_files_are_read_in_the_order_of_their_numbers(column, tmp_path):
 
 
 def test_names_come_from_their_file(tmp_path):
-    (tmp_path / "shape_names.txt").write_text("bed\nnight_stand\nsofa\n")
-    assert clouds.names(tmp_path) == ("bed", "night_stand", "sofa")
+    (tmp_path / "shape_names.txt").write_text("bed\nnight stand\nsofa\n")
+    assert clouds.names(tmp_path) == ("bed", "night stand", "sofa")
 
 
 def drop_label(path: Path):
@@ -78,7 +78,7 @@ def change(key: str, edit: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path
 def test_a_damaged_or_wrong_file_is_named(damage, part, tmp_path):
     path = tmp_path / "ply_data_train0.h5"
     write(path, *made(6))
-    (tmp_path / "shape_names.txt").write_text("a b c")
+    (tmp_path / "shape_names.txt").write_text("a\nb\nc\n")
     damage(path)
     with pytest.raises(UserError, match=part) as raised:
         clouds.read(tmp_path, "train")

@@ -91,6 +91,7 @@ def test_without_val_a_tenth_of_train_is_held_out_and_nothing_is_lost(tmp_path):
     [
         (lambda folder: (folder / "test").rename(folder / "tst"), "no folder test"),
         (lambda folder: (folder / "train/cow").mkdir(), "cow: has no image"),
+        (lambda folder: (folder / "test/cat/deep.avif").touch(), r"deep\.avif is of a format that is not read"),
         (lambda folder: write_image(folder / "test/cow/0.png"), "class 'cow' is not among those of train: cat, dog"),
         (lambda folder: [(folder / "train" / c).rename(folder / c) for c in ("cat", "dog")], "has no class folder"),
     ],

@@ -72,6 +72,13 @@ def test_a_class_of_one_image_is_one_line(photos, complaint):
     assert not photos.with_name("photos-split").exists()
 
 
+def test_photos_of_a_format_that_is_not_read_are_not_left_out_in_silence(photos, complaint):
+    for name in ("a.HEIC", "b.heic"):
+        (photos / "cat" / name).write_bytes(b"an iPhone's")
+    line = complaint(data.main, "split", str(photos))
+    assert line.startswith(f"{photos / 'cat' / 'a.HEIC'} and 1 more are of a format that is not read; convert")
+
+
 def test_a_split_that_fails_leaves_no_folder(photos, complaint, monkeypatch):
     def full(source, target):
         raise OSError(28, "No space left on device")

@@ -24,7 +24,10 @@ def test_a_record_is_found_by_its_path_its_key_and_its_name(specs, tmp_path):
 def test_the_files_of_a_run_are_in_the_folder_of_its_record(specs, tmp_path, monkeypatch):
     (spec,) = specs("lora")
     path = store.write(tmp_path / "own", result(spec))
-    for run, folder in ((str(path), tmp_path / "own"), (spec.key, tmp_path / "other")):
+    file = store.adapter_path(tmp_path / "own", spec)
+    file.parent.mkdir(parents=True)
+    file.touch()
+    for run, folder in ((str(path), tmp_path / "own"), (str(file), tmp_path / "own"), (spec.key, tmp_path / "other")):
         assert store.folder(tmp_path / "other", run) == folder
     assert store.task_file(tmp_path / "other", str(path)) == store.adapter_path(tmp_path / "own", spec)
     monkeypatch.chdir(path.parent)

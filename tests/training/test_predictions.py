@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from benchmarks import export, load_images, load_model, predict, run
 from benchmarks.backbones.images import vit_nano
 from benchmarks.files import contents
+from benchmarks.files.coordinates import in_unit_sphere
+from benchmarks.files.farthest import farthest_first
 from benchmarks.files.root import DATA_ROOT
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import sweep
@@ -190,6 +192,22 @@ def test_clouds_are_predicted_whatever_their_unit_and_origin(solids, tmp_path):
     names = [tuned.labels[i] for i in tuned.predict(unit)]
     assert [one["classes"][0]["name"] for one in found[:35]] == names
     assert tuned.predict([unit[0], torch.from_numpy(unit[1])]).tolist() == tuned.predict(unit[:2]).tolist()
+
+
+@pytest.mark.parametrize(("suite", "count"), [("scanobjectnn", 300), ("modelnet40", 1100)])
+def test_clouds_are_read_as_the_test_of_the_suite_reads_them(suite, count, solids, tmp_path):
+    path, spec = solids
+    x = np.random.default_rng(0).normal(3, 2, size=(40, count, 3)).astype(np.float32)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["data"] = x
+    seen = x if suite == "scanobjectnn" else farthest_first(in_unit_sphere(tmp_path, x), 1024)[:, :1024]
+    task_files.save(task_files.load(path), replace(spec, suite=suite), tmp_path / "other.safetensors")
+    argv = [str(tmp_path / "other.safetensors"), str(tmp_path / "a.h5"), "-o", str(tmp_path / "out.json")]
+    assert predict.main([*argv, "--topk", "1"]) == 0
+    found = [one["classes"][0] for one in json.loads((tmp_path / "out.json").read_text())]
+    expected = load_model(path).probabilities(torch.from_numpy(seen)).max(dim=1).values
+    assert [one["probability"] for one in found] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert max(expected) - min(expected) > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,28 @@ def test_a_task_file_of_other_weights_is_refused(specs, tmp_path):
         task_files.load(tmp_path / "task.safetensors")
 
 
+def test_a_task_file_whose_tensors_have_another_shape_is_refused(specs, tmp_path):
+    (spec,) = specs("lora")
+    path = tmp_path / "task.safetensors"
+    task_files.save(model.build(spec), spec, path)
+    state = task_files.read(path)[1]
+    name = min(state)
+    path.write_bytes(task_files.packed(spec, state | {name: torch.zeros(3, 3, 3)}))
+    with pytest.raises(UserError, match=rf"does not hold what lora trains: size mismatch for {name}") as error:
+        task_files.load(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_task_file_whose_weights_are_not_where_they_were_says_which_they_are(specs, tmp_path):
+    (spec,) = specs("linear")
+    path, moved = tmp_path / "task.safetensors", replace(spec.backbone, name="vit_nano@weights/gone.safetensors")
+    task_files.save(model.build(spec), replace(spec, backbone=moved), path)
+    with pytest.raises(
+        UserError, match=rf"weights/gone\.safetensors, .* their SHA-256 starts with {moved.sha256[:12]}"
+    ):
+        task_files.load(path)
+
+
 def test_a_task_file_that_lacks_a_tensor_is_refused(specs, tmp_path):
     (norm,), (linear,) = specs("norm"), specs("linear")
     task_files.save(model.build(linear), norm, tmp_path / "task.safetensors")
