@@ -11,6 +11,7 @@ from benchmarks.cli import add_results, command_parser, guarded
 from benchmarks.files.root import use_data_root
 from benchmarks.sweeps import arguments, options
 
+SEVERAL = (0, 1, 2)  # the seeds of finalists, if nothing else is asked for
 EXAMPLES = {
     "compare the usual methods on the photos of a folder in half an hour": "--data-root photos --results try",
     "compare three methods on a larger backbone in two hours": "--data-root photos --methods linear lora full "
@@ -28,12 +29,12 @@ def parser() -> argparse.ArgumentParser:
         EXAMPLES,
     )
     what, how, where, record = options.groups(p)
-    options.add_sweep(what, how)
+    options.add_sweep(what, how, methods="the usual ones that fit the data", suite="your own files in --data-root")
     what.add_argument(
         "--budget", default="30m", metavar="TIME", help="time to spend, such as 90s, 30m, 2h (default: 30m)"
     )
-    seeds = "seeds of the finalists, fewer if time is short (default: 0 1 2)"
-    what.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help=seeds)
+    seeds = "seeds of the finalists, fewer if time is short (default: those of --config, or 0 1 2)"
+    what.add_argument("--seeds", nargs="+", type=int, metavar="N", help=seeds)
     options.add_dtype(how)
     options.add_device(where)
     add_results(record, "folder for the search, records, task files and the recommendation")
@@ -59,13 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.advice.advise import advise
     from benchmarks.records import store
     from benchmarks.records.spec import SEEDS
+    from benchmarks.sweeps.sweep import Sweep
 
     arguments.check_range(args, seeds=(0, SEEDS - 1))
     device = arguments.device(args.device)
     searches = contestants.searches(asked, arguments.dtype(args.dtype, device), only_usual=only_usual)
     store.prepare(args.results)
-    seeds = tuple(dict.fromkeys(args.seeds))
-    return advise(searches, device, args.results, budget=seconds, used=time.monotonic() - start, seeds=seeds)
+    seeds = asked.seeds if args.seeds or asked.seeds != Sweep().seeds else SEVERAL
+    return advise(
+        searches, device, args.results, budget=seconds, used=time.monotonic() - start, seeds=tuple(dict.fromkeys(seeds))
+    )
 
 
 if __name__ == "__main__":

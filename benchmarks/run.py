@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from benchmarks.sweeps.sweep import Sweep
     from benchmarks.tracking.sink import Sink
 
+CHOSEN = Path()  # what --tuned is without a DIR
 EXAMPLES = {
     "compare Adapter-X with LoRA on one small task, in a folder of its own": "--methods adapterx lora --tasks digits "
     "--results try",
@@ -65,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     old = "count the records that other code of a method made as finished (default: train these runs again)"
     what.add_argument("--keep-outdated", action="store_true", help=old)
     tuned = "use the configurations that benchmarks.tune found; DIR holds them (default: configs in --results)"
-    how.add_argument("--tuned", nargs="?", type=Path, const=Path(), metavar="DIR", help=tuned)
+    how.add_argument("--tuned", nargs="?", type=Path, const=CHOSEN, metavar="DIR", help=tuned)
     options.add_dtype(how)
     options.add_device(where)
     options.add_workers(where, "runs")
@@ -135,7 +136,7 @@ def _specs(args: argparse.Namespace, asked: Sweep, device: torch.device) -> list
     specs = sweep.specs(asked, arguments.dtype(args.dtype, device), absent=args.dry_run)
     if args.tuned is None:
         return specs
-    chosen = tuned.apply(specs, args.results / tuned.CONFIGS if args.tuned == Path() else args.tuned)
+    chosen = tuned.apply(specs, args.results / tuned.CONFIGS if args.tuned is CHOSEN else args.tuned)
     for method, given in asked.set.items():
         names = {name for one in (given if isinstance(given, Sequence) else [given]) for name in one}
         tuned.check_asked(method, sorted(names), specs, chosen)

@@ -34,10 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the runs. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
     from benchmarks.tables import listing
-    from benchmarks.tables.reader import load
+    from benchmarks.tables.reader import load, ours
 
     wanted = {"method": args.methods, "suite": args.suites, "task": args.tasks, "seed": args.seeds}
-    found = listing.chosen(load(args.results), wanted)
+    found = listing.chosen(ours(load(args.results)), wanted)
     console().print(listing.table(found, args.results))
     next_step("python -m benchmarks.predict KEY PHOTO --results", args.results)
     return 0

@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with database.watched():
         searches = outdated.told(searches, database, keep=args.keep_outdated)
         broken = _search(searches, database, device, workers)
-        _report(searches, database, args.results, args.highlight)
+        broken += _report(searches, database, args.results, args.highlight)
         if tracked:
             _track(tracked, searches, database, args.results)
     for line in broken:
@@ -175,8 +175,11 @@ def _track(uri: str, searches: Sequence[Search], database: StudyDatabase, result
     say(f"{sent} trials uploaded: {uri}")
 
 
-def _report(searches: Sequence[Search], database: StudyDatabase, results: Path, highlight: str) -> None:
-    """Write the best configuration of every finished study and a sheet of all, and show a table of them."""
+def _report(searches: Sequence[Search], database: StudyDatabase, results: Path, highlight: str) -> list[str]:
+    """Write the best configuration of every finished study and a sheet of all, and show a table of them.
+
+    Returns one line per study that has none, because no trial ran to its end.
+    """
     from rich.table import Table
 
     from benchmarks.figures import study as picture
@@ -184,10 +187,14 @@ def _report(searches: Sequence[Search], database: StudyDatabase, results: Path, 
 
     table = Table("method", "task", "trials", "pruned", "default on val", "best on val", "best configuration")
     drawn: dict[str, dict[tuple[str, str], Any]] = {}
+    without: list[str] = []
     defaults = {(search.base.method, search.base.task): space.default_slot(search) for search in searches}
     for search in searches:
         states, trial = studies.counts(search, database), studies.best(search, database)
-        if studies.unfinished(search, database) or trial is None:
+        if studies.unfinished(search, database):
+            continue
+        if trial is None:
+            without.append(f"{search}: every trial diverged or was pruned; try other options")
             continue
         tuned.write(results / tuned.CONFIGS, search, trial, dict(states))
         cell = search.base.method, search.base.task
@@ -201,9 +208,11 @@ def _report(searches: Sequence[Search], database: StudyDatabase, results: Path, 
         )
     for suite, found in drawn.items():
         picture.write(found, suite, searches[0].trials, results / "figures" / "tuning", highlight, defaults)
-    out = console()
-    out.print(table)
-    out.print(f"written: {results / tuned.CONFIGS}, {results / 'figures' / 'tuning'}", soft_wrap=True)
+    if drawn:
+        out = console()
+        out.print(table)
+        out.print(f"written: {results / tuned.CONFIGS}, {results / 'figures' / 'tuning'}", soft_wrap=True)
+    return without
 
 
 def _same(args: argparse.Namespace, seeds: Sequence[int]) -> list[str]:

@@ -16,7 +16,7 @@ from methods import METHODS
 from methods.errors import UserError
 from tests.support import quick_suite
 from tests.support.edited import edit
-from tests.support.made_records import record
+from tests.support.made_records import record, result
 
 QUICK = store.records(quick_suite.FOLDER)  # one short run of every method
 PLACE = Place(executor="local", device=torch.device("cpu"), workers=1)
@@ -42,6 +42,14 @@ def test_a_run_comes_out_equal_to_the_bit(runs, capsys):
     out = capsys.readouterr().out
     assert all(spec.key in out for spec in specs)
     assert "2 records: 2 equal to the bit, 0 within the spread of seeds, 0 off" in out
+
+
+def test_a_record_of_another_folder_is_one_line(runs, complaint, tmp_path):
+    folder, specs = runs
+    other = store.write(tmp_path / "other", result(specs[0]))
+    store.record_path(folder, specs[0]).unlink()
+    line = complaint(reproduce.main, str(other), "--results", str(folder))
+    assert line == f"{other}: not among the records in {folder}; name its --results DIR"
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,13 @@ def searches(asked: Sweep, dtype: Dtypes, *, only_usual: bool) -> list[space.Sea
         UserError: a name is unknown, there is not exactly one task, an option is a list, or a method does not fit.
     """
     asked = replace(asked, seeds=(0,))
-    first = replace(asked, methods=("linear",), set={}, recipes={})
+    for_all = {name: value for name, value in asked.recipe.items() if not name.startswith("pace")}  # linear has none
+    first = replace(asked, methods=("linear",), set={}, recipes={}, recipe=for_all)
     (plain,) = _of_one_task(sweep.specs(first, dtype))
     if "batch_size" not in asked.recipe:
         task = suites.get(plain.suite).tasks[plain.task]
         size = min(plain.recipe.batch_size, max(FEWEST_STEPS, (task.train + task.val) // FEWEST_STEPS))
-        asked = sweep.with_recipe(asked, {"batch_size": size})
+        asked = replace(asked, recipe={**asked.recipe, "batch_size": size})  # a method's own recipe stays before it
     names = _fitting(plain.backbone.name, plain.backbone.modality) if only_usual else asked.methods
     asked = sweep.of_methods(asked, names)
     specs = sweep.specs(asked, dtype)

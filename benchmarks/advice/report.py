@@ -16,13 +16,14 @@ from benchmarks.backbones.names import parse
 from benchmarks.cli import console
 from benchmarks.figures.pareto import Panel, Point, draw
 from benchmarks.files.writing import write_atomic
+from benchmarks.records import shared, store
 from benchmarks.records.spec import Spec
 from benchmarks.sweeps import report
 from benchmarks.tables import screen
 from benchmarks.tables.costs import COLUMNS
 from benchmarks.tables.formats import to_markdown
 from benchmarks.tables.intervals import NORMAL, SAMPLES, means, sampling_variance
-from benchmarks.tables.reader import load
+from benchmarks.tables.reader import asked, load, ours
 from benchmarks.tables.rows import comparable
 from benchmarks.tables.table import Table, counted, notes, nothing_best
 from benchmarks.tuning.studies import FINISHED
@@ -36,8 +37,10 @@ SHARES = ("half", "a third", "a quarter", "a fifth", "a sixth", "a seventh", "an
 
 def show(contest: Contest, decision: Decision, done: Sequence[Spec], failed: Mapping[str, str], results: Path) -> int:
     """Write and show the recommendation. Returns 1 if a method failed, else 0."""
-    frame = load(results)
-    own = frame[frame["key"].isin({spec.key for spec in done})]
+    for spec in done:
+        shared.note(results, store.read(store.record_path(results, spec)), spec.tuning)
+    frame = load(results, shared=True)
+    own = asked(ours(frame), done)
     tested = {str(method): _tested(runs) for method, runs in own.groupby("spec.method")}
     made, base = table(contest, decision, own, tested), contest.searches[decision.chosen].base
     words, out, folder = sentence(decision, tested, len(contest.plan.methods)), console(), results / FOLDER

@@ -17,7 +17,7 @@ from benchmarks.files.classes import check_several, gaps, some
 from benchmarks.files.coordinates import as_stored, in_unit_sphere, told
 from benchmarks.files.frames import Frame
 from benchmarks.files.holdout import hold_out
-from benchmarks.files.places import Place, check_name
+from benchmarks.files.places import Place, check_name, hidden
 from benchmarks.files.root import Missing
 from benchmarks.suites import Suite, Task, groups, names
 from methods.errors import UserError, check
@@ -67,6 +67,7 @@ def suite(root: Path) -> Suite:
     if not root.is_dir():
         raise Missing(f"there is no folder {root}; give the folder of your data with --data-root DIR")
     name = root.name
+    check(not hidden(name), f"records of the hidden folder {root} would never be found again; rename it")
     check(bool(name) and name not in names(), f"the folder {root} has the name of another suite; rename it")
     found, wrong = _find(root)
     check(not wrong, "; ".join(wrong))

@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.cli import Arguments, add_data_root
 
 HELP = {
-    "methods": "methods to compare, or all (default: adapterx lora)",
+    "methods": "methods to compare, or all",
     "backbone": "backbone, as NAME or NAME@FILE; at most one per modality (default: those of the suite)",
     "config": "YAML file with any of methods, suite, tasks, backbone, seeds, set, recipe and recipes; "
     "options on the command line override it",
@@ -31,10 +31,10 @@ def groups(parser: argparse.ArgumentParser) -> tuple[Arguments, Arguments, Argum
     return what, how, where, record
 
 
-def add_sweep(what: Arguments, how: Arguments) -> None:
-    """Add the options that ``sweep`` reads, except the seeds."""
-    what.add_argument("--methods", nargs="+", metavar="NAME", help=HELP["methods"])
-    what.add_argument("--suite", metavar="NAME", help="suite that has the tasks (default: offline)")
+def add_sweep(what: Arguments, how: Arguments, *, methods: str = "adapterx lora", suite: str = "offline") -> None:
+    """Add the options that ``sweep`` reads, except the seeds. ``methods`` and ``suite`` tell the verb's defaults."""
+    what.add_argument("--methods", nargs="+", metavar="NAME", help=f"{HELP['methods']} (default: {methods})")
+    what.add_argument("--suite", metavar="NAME", help=f"suite that has the tasks (default: {suite})")
     what.add_argument("--tasks", nargs="+", metavar="NAME", help="tasks of the suite (default: all)")
     what.add_argument("--backbone", nargs="+", metavar="NAME", help=HELP["backbone"])
     add_data_root(what)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +17,7 @@ from benchmarks.tables.reader import GROUP, PACK
 from methods.errors import UserError
 
 MOST_OPTIONS = 3  # a row with more options is named by a letter
+DIGITS = 8  # of the key at the start of the last part of a study's name, which depends on the task
 VERSION = "spec.suite_version"
 SAME = (
     *("suite", "spec.backbone.modality", "spec.backbone.name", "spec.backbone.sha256", "recipe", "spec.dtype"),
@@ -41,7 +43,7 @@ def comparable(frame: pd.DataFrame) -> list[pd.DataFrame]:
     metric = frame.get("accuracy.metric", pd.Series(None, frame.index, dtype=object)).fillna("accuracy")
     named = {"spec.backbone.name": backbone}
     frame = frame.assign(row=_by_pack(names(frame), frame), recipe=recipe, suite=suite, metric=metric, **named)
-    return [_shortened(_data_apart(group)) for _, group in frame.groupby(list(SAME), sort=True)]
+    return [_shortened(_searches_apart(_data_apart(group))) for _, group in frame.groupby(list(SAME), sort=True)]
 
 
 def _by_pack(rows: list[str], frame: pd.DataFrame) -> list[str]:
@@ -84,6 +86,27 @@ def _data_apart(frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     named = frame["row"] + " data=" + frame["spec.data_fingerprint"].str[:8]
     return frame.assign(row=frame["row"].where(versions == 1, named))
+
+
+def _searches_apart(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give runs that several searches chose for the same row, task and seed rows of their own, never averaged."""
+    plain = frame["row"]
+    for told in _searches(frame):
+        several = frame.groupby(["row", "spec.task", "spec.seed"])["key"].transform("nunique") > 1
+        affected = plain.isin(set(plain[several]))
+        if not affected.any():
+            break
+        named = plain + " search=" + told.map(lambda text: hashlib.sha256(text.encode()).hexdigest()[:8])
+        frame = frame.assign(row=frame["row"].where(~affected, named))
+    return frame
+
+
+def _searches(frame: pd.DataFrame) -> Iterator[pd.Series[str]]:
+    """What tells the searches behind runs apart, at first without what depends on the task, and then more and more."""
+    studies = frame["tuning"].map(lambda text: json.loads(text)["study"] if isinstance(text, str) else "")
+    yield studies.str.rpartition("/")[2].str[DIGITS:]  # what was given to the search
+    yield studies
+    yield studies + frame["spec.config"].fillna("")
 
 
 def _shortened(frame: pd.DataFrame) -> pd.DataFrame:

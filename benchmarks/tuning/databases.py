@@ -4,7 +4,8 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -40,11 +41,13 @@ def make_file(path: Path) -> None:
 class StudyDatabase:
     """An SQL database that holds studies. A trial without a heartbeat for ``grace_seconds`` counts as dead.
 
-    Without ``grace_seconds`` trials have no heartbeat, because one process alone uses the study.
+    Without ``grace_seconds`` trials have no heartbeat, because one process alone uses the study. Failures of trials
+    count from ``since`` on, when the command began: what failed an earlier one may be gone.
     """
 
     url: str
     grace_seconds: int | None = None
+    since: datetime = field(default_factory=datetime.now)
 
     @cached_property
     def storage(self) -> BaseStorage:

@@ -52,26 +52,29 @@ class Widened:
     """A trial whose ranges hold the defaults of a method, too.
 
     If a method's choices lack the default, it becomes one more choice. A default may also lie outside a range of
-    numbers, such as a weight decay of zero on a logarithmic scale. The first trial then takes it without asking Optuna.
+    numbers, such as a weight decay of zero on a logarithmic scale. The first trial then takes it without asking Optuna,
+    which is not asked for the options that a person ``fixed`` either.
     """
 
-    def __init__(self, trial: optuna.trial.BaseTrial, default: Config, *, first: bool) -> None:
-        self._trial, self._default, self._first = trial, default, first
+    def __init__(self, trial: optuna.trial.BaseTrial, search: Search, *, first: bool) -> None:
+        self._trial, self._default, self._fixed, self._first = trial, search.base.config, search.fixed, first
 
     def suggest_float(self, name: str, low: float, high: float, **settings: Any) -> float:
         own: Any = getattr(self._default, name, low)
-        return own if self._left_out(own, low, high) else self._trial.suggest_float(name, low, high, **settings)
+        return own if self._unasked(name, own, low, high) else self._trial.suggest_float(name, low, high, **settings)
 
     def suggest_int(self, name: str, low: int, high: int, **settings: Any) -> int:
         own: Any = getattr(self._default, name, low)
-        return own if self._left_out(own, low, high) else self._trial.suggest_int(name, low, high, **settings)
+        return own if self._unasked(name, own, low, high) else self._trial.suggest_int(name, low, high, **settings)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         own = getattr(self._default, name, choices[0])
+        if name in self._fixed:
+            return own
         return self._trial.suggest_categorical(name, choices if own in choices else [*choices, own])
 
-    def _left_out(self, own: float | None, low: float, high: float) -> bool:
-        return self._first and (own is None or not low <= own <= high)
+    def _unasked(self, name: str, own: float | None, low: float, high: float) -> bool:
+        return name in self._fixed or (self._first and (own is None or not low <= own <= high))
 
 
 def suggested(search: Search, trial: optuna.trial.BaseTrial, *, first: bool) -> Spec:
@@ -84,7 +87,7 @@ def suggested(search: Search, trial: optuna.trial.BaseTrial, *, first: bool) -> 
         for name, values in _varied(search.grid).items():
             trial.suggest_categorical(name, list(dict.fromkeys(values)))
         return replace(base, config=search.grid[trial.user_attrs["slot"]])
-    config = type(base.config).suggest(Widened(trial, base.config, first=first))  # type: ignore[arg-type]
+    config = type(base.config).suggest(Widened(trial, search, first=first))  # type: ignore[arg-type]
     return replace(base, config=replace(config, **{name: getattr(base.config, name) for name in search.fixed}))
 
 
@@ -109,7 +112,7 @@ def default_slot(search: Search) -> int:
 def defaults(search: Search) -> dict[str, Any]:
     """Return the method's default values of the searched options, by their names in Optuna."""
     probe, default = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask(), search.base.config
-    type(default).suggest(Widened(probe, default, first=True))  # type: ignore[arg-type]
+    type(default).suggest(Widened(probe, search, first=True))  # type: ignore[arg-type]
     return {name: getattr(default, name) for name in probe.distributions if hasattr(default, name)}
 
 

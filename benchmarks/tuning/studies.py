@@ -62,7 +62,8 @@ def work(search: Search, database: StudyDatabase, device: torch.device, *, on_tr
     """Run trials of a study until no slot is free, and call ``on_trial`` after each.
 
     Raises:
-        Broken: a slot's trials failed MOST_FAILURES times. The message has the last reason and its traceback.
+        Broken: a slot's trials failed MOST_FAILURES times in this command. The message has the last reason and its
+            traceback.
     """
     own = study(search, database)
     while waiting := fill(own, search, database):
@@ -170,25 +171,30 @@ def fill(own: optuna.Study, search: Search, database: StudyDatabase) -> list[opt
     """Queue a trial for every free slot. Return all queued trials, in the order in which they will run."""
     _fail_dead(own, database)
     held = _slots(own, search, HELD)
-    failures = Counter(t.user_attrs["slot"] for t in _of_slots(own, search) if "error" in t.user_attrs)
+    failed = [t for t in _of_slots(own, search) if "error" in t.user_attrs and _began(t) >= database.since]
+    failures = Counter(t.user_attrs["slot"] for t in failed)
     for slot in range(search.trials):
         if slot in held:
             continue
         if failures[slot] >= MOST_FAILURES:
-            last = [t.user_attrs for t in own.get_trials(deepcopy=False) if "error" in t.user_attrs][-1]
+            last = failed[-1].user_attrs
             message = f"trial {slot} of {search.name} failed {failures[slot]} times: {last['error']}"
             raise Broken(f"{message}\n{last['traceback']}")
         own.enqueue_trial(space.queued(search, slot), user_attrs={"slot": slot})
     return own.get_trials(deepcopy=False, states=(TrialState.WAITING,))
 
 
+def _began(trial: optuna.trial.FrozenTrial) -> datetime:
+    assert trial.datetime_start is not None
+    return trial.datetime_start
+
+
 def _fail_dead(own: optuna.Study, database: StudyDatabase) -> None:
     optuna.storages.fail_stale_trials(own)
     grace = timedelta(seconds=database.grace_seconds or 0)
     for trial in own.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        assert trial.datetime_start is not None
         # Optuna does not see a trial whose process was killed before its first heartbeat
-        if "config" not in trial.user_attrs and trial.datetime_start + grace < datetime.now():
+        if "config" not in trial.user_attrs and _began(trial) + grace < datetime.now():
             own.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
 

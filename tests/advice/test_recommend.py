@@ -1,6 +1,7 @@
 """The verb recommend: a sentence, a table and a plot; the test split is read after the choice; it can be continued."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,12 +17,15 @@ from optuna.trial import TrialState
 
 import methods
 from benchmarks import recommend
-from benchmarks.advice import advise, costs, finals, folds, halving
+from benchmarks.advice import advise, contestants, costs, finals, folds, halving
 from benchmarks.records import store
+from benchmarks.records.spec import Spec
 from benchmarks.suites import folder
+from benchmarks.sweeps.sweep import Sweep
 from benchmarks.tuning.databases import StudyDatabase, file_url
 from methods.errors import UserError
 from tests.support.layout_files import write_image_folder
+from tests.support.made_records import result
 
 ROOT = Path(__file__).parents[2]
 METHODS = ["linear", "gps"]  # the default weight decay of gps, 0, is outside the range that is searched
@@ -145,6 +149,35 @@ def test_a_repetition_trains_nothing_and_says_the_same(outcome, data, capsys, mo
     sentence = (results / "recommendations" / "photos.md").read_text().partition("\n")[0]
     assert capsys.readouterr().out.splitlines()[-1] == sentence
     assert [path.read_bytes() for path in sorted(results.glob("runs/**/*.json"))] == before
+
+
+def test_runs_that_were_there_before_count_as_seeds_of_the_row(outcome, data, tmp_path, monkeypatch):
+    """A finalist's run that somebody asked for before has another origin, but is a seed of the recommendation."""
+    results = shutil.copytree(outcome[0], tmp_path / "results")
+    chosen = study(results).user_attrs[finals.DECISION]["chosen"]
+    (path,) = results.glob(f"runs/**/{chosen}-s0-*.json")
+    spec, numbers = Spec.from_json(store.read(path)["spec"]), {0: 0.5, 1: 0.6, 2: 0.7}
+    tuning = store.read(path)["tuning"]
+    for seed, accuracy in numbers.items():
+        one = replace(spec, seed=seed, tuning=tuning if seed else None)
+        store.record_path(results, one).unlink(missing_ok=True)
+        store.write(results, result(one, accuracy=accuracy))
+    monkeypatch.setattr("benchmarks.sweeps.report.save", lambda *words, **named: [])
+    monkeypatch.setattr("benchmarks.executors.driver.complete", None)
+    monkeypatch.setattr(finals, "runs", lambda *words: [replace(spec, seed=n, tuning=tuning) for n in numbers])
+    assert recommend.main(argv(data, results, "--budget", "1h")) == 0
+    assert (results / "recommendations" / "photos.md").read_text().startswith(f"Take `{chosen}`: 60.0 ± ")
+
+
+def test_a_short_batch_is_for_methods_whose_recipe_says_nothing():
+    recipes = {"adaptformer": {"batch_size": 64}}
+    asked = Sweep(methods=("linear", "adaptformer"), tasks=("digits",), recipes=recipes, recipe={"pace": "pace"})
+    with pytest.raises(UserError, match="pace"):  # of linear, which somebody asked for
+        contestants.searches(asked, "float32", only_usual=False)
+    found = contestants.searches(replace(asked, recipe={}), "float32", only_usual=False)
+    assert {one.base.method: one.base.recipe.batch_size for one in found} == {"linear": 16, "adaptformer": 64}
+    others = replace(asked, methods=("lora", "adaptformer"))
+    assert {one.base.recipe.pace for one in contestants.searches(others, "float32", only_usual=False)} == {"pace"}
 
 
 @pytest.mark.parametrize(

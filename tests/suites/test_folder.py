@@ -294,6 +294,13 @@ def test_drawn_images_are_written_as_files_that_are_a_task(data_root, capsys):
     assert f"{data_root / 'texture'} exists already; give another folder" in capsys.readouterr().err
 
 
+def test_a_hidden_data_root_is_refused_before_anything_is_trained(data_root, tmp_path, complaint):
+    hidden = data_root.rename(tmp_path / ".hidden")
+    write_all(hidden)
+    argv = ["--suite", "folder", "--data-root", str(hidden), *QUICK, "--results", str(tmp_path / "results")]
+    assert complaint(run.main, *argv) == f"records of the hidden folder {hidden} would never be found again; rename it"
+
+
 def test_a_file_names_the_groups_of_tasks(data_root, complaint):
     write_all(data_root)
     (data_root / groups.FILE).write_text("photos: [lists, classes]\n")

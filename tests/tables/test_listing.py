@@ -5,8 +5,15 @@ import os
 import pytest
 
 from benchmarks import runs
-from benchmarks.records import store
+from benchmarks.records import packs, store
 from tests.support.made_records import result
+
+
+def test_runs_of_others_are_not_listed(made, capsys):
+    folder, keys = made
+    packed = {packs.path_of(record): record for record in store.records(folder)}
+    packs.write(packed, folder / packs.FOLDER / "alice.zip")
+    assert len(listed(capsys, "--results", str(folder))) == len(keys)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Which runs form one row, which rows form one table, and what rows are called."""
 
+import re
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -24,6 +25,29 @@ def test_tuned_runs_are_one_row_whatever_was_found_for_each_task():
     (table,) = tables(reader.to_frame(records))
     assert table.cells.loc["lora rank=4 tuned, 12 trials", ["digits", "count"]].tolist() == ["90.0", "90.0"]
     assert {row for row in table.cells.index if "tuned" not in row} == {"lora lr=0.1 rank=4", "lora lr=0.2 rank=4"}
+
+
+@pytest.mark.parametrize(
+    "studies",
+    [
+        ("offline/lora/{task}/00000000+lr=11111111", "offline/lora/{task}/00000000+lr=22222222"),
+        ("recommend/offline/{task}/11111111", "recommend/offline/{task}/22222222"),
+        ("offline/lora/{task}/00000000", "offline/lora/{task}/00000000"),  # a study that was continued
+    ],
+)
+def test_runs_of_two_searches_are_never_averaged(studies):
+    rest, records = {"trials": 2, "split": "val", "val_accuracy": 0.5, "fixed": [], "search_seed": 0}, []
+    for study, lr, accuracy in zip(studies, (0.1, 0.2), (0.9, 0.1), strict=True):
+        asked = sweep.Sweep(methods=("lora",), tasks=("digits", "count"), set={"lora": {"lr": lr}})
+        for spec in sweep.specs(asked, "float32"):
+            told = replace(spec, tuning={"study": study.format(task=spec.task), **rest})
+            records.append(record(told, accuracy, 100))
+    (table,) = tables(reader.to_frame(records))
+    own = {name: values for name, values in table.cells["digits"].items() if name.startswith("lora")}
+    assert all(re.fullmatch(r"lora tuned, 2 trials search=\w{8}", name) for name in own)
+    assert sorted(value for value in own.values() if value != "-") == ["10.0 †", "90.0"]
+    if "+lr" in studies[0]:  # what was given to a search holds for all its tasks
+        assert [table.cells.loc[name, "mean"] for name in own] == ["90.0", "10.0"]
 
 
 def test_figures_say_once_that_all_rows_are_tuned_alike():

@@ -199,6 +199,28 @@ def test_a_bug_in_a_method_is_shown_with_its_line_and_the_others_are_tuned(monke
     check_whole(search(2, "norm"), place(tmp_path), tmp_path)
 
 
+def test_a_study_that_failed_is_continued_by_the_next_command(monkeypatch, tmp_path, capsys):
+    argv = [*QUICK, "--trials", "2", "--workers", "1", "--results", str(tmp_path)]
+
+    def full(*given: object) -> float:
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(studies, "validated", full)
+        assert tune.main(argv) == 1
+    assert "failed 3 times: RuntimeError: out of memory" in capsys.readouterr().out
+    assert tune.main(argv) == 0
+    check_whole(search(2), place(tmp_path), tmp_path)
+
+
+def test_a_study_without_a_trial_that_ended_is_told(tmp_path, capsys):
+    argv = [*QUICK, "--set", "linear.lr=[1e30,1e36]", "--workers", "1", "--results", str(tmp_path)]
+    assert tune.main(argv) == 1
+    out = capsys.readouterr().out
+    assert "failed: linear on digits: every trial diverged or was pruned; try other options" in out
+    assert "written" not in out and "next" not in out
+
+
 def test_a_slot_queued_twice_is_run_once(tmp_path):
     wanted, database = search(3), place(tmp_path)
     own = studies.study(wanted, database)
@@ -369,7 +391,9 @@ def test_a_fixed_option_has_its_own_study_and_never_changes(tmp_path):
     assert wanted.base == search().base  # 0.01 is the default
     assert wanted.name != search().name
     work(wanted, place(tmp_path))
-    assert {trial.user_attrs["config"]["lr"] for trial in trials(wanted, place(tmp_path))} == {0.01}
+    tried = trials(wanted, place(tmp_path))
+    assert {trial.user_attrs["config"]["lr"] for trial in tried} == {0.01}
+    assert [set(trial.params) for trial in tried] == [{"weight_decay"}] * 3  # what is shown is what was searched
 
 
 def test_lists_of_options_are_a_grid_of_which_each_trial_takes_one(tmp_path):
@@ -404,6 +428,10 @@ class TestTunedRuns:
         recorded = ("study", "trials", "split", "val_accuracy", "fixed", "search_seed")
         assert record["tuning"] == {name: found[name] for name in recorded}
         assert "tuning" not in record["spec"]
+
+    def test_may_be_found_in_the_current_folder(self, results, monkeypatch, capsys):
+        monkeypatch.chdir(results / tuned.CONFIGS)
+        assert run.main([*QUICK, "--tuned", ".", "--results", "elsewhere", "--dry-run"]) == 0
 
     def test_have_the_key_of_their_configuration(self, results, specs):
         (plain,) = specs("linear", recipe={"epochs": 3})
