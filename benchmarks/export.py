@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     write.add_argument("-o", "--out", type=Path, metavar="FILE", help="checkpoint of timm or of the point backbone")
     folder = "folder for model.safetensors and config.json, which timm loads by 'local-dir:DIR'"
     write.add_argument("--timm-dir", type=Path, metavar="DIR", help=folder)
-    reads = "reads float images, normalised already (or float points), of any number, and returns logits"
+    reads = "reads float images, normalised already, or clouds of any number of float points, and returns logits"
     onnx = f"graph of any method for ONNX: {reads}; compared in onnxruntime where that is installed"
     write.add_argument("--onnx", type=Path, metavar="FILE", help=onnx)
     program = "the same graph for torch.export.load"

@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the pack. Returns 2 for a person's mistake."""
     args = parser().parse_args(argv)
-    from benchmarks.records import packs, store
+    from benchmarks.records import packs, shared, store
 
     pack = args.out or Path(f"{args.results.resolve().name}{packs.ENDING}")
     packs.name_of(pack)
@@ -42,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         warn(f"the pack tells paths of this machine: {', '.join(paths)}")
     if changed := sum(record["environment"].get("dirty") is not False for record in wanted):
         warn(f"{changed} runs are of code that no commit has, so nobody can repeat them exactly")
+    if two := sum(bool(shared.tunings(args.results, record)) for record in wanted):
+        warn(
+            f"{two} runs belong to two rows here, such as a default and a tuned one; in the pack they are in one alone"
+        )
     packs.write({packs.path_of(record): record for record in wanted}, pack)
     say(f"written: {pack}, {len(wanted)} records, {pack.stat().st_size / 1e3:.1f} kB")
     next_step("check it: python -m benchmarks.check", pack)

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import check, submit
 from benchmarks.files.root import Missing
-from benchmarks.records import evidence, packs, store
+from benchmarks.records import evidence, packs, shared, store
 from benchmarks.records.spec import key_of
 from benchmarks.submissions import plausible
 from benchmarks.suites import offline
@@ -158,6 +158,13 @@ def test_rows_of_a_pack_stand_apart_and_say_that_they_are_submitted(ours):
     assert dict(zip(lines["method"], lines["source"], strict=True)) == {"norm": "ours", "norm (alice)": "submitted"}
     assert set(own(frame)["row"]) == set(frame["row"]) - {"norm (alice)"}
     assert rows.groupby("row")["spec.seed"].apply(list).to_dict() == {"norm": [0, 1, 2], "norm (alice)": [7]}
+
+
+def test_submit_tells_of_runs_that_belong_to_two_rows(ours, tmp_path, capsys):
+    tuning = {"study": "s", "trials": 1, "split": "val", "val_accuracy": 0.5, "fixed": [], "search_seed": 0}
+    shared.note(ours, store.records(ours)[0], tuning)
+    assert submit.main([str(ours), "-o", str(tmp_path / "a.zip")]) == 0
+    assert "1 runs belong to two rows here" in capsys.readouterr().err
 
 
 def test_submit_without_records_is_one_line(tmp_path, complaint):

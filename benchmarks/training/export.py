@@ -111,13 +111,13 @@ def write_timm(merged: Classifier, spec: Spec, folder: Path) -> None:
     write_atomic(folder / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
 
 
-def samples(tuned: Classifier, spec: Spec, count: int = 2) -> Tensor:
+def samples(tuned: Classifier, spec: Spec, count: int = 2, points: int = POINTS) -> Tensor:
     """Random images or clouds, which show whether a merged or exported model computes the same."""
     size, generator = spec.backbone.image_size, torch.Generator().manual_seed(0)
     if size is not None:
         return torch.randn(count, 3, size, size, generator=generator)
     # the category of a cloud, where its points have one, is the first
-    return F.pad(torch.randn(count, POINTS, 3, generator=generator), (0, int(tuned.kind.per_point)))
+    return F.pad(torch.randn(count, points, 3, generator=generator), (0, int(tuned.kind.per_point)))
 
 
 def card(tuned: Classifier, spec: Spec) -> dict[str, str]:

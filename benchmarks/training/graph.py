@@ -1,6 +1,7 @@
 """A trained model as one graph without hooks, for ONNX or for torch.export.
 
-The graph reads float images that are normalised already, or float points, of any number of samples, and returns logits.
+The graph reads float images that are normalised already, or clouds of float points, and returns logits. The number of
+samples and that of the points of a cloud may be any.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from benchmarks.training.export import card, samples
 from benchmarks.training.model import Classifier
 from methods.errors import UserError, check
 
-BATCHES = (1, 7)  # numbers of samples for which a written graph is compared with the model
+SIZES = ((1, 2048), (7, 1000))  # numbers of samples and points for which a written graph is compared with the model
 TOLERANCE = 1e-4  # of logits, as a share of the largest one where that is above 1
 LARGEST = 2**31  # bytes of weights that one file of ONNX can hold
 CARD = "card.json"  # of torch.export's file, beside the graph
@@ -40,7 +41,8 @@ def program(tuned: Classifier, spec: Spec) -> ExportedProgram:
     from torch.fx.experimental.symbolic_shapes import ConstraintViolationError, GuardOnDataDependentSymNode
 
     x = samples(tuned, spec)
-    sizes = ({0: torch.export.Dim.DYNAMIC},)
+    any_number = torch.export.Dim.DYNAMIC
+    sizes = ({0: any_number} if spec.backbone.image_size else {0: any_number, 1: any_number},)  # samples, points
     try:
         with torch.no_grad():
             return torch.export.export(tuned.merged(x), (x,), dynamic_shapes=sizes)
@@ -126,8 +128,8 @@ def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
 
 @torch.inference_mode()
 def _compare(written: Callable[[Tensor], Tensor], tuned: Classifier, spec: Spec, what: str) -> None:
-    for count in BATCHES:
-        x = samples(tuned, spec, count)
+    for count, points in SIZES:
+        x = samples(tuned, spec, count, points)
         expected = tuned.eval()(x)
         change = float((written(x) - expected).abs().max())
         check(

@@ -26,10 +26,10 @@ EVERY = [(name, "image") for name in sorted(methods.METHODS) if "image" in metho
 
 @pytest.fixture
 def wired(specs):
-    """A small trained model of a method, and a spec for images of its size."""
+    """A small trained model of a method, and a spec for images of its size, or for clouds."""
 
     def made(method, family="image"):
-        (spec,) = specs("linear")
+        (spec,) = specs("linear", tasks=("solids" if family == "points" else "digits",))
         return tiny.trained(method, family, layers=2), replace(spec, method=method, config=methods.config(method, {}))
 
     return made
@@ -57,6 +57,16 @@ def test_torch_loads_a_graph_that_takes_any_number_of_images(method, wired, tmp_
     for count in (1, 3):
         tiny.close(module(batch(count)), tuned(batch(count)))
     assert json.loads(json.loads(card[graph.CARD])["label_names"]) == list("0123456789")
+
+
+@pytest.mark.parametrize("method", ["adapterx", "idpt"])
+def test_a_graph_of_points_takes_clouds_of_any_number_and_size(method, wired):
+    tuned, spec = wired(method, "points")
+    module = graph.program(tuned, spec).module()
+    for count, points in ((1, 256), (3, 2048)):
+        x = torch.randn(count, points, 3, generator=torch.Generator().manual_seed(9))
+        with torch.no_grad():
+            tiny.close(module(x), tuned(x))
 
 
 @NEEDS_ONNX
