@@ -1,5 +1,6 @@
 """The recommendation: one sentence, a table, a plot, and the commands to type next."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -123,10 +124,11 @@ def table(
 
 def commands(run: Spec, results: Path) -> list[str]:
     """What to type next: classes of new photos or clouds by a run, and its export."""
+    where = shlex.quote(str(results))
     start, new = "python -m benchmarks", "clouds.h5" if run.backbone.modality == "points" else "PHOTOS"
     return [
-        f"{start}.predict {run.key} {new} --results {results}",
-        f"{start}.export {run.key} --results {results} -o model.safetensors",
+        f"{start}.predict {run.key} {new} --results {where}",
+        f"{start}.export {run.key} --results {where} -o model.safetensors",
     ]
 
 

@@ -1,7 +1,7 @@
 """What a node of a Ray cluster does with one run. The code comes from the driver; data and weights are on the node.
 
 If the node shares the driver's results folder, the run works in that folder, and the stages that it has finished
-survive the node. Otherwise the run works in a temporary folder, and its task file is sent back with the result.
+survive the node. Otherwise the run works in a temporary folder, and its task file and logits come back with the result.
 """
 
 import os
@@ -18,10 +18,12 @@ from benchmarks import backbones, suites
 from benchmarks.executors import claims
 from benchmarks.executors.attempt import Failure
 from benchmarks.executors.place import Place
-from benchmarks.records import store
+from benchmarks.records import logits, store
 from benchmarks.records.spec import Epoch, Result, Spec
 from benchmarks.training.run import run
 from methods.errors import check
+
+Files = dict[str, bytes]  # contents by their paths below a results folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +38,8 @@ class Task:
     code: dict[str, Any]
 
 
-def work(task: Task, reports: Any) -> tuple[Result | Failure, bytes | None]:
-    """Execute a run. Return its result or failure, and the content of its task file if only this node has it.
+def work(task: Task, reports: Any) -> tuple[Result | Failure, Files]:
+    """Execute a run. Return its result or failure, and its task file and logits if only this node has them.
 
     ``reports`` is the handle of a ``Reports`` actor.
     """
@@ -51,10 +53,16 @@ def work(task: Task, reports: Any) -> tuple[Result | Failure, bytes | None]:
             results = task.results if shared else Path(own)
             device, on_epoch = torch.device(task.place.device.type), partial(_report, reports, task.spec.key)
             result = run(task.spec, results, device, on_epoch)
-            file = None if shared else store.adapter_path(results, task.spec).read_bytes()
+            files = {} if shared else _made(results)
     except Exception as error:  # the driver stores it in the run's trace, with the traceback
-        return Failure.from_error(error), None
-    return replace(result, environment=result.environment | task.code), file
+        return Failure.from_error(error), {}
+    return replace(result, environment=result.environment | task.code), files
+
+
+def _made(results: Path) -> Files:
+    folders = (results / store.ADAPTERS, results / logits.FOLDER)
+    made = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(results).as_posix(): path.read_bytes() for path in made}
 
 
 class Reports:

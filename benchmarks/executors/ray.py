@@ -1,7 +1,7 @@
 """Runs on a Ray cluster: one task per run. Ray starts a task again if its process or its node is lost.
 
-The driver sends the code to the nodes, and stores the results and task files that they return. Data and weights must
-lie on every node, under the same paths as on the driver.
+The driver sends the code to the nodes, and stores the results, task files and logits that they return. Data and weights
+must lie on every node, under the same paths as on the driver.
 """
 
 import os
@@ -19,7 +19,7 @@ import benchmarks
 import methods
 from benchmarks.executors import attempt, claims, node
 from benchmarks.executors.attempt import Failure, OnEnd, Outcome
-from benchmarks.executors.node import Task
+from benchmarks.executors.node import Files, Task
 from benchmarks.executors.place import Listeners, Place
 from benchmarks.files import writing
 from benchmarks.files.contents import CACHE
@@ -103,23 +103,23 @@ class _Tasks:
 
     def _take(self, reference: Any, on_end: OnEnd) -> None:
         spec, claim = self.sent[reference]
-        outcome, file = self._result(reference)
+        outcome, files = self._result(reference)
         try:
-            if file is not None:
-                writing.write_atomic(store.adapter_path(self.results, spec), file)
+            for path, content in files.items():
+                writing.write_atomic(self.results / path, content)
             ending = attempt.end(outcome, spec, self.results, claim)
         finally:
             claim.release()
             del self.sent[reference]
         self.outcome.add(spec, ending, on_end)
 
-    def _result(self, reference: Any) -> tuple[Result | Failure, bytes | None]:
+    def _result(self, reference: Any) -> tuple[Result | Failure, Files]:
         try:
-            found: tuple[Result | Failure, bytes | None] = ray.get(reference)
+            found: tuple[Result | Failure, Files] = ray.get(reference)
         except ray.exceptions.RayTaskError as error:
-            return Failure(reason=str(error).strip().splitlines()[-1], traceback=str(error)), None
+            return Failure(reason=str(error).strip().splitlines()[-1], traceback=str(error)), {}
         except ray.exceptions.RayError as error:
-            return Failure(reason=f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"), None
+            return Failure(reason=f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"), {}
         return found
 
     def _new_epochs(self) -> list[tuple[str, Epoch]]:

@@ -6,6 +6,7 @@ Shapes: N samples, K kept classes per sample.
 from __future__ import annotations
 
 import io
+import shlex
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -101,7 +102,8 @@ def find(results: Path, record: Mapping[str, Any]) -> Logits:
         check(path.exists(), f"this run has no logits: there is no {path}; {why}")
         return read(path, record["accuracy"])
     except UserError as error:
-        raise UserError(f"{error}; train it again: {command(record['spec'])} --force --results {results}") from None
+        where = shlex.quote(str(results))
+        raise UserError(f"{error}; train it again: {command(record['spec'])} --force --results {where}") from None
 
 
 def read(path: Path, accuracy: Mapping[str, Any]) -> Logits:

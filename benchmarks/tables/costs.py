@@ -101,7 +101,9 @@ def spent(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _searches(runs: pd.DataFrame, spent: pd.DataFrame) -> Table:
-    keys = [runs["row"].str.split().str[0], runs["spec.task"]]
+    method = runs["row"].str.split().str[0]
+    several = runs["row"].groupby(method).transform("nunique") > 1  # rows of a method, of which some may be submitted
+    keys = [runs["row"].where(several, method), runs["spec.task"]]
     means = spent.groupby(keys).mean()
     cells = means.map("{:,.0f}".format)
     cells["best on val"] = means["best on val"].map("{:.1f}".format)

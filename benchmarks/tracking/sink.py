@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -114,7 +115,7 @@ class Sink:
 
     def _give_up(self, why: str) -> None:
         place = masked(self._uri)
-        option = f"--results {self._results}" + (f" --tracking {place}" if place == self._uri else "")
+        option = f"--results {shlex.quote(str(self._results))}" + (f" --tracking {place}" if place == self._uri else "")
         self._tell(
             f"tracking to {place} stopped ({why}); runs go on and keep their records, "
             f"`python -m benchmarks.tracking sync {option}` uploads what is missing",

@@ -89,3 +89,6 @@ def test_searches_have_a_table_of_their_cost():
     assert table.title == "offline version 2: what searches cost, image"
     assert list(table.cells.index) == ["norm on digits"]
     assert list(table.cells.loc["norm on digits"]) == ["2", "300", "0", "112", "0", "60", "1,000", "71.5"]
+    theirs = both.assign(pack=[None, *["alice"] * (len(both) - 1)], **{"cost.train_seconds": 2.0})
+    _, table = tables(pd.concat([both, theirs[-2:]], ignore_index=True))
+    assert list(table.cells["seeds"].items()) == [("norm on digits", "2"), ("norm (alice) on digits", "2")]
