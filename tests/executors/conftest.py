@@ -9,7 +9,7 @@ import torch
 from benchmarks.executors import local
 from benchmarks.executors.attempt import Outcome
 from benchmarks.executors.place import Listeners, Place
-from benchmarks.records import store
+from benchmarks.records import logits, store
 from benchmarks.records.spec import Spec
 
 Numbers = Callable[[Path], dict[str, object]]
@@ -37,10 +37,10 @@ def same(numbers: Numbers, tables: Callable[[Path], str]) -> Same:
 
 @pytest.fixture(scope="session")
 def same_files(numbers: Numbers) -> Same:
-    """Whether two results folders have the same numbers and the same task files, to the byte."""
+    """Whether two results folders have the same numbers, and the same task files and logits to the byte."""
 
     def read(results: Path) -> dict[Path, bytes]:
-        files = (results / store.ADAPTERS).rglob("*.safetensors")
+        files = [*(results / store.ADAPTERS).rglob("*.safetensors"), *(results / logits.FOLDER).rglob("*.npz")]
         return {path.relative_to(results): path.read_bytes() for path in files}
 
     return lambda first, second: (numbers(first), read(first)) == (numbers(second), read(second))
