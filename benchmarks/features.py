@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     per_point = suite.tasks[spec.task].kind.per_point
     check(not per_point, f"features of '{spec.task}' cannot be drawn by class: it has a label for every point")
     tuned = task_files.load(store.adapter_path(store.folder(args.results, args.run), spec))
-    x, y = (values[:SAMPLES] for values in suite.load(spec.task, "test", frame=spec.backbone.frame))
+    x, y = pictures.spread(*suite.load(spec.task, "test", frame=spec.backbone.frame), SAMPLES)
     after = _pooled(tuned, x)
     tuned.method.detach()
     before = _pooled(tuned, x, frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cli import add_highlight, add_results, command_parser, guarded, next_step
+from methods.errors import check
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     groups = comparable(load(args.results, args.suite, shared=True))
     written = pareto.write(groups, args.out or args.results / "figures", args.highlight)
+    check(bool(written), f"no run in {args.results} has every task of its table; run the missing ones")
     print("written: " + ", ".join(map(str, written)))
     next_step("open", written[0])
     return 0

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     out, accuracy = console(), record["accuracy"]
     out.print(f"{title}: {100 * accuracy['test']:.1f} % of {accuracy['test_samples']} test samples", soft_wrap=True)
-    screen.show(out, reports.tables(found, args.errors), costs=True, hidden=())
+    screen.show(out, reports.tables(found, args.errors), costs=True, hidden=(), most=sys.maxsize)
     return 0
 
 

@@ -73,12 +73,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks import suites
     from benchmarks.records import store
     from benchmarks.records.spec import SEEDS
+    from benchmarks.tracking.experiment import check_not_deleted
     from benchmarks.tuning import outdated
     from benchmarks.tuning.databases import StudyDatabase, file_url, make_file
 
     arguments.check_range(args, trials=(1, MOST_TRIALS), seed=(0, SEEDS - 1), grace_seconds=(4, DAY_SECONDS))
     device = arguments.device(args.device)
     searches = plan(asked, arguments.dtype(args.dtype, device), seed=args.seed, trials=args.trials)
+    if tracked:
+        check_not_deleted(tracked, f"{searches[0].base.suite} tuning")
     store.prepare(args.results)
     own = args.results / "tuning.db"
     if not args.storage:

@@ -10,11 +10,26 @@ from sklearn.manifold import TSNE
 from torch import Tensor
 
 from benchmarks.figures.drawing import plain
+from methods.errors import check
+
+FEWEST = 5  # samples, of which t-SNE can make a picture
+
+
+def spread(x: Tensor, y: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """At most ``most`` samples and their labels, evenly spread: files are often in the order of the classes.
+
+    Raises:
+        UserError: there are fewer than FEWEST samples.
+    """
+    check(len(y) >= FEWEST, f"features of {len(y)} test samples cannot be drawn; {FEWEST} are needed")
+    chosen = np.linspace(0, len(y) - 1, min(most, len(y))).astype(int)
+    return x[chosen], y[chosen]
 
 
 def tsne(features: Tensor) -> Any:
     """Map features (B, F) to points (B, 2) by the t-SNE of scikit-learn."""
-    return TSNE(init="pca", perplexity=30, random_state=0).fit_transform(features.numpy())
+    perplexity = min(30.0, (len(features) - 1) / 3)
+    return TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(features.numpy())
 
 
 def draw(panels: Mapping[str, Any], classes: list[int], labels: Sequence[str], heading: str) -> Figure:

@@ -55,7 +55,10 @@ def changes(frame: pd.DataFrame) -> list[Change]:
     made = []
     for change in changed(frame):
         own, default = (runs.loc[[row]].droplevel(0) for row in (f"{method} {change}", method))
-        found = compare((own - default).T)
+        gaps = (own - default).dropna(how="all")
+        if gaps.empty:  # it has no task and seed in common with the default
+            continue
+        found = compare(gaps.T)
         (low, high), (left, right) = found.over_tasks_and_seeds, found.over_seeds
         made.append(Change(name=change, difference=found.difference, low=min(low, left), high=max(high, right)))
     return sorted(made, key=lambda change: -change.difference)

@@ -74,9 +74,12 @@ def frontier(made: Sequence[Point]) -> list[Point]:
 
 def _panel(frame: pd.DataFrame, made: Sequence[Point]) -> Panel:
     first, (short, ending) = frame.iloc[0], in_figures(frame["row"].unique())
-    tasks, seeds = frame["spec.task"].nunique(), frame["spec.seed"].nunique()
-    over = f"Student's t over {seeds} seeds" if seeds > 1 else "binomial, of the test split"
-    bars = f"bars: 95 % interval ({over}); " if any(point.error for point in made) else ""
+    tasks, counts = frame["spec.task"].nunique(), means(frame)[2].iloc[:, 0]
+    seeds = sorted({int(counts[point.name]) for point in made if point.error})
+    several = [str(count) for count in seeds if count > 1]
+    over = [f"Student's t over {' or '.join(several)} seeds"] * bool(several)
+    over += [f"binomial, of the test split{' for one seed' if several else ''}"] * (1 in seeds)
+    bars = f"bars: 95 % interval ({'; '.join(over)}); " if over else ""
     return Panel(
         title=heading(frame),
         points=sorted((replace(point, name=short[point.name]) for point in made), key=lambda p: p.name),

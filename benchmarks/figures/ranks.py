@@ -149,7 +149,8 @@ def _draw(axis: Axes, each: Panel) -> None:
         axis.text(across(rank), TOP - 0.1, str(rank), ha="center", va="bottom", fontsize=7.5)
     shown = min(each.critical, high - low)
     axis.plot([0, across(low + shown)], [TOP - 0.37] * 2, color="black", linewidth=1, marker="|", markersize=6)
-    more = "" if shown == each.critical else ", longer than the axis: no two methods differ significantly"
+    some = "methods" if len(drawn) == len(each.ranks) else f"of these {len(drawn)} methods"
+    more = "" if shown == each.critical else f", longer than the axis: no two {some} differ significantly"
     axis.text(0, TOP - 0.43, f"critical difference {each.critical:.1f}{more}", fontsize=7.5, va="bottom")
     for number, (first, last) in enumerate(each.bars):
         ends = [across(drawn.iloc[first]) - 0.05, across(drawn.iloc[last]) + 0.05]

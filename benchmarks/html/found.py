@@ -13,6 +13,7 @@ from benchmarks.cli import warn
 from benchmarks.records import logits
 from benchmarks.records.spec import stem_of
 from benchmarks.tables.findings import Findings, findings
+from benchmarks.tables.reader import PACK
 from methods.errors import UserError
 
 MOST_RUNS = 1000  # whose findings are on the page; each takes about 2 ms to read and 1 kB
@@ -29,10 +30,12 @@ def of_runs(results: Path, frame: pd.DataFrame) -> list[bytes | None]:
         return [None] * len(frame)
     left, found = MOST_RUNS, []
     names = ("key", "spec.suite", "spec.task", "spec.method", "spec.seed", "accuracy.test", "accuracy.test_samples")
-    for key, suite, task, method, seed, test, samples in frame[list(names)].itertuples(index=False):
+    ours = frame[PACK].isna() if PACK in frame else [True] * len(frame)
+    runs = zip(ours, frame[list(names)].itertuples(index=False), strict=True)
+    for is_ours, (key, suite, task, method, seed, test, samples) in runs:
         spec = {"suite": suite, "task": task, "method": method, "seed": seed}
         path = logits.path_of(results, stem_of(spec, key))
-        one = _of_run(path, {"test": test, "test_samples": samples}) if left and path.exists() else None
+        one = _of_run(path, {"test": test, "test_samples": samples}) if is_ours and left and path.exists() else None
         left -= one is not None
         found.append(one)
     return found

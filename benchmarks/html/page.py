@@ -67,9 +67,15 @@ def render(
         script=Markup(script),
         data=Markup(data.replace("<", "\\u003c")),  # so that it cannot close the script element around it
         plotly=Markup(pack(plotly.encode(), 6)),
-        keys=Markup(pack(orjson.dumps(runs["key"].tolist()))),
+        keys=Markup(pack(orjson.dumps(_addresses(runs)))),
         pieces=map(Markup, pieces(runs)),
     )
+
+
+def _addresses(runs: pd.DataFrame) -> list[str]:
+    """The key of each run, with a number where a row above has the key, too: ours and a submitted one, or two rows."""
+    numbers = runs.groupby("key").cumcount() + 1
+    return [key if number == 1 else f"{key}~{number}" for key, number in zip(runs["key"], numbers, strict=True)]
 
 
 def _commands(runs: pd.DataFrame) -> list[str]:

@@ -36,6 +36,11 @@ KNOWN = (
     "train800.txt, val200.txt and test.txt (lines 'PATH LABEL'), or train/CLASS/*.jpg and test/CLASS/*.jpg, "
     "or ply_data_train*.h5 and ply_data_test*.h5"
 )
+# columns of tables, in which the accuracies of a task of that name would be lost
+TAKEN = {
+    *("row", "method", "source", "seeds", "mean", "rank", "params", "head", "%", "PPT", "published", "spec.seed"),
+    *("95 % interval", "group mean", "against best", "frozen BatchNorm"),
+}
 STARTS = (layouts.LISTS["train"], "train", "ply_data_train*.h5")  # a folder with one of them is meant as a task
 OBTAIN = (
     "folder is a suite of your own files in {root}: nothing is fetched. benchmarks/suites/README.md has the layouts"
@@ -109,7 +114,10 @@ def _find(root: Path) -> tuple[dict[str, Data], list[str]]:
             wrong.append(f"cannot read {error.filename}: {error.strerror}")
             continue
         if data:
-            found[data.task.name] = data
+            name = data.task.name
+            lost = name in TAKEN or name.endswith(" mean")
+            check(not lost, f"{folder}: a column of the tables is named '{name}'; give the folder another name")
+            found[name] = data
         if folder == root and (found or wrong):
             break
     return found, wrong

@@ -16,7 +16,7 @@ from benchmarks.tables import validity as agreement
 from benchmarks.tables.formats import COMMAND, to_csv, to_markdown, to_page, to_tex
 from benchmarks.tables.leaderboard import of_groups
 from benchmarks.tables.parquet import to_parquet
-from benchmarks.tables.reader import found
+from benchmarks.tables.reader import PACK, found
 from benchmarks.tables.rows import comparable
 from benchmarks.tables.table import Table
 from benchmarks.tables.validity import Agreement
@@ -41,7 +41,7 @@ def save(
         **tidy.files(groups),
         "leaderboard.tex": to_tex(made),
         "leaderboard.html": render(frame, groups, made, highlight, results),
-        "runs.parquet": to_parquet(frame.drop_duplicates("key")),
+        "runs.parquet": to_parquet(frame.drop_duplicates(["key", PACK] if PACK in frame else "key")),
     }
     for name, content in contents.items():
         write_atomic(results / name, content)

@@ -22,6 +22,7 @@ def _bytes(size: float) -> str:
 
 def _count(count: float) -> str:
     """Write 1,234,567 as "1.23 M", with three digits."""
+    count = float(f"{count:.3g}")  # before the unit is chosen: 999.7 million are 1 G
     for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= unit:
             return f"{count / unit:.3g} {name}"

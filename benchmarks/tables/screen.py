@@ -25,17 +25,19 @@ MOST_ROWS, FIRST_ROWS = 40, 10  # a terminal shows the first 10 rows of a table 
 FRAME = 3  # characters that a column takes beside its text
 
 
-def show(out: Console, made: Iterable[Table], *, costs: bool, hidden: Container[str] | None = None) -> None:
-    """Print tables with their alerts; those of costs only if they were asked for."""
+def show(
+    out: Console, made: Iterable[Table], *, costs: bool, hidden: Container[str] | None = None, most: int | None = None
+) -> None:
+    """Print tables with their alerts; those of costs only if they were asked for. ``most`` rows are shown in whole."""
     for table in made:
         if costs or not table.costs:
-            out.print(to_rich(table, out.width, hidden))
+            out.print(to_rich(table, out.width, hidden, most))
             for alert in table.alerts:
                 out.print(alert, style="yellow", highlight=False, soft_wrap=True)
 
 
-def to_rich(table: Table, width: int, hidden: Container[str] | None = None) -> RichTable:
-    """Make a table for a terminal of ``width`` characters, with the first rows only.
+def to_rich(table: Table, width: int, hidden: Container[str] | None = None, most: int | None = None) -> RichTable:
+    """Make a table for a terminal of ``width`` characters, with the first rows only if there are many.
 
     The ``hidden`` columns are left out; by default these are the means of groups, or the tasks if there are many. What
     has no room is left out too: first the tasks, then other columns. A line below says how much the files have beside.
@@ -45,7 +47,7 @@ def to_rich(table: Table, width: int, hidden: Container[str] | None = None) -> R
         hidden = table.tasks if len(table.tasks) > MANY_TASKS else means
     wanted = [c for c in map(str, table.cells) if c not in hidden and c not in SECONDARY]
     shown = _fitting(table, sorted(wanted, key=lambda c: FIRST.index(c) if c in FIRST else len(FIRST)), width)
-    rows = len(table.cells) if len(table.cells) <= MOST_ROWS else FIRST_ROWS
+    rows = len(table.cells) if len(table.cells) <= (most or MOST_ROWS) else FIRST_ROWS
     left = [_more(len(table.cells) - rows, "row"), _more(len(wanted) - len(shown), "column")]
     caption = " and ".join(filter(None, left))
     # a Text has no markup, so "[/x]" is no style

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from benchmarks.tables.accuracies import UNKNOWN, accuracies, spread
+from benchmarks.tables.rows import scores, tasks_and_groups
 from benchmarks.tables.table import Table, notes
 from methods.errors import UserError, unknown
 
@@ -61,7 +62,8 @@ def _rows(group: pd.DataFrame, asked: Sequence[str]) -> pd.DataFrame:
     """What the leaderboard has of each method: its mean as text and as a number, parameters, seeds and verdict."""
     table = accuracies(group)
     names = {str(method): sorted(set(rows)) for method, rows in group.groupby("spec.method")["row"]}
-    few = group.groupby("row")["spec.seed"].nunique() < FEWEST_SEEDS
+    whole = scores(group, tasks_and_groups(group)[0]).dropna().groupby("row").size()
+    few = whole.reindex(group["row"].unique(), fill_value=0) < FEWEST_SEEDS
     best = table.cells.index[table.cells["against best"] == "best"]
     found = {}
     for method in asked:

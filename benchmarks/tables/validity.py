@@ -119,7 +119,10 @@ def _mean(by_task: pd.Series[float], tasks: Mapping[str, Sequence[str]]) -> tupl
     if len(tasks) == 1 and set(members) <= set(by_task.index):
         return float(by_task[members].mean()), False
     found = aggregates(by_task, tasks).get(published.GROUP_MEAN)
-    return (found, False) if found is not None else (by_task.get(published.GROUP_MEAN), True)
+    if found is not None:
+        return found, False
+    same = [published.MEAN] if len(tasks) == 1 else []  # of one group the two means are the same
+    return next((by_task[name] for name in (published.GROUP_MEAN, *same) if name in by_task), None), True
 
 
 def _ours(frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from benchmarks.cli import masked, warn
 from benchmarks.records.spec import Spec
 from benchmarks.tracking import fields
 from benchmarks.tracking.mirror import Mirror, failures, origin, reason
+from methods.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -33,10 +34,11 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """A study: its name, the run that its trials vary, and its finished trials."""
+    """A study: its name, the run that its trials vary, the trial of the default (-1: none), and its finished trials."""
 
     name: str
     base: Spec
+    default_slot: int
     trials: Sequence[Trial] = field(repr=False)
 
 
@@ -53,6 +55,9 @@ def upload(uri: str, results: Path, studies: Iterable[Study]) -> int:
                 sent += _study(mirror, results, study)
             finally:
                 mirror.abandon()
+        except UserError as error:
+            warn(f"{error}; the studies are kept, repeat the command to upload")
+            return sent
         except failures() as error:
             warn(f"MLflow at {masked(uri)} failed: {reason(error)}; the studies are kept, repeat the command to upload")
             return sent
@@ -76,7 +81,7 @@ def _study(mirror: Mirror, results: Path, study: Study) -> int:
     for trial in missing:
         _trial(mirror, study, trial, tags | {fields.PARENT: parent_id})
     values = [trial.value for trial in study.trials if trial.value is not None]
-    default = next((trial.value for trial in study.trials if trial.slot == 0), None)
+    default = next((trial.value for trial in study.trials if trial.slot == study.default_slot), None)
     numbers = {VAL: max(values, default=None), f"{VAL}/default": default, "trials": float(len(study.trials))}
     mirror.numbers(parent_id, numbers, int(time.time() * 1000))
     mirror.end(parent_id, "FINISHED", max(trial.end_ms for trial in study.trials), complete=study.name)

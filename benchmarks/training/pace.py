@@ -11,7 +11,7 @@ has no second term.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -50,7 +50,8 @@ class Pace:
             return seen[-1]
 
         with self._noise():
-            with torch.random.fork_rng([x.device] if x.is_cuda else []):  # the second pass draws the same masks
+            # a second pass draws the same masks as the first; without one, the next step draws new ones
+            with nullcontext() if self.fast else torch.random.fork_rng([x.device] if x.is_cuda else []):
                 value = plain(watched)
             other = self._logits_before(seen[-1], index) if self.fast else forward(x)
         return value + self.weight * (seen[-1] - other).square().sum(1).mean()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import methods
 from benchmarks import suites
 from benchmarks.records import logits, store
 from benchmarks.records.spec import Epoch, Result, Spec
@@ -17,6 +19,7 @@ from benchmarks.training import evaluate, measure, model, task_files
 from benchmarks.training.environment import device_name, environment
 from benchmarks.training.feature_cache import FeatureCache
 from benchmarks.training.train import Load, Trainer
+from methods.source import digest
 
 VARYING = 64  # training samples whose operations are averaged, if the operations depend on the sample
 
@@ -24,8 +27,10 @@ VARYING = 64  # training samples whose operations are averaged, if the operation
 def run(spec: Spec, results: Path, device: torch.device, on_epoch: Callable[[Epoch], None]) -> Result:
     """Train and test one model, write its task file and logits below ``results``, and return its record.
 
-    ``on_epoch`` is called after every epoch of every stage. The test split is read once, at the end.
+    ``on_epoch`` is called after every epoch of every stage. The test split is read once, at the end. The record tells
+    the method's code in this process, which may have changed since the run was planned.
     """
+    spec = replace(spec, method_digest=digest(methods.get(spec.method)))
     measure.reset_peak_memory(device)
     trainer = prepare(spec, loader(spec), device, on_epoch, store.scratch_path(results, spec), pool(spec))
     classifier = trainer.model

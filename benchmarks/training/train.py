@@ -24,6 +24,7 @@ from benchmarks.training.optimizer import adamw, cosine
 from benchmarks.training.outcomes import Outcomes
 from benchmarks.training.pace import Pace
 from benchmarks.training.precision import autocast, suit_attention
+from methods.source import digest
 
 Load = Callable[[str], tuple[Tensor, Tensor]]
 
@@ -61,7 +62,7 @@ class Trainer:
         suit_attention(self.model, device, dtype)
         self._stepped = cast("Classifier", torch.compile(self.model)) if recipe.compile else self.model
         self.device, self.dtype, self.on_epoch = device, dtype, on_epoch
-        self.outcomes = Outcomes(scratch, device)
+        self.outcomes = Outcomes(scratch, device, digest(type(model.method)))
         self._pool = (pool or load) if recipe.resample else load
         self.cache, self.eval_batch_size = cache, prefix.eval_batch_size(device)
         self.seed, self.generator = seed, torch.Generator().manual_seed(seed)
@@ -263,7 +264,8 @@ class Trainer:
         self.history.append(row)
 
     def _steps_per_epoch(self, x: Tensor) -> int:
-        return math.ceil(len(x) / self.recipe.batch_size)
+        # batches of two would leave one sample over, of which BatchNorm has no deviation
+        return max(1, min(math.ceil(len(x) / self.recipe.batch_size), len(x) // 2))
 
     def _split(self, name: str, load: Load) -> tuple[Tensor, Tensor]:
         if name not in self._splits:

@@ -102,7 +102,8 @@ def ended(search: Search, database: StudyDatabase) -> list[optuna.trial.FrozenTr
 def copied(search: Search, database: StudyDatabase) -> Study:
     """Return the finished trials of a study, pruned ones among them, as MLflow gets them."""
     done = [trial for trial in _of_slots(study(search, database), search) if trial.state in FINISHED]
-    return Study(name=search.name, base=search.base, trials=[_copied(trial) for trial in done])
+    slot = space.default_slot(search)
+    return Study(name=search.name, base=search.base, default_slot=slot, trials=[_copied(trial) for trial in done])
 
 
 def _copied(trial: optuna.trial.FrozenTrial) -> Trial:

@@ -11,8 +11,10 @@ from PIL import Image
 
 from benchmarks import architecture, features, routing
 from benchmarks.executors import attempt
+from benchmarks.figures import features as pictures
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
+from methods.errors import UserError
 
 SEARCH = {"supernet_epochs": 1, "population": 3, "parents": 2, "mutants": 1, "crossovers": 1, "rounds": 1}
 
@@ -53,6 +55,15 @@ def test_an_architecture_is_drawn_and_its_file_loads(results, tmp_path):
     assert not store.scratch_path(results, spec).exists()
     assert architecture.main(["noah", "--results", str(results), "-o", str(tmp_path / "a.png")]) == 0
     assert min(size(tmp_path / "a.png")) > 150
+
+
+def test_features_are_those_of_every_class_also_of_few_samples():
+    x, y = torch.randn(900, 8), torch.arange(900) // 180  # in the order of the classes, as files are
+    some, classes = pictures.spread(x, y, 500)
+    assert (len(some), set(classes.tolist())) == (500, {0, 1, 2, 3, 4})
+    assert pictures.tsne(pictures.spread(x[:6], y[:6], 500)[0]).shape == (6, 2)
+    with pytest.raises(UserError, match="features of 3 test samples cannot be drawn; 5 are needed"):
+        pictures.spread(x[:3], y[:3], 500)
 
 
 @pytest.mark.parametrize("method", ["adapterx", "noah"])

@@ -37,6 +37,12 @@ def test_differences_and_verdicts_are_those_of_compare(ablation):
             assert ("tied: at least" in text) == (change.low <= 0 <= change.high)
 
 
+def test_a_change_without_runs_in_common_with_the_default_is_left_out(ablation):
+    heads = ablation["spec.config"].map(lambda text: json.loads(text)["heads"] == 1)
+    for group in comparable(ablation.assign(**{"spec.seed": ablation["spec.seed"] + 7 * heads})):
+        assert {change.name for change in forest.changes(group)} == {"shared=False", "variant=dynamic"}
+
+
 def test_an_ablation_has_a_forest_plot_in_place_of_ranks_and_the_pareto_plot(ablation, tmp_path):
     names = {path.name for path in report.save(ablation, tmp_path) if path.parent.name == "figures"}
     assert names == {"forest.png", "forest.svg", "forest.pdf"}

@@ -10,6 +10,7 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 from scipy import stats
 
+from benchmarks import pareto as command
 from benchmarks.figures import drawing, pareto
 from benchmarks.tables import reader
 from benchmarks.tables.headings import heading
@@ -76,6 +77,28 @@ def test_a_single_seed_has_the_binomial_interval_of_its_test_split():
     widths = [100 * 1.959964 * math.sqrt(p * (1 - p) / 1004) for p in (one, other)]
     assert list(half.loc["lora"]) == pytest.approx([math.hypot(*widths) / 2, *widths], rel=1e-5)
     assert means(group.assign(metric="instance mIoU"))[1].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "told"),
+    [
+        ((5, 5), "bars: 95 % interval (Student's t over 5 seeds); "),
+        ((5, 1), "bars: 95 % interval (Student's t over 5 seeds; binomial, of the test split for one seed); "),
+        ((3, 1), "bars: 95 % interval (binomial, of the test split); "),
+        ((3, 2), "vit_nano; checkpoint rule"),
+    ],
+)
+def test_a_note_tells_the_intervals_that_are_drawn(seeds, told):
+    values = [[0.5 + seed / 100 for seed in range(count)] for count in seeds]
+    (group,) = comparable(frame({("lora", "digits"): values[0], ("linear", "digits"): values[1]}))
+    assert told in pareto._panel(group, pareto.points(group)).note
+
+
+def test_runs_without_a_point_are_one_line(tmp_path, monkeypatch, complaint):
+    apart = frame({("lora", "digits"): [0.5], ("linear", "count"): [0.5]})
+    monkeypatch.setattr("benchmarks.tables.reader.load", lambda *args, **options: apart)
+    line = complaint(command.main, "--results", str(tmp_path))
+    assert line == f"no run in {tmp_path} has every task of its table; run the missing ones"
 
 
 def test_frontier_holds_exactly_the_points_that_none_beats():

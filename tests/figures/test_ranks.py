@@ -56,6 +56,7 @@ def test_of_many_methods_the_best_are_drawn_with_their_rank_among_all(tmp_path, 
     assert all(f"{row} {rank:.1f}" in text or f"{rank:.1f} {row}" in text for row, rank in drawn)
     assert f"<!-- {left}" not in text and f" {left} -->" not in text
     assert "the best 2 of 3; mean rank" in text and f"critical difference {panel.critical:.1f}" in text
+    assert "longer than the axis: no two of these 2 methods differ significantly" in text
 
 
 def test_the_command_without_a_diagram_ends_with_one_line(tmp_path, complaint, monkeypatch):

@@ -5,6 +5,8 @@ import functools
 import gzip
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from benchmarks.html.papers import papers
 from benchmarks.records import logits
 from benchmarks.records.command import command
 from benchmarks.records.spec import stem_of
+from benchmarks.sweeps import report
 from benchmarks.tables.intervals import means
 from benchmarks.tables.leaderboard import tables
 from benchmarks.tables.reader import to_frame
@@ -32,6 +35,7 @@ from tests.support import many_records
 from tests.support.browser import Watched, chromium
 from tests.support.made_records import frame
 
+NODE = shutil.which("node")
 HOSTILE = "</script><script>alert(1)</script>"
 SMALL = many_records.SETS[3:]
 PRINTED = "vtab1k: image, vit_base_patch16_224.orig_in21k"  # a comparison that papers have numbers of
@@ -624,3 +628,23 @@ def test_pieces_hold_every_field_and_curve_of_every_run():
         assert (one["report"] or {"routing": {"score": None}})["routing"]["score"] == (
             routing and [[float(f"{share:.4g}") for share in block] for block in routing]
         )
+
+
+@pytest.mark.skipif(NODE is None, reason="no node, which runs the page's functions without a browser")
+def test_numbers_of_the_page_sort_by_their_value(root):
+    texts = ["94.8 ± 0.6", "9,414 to 36,894", "231.5 kB", "141 k", "80.4 M", "4.76 G", "1.2 T", "1.03 GB", "0.0"]
+    script = (root / "benchmarks/html/page/table.js").read_text()
+    script += f"\nconsole.log(JSON.stringify({json.dumps(texts)}.map(number)))"
+    found = subprocess.run([str(NODE), "-e", script], capture_output=True, text=True, check=True)
+    assert json.loads(found.stdout) == [94.8, 9414, 231500, 141e3, 80.4e6, 4.76e9, 1.2e12, 1.03e9, 0]
+
+
+def test_a_submitted_run_with_the_key_of_ours_has_its_own_page_and_row(tmp_path):
+    ours, theirs = frame({("lora", "digits"): [0.9]}), frame({("lora", "digits"): [0.8]})
+    both = pd.concat([ours.assign(pack=None), theirs.assign(pack="alice")], ignore_index=True)
+    report.save(both, tmp_path)
+    (key,) = set(both["key"])
+    assert len(pd.read_parquet(tmp_path / "runs.parquet")) == 2
+    page = (tmp_path / "leaderboard.html").read_text()
+    (packed,) = re.findall(r'<script[^>]* id="keys"[^>]*>([^<]*)<', page)
+    assert json.loads(gzip.decompress(base64.b64decode(packed))) == [key, f"{key}~2"]

@@ -16,7 +16,10 @@ from benchmarks.files.frames import Frame
 from benchmarks.files.root import DATA_ROOT
 from benchmarks.records import store
 from benchmarks.suites import groups
+from benchmarks.suites.folder import TAKEN
 from benchmarks.sweeps import listing
+from benchmarks.tables.leaderboard import tables
+from benchmarks.tables.reader import load
 from methods.errors import UserError
 from tests.support.layout_files import write_image_folder, write_lists
 
@@ -299,6 +302,21 @@ def test_a_hidden_data_root_is_refused_before_anything_is_trained(data_root, tmp
     write_all(hidden)
     argv = ["--suite", "folder", "--data-root", str(hidden), *QUICK, "--results", str(tmp_path / "results")]
     assert complaint(run.main, *argv) == f"records of the hidden folder {hidden} would never be found again; rename it"
+
+
+@pytest.mark.parametrize("name", ["mean", "head", "own mean"])
+def test_a_task_with_the_name_of_a_column_of_tables_is_refused(name, data_root, complaint):
+    write_lists(data_root / name, classes=2, counts=(6, 2, 4))
+    assert f"a column of the tables is named '{name}'; give the folder another name" in complaint(
+        data.main, "verify", "folder"
+    )
+
+
+def test_every_column_of_tables_is_known_as_taken(root):
+    for folder in ("results", "results/realdata"):
+        for made in tables(load(root / folder, shared=True)):
+            own = {name for name in made.cells if not made.costs and name not in made.tasks}
+            assert made.costs or all(name in TAKEN or name.endswith(" mean") for name in own)
 
 
 def test_a_file_names_the_groups_of_tasks(data_root, complaint):

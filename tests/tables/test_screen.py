@@ -69,6 +69,9 @@ def test_a_terminal_shows_the_first_rows_and_says_how_many_it_leaves_out(made, m
     assert "1 more row in the files" in printed(made)
     assert "1 more row and 4 more columns in the files" in printed(made, 80)
     assert "lora" in printed(made) and "linear" not in printed(made)
+    console = Console(record=True, width=200)
+    screen.show(console, [made], costs=True, most=2)
+    assert "linear" in console.export_text()
 
 
 def test_a_terminal_shows_tasks_or_for_many_tasks_group_means(monkeypatch):

@@ -63,6 +63,11 @@ def test_a_row_of_fewer_than_five_seeds_has_its_mean_alone():
     assert cells["against best"]["linear"] == "- / best"
 
 
+def test_seeds_that_lack_a_task_do_not_count():
+    some = {place: values if place[1] != "count" else values[:2] for place, values in (IMAGES | POINTS).items()}
+    assert "±" not in made(some, "lora", "linear").cells["images"]["lora"]
+
+
 def test_a_method_without_runs_is_refused():
     with pytest.raises(UserError, match=r"unknown method 'ssf'.*linear, lora"):
         made(ACCURACY, "lora", "ssf")

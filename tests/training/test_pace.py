@@ -55,6 +55,19 @@ def test_both_passes_have_the_same_dropout():
     tiny.close(got, F.cross_entropy(model(x), LABELS))
 
 
+@pytest.mark.parametrize("kind", ["pace", "fast"])
+def test_every_step_draws_its_own_masks(kind):
+    model, x, index = tiny.trained("lora", "image", dropout=0.5), tiny.inputs("image"), torch.arange(4)
+    model.method.train()
+    noisy = Pace(Recipe(pace=kind, pace_sigma=1e-9), samples=4, seed=0, device=torch.device("cpu"))
+    seen: list[torch.Tensor] = []
+    torch.manual_seed(0)
+    with noisy.acting_on(model):
+        for _ in range(2):
+            noisy.loss(lambda forward: (seen.append(forward(x)), seen[-1].sum())[1], model, x, index)
+    assert not torch.equal(seen[0], seen[1])
+
+
 def test_fast_compares_a_sample_with_its_own_epoch_before():
     model, x, own = tiny.trained("lora", "image"), tiny.inputs("image"), pace("fast")
     generator, index = torch.Generator().manual_seed(7), torch.tensor([5, 0, 3, 1])

@@ -220,21 +220,33 @@ def test_a_continued_run_counts_the_seconds_and_the_memory_of_its_earlier_execut
     clock = [100.0]
     monkeypatch.setattr("benchmarks.training.outcomes.time.perf_counter", lambda: clock[0])
     monkeypatch.setattr("benchmarks.training.outcomes.measure.peak_memory_bytes", lambda device: 900)
-    first = Outcomes(tmp_path, tiny.CPU)
+    first = Outcomes(tmp_path, tiny.CPU, "code")
     for name in ("supernet", "evolution"):
         clock[0] += 10
         first.keep(name, {}, {})
     clock[0] += 5  # lost with the interruption
-    again = Outcomes(tmp_path, tiny.CPU)
+    again = Outcomes(tmp_path, tiny.CPU, "code")
     assert (again.seconds, again.peak(300)) == (0, 300)
     again.kept("evolution")
     again.kept("supernet")
     assert (again.seconds, again.peak(300), again.peak(1000)) == (20, 900, 1000)
     clock[0] += 7
     again.keep("evolution", {}, {})
-    third = Outcomes(tmp_path, tiny.CPU)
+    third = Outcomes(tmp_path, tiny.CPU, "code")
     third.kept("evolution")
     assert third.seconds == 27
+
+
+def test_a_stage_of_other_code_of_the_method_is_made_again(tmp_path):
+    Outcomes(tmp_path, tiny.CPU, "old").keep("supernet", {}, {"a": 1})
+    assert Outcomes(tmp_path, tiny.CPU, "new").kept("supernet") is None
+    assert Outcomes(tmp_path, tiny.CPU, "old").kept("supernet") == ({}, {"a": 1})
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(2, [3, 2]), (3, [3, 2]), (4, [3, 2]), (5, [5]), (16, [5])])
+def test_no_batch_has_one_sample(batch_size, sizes):
+    run = trainer(batch_size=batch_size)
+    assert [len(batch) for batch in run._batches(run.x[:5])] == sizes
 
 
 def test_a_run_without_a_place_keeps_nothing():

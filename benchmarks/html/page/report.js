@@ -33,7 +33,8 @@ function reliability({ bins, ece }) {
 }
 
 function report(of) {
-  const classes = of.labels.map((label, i) => [label, String(of.samples[i]), percent(of.accuracies[i])]).sort((a, b) => (number(a[2]) || 101) - (number(b[2]) || 101));
+  const place = (text) => (missing(text) ? 101 : number(text));
+  const classes = of.labels.map((label, i) => [label, String(of.samples[i]), percent(of.accuracies[i])]).sort((a, b) => place(a[2]) - place(b[2]));
   const parts = [
     plainTable("Classes, the least accurate first", "class", ["samples", "accuracy %"], classes),
     reliability(of),

@@ -14,10 +14,11 @@ function back(href = `#${Address.last}`, text = "all comparisons") {
 async function listed(number, row) {
   const section = Data.sections[number];
   const [start, end] = section.spans.slice(row, row + 2);
+  const addresses = (await keys()).slice(start, end);
   const runs = await Promise.all(Array.from({ length: end - start }, (_, i) => run(start + i)));
   const column = (name, read, rising = false) => ({ name, cells: runs.map(read), best: [], rising });
   const table = sortable({
-    caption: `Runs of ${section.rows[row]}`, head: "run", file: `runs of ${section.rows[row]}`, rows: runs.map(({ key }) => key.slice(0, 8)), links: runs.map(({ key }) => `#run/${key}`),
+    caption: `Runs of ${section.rows[row]}`, head: "run", file: `runs of ${section.rows[row]}`, rows: runs.map(({ key }) => key.slice(0, 8)), links: addresses.map((address) => `#run/${address}`),
     columns: [
       column("task", (one) => shown(one["spec.task"])),
       column("seed", (one) => shown(one["spec.seed"])),
@@ -35,7 +36,8 @@ async function listed(number, row) {
 }
 
 async function found(key) {
-  const number = (await keys()).findIndex((other) => other.startsWith(key));
+  const all = await keys();
+  const number = all.includes(key) ? all.indexOf(key) : all.findIndex((other) => other.startsWith(key));
   if (number < 0 || key === "") return [back(), make("h2", {}, "No such run"), make("p", {}, `There is no run ${key} in this file.`)];
   const section = Data.sections.findIndex(({ spans }) => spans && spans[0] <= number && number < spans.at(-1));
   const row = Data.sections[section].spans.findLastIndex((start) => start <= number);

@@ -1,10 +1,10 @@
 // A table that can be sorted by any column. Numbers sort by value, and missing values are always last.
 const SHOWN = 50; // rows, until the reader asks for all
-const UNITS = { kB: 1e3, MB: 1e6, GB: 1e9 };
+const UNITS = { k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
 
-// "94.8 ± 0.6" -> 94.8; "9,414 to 36,894" -> 9414; "231.5 kB" -> 231500; other texts -> NaN
+// "94.8 ± 0.6" -> 94.8; "9,414 to 36,894" -> 9414; "231.5 kB" -> 231500; "80.4 M" -> 80400000; other texts -> NaN
 function number(text) {
-  const found = /^[^\w-]*(-?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?:\s*([kMG]B)\b)?/i.exec(text);
+  const found = /^[^\w-]*(-?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?:\s*([kMGT])B?\b)?/i.exec(text);
   return found ? Number(found[1].replaceAll(",", "")) * (UNITS[found[2]] ?? 1) : NaN;
 }
 
