@@ -1,5 +1,7 @@
 """One run, from its spec to its record."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -21,3 +23,9 @@ def test_the_seconds_of_a_continued_run_cover_its_earlier_stages(specs, small_su
     result = run.run(*given)
     stages = result.report["supernet"]["seconds"] + result.report["search"]["seconds"]
     assert result.cost["train_seconds"] > stages
+
+
+def test_a_record_tells_the_code_that_ran_and_not_the_code_that_planned(specs, tmp_path):
+    (spec,) = specs("linear")
+    result = run.run(replace(spec, method_digest="0" * 16), tmp_path, torch.device("cpu"), lambda epoch: None)
+    assert result.spec.method_digest == spec.method_digest
