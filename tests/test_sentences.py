@@ -264,7 +264,7 @@ def of_the_report_on_real_data():
     yield (
         f"Adapter-X ({clouds.cell('adapterx')}) is {over.difference:.1f} above full fine-tuning "
         f"({clouds.cell('full')}; {ends(over.over_seeds)} over seeds) with {clouds.share('adapterx')} % of the "
-        f"parameters. AdaptFormer ({clouds.cell('adaptformer')}) is tied with it."
+        f"parameters. Adapter ({clouds.cell('adapter')}) leads, and SSF, AdaptFormer and Adapter-X are tied with it."
     )
     yield (
         f"Adapter ({cifar.cell('adapter')}) and Adapter-X ({cifar.cell('adapterx')}) lead on CIFAR-10, where full "
@@ -294,7 +294,10 @@ def of_the_page_on_real_data():
         f"Adapter-X is {over.difference:.1f} above full fine-tuning ({ends(over.over_seeds)} over seeds), with "
         f"{clouds.share('adapterx')} % of the parameters."
     )
-    yield f"Adapter-X, is {clouds.gap('adaptformer', 'adapterx'):.1f} higher, which is a tie."
+    yield (
+        f"Adapter ({clouds.cell('adapter')}) leads. SSF, AdaptFormer and Adapter-X are tied with it, and LoRA "
+        f"({clouds.cell('lora')}) is below."
+    )
     yield (
         f"Adapter ({cifar.cell('adapter')}) and Adapter-X ({cifar.cell('adapterx')}) lead. AdaptFormer "
         f"({cifar.cell('adaptformer')}) and SSF ({cifar.cell('ssf')}) are within two standard deviations of a test "
