@@ -66,9 +66,8 @@ def _panel(axis: Axes, frame: pd.DataFrame, highlight: str) -> None:
     short, ending = in_figures(map(str, means.index))
     first = frame.iloc[0]
     methods = frame.groupby("row")["spec.method"].first()
-    best = set(
-        map(str, means.dropna(axis=1, how="all").idxmax())
-    )  # the rows that are the best for some number of shots
+    # the rows that are the best for some number of shots
+    best = set(map(str, means.dropna(axis=1, how="all").idxmax()))
     ends = list[Name]()
     for row in map(str, means.index):
         own = means.T[row]
