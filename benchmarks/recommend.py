@@ -66,10 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = arguments.device(args.device)
     searches = contestants.searches(asked, arguments.dtype(args.dtype, device), only_usual=only_usual)
     store.prepare(args.results)
-    seeds = asked.seeds if args.seeds or asked.seeds != Sweep().seeds else SEVERAL
-    return advise(
-        searches, device, args.results, budget=seconds, used=time.monotonic() - start, seeds=tuple(dict.fromkeys(seeds))
-    )
+    seeds = tuple(dict.fromkeys(asked.seeds)) if args.seeds or asked.seeds != Sweep().seeds else SEVERAL
+    return advise(searches, device, args.results, budget=seconds, used=time.monotonic() - start, seeds=seeds)
 
 
 if __name__ == "__main__":

@@ -69,8 +69,8 @@ def _chosen(args: argparse.Namespace) -> tuple[list[dict[str, Any]], Sequence[Ma
     known = store.records(args.results)
     check(bool(known), f"no run records below {args.results / store.RUNS}; make some with: python -m benchmarks.run")
     if args.keys:
-        chosen = [store.find(args.results, key) for key in args.keys]
-        foreign = [key for key, record in zip(args.keys, chosen, strict=True) if record["key"] not in _keys(known)]
+        chosen, here = [store.find(args.results, key) for key in args.keys], {record["key"] for record in known}
+        foreign = [key for key, record in zip(args.keys, chosen, strict=True) if record["key"] not in here]
         check(not foreign, f"{', '.join(foreign)}: not among the records in {args.results}; name its --results DIR")
         return known, chosen
     from benchmarks.sweeps import reproduction
@@ -80,10 +80,6 @@ def _chosen(args: argparse.Namespace) -> tuple[list[dict[str, Any]], Sequence[Ma
     if args.cheapest:
         return known, reproduction.cheapest(known)
     return known, known
-
-
-def _keys(records: Sequence[Mapping[str, Any]]) -> set[str]:
-    return {record["key"] for record in records}
 
 
 def _report(repeats: Sequence[Repeat]) -> int:

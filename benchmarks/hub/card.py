@@ -170,8 +170,7 @@ def _use(facts: Facts) -> str:
 
 def _reads(spec: Spec) -> str:
     if spec.backbone.frame is None:
-        known = suites.get(spec.suite) if spec.suite in suites.table() else None
-        where = " in the unit sphere" if known is None or known.unit_sphere else ", not scaled"
+        where = " in the unit sphere" if suites.seen_clouds(spec.suite)[0] else ", not scaled"
         return f"The model reads clouds as float points (B, N, 3){where}; `predict` reads them as the run's test did."
     frame = spec.backbone.frame
     return (

@@ -191,6 +191,17 @@ def get(name: str) -> Suite:
     return _loaded(name, known[name])
 
 
+def seen_clouds(name: str) -> tuple[bool, int | None]:
+    """How models of a suite see a cloud: whether in the unit sphere, and how many of its points; None means all.
+
+    The data of a person's own suite need not be here. Its clouds are always put into the unit sphere.
+    """
+    if name not in table():
+        return True, None
+    suite = get(name)
+    return suite.unit_sphere, suite.farthest
+
+
 def obtain(name: str) -> Archive | str | None:
     """How the files of a suite are obtained; of a person's own files also where there are none yet."""
     if _is_own(name, table()):

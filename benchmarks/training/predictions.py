@@ -89,9 +89,8 @@ def _photos(paths: Sequence[Path], frame: Frame) -> Batches:
 
 
 def _clouds(paths: Sequence[Path], spec: Spec) -> Batches:
-    """Clouds as the run's test read them. Those of a person's own suite lie in the unit sphere."""
-    suite = suites.get(spec.suite) if spec.suite in suites.table() else None
-    scaled, farthest = (True, None) if suite is None else (suite.unit_sphere, suite.farthest)
+    """Clouds as the run's test read them."""
+    scaled, farthest = suites.seen_clouds(spec.suite)
     fewest = max(backbones.fewest_points(spec.backbone.name), farthest or 0)
     read = partial(clouds.read_points, cast=in_unit_sphere if scaled else single)
     for path, points in zip(paths, each(read, paths, "predict"), strict=True):
