@@ -167,9 +167,11 @@ class MoSA(Method):
 def symmetric_kl(first: Tensor, second: Tensor) -> Tensor:
     """(KL(p|q) + KL(q|p)) / 2 of two sets of logits (B, classes), averaged over the batch.
 
-    In each term the first distribution is detached.
+    Of segmentation, with logits (B, parts, N), it is averaged over all points of the batch. In each term the first
+    distribution is detached.
     """
-    p, q = first.log_softmax(dim=-1), second.log_softmax(dim=-1)
-    one = F.kl_div(q, p.detach(), reduction="batchmean", log_target=True)
-    other = F.kl_div(p, q.detach(), reduction="batchmean", log_target=True)
+    p, q = first.log_softmax(dim=1), second.log_softmax(dim=1)
+    count = p[:, 0].numel()  # samples, or points
+    one = F.kl_div(q, p.detach(), reduction="sum", log_target=True) / count
+    other = F.kl_div(p, q.detach(), reduction="sum", log_target=True) / count
     return (one + other) / 2

@@ -5,7 +5,9 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 import tomllib
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -160,6 +162,27 @@ def test_ctrl_c_that_a_library_turns_into_its_own_error_is_one_line(capsys):
             signal.raise_signal(signal.SIGINT)
         except KeyboardInterrupt:
             raise ImportError("numpy cannot be imported") from None
+        return 0
+
+    assert verb([]) == 130
+    assert capsys.readouterr().err == f"error: interrupted. {KEPT}\n"
+
+
+class Thing:
+    pass
+
+
+class Deleted:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("free", [Deleted, lambda: weakref.finalize(Thing(), signal.raise_signal, signal.SIGINT)])
+def test_ctrl_c_while_an_object_is_freed_is_not_lost(free, capsys):
+    @guarded
+    def verb(argv: Sequence[str] | None = None) -> int:
+        free()
+        time.sleep(5)
         return 0
 
     assert verb([]) == 130

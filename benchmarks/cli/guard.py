@@ -9,8 +9,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn, Protocol
+from types import FrameType
+from typing import Protocol
 
+from benchmarks.cli.interrupts import interrupt
 from benchmarks.cli.screen import drop_output
 from benchmarks.cli.texts import one_line
 from methods.errors import UserError
@@ -57,9 +59,9 @@ def _stoppable() -> Iterator[list[int]]:
     """
     received: list[int] = []
 
-    def stop(number: int, frame: object) -> NoReturn:
+    def stop(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        raise KeyboardInterrupt("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
+        interrupt(number, frame)
 
     usual = (signal.SIG_DFL, signal.default_int_handler)
     main_thread = threading.current_thread() is threading.main_thread()  # no other one may handle signals

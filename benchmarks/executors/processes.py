@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from benchmarks.cli.interrupts import interrupt
+
 GRACE_SECONDS = 5.0  # for a child that was asked to end
 
 
@@ -40,7 +42,7 @@ def end(children: Sequence[SpawnProcess]) -> None:
 
 
 def _work(target: Callable[..., None], *args: Any) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ``end`` interrupts the work like Ctrl-C
+    signal.signal(signal.SIGTERM, interrupt)  # ``end`` interrupts the work like Ctrl-C
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         target(*args)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cli import masked
+from benchmarks.cli.interrupts import interrupt
 from benchmarks.files.writing import write_atomic
 from benchmarks.records import store
 from benchmarks.tracking import fields
@@ -128,7 +129,7 @@ def main() -> int:
             os.write(messages, (json.dumps(message) + "\n").encode())  # one call per line: two threads write here
 
     threading.Thread(target=_beat, args=(report,), daemon=True).start()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the driver no longer waits
+    signal.signal(signal.SIGTERM, interrupt)  # the driver no longer waits
     opened, mirror = inbox.get(), None
     try:
         if opened is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
-from sqlalchemy import URL
+from sqlalchemy import URL, Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.cli import masked
@@ -75,6 +75,7 @@ class StudyDatabase:
             else:
                 remedy = "give a file with --storage, as in sqlite:///FILE.db, or leave it out"
                 check(_is_kept(storage), f"storage {self} is in memory, so no trial would be kept; {remedy}")
+                _lock_whole_transactions(storage.engine)
                 return storage
             time.sleep(pause)
         raise UserError(f"cannot use storage {self}: {failure}; give another with --storage")
@@ -96,6 +97,19 @@ class StudyDatabase:
     def __str__(self) -> str:
         """The URL without its password."""
         return masked(self.url)
+
+
+def _lock_whole_transactions(engine: Engine) -> None:
+    """Make each transaction of SQLite lock the database before it reads.
+
+    Optuna reads whether a trial waits, then takes it. It locks the row in between, which SQLite ignores. So two
+    processes could take one trial. Python begins a transaction only before the first write, if it is not told to leave
+    this to us.
+    """
+    if engine.dialect.name == "sqlite":
+        engine.dispose()  # a connection from before would begin transactions itself
+        event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
 
 def _is_kept(storage: RDBStorage) -> bool:

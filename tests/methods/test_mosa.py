@@ -135,6 +135,12 @@ def test_each_side_of_the_divergence_is_detached_in_turn():
     torch.testing.assert_close(got[1], (q - p) / 2 / 3, rtol=1e-5, atol=1e-6)
 
 
+def test_the_divergence_of_segmentation_is_that_of_its_points():
+    first, second = torch.randn(2, 5, 7), torch.randn(2, 5, 7)  # (B, parts, N)
+    points = [logits.movedim(1, 2).reshape(14, 5) for logits in (first, second)]
+    torch.testing.assert_close(symmetric_kl(first, second), symmetric_kl(*points))
+
+
 @pytest.mark.parametrize("hidden", [8, 16, 64])
 @tiny.on_meta
 def test_merged_count_equals_the_closed_form(hidden):

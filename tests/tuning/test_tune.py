@@ -14,13 +14,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import optuna
 import pytest
 import torch
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.trial import TrialState
 from pytest import TempPathFactory
+from sqlalchemy import event
 
 import methods
 from benchmarks import run, suites, tune
@@ -230,6 +234,28 @@ def test_a_slot_queued_twice_is_run_once(tmp_path):
     assert [slot for slot, *_ in drawn(wanted, database)] == [0, 1, 2]
 
 
+def test_two_processes_never_take_one_trial(tmp_path):
+    first, second = place(tmp_path).storage, place(tmp_path).storage
+    own = optuna.create_study(storage=first)
+    own.enqueue_trial({})
+    taken: list[bool] = []
+
+    def take(storage: BaseStorage):
+        taken.append(storage.set_trial_state_values(own.trials[0]._trial_id, TrialState.RUNNING))
+
+    other = Thread(target=take, args=(second,))
+
+    def try_meanwhile(connection: object, cursor: object, statement: str, *rest: object):
+        if statement.startswith("UPDATE trials") and other.ident is None:  # the first has read that the trial waits
+            other.start()
+            other.join(timeout=1)
+
+    event.listen(cast(RDBStorage, first).engine, "before_cursor_execute", try_meanwhile)
+    take(first)
+    other.join()
+    assert sorted(taken) == [False, True]
+
+
 def test_a_trial_that_ends_after_it_was_taken_for_dead_is_run_again(monkeypatch, tmp_path):
     wanted, database = search(2), place(tmp_path)
     lost: list[int] = []
@@ -237,7 +263,7 @@ def test_a_trial_that_ends_after_it_was_taken_for_dead_is_run_again(monkeypatch,
     def take_away(spec: object, device: object, trial: optuna.Trial) -> float:
         if not lost:
             lost.append(trial.number)
-            studies.study(wanted, database).tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            studies.study(wanted, database).tell(trial.number, state=TrialState.FAIL)
         return 0.5
 
     monkeypatch.setattr(studies, "validated", take_away)
@@ -253,7 +279,7 @@ def test_a_trial_taken_for_dead_before_its_start_is_run_again(monkeypatch, tmp_p
         if lost:
             return plain(self, *args, **options)
         lost.append(self.ask().number)
-        self.tell(lost[0], state=optuna.trial.TrialState.FAIL)
+        self.tell(lost[0], state=TrialState.FAIL)
         raise optuna.exceptions.UpdateFinishedTrialError
 
     monkeypatch.setattr(optuna.Study, "optimize", optimize)
