@@ -58,12 +58,14 @@ def theirs(suite: str, panel: Panel) -> Points:
 
 
 def ours(suite: str, panel: Panel, frame: pd.DataFrame) -> Points | None:
-    """Return our points of one group of comparable runs, or None if it lacks a task of the paper's aggregate."""
+    """Return our points of one group of comparable runs, or None if no run has all tasks of the paper's aggregate."""
     tasks, groups = tasks_and_groups(frame)
     images = panel.task == published.GROUP_MEAN
     if not (set(suites.get(suite).tasks) if images else {panel.task}) <= set(tasks):
         return None
     runs = scores(frame, tasks if images else [panel.task]).dropna()
+    if runs.empty:  # no row and seed has all tasks
+        return None
     seeds = (group_mean(runs, groups) if images else runs.mean(axis=1)).unstack()
     low, high = statistics.intervals(seeds.to_numpy())
     rows = frame.groupby("row")[["params.method", "params.head", "params.backbone"]].mean().loc[seeds.index]

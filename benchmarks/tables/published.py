@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchmarks import published, suites
 from benchmarks.suites import Suite
+from benchmarks.tables import chance
 from benchmarks.tables.accuracies import BATCHNORM, accuracies, adapted_batchnorm, augmentation, ppt
 from benchmarks.tables.rows import OURS, of_present, sources
 from benchmarks.tables.table import Table, counted, notes, nothing_best
@@ -68,6 +69,8 @@ def table(suite: str, groups: Sequence[pd.DataFrame]) -> Table:
     about = list(notes("published", metric=metric, head="without" if images else "with"))
     if shown and len(tasks) > 1:
         about[1:1] = notes("published_means", count=sum(map(len, tasks.values())), groups=", ".join(tasks))
+    if cells.map(lambda cell: chance.MARK in str(cell)).any(axis=None):
+        about += notes("chance", mark=chance.MARK)[1:]
     if not own:
         about.append(f"We have no run records on {suite}.")
     if others:

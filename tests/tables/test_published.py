@@ -227,6 +227,16 @@ def test_our_means_over_fewer_tasks_than_the_papers_are_not_shown():
     assert (row[["mean", "group mean", "natural mean", "PPT", "svhn"]] == "-").all()
 
 
+def test_a_mark_of_a_run_at_chance_is_explained():
+    groups = ours("vtab1k", {"lora": (9, 1)}, ("dtd", "kitti"), backbone=("vit_nano",))
+    explained = [line for line in beside.table("vtab1k", groups).notes if line.startswith("†: ")]
+    assert not explained
+    groups[0]["accuracy.test"] = 0.0
+    table = beside.table("vtab1k", groups)
+    assert "†" in here(table)["dtd"]
+    assert len([line for line in table.notes if line.startswith("†: ")]) == 1
+
+
 def test_on_points_our_parameters_count_the_head_as_in_the_papers():
     table = beside.table("scanobjectnn", ours("scanobjectnn", {"dapt": (830_000, 270_000)}, backbone=("point_mae",)))
     row = here(table)
@@ -274,6 +284,14 @@ def test_the_figure_has_our_points_with_their_interval_if_they_have_all_tasks(gr
     seeds = [statistics.fmean(map(statistics.fmean, by_group)) + 0.1 * seed**2 for seed in range(3)]
     assert own.y == pytest.approx([statistics.fmean(seeds)] * 2)
     assert own.error == pytest.approx([4.3027 * statistics.stdev(seeds) / math.sqrt(3)] * 2, rel=1e-4)
+
+
+def test_the_figure_lacks_us_if_every_run_lacks_a_task(groups):
+    frame = groups[0]
+    tasks = dict(zip(sorted(set(frame["spec.seed"])), TASKS, strict=False))
+    partly = frame[frame["spec.task"] != frame["spec.seed"].map(tasks)]  # every seed lacks another task
+    assert len(figure.series("vtab1k", groups)) == 2
+    assert len(figure.series("vtab1k", [partly])) == 1
 
 
 def test_on_points_the_figure_counts_the_head(groups):
