@@ -31,7 +31,7 @@ Specs = Callable[..., list[Spec]]
 
 
 def pytest_collection_finish() -> None:
-    """Garbage collection leaves out the modules and thousands of tests that live to the end: it took a tenth of the time."""
+    """Garbage collection leaves out modules and tests, which live to the end: they cost a tenth of the time."""
     gc.freeze()
 
 
