@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{one.title}\n{one.summary()}\n")
     if args.methods:
         return 0
-    written = report.write_validity(made, args.results, args.highlight)
+    written = report.write_validity(made, args.results, args.suite, args.highlight)
     print("written: " + ", ".join(map(str, written)))
     next_step("open", written[0])
     return 0

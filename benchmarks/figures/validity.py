@@ -46,7 +46,7 @@ def _points(axis: Axes, made: Agreement, highlight: str) -> None:
     axis.set_xlabel(drawing.plain(f"place on {made.suite}, published for {made.backbone} (1: best)"))
     axis.set_ylabel("place here (1: best)")
     for one in (axis.xaxis, axis.yaxis):
-        one.set_ticks([1, *range(5, last + 1, 5)])
+        one.set_ticks(range(1, last + 1) if last < 10 else [1, *range(5, last + 1, 5)])
 
 
 def _names(axis: Axes, made: Agreement, highlight: str) -> None:

@@ -70,15 +70,22 @@ def write_published(results: Path, suite: str, highlight: str = HIGHLIGHT) -> tu
     return table, [*(folder / name for name in texts), *drawn]
 
 
-def write_validity(made: Sequence[Agreement], results: Path, highlight: str = HIGHLIGHT) -> list[Path]:
-    """Write our rankings beside the published one: published/validity.md and a figure below ``results``."""
+def write_validity(
+    made: Sequence[Agreement], results: Path, suite: str | None = None, highlight: str = HIGHLIGHT
+) -> list[Path]:
+    """Write our rankings beside the published one: published/validity.md and a figure below ``results``.
+
+    ``suite`` is that of our runs if only one was asked for. The page names it in its command.
+    """
     folder = results / beside.FOLDER
     drawn = validity.write(made, folder, highlight)
     parts = [f"# External validity\n\n![The place of every method by published accuracy, and here]({drawn[0].name})"]
     for one in made:
         parts += [one.summary(), to_markdown(agreement.table(one))]
-    command = f"python -m benchmarks.validity --published {made[0].suite}"
-    parts.append(f"Made from `benchmarks/published/*.csv` and the run records by `{command}`.")
+    command = " ".join(
+        ["python -m benchmarks.validity --published", made[0].suite, *(["--suite", suite] if suite else [])]
+    )
+    parts.append(f"Made from `benchmarks/published/*.csv` and the run records in the folder above by `{command}`.")
     page = folder / "validity.md"
     write_atomic(page, "\n\n".join(parts) + "\n")
     return [page, *drawn]

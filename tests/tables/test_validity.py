@@ -73,12 +73,15 @@ def test_our_means_are_those_of_the_leaderboard(committed, root):
     assert f"{one.methods.loc['full', 'ours']:.1f}" == printed["group mean"].split()[0]
 
 
-def test_the_committed_page_is_that_of_the_committed_records(committed, root, tmp_path):
-    page, *drawn = report.write_validity(committed, tmp_path)
-    assert page.read_text() == (root / "results" / "published" / "validity.md").read_text()
+@pytest.mark.parametrize(("folder", "suite"), [("", None), ("realdata", "mini")])
+def test_the_committed_page_is_that_of_the_committed_records(folder, suite, root, tmp_path):
+    results = root / "results" / folder
+    made = validity.agreements(comparable(load(results, suite)), "vtab1k")
+    page, *drawn = report.write_validity(made, tmp_path, suite)
+    assert page.read_text() == (results / "published" / "validity.md").read_text()
     assert [path.name for path in drawn] == ["validity.png", "validity.svg", "validity.pdf"]
     text = drawn[1].read_text()
-    assert all(f"<!-- {name} -->" in text for name in committed[0].methods.index)
+    assert all(f"<!-- {name} -->" in text for name in made[0].methods.index)
 
 
 def test_some_methods_alone_have_their_correlation_and_write_nothing(committed, root, capsys):
