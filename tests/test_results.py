@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import methods
 from benchmarks import leaderboard
 from benchmarks.records import store
 from benchmarks.records.spec import Spec
@@ -14,6 +15,8 @@ from benchmarks.tables import formats, reader, tidy
 from benchmarks.tables.leaderboard import tables
 from benchmarks.tables.rows import comparable
 from benchmarks.tuning import tuned
+from methods.source import digest
+from tests.support import quick_suite
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = [ROOT / "results", *(path.parent for path in sorted((ROOT / "results").glob(f"*/{store.RUNS}")))]
@@ -74,6 +77,16 @@ def test_every_committed_record_has_its_own_key_and_committed_code(folder):
     for record in store.records(folder):
         assert Spec.from_json(record["spec"]).key == record["key"]
         assert not record["environment"]["dirty"]
+
+
+@pytest.mark.parametrize("folder", [*FOLDERS, quick_suite.FOLDER], ids=lambda folder: folder.name)
+def test_no_committed_record_is_of_other_code_of_its_method(folder):
+    stale = {
+        record["spec"]["method"]
+        for record in store.records(folder)
+        if record.get("method_digest") not in (None, digest(methods.get(record["spec"]["method"])))
+    }
+    assert not stale, "their records must be made anew"
 
 
 @pytest.mark.usefixtures("no_passes")
