@@ -319,8 +319,14 @@ def of_the_page_on_real_data():
         f"{clouds.share('adapterx')} % of the parameters."
     )
     yield (
-        f"Adapter ({clouds.cell('adapter')}) leads. SSF, AdaptFormer and Adapter-X are tied with it, and LoRA "
-        f"({clouds.cell('lora')}) is below."
+        f"Adapter ({clouds.cell('adapter')}) leads. SSF, AdaptFormer and Adapter-X are tied with it, and the others "
+        "are below."
+    )
+    searches = pd.read_csv(ROOT / "results" / "realdata" / "searches.csv")["percent_of_training"]
+    yield (
+        f"Only linear probing has less than MoSA ({clouds.cell('mosa')}). NOAH ({clouds.cell('noah')}) has less than "
+        f"LoRA ({clouds.cell('lora')}), and its supernet and search take {searches.min():.0f} to {searches.max():.0f} % of "
+        "its training time"
     )
     yield (
         f"Adapter ({cifar.cell('adapter')}) and Adapter-X ({cifar.cell('adapterx')}) lead. AdaptFormer "

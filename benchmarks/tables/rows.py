@@ -16,6 +16,7 @@ from benchmarks.backbones.names import parse
 from benchmarks.tables.reader import GROUP, PACK
 from methods.errors import UserError
 
+TUNED = " tuned, "
 MOST_OPTIONS = 3  # a row with more options is named by a letter
 DIGITS = 8  # of the key at the start of the last part of a study's name, which depends on the task
 VERSION = "spec.suite_version"
@@ -114,8 +115,8 @@ def _shortened(frame: pd.DataFrame) -> pd.DataFrame:
     long = sorted(row for row in frame["row"].unique() if row.count("=") > MOST_OPTIONS)
     if not long:
         return frame.assign(options="")
-    letters = {row: f"{row.split()[0]} [{_letter(number)}]" for number, row in enumerate(long)}
-    options = frame["row"].where(frame["row"].isin(long), "").str.partition(" ")[2]
+    letters = {row: f"{row.split()[0]} [{_letter(number)}]{how_tuned(row)}" for number, row in enumerate(long)}
+    options = frame["row"].map(lambda row: row.removesuffix(how_tuned(row)).partition(" ")[2] if row in letters else "")
     return frame.assign(row=frame["row"].replace(letters), options=options)
 
 
@@ -152,7 +153,8 @@ def _name(method: str, config: str, tuning: str, default: Mapping[str, Any]) -> 
     words = [method, *(f"{k}={v}" for k, v in given.items() if k in named and _plain(default.get(k)) != _plain(v))]
     if study:
         seed = study["search_seed"]
-        words.append(f"tuned, {study['trials']} trials" + (f" of seed {seed}" if seed else ""))
+        ending = f"{TUNED}{study['trials']} trials" + (f" of seed {seed}" if seed else "")
+        return " ".join(words) + ending
     return " ".join(words)
 
 
@@ -162,11 +164,15 @@ def in_figures(rows: Iterable[str]) -> tuple[dict[str, str], str]:
     If all rows were tuned alike, the ending describes the tuning and the short names leave it out.
     """
     rows = list(rows)
-    tuned = {row.partition(" ")[2] for row in rows}
-    ending = f" {tuned.pop()}" if len(tuned) == 1 else ""
-    if not ending.startswith(" tuned"):
-        return {row: row for row in rows}, ""
-    return {row: row.removesuffix(ending) for row in rows}, f",{ending}"
+    endings = {how_tuned(row) for row in rows}
+    ending = endings.pop() if len(endings) == 1 else ""
+    return {row: row.removesuffix(ending) for row in rows}, f",{ending}" if ending else ""
+
+
+def how_tuned(row: str) -> str:
+    """Return the end of a row's name that tells how it was tuned: " tuned, 12 trials", or nothing."""
+    _, mark, rest = row.partition(TUNED)
+    return mark + rest
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Which runs form one row, which rows form one table, and what rows are called."""
 
+import json
 import re
 from dataclasses import replace
 from importlib.util import find_spec
@@ -53,6 +54,8 @@ def test_runs_of_two_searches_are_never_averaged(studies):
 def test_figures_say_once_that_all_rows_are_tuned_alike():
     lora, ssf = "lora tuned, 12 trials", "ssf tuned, 12 trials"
     assert rows.in_figures([lora, ssf]) == ({lora: "lora", ssf: "ssf"}, ", tuned, 12 trials")
+    some = {"lora [a] tuned, 2 trials": "lora [a]", "ssf lr=0.1 tuned, 2 trials": "ssf lr=0.1"}
+    assert rows.in_figures(some) == (some, ", tuned, 2 trials")
     for apart in (["lora", lora], ["lora", "ssf"], ["lora rank=4", "ssf rank=4"]):
         assert rows.in_figures(apart) == ({row: row for row in apart}, "")
 
@@ -97,3 +100,12 @@ def test_many_options_get_a_letter_and_a_note():
     (table,) = tables(pd.concat(frames, ignore_index=True))
     assert set(table.cells.index) == {"lora", "linear", "lora [a]"}
     assert table.notes[-1] == "lora [a]: alpha=3.0 lr=0.5 rank=2 weight_decay=0.1."
+
+
+def test_a_tuned_row_with_a_letter_says_in_its_name_that_it_is_tuned():
+    options = {"rank": 2, "alpha": 3.0, "weight_decay": 0.1, "lr": 0.5}
+    tuned = frame({("lora", "digits"): [0.8]}, set={"lora": options})
+    study = {"study": "offline/lora/digits/0a1b2c3d", "trials": 3, "search_seed": 0, "fixed": list(options)}
+    (table,) = tables(tuned.assign(tuning=json.dumps(study)))
+    assert "lora [a] tuned, 3 trials" in table.cells.index
+    assert table.notes[-1] == "lora [a] tuned, 3 trials: alpha=3.0 lr=0.5 rank=2 weight_decay=0.1."
