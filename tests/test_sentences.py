@@ -325,8 +325,8 @@ def of_the_page_on_real_data():
     searches = pd.read_csv(ROOT / "results" / "realdata" / "searches.csv")["percent_of_training"]
     yield (
         f"Only linear probing has less than MoSA ({clouds.cell('mosa')}). NOAH ({clouds.cell('noah')}) has less than "
-        f"LoRA ({clouds.cell('lora')}), and its supernet and search take {searches.min():.0f} to {searches.max():.0f} % "
-        "of its training time"
+        f"LoRA ({clouds.cell('lora')}), and its supernet and search take {searches.min():.0f} to "
+        f"{searches.max():.0f} % of its training time"
     )
     yield (
         f"Adapter ({cifar.cell('adapter')}) and Adapter-X ({cifar.cell('adapterx')}) lead. AdaptFormer "
