@@ -305,7 +305,7 @@ def of_the_page_on_real_data():
     )
     yield f"LoRA has {mini.cell('lora', 'location')} there, and Adapter-X {mini.cell('adapterx', 'location')},"
     over, two = mini.compared("adaptformer", "full"), mini.compared("adapterx", "adaptformer")
-    assert over.tied and two.tied
+    assert over.tied and two.tied and round(mini.times("adaptformer", "adapterx")) == 7
     yield (
         f"AdaptFormer is {over.difference:.1f} above it ({ends(over.over_tasks_and_seeds)} over tasks and seeds), with "
         f"{mini.share('adaptformer')} % of the parameters. Adapter-X is {two.difference:.1f} above AdaptFormer with a "

@@ -12,10 +12,10 @@ AGAIN_SECONDS = 0.05
 def interrupt(number: int, frame: FrameType | None) -> None:
     """Raise ``KeyboardInterrupt``, with the name of the signal. This is a handler for ``signal.signal``.
 
-    Python drops what is raised while an object is finalised. Torch frees many tensors at once, so a signal often comes
-    just then. In this case the signal is sent again a moment later.
+    Python drops what is raised while an object is freed. Signals often come just then, because torch frees many tensors
+    in each step. Such a signal is sent again a moment later.
     """
-    if _is_finalising(frame):
+    if _is_freeing(frame):
         timer = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), number))
         timer.daemon = True
         timer.start()
@@ -23,7 +23,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
 
 
-def _is_finalising(frame: FrameType | None) -> bool:
+def _is_freeing(frame: FrameType | None) -> bool:
     """Return whether code of a weak reference or a ``__del__`` is running."""
     while frame is not None:
         if frame.f_code.co_filename == weakref.__file__ or frame.f_code.co_name == "__del__":

@@ -82,9 +82,8 @@ def write_validity(
     parts = [f"# External validity\n\n![The place of every method by published accuracy, and here]({drawn[0].name})"]
     for one in made:
         parts += [one.summary(), to_markdown(agreement.table(one))]
-    command = " ".join(
-        ["python -m benchmarks.validity --published", made[0].suite, *(["--suite", suite] if suite else [])]
-    )
+    only = f" --suite {suite}" if suite else ""
+    command = f"python -m benchmarks.validity --published {made[0].suite}{only}"
     parts.append(f"Made from `benchmarks/published/*.csv` and the run records in the folder above by `{command}`.")
     page = folder / "validity.md"
     write_atomic(page, "\n\n".join(parts) + "\n")

@@ -102,9 +102,9 @@ class StudyDatabase:
 def _lock_whole_transactions(engine: Engine) -> None:
     """Make each transaction of SQLite lock the database before it reads.
 
-    Optuna reads whether a trial waits, then takes it. It locks the row in between, which SQLite ignores. So two
-    processes could take one trial. Python begins a transaction only before the first write, if it is not told to leave
-    this to us.
+    Optuna reads that a trial waits, and then takes it. Its lock of the row does nothing in SQLite, so two processes
+    could take one trial. Python's driver begins a transaction only before the first write. Here it begins none, and
+    each transaction begins with the lock.
     """
     if engine.dialect.name == "sqlite":
         engine.dispose()  # a connection from before would begin transactions itself
